@@ -1,0 +1,16 @@
+"""Whisper's encoder as an audio encoder: `whisper` takes any source, presets bring one."""
+
+from __future__ import annotations
+
+from mmmodal.contracts import Encoder
+from mmmodal.hookspecs import hookimpl
+from mmmodal_audio_whisper.encoder import Whisper, WhisperOptions
+from mmmodal_audio_whisper.presets import PRESETS
+
+__all__ = ["Whisper", "WhisperOptions"]
+
+
+@hookimpl
+def mmmodal_encoders() -> list[type[Encoder]]:
+    """Whisper from any source, and the published models by name."""
+    return [Whisper, *PRESETS]

@@ -1,0 +1,32 @@
+"""The network: transformers' Whisper encoder without its unused layers.
+
+N clips, W windows of all clips, P positions of a window, n positions of a clip, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+__all__ = ["WhisperTower"]
+
+
+class WhisperTower(WhisperEncoder):
+    """Run all layers of the config; what they return, normalised or not, are the features."""
+
+    def __init__(self, config: WhisperConfig, post_norm: bool = False) -> None:
+        super().__init__(config)
+        if not post_norm:
+            self.layer_norm = nn.Identity()
+
+    def forward(self, values: Tensor, lengths: Tensor, **kwargs: Any) -> list[Tensor]:
+        """Encode windows [W, mel bands, frames] of clips of `lengths` [N] as N of [n, D]."""
+        kwargs["return_dict"] = True
+        hidden = super().forward(values, **kwargs).last_hidden_state  # [W, P, D]
+        counts: list[int] = lengths.tolist()
+        windows = [-(-count // hidden.shape[1]) for count in counts]
+        clips = hidden.split(windows)  # N of [windows, P, D]
+        return [clip.flatten(0, 1)[:count] for clip, count in zip(clips, counts, strict=True)]

@@ -1,0 +1,14 @@
+"""Language models by name: presets over core's `auto` backbone."""
+
+from __future__ import annotations
+
+import mmmodal
+from mmmodal_backbones.presets import BACKBONES
+
+__all__ = ["BACKBONES"]
+
+
+@mmmodal.hookimpl
+def mmmodal_backbones() -> list[type[mmmodal.Backbone]]:
+    """The presets, as classes."""
+    return BACKBONES

@@ -1,0 +1,49 @@
+"""MMModal: multimodal chat models out of parts. Public names load on first use; torch does not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmmodal.chat import Chat as Chat
+    from mmmodal.composing import Part as Part
+    from mmmodal.composing import compose as compose
+    from mmmodal.config import Config as Config
+    from mmmodal.contracts import Backbone as Backbone
+    from mmmodal.contracts import Encoder as Encoder
+    from mmmodal.contracts import Modality as Modality
+    from mmmodal.contracts import Projector as Projector
+    from mmmodal.errors import MediaError as MediaError
+    from mmmodal.errors import MMModalError as MMModalError
+    from mmmodal.errors import PartError as PartError
+    from mmmodal.hookspecs import hookimpl as hookimpl
+    from mmmodal.loading import load as load
+
+_PUBLIC = {
+    "Backbone": "mmmodal.contracts",
+    "Chat": "mmmodal.chat",
+    "Config": "mmmodal.config",
+    "Encoder": "mmmodal.contracts",
+    "MMModalError": "mmmodal.errors",
+    "MediaError": "mmmodal.errors",
+    "Modality": "mmmodal.contracts",
+    "Part": "mmmodal.composing",
+    "PartError": "mmmodal.errors",
+    "Projector": "mmmodal.contracts",
+    "compose": "mmmodal.composing",
+    "hookimpl": "mmmodal.hookspecs",
+    "load": "mmmodal.loading",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'mmmodal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,33 @@
+"""Register the composed model with transformers' Auto classes. Importing this loads torch."""
+
+from __future__ import annotations
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+from transformers.models.auto import modeling_auto
+
+from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.modeling import MMModalForConditionalGeneration, MMModalModel
+from mmmodal.model.processing import MMModalProcessor
+
+__all__ = [
+    "MMModalConfig",
+    "MMModalEncoderConfig",
+    "MMModalForConditionalGeneration",
+    "MMModalModel",
+    "MMModalProcessor",
+]
+
+AutoConfig.register("mmmodal", MMModalConfig, exist_ok=True)
+AutoConfig.register("mmmodal_encoder", MMModalEncoderConfig, exist_ok=True)
+AutoModel.register(MMModalConfig, MMModalModel, exist_ok=True)
+AutoModelForMultimodalLM.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
+AutoModelForImageTextToText.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
+AutoProcessor.register(MMModalConfig, MMModalProcessor, exist_ok=True)
+# Pipelines and `transformers serve` look the class up by this static name list.
+modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["mmmodal"] = "MMModalForConditionalGeneration"

@@ -1,0 +1,5 @@
+"""The backbone that ships with core: any causal language model of transformers."""
+
+from mmmodal.backbones.auto import AutoBackbone
+
+__all__ = ["AutoBackbone"]

@@ -1,0 +1,85 @@
+"""Any decoder-only language model of transformers, by Hub id or folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from mmmodal.contracts import Backbone
+from mmmodal.downloads import hub_files
+from mmmodal.errors import PartError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["AutoBackbone"]
+
+T = TypeVar("T")
+
+
+class AutoBackbone(Backbone):
+    """Load through transformers' Auto classes; never with remote code."""
+
+    name: ClassVar[str] = "auto"
+
+    def config(self, source: str) -> PreTrainedConfig:
+        """Read the config and refuse what is no causal language model."""
+        from transformers import AutoConfig
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        config: PreTrainedConfig = _ask(source, lambda: AutoConfig.from_pretrained(source))
+        if getattr(config, "is_encoder_decoder", False):
+            raise PartError(f"{source} is an encoder-decoder model; a backbone is decoder-only")
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise PartError(
+                f"{source} is a {config.model_type!r} model, which transformers has no causal "
+                "language model for"
+            )
+        return config
+
+    def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
+        """Load the tokenizer; padding falls back to the end token, which the mask hides."""
+        from transformers import AutoTokenizer
+
+        tokenizer: PreTrainedTokenizerBase = _ask(
+            source, lambda: AutoTokenizer.from_pretrained(source)
+        )
+        if tokenizer.eos_token is None:
+            raise PartError(f"the tokenizer of {source} has no end token (eos_token)")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+    def load(self, source: str, dtype: Any) -> PreTrainedModel:
+        """Load the weights, from safetensors only."""
+        from transformers import AutoModelForCausalLM
+
+        model: PreTrainedModel = _ask(
+            source,
+            lambda: AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True),
+        )
+        return model
+
+    def download_size(self, source: str) -> list[tuple[str, int]] | None:
+        """List the files that would be downloaded."""
+        return hub_files(source, ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"))
+
+
+def _ask(source: str, call: Callable[[], T]) -> T:
+    """Call transformers; say which source is at fault and what was looked for."""
+    if not source:
+        raise PartError("backbone 'auto' needs a source: `auto:FOLDER` or `auto:HUB_ID`")
+    try:
+        return call()
+    except (OSError, ValueError, KeyError) as error:
+        if os.environ.get("MMMODAL_DEBUG") == "1":
+            raise
+        if Path(source).is_dir():
+            found = ", ".join(sorted(os.listdir(source))[:8]) or "nothing"
+            reason = f"it is a folder that holds {found}; expected config.json, tokenizer.json, *.safetensors"
+        else:
+            reason = "it is neither a folder nor a model that could be reached on the Hub"
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PartError(f"language model {source!r} cannot be loaded: {reason} ({line[:160]})") from None

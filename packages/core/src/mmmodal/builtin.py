@@ -1,0 +1,30 @@
+"""The parts that ship with core, found through an entry point like any other plugin's."""
+
+from __future__ import annotations
+
+from mmmodal.backbones.auto import AutoBackbone
+from mmmodal.contracts import Backbone, Modality, Projector
+from mmmodal.hookspecs import hookimpl
+from mmmodal.media.audio import Audio
+from mmmodal.media.image import Image
+from mmmodal.projectors.conv import Conv
+from mmmodal.projectors.linear import Linear
+from mmmodal.projectors.mlp import MLP
+
+
+@hookimpl
+def mmmodal_modalities() -> list[type[Modality]]:
+    """Images and audio."""
+    return [Image, Audio]
+
+
+@hookimpl
+def mmmodal_projectors() -> list[type[Projector]]:
+    """The projectors of the paper and the plain linear one."""
+    return [Linear, MLP, Conv]
+
+
+@hookimpl
+def mmmodal_backbones() -> list[type[Backbone]]:
+    """Any causal language model of transformers."""
+    return [AutoBackbone]

@@ -1,0 +1,235 @@
+"""A conversation of several turns that computes each token and each medium once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import DynamicCache
+from transformers.generation.streamers import BaseStreamer
+
+from mmmodal.conversation.messages import read_messages
+from mmmodal.conversation.records import Message, Part
+from mmmodal.conversation.rendering import Rendered
+from mmmodal.data.collation import input_names
+from mmmodal.errors import RenderError
+from mmmodal.model.processing import text_message
+
+if TYPE_CHECKING:
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["Chat"]
+
+Content = str | Sequence[Any]
+"""A text, or a list of texts and parts such as `{"type": "image", "path": "a.png"}`."""
+
+
+class Chat:
+    """Talk to a composed model; earlier turns stay in the key-value cache.
+
+    Example:
+        chat = mmmodal.Chat(mmmodal.load("chatty"))
+        chat.say("What is related between image 1 and image 2?", images=["a.png", "b.png"])
+    """
+
+    def __init__(
+        self,
+        model: MMModalForConditionalGeneration,
+        *,
+        system: str | None = None,
+        root: Path | None = None,
+        **generation: Any,
+    ) -> None:
+        """Begin a conversation.
+
+        Args:
+            model: a model with its processor, as `mmmodal.load` returns.
+            system: what the model is told before the first turn.
+            root: where relative media paths begin; the working folder by default. Media outside
+                of a given root are refused.
+            generation: transformers' generation settings (`max_new_tokens`, `temperature` …).
+        """
+        self.model = model
+        self.processor = model.processor
+        self.system = system
+        self.root = root
+        self.generation = {"max_new_tokens": 512, "do_sample": False, **generation}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all turns."""
+        self.messages: list[Message] = [text_message("system", self.system)] if self.system else []
+        self._features: list[tuple[str, Any]] = []
+        self._origins: list[str] = []
+        self._cache: DynamicCache | None = None
+        self._cached_ids: list[int] = []
+
+    def say(
+        self, content: Content, *, stream: Callable[[str], Any] | None = None, **media: Any
+    ) -> str:
+        """Say something, with media, and return the answer.
+
+        Args:
+            content: a text, or texts and media parts in the order in which they are to be read.
+            stream: called with each piece of the answer as it comes.
+            media: items before the text, by modality or its plural: `images=[…]`, `audio=["a.wav"]`.
+
+        Raises:
+            RenderError: nothing was said, or the conversation no longer fits the context.
+            MediaError: a medium cannot be read. The conversation is as before in any case.
+        """
+        kept = len(self.messages), len(self._features)
+        try:
+            self._hear(content, media)
+            answer = self._answer(stream)
+        except BaseException:
+            # The turn did not happen: a later one must not build on half of it.
+            del self.messages[kept[0] :], self._features[kept[1] :], self._origins[kept[1] :]
+            self._cache, self._cached_ids = None, []
+            raise
+        self.messages.append(text_message("assistant", answer))
+        return answer
+
+    def save(self, path: str | Path) -> None:
+        """Write the conversation as a record, one JSON line; media are named by their path."""
+        media = [
+            {"kind": kind, "uri": origin}
+            for (kind, _), origin in zip(self._features, self._origins, strict=True)
+        ]
+        messages = [message.model_dump(exclude_none=True) for message in self.messages]
+        record = {"id": Path(path).stem, "messages": messages, "media": media}
+        Path(path).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _hear(self, content: Content, media: dict[str, Any]) -> None:
+        parts = [*self._media_parts(media), *([content] if isinstance(content, str) else content)]
+        (message,), items = read_messages(
+            [{"role": "user", "content": parts}], self.processor.modalities
+        )
+        if not items and not any((part.text or "").strip() for part in message.content):
+            raise RenderError("the prompt is empty; say something or give a medium")
+        first = len(self._features)
+        for kind, value in items:
+            item = self.processor.read(kind, value, root=self.root)
+            self._features.append((kind, self.processor.encoders[kind].preprocess(item)))
+            self._origins.append(value if isinstance(value, str) else _origin(value))
+        shifted = [
+            part if part.media is None else Part(type=part.type, media=first + part.media)
+            for part in message.content
+        ]
+        self.messages.append(Message(role="user", content=tuple(shifted)))
+
+    def _media_parts(self, media: dict[str, Any]) -> list[dict[str, Any]]:
+        parts = []
+        for keyword, values in media.items():
+            known = self.processor.modalities
+            kind = keyword if keyword in known else keyword.removesuffix("s")
+            values = values if isinstance(values, list | tuple) else [values]
+            parts += [{"type": kind, "data": value} for value in values]
+        return parts
+
+    def _answer(self, stream: Callable[[str], Any] | None) -> str:
+        rendered = self._render()
+        start = self._reusable(rendered.input_ids)
+        output = self.model.generate(
+            input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
+            attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
+            past_key_values=self._cache,
+            streamer=_Stream(self.processor.tokenizer, stream) if stream else None,
+            return_dict_in_generate=True,
+            **self._new_media(rendered, start),
+            **self.generation,
+        )
+        sequence = output.sequences[0].tolist()
+        self._cache = output.past_key_values
+        self._cached_ids = sequence[: self._cache.get_seq_length()] if self._cache else []
+        answer: str = self.processor.tokenizer.decode(
+            sequence[len(rendered.input_ids) :], skip_special_tokens=True
+        )
+        return answer.strip()
+
+    def _render(self) -> Rendered:
+        lengths = [self.processor.num_slots(kind, features) for kind, features in self._features]
+        rendered = self.processor.renderer.render(
+            self.messages, lengths, add_generation_prompt=True
+        )
+        context = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        needed = len(rendered.input_ids) + 1
+        if context and needed > context:
+            raise RenderError(
+                f"the conversation takes {needed} tokens with its media ({sum(lengths)} slots), but "
+                f"the model's context is {context}; start anew or use fewer media"
+            )
+        return rendered
+
+    def _reusable(self, ids: list[int]) -> int:
+        """Keep of the cache what the new ids begin with, and return how many that are."""
+        same = 0
+        while same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]:
+            same += 1
+        slots = {marker.slot for marker in self.processor.markers.values()}
+        while same and ids[same] in slots:  # never from the middle of a medium
+            same -= 1
+        if self._cache is None or same == 0:
+            self._cache = None
+            return 0
+        surplus = self._cache.get_seq_length() - same
+        if surplus and any(getattr(layer, "is_sliding", False) for layer in self._cache.layers):
+            self._cache = None  # a sliding window has forgotten what it would go back to
+            return 0
+        if surplus:
+            self._cache.crop(-surplus)
+        return same
+
+    def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:
+        begins = {marker.begin for marker in self.processor.markers.values()}
+        seen = sum(id_ in begins for id_ in rendered.input_ids[:start])
+        groups: dict[str, list[Any]] = {}
+        for index in rendered.media[seen:]:
+            kind, features = self._features[index]
+            groups.setdefault(kind, []).append(features)
+        inputs: dict[str, Any] = {}
+        for kind, group in groups.items():
+            collated = self.processor.encoders[kind].collate(group)
+            inputs |= input_names(self.processor.kinds[kind].input_name, collated)
+        return inputs
+
+
+class _Stream(BaseStreamer):  # type: ignore[misc]
+    """Pass on text as soon as later tokens cannot change it."""
+
+    def __init__(self, tokenizer: Any, emit: Callable[[str], Any]) -> None:
+        self._tokenizer = tokenizer
+        self._emit = emit
+        self._ids: list[int] = []
+        self._shown = 0
+        self._past_prompt = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the prompt first, then token after token."""
+        if not self._past_prompt:
+            self._past_prompt = True
+            return
+        self._ids += value.reshape(-1).tolist()
+        text = self._text()
+        if not text.endswith("\ufffd"):  # half of a character of several tokens
+            self._flush(text)
+
+    def end(self) -> None:
+        """Pass on the rest."""
+        self._flush(self._text())
+
+    def _text(self) -> str:
+        text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        return text.lstrip()
+
+    def _flush(self, text: str) -> None:
+        if len(text) > self._shown:
+            self._emit(text[self._shown :])
+            self._shown = len(text)
+
+
+def _origin(value: Any) -> str:
+    return str(value) if isinstance(value, Path) else f"<{type(value).__name__}>"

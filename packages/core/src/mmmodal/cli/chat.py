@@ -1,0 +1,122 @@
+"""`mmmodal chat`: talk to a model over several turns, with media."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmmodal.cli.generate import MEDIA_SETTINGS, open_chat
+from mmmodal.cli.media_options import read_media_options
+
+COMMANDS = {
+    "/reset": "forget the conversation",
+    "/save PATH": "write the conversation as a record",
+    "/help": "show this",
+    "/exit": "leave (or Ctrl-D)",
+}
+
+
+@click.command(context_settings=MEDIA_SETTINGS)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--system", help="What the model is told first.")
+@click.option("--max-new-tokens", default=512, show_default=True, help="The longest answer.")
+@click.option("--temperature", default=0.0, show_default=True, help="0 always takes the likeliest.")
+@click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one.")
+@click.argument("media", nargs=-1, type=click.UNPROCESSED)
+def chat(
+    checkpoint: Path,
+    system: str | None,
+    max_new_tokens: int,
+    temperature: float,
+    device: str | None,
+    media: tuple[str, ...],
+) -> None:
+    """Talk to CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
+    from mmmodal.plugins import registry
+
+    pairs = read_media_options(media, registry().names("modalities"))
+    session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, device))
+    for kind, path in pairs:
+        session.attach(kind, path)
+    session.run()
+
+
+class Session:
+    """Read lines, obey commands, stream answers."""
+
+    def __init__(self, chat: Any) -> None:
+        self.chat = chat
+        self.kinds = sorted(chat.processor.modalities)
+        self.pending: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Go on until the input ends; one clear line for what cannot be done, then the next."""
+        from mmmodal.errors import MMModalError
+
+        self.help()
+        while (line := self._read()) is not None:
+            try:
+                if not self.obey(line.strip()):
+                    return
+            except MMModalError as error:
+                click.echo(f"Error: {error}", err=True)
+
+    def obey(self, line: str) -> bool:
+        """Do what one line says; False when it says to leave."""
+        command, _, argument = line.partition(" ")
+        if command == "/exit":
+            return False
+        if command == "/reset":
+            self.chat.reset()
+            self.pending = []
+        elif command == "/help":
+            self.help()
+        elif command == "/save" and argument:
+            self.chat.save(argument.strip())
+            click.echo(f"saved to {argument.strip()}", err=True)
+        elif command.startswith("/") and command[1:] in self.kinds and argument:
+            self.attach(command[1:], argument.strip())
+        elif command.startswith("/"):
+            click.echo(f"Error: unknown command or missing argument: {line}; /help lists all", err=True)
+        elif line or self.pending:
+            self.answer(line)
+        return True
+
+    def attach(self, kind: str, path: str) -> None:
+        """Read a medium for the next turn now, so that a wrong path is told at once."""
+        item = self.chat.processor.read(kind, path)
+        self.pending.append({"type": kind, "data": item, "path": path})
+        click.echo(f"{kind} {path} will go with your next message", err=True)
+
+    def answer(self, text: str) -> None:
+        """Say the text with the media that wait, and stream the answer to stdout."""
+        parts, self.pending = self.pending, []
+        self.chat.say([*({"type": p["type"], "path": p["path"]} for p in parts), text], stream=_emit)
+        click.echo()
+
+    def help(self) -> None:
+        """Tell the commands."""
+        for kind in self.kinds:
+            click.echo(f"  /{kind + ' PATH':<12} add {kind} to the next message", err=True)
+        for command, meaning in COMMANDS.items():
+            click.echo(f"  {command:<13} {meaning}", err=True)
+
+    def _read(self) -> str | None:
+        if sys.stdin.isatty():
+            try:
+                import readline  # noqa: F401  line editing and history for input()
+            except ImportError:
+                pass
+            try:
+                return input("> ")
+            except EOFError:
+                return None
+        return sys.stdin.readline() or None
+
+
+def _emit(piece: str) -> None:
+    click.echo(piece, nl=False)
+    sys.stdout.flush()

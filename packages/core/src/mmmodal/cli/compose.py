@@ -1,0 +1,155 @@
+"""`mmmodal compose`: one chat model out of parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not (equals and key and value):
+            raise click.BadParameter(f"{text!r} is not of the form {option.metavar}")
+        if key in pairs:
+            raise click.BadParameter(f"{key!r} is given twice")
+        pairs[key] = value
+    return pairs
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--backbone", metavar="NAME[:SOURCE]", help="The language model.")
+@click.option(
+    "--encoder",
+    "encoders",
+    multiple=True,
+    callback=_pairs,
+    metavar="MODALITY=NAME[:SOURCE]",
+    help="How a modality is perceived; once for each modality.",
+)
+@click.option(
+    "--projector",
+    "projectors",
+    multiple=True,
+    callback=_pairs,
+    metavar="MODALITY=NAME",
+    help="What joins it to the language model; the encoder's default otherwise.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_pairs,
+    metavar="MODALITY.encoder.OPTION=VALUE",
+    help="An option of a part: image.encoder.select_layer=-1, audio.projector.kernel=20.",
+)
+@click.option(
+    "--from",
+    "from_model",
+    type=click.Path(path_type=Path),
+    help="Add modalities to this composed model instead of starting from a backbone.",
+)
+@click.option(
+    "--chat-template",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A Jinja file, for a tokenizer that has no chat template.",
+)
+@click.option("--dtype", default="auto", help="float32, bfloat16 …; the language model's own.")
+@click.option("--dry-run", is_flag=True, help="Say what would be downloaded, and how large it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def compose(
+    out: Path,
+    backbone: str | None,
+    encoders: dict[str, str],
+    projectors: dict[str, str],
+    settings: dict[str, str],
+    from_model: Path | None,
+    chat_template: Path | None,
+    dtype: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Compose a model from parts and write it to the folder OUT."""
+    if (backbone is None) == (from_model is None):
+        raise click.UsageError("give either --backbone or --from")
+    parts = _parts(encoders, projectors, settings)
+    wanted: dict[str, Any] = {"backbone": backbone, "from_model": from_model, **parts}
+    if dry_run:
+        _tell_plan(wanted, as_json)
+        return
+    from mmmodal.composing import compose as run
+
+    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    model = run(out, **wanted, chat_template=template, dtype=dtype)
+    _tell_result(out, model, as_json)
+
+
+def _parts(
+    encoders: dict[str, str], projectors: dict[str, str], settings: dict[str, str]
+) -> dict[str, Any]:
+    """Give each part its options."""
+    from mmmodal.composing import Part
+    from mmmodal.config import parse_value
+
+    options: dict[tuple[str, str], dict[str, Any]] = {}
+    for key, value in settings.items():
+        modality, _, rest = key.partition(".")
+        kind, _, option = rest.partition(".")
+        if kind not in ("encoder", "projector") or not option or modality not in encoders:
+            raise click.UsageError(
+                f"--set {key}=…: expected MODALITY.encoder.OPTION or MODALITY.projector.OPTION "
+                "of a modality that --encoder names"
+            )
+        options.setdefault((modality, kind), {})[option] = parse_value(value)
+    named: dict[str, dict[str, Part]] = {"encoders": {}, "projectors": {}}
+    for kind, given in (("encoder", encoders), ("projector", projectors)):
+        for modality, text in given.items():
+            part = Part.parse(text)
+            chosen = options.pop((modality, kind), {})
+            named[f"{kind}s"][modality] = part.model_copy(update={"options": chosen})
+    for modality, _ in options:
+        raise click.UsageError(f"--set {modality}.projector.…: name the projector with --projector too")
+    return named
+
+
+def _tell_plan(wanted: dict[str, Any], as_json: bool) -> None:
+    from mmmodal.composing import plan
+
+    downloads = plan(**wanted).downloads()
+    if as_json:
+        rows = {
+            source: None if files is None else [{"file": f, "bytes": n} for f, n in files]
+            for source, files in downloads.items()
+        }
+        click.echo(json.dumps({"downloads": rows}, indent=2))
+        return
+    total = 0
+    for source, files in downloads.items():
+        if files is None:
+            click.echo(f"{source}: the Hub could not be asked, the size is unknown")
+        elif not files:
+            click.echo(f"{source}: nothing to download")
+        for name, size in files or []:
+            click.echo(f"{size / 1e6:>10.1f} MB  {source}/{name}")
+            total += size
+    click.echo(f"{total / 1e6:>10.1f} MB  in all")
+
+
+def _tell_result(out: Path, model: Any, as_json: bool) -> None:
+    counts = {name: _count(module) for name, module in model.model.named_children()}
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "parameters": counts}, indent=2))
+        return
+    click.echo(f"{out}")
+    for name, count in counts.items():
+        click.echo(f"  {name:<22} {count / 1e6:>10.2f} M parameters")
+    click.echo(f"Next: mmmodal train align model={out} data=YOUR.jsonl out={out}-aligned", err=True)
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

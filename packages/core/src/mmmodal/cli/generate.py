@@ -1,0 +1,63 @@
+"""`mmmodal generate`: one answer about any number of media."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmmodal.cli.media_options import read_media_options
+
+MEDIA_SETTINGS = {"ignore_unknown_options": True}
+
+
+@click.command(context_settings=MEDIA_SETTINGS)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--prompt", required=True, help="What to ask; `-` reads it from standard input.")
+@click.option("--system", help="What the model is told first.")
+@click.option("--max-new-tokens", default=512, show_default=True, help="The longest answer.")
+@click.option("--temperature", default=0.0, show_default=True, help="0 always takes the likeliest.")
+@click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one.")
+@click.option("--json", "as_json", is_flag=True, help="Print prompt, media and answer as JSON.")
+@click.argument("media", nargs=-1, type=click.UNPROCESSED)
+def generate(
+    checkpoint: Path,
+    prompt: str,
+    system: str | None,
+    max_new_tokens: int,
+    temperature: float,
+    device: str | None,
+    as_json: bool,
+    media: tuple[str, ...],
+) -> None:
+    """Answer one PROMPT about media: --image PATH, --audio PATH …, several, in order."""
+    from mmmodal.plugins import registry
+
+    pairs = read_media_options(media, registry().names("modalities"))
+    text = sys.stdin.read() if prompt == "-" else prompt
+    chat = open_chat(checkpoint, system, max_new_tokens, temperature, device)
+    answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
+    if as_json:
+        named = [{"kind": kind, "path": path} for kind, path in pairs]
+        click.echo(json.dumps({"prompt": text, "media": named, "answer": answer}, ensure_ascii=False))
+    else:
+        click.echo(answer)
+
+
+def open_chat(
+    checkpoint: Path,
+    system: str | None,
+    max_new_tokens: int,
+    temperature: float,
+    device: str | None,
+) -> Any:
+    """Load a checkpoint for talking."""
+    import mmmodal
+
+    settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
+    if temperature > 0:
+        settings["temperature"] = temperature
+    return mmmodal.Chat(mmmodal.load(checkpoint, device=device), system=system, **settings)

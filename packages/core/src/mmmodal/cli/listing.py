@@ -1,0 +1,147 @@
+"""`mmmodal plugins`, `modalities`, `encoders`, `projectors`, `backbones`: what is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from pydantic.fields import FieldInfo
+
+from mmmodal.cli.table import print_json, print_table
+from mmmodal.config import alternatives, suggest
+from mmmodal.errors import PluginError
+from mmmodal.plugins import KINDS, Plugin, Provided, registry
+
+__all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
+
+ATTRIBUTES = {
+    "modalities": ("begin", "end", "slot", "input_name"),
+    "encoders": ("modality", "default_projector", "source"),
+    "projectors": ("pointwise",),
+    "backbones": ("source",),
+}
+"""What the class of a part says of itself, for each kind."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def plugins(context: click.Context, as_json: bool) -> None:
+    """List the plugins of this environment: what they provide, or why they do not work."""
+    if context.invoked_subcommand is not None:
+        return
+    found = registry().plugins
+    if as_json:
+        keys = ("name", "package", "version", "status", "reason", "provides")
+        print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        return
+    rows = [{**vars(plugin), "provides": _provides(plugin)} for plugin in found]
+    headings = ("PLUGIN", "PACKAGE", "VERSION", "STATUS", "PROVIDES", "REASON")
+    keys = ("name", "package", "version", "status", "provides", "reason")
+    print_table(rows, dict(zip(keys, headings, strict=True)))
+
+
+@plugins.command()
+@click.argument("name")
+@click.pass_context
+def check(context: click.Context, name: str) -> None:
+    """Load the plugin NAME (or every plugin of the package NAME) and show the whole traceback."""
+    found = [plugin for plugin in registry().plugins if name in (plugin.name, plugin.package)]
+    if not found:
+        known = [plugin.name for plugin in registry().plugins]
+        raise PluginError(f"no plugin is named {name!r}{suggest(name, known)}")
+    for plugin in found:
+        if plugin.details:
+            click.echo(plugin.details, err=True)
+        about = f"{plugin.name} ({plugin.package} {plugin.version}): {plugin.status}"
+        told = "; ".join(text for text in (plugin.reason, _provides(plugin)) if text)
+        click.echo(f"{about}: {told}" if told else about, err=plugin.status != "ok")
+    if any(plugin.status != "ok" for plugin in found):
+        context.exit(1)
+
+
+def _provides(plugin: Plugin) -> str:
+    told = []
+    for kind, names in plugin.provides.items():
+        many = len(names) > 5
+        told.append(f"{len(names)} {kind}" if many else f"{kind} {', '.join(names)}")
+    return "; ".join(told)
+
+
+def _list_command(kind: str, what: str) -> click.Command:
+    """Make the command that lists one kind of part."""
+
+    @click.command(kind, help=f"List {what}, with the options that each takes.")
+    @json_option
+    def command(as_json: bool) -> None:
+        rows = [_row(kind, name, provided) for name, provided in registry().provided(kind)]
+        if as_json:
+            print_json(rows)
+        else:
+            _print_parts(kind, rows)
+        for plugin in registry().plugins:
+            if plugin.status in ("failed", "incompatible"):
+                what_happened = "failed to load" if plugin.status == "failed" else "is incompatible"
+                about = f"plugin {plugin.name!r} of {plugin.package} {what_happened}"
+                click.echo(f"{about}: {plugin.reason}", err=True)
+        for conflict in registry().conflicts(kind).values():
+            click.echo(conflict, err=True)
+
+    return command
+
+
+def _row(kind: str, name: str, provided: Provided) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "package": provided.package, "version": provided.version}
+    row |= {key: getattr(provided.part, key, None) for key in ATTRIBUTES[kind]}
+    if kind != "modalities":
+        row["options"] = _options(provided.part)
+    return row
+
+
+def _options(part: type[Any]) -> list[dict[str, Any]]:
+    """Describe the options of a part: from its pydantic model, without building the part."""
+    return [
+        {
+            "name": name,
+            "type": _type_name(field.annotation),
+            "required": field.is_required(),
+            "default": _default(field),
+            "description": field.description,
+        }
+        for name, field in part.Options.model_fields.items()
+    ]
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.is_required() or field.default_factory_takes_validated_data:
+        return None
+    return field.get_default(call_default_factory=True)
+
+
+def _type_name(annotation: Any) -> str:
+    return " | ".join(
+        kind.__name__ if type(kind) is type else str(kind).replace("typing.", "")
+        for kind in alternatives(annotation)
+    ).replace("NoneType", "None")
+
+
+def _print_parts(kind: str, rows: list[dict[str, Any]]) -> None:
+    columns = {"name": KINDS[kind].upper(), "package": "PACKAGE", "version": "VERSION"}
+    columns |= {key: key.replace("_", " ").upper() for key in ATTRIBUTES[kind]}
+    if kind != "modalities":
+        columns["options"] = "OPTIONS"
+        for row in rows:
+            row["options"] = " ".join(_shown(option) for option in row["options"])
+    print_table(rows, columns)
+
+
+def _shown(option: dict[str, Any]) -> str:
+    return f"{option['name']}=" + ("…" if option["required"] else f"{option['default']}")
+
+
+modalities = _list_command("modalities", "the kinds of data a model can be about")
+encoders = _list_command("encoders", "the encoders")
+projectors = _list_command("projectors", "the projectors")
+backbones = _list_command("backbones", "the language models")

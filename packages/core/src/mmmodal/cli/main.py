@@ -1,0 +1,169 @@
+"""The `mmmodal` command: a subcommand is imported when it is called, never for `--help`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import click
+
+from mmmodal.errors import MMModalError, PluginError
+
+__all__ = ["main", "mmmodal", "run"]
+
+CORE = "mmmodal-core"
+
+COMMANDS = {
+    "compose": ("mmmodal.cli.compose:compose", "Make one chat model out of parts."),
+    "train": ("mmmodal.cli.train:train", "Train a stage of a composed model."),
+    "generate": ("mmmodal.cli.generate:generate", "Answer one prompt about media."),
+    "chat": ("mmmodal.cli.chat:chat", "Talk with a model about images, audio and more."),
+    "data": ("mmmodal.cli.data:data", "Check, convert and preview training data."),
+    "plugins": ("mmmodal.cli.listing:plugins", "List the plugins and what became of them."),
+    "modalities": ("mmmodal.cli.listing:modalities", "List the kinds of data."),
+    "encoders": ("mmmodal.cli.listing:encoders", "List the encoders."),
+    "projectors": ("mmmodal.cli.listing:projectors", "List the projectors."),
+    "backbones": ("mmmodal.cli.listing:backbones", "List the language models."),
+}
+"""Core's own commands: where each is, and its line in `mmmodal --help`."""
+
+
+class LazyGroup(click.Group):
+    """Core's commands and those of other packages, known by name alone until one is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, core's first."""
+        return [*COMMANDS, *sorted(_plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; one that cannot be imported says so when it is called."""
+        if cmd_name in COMMANDS:
+            module, attribute = COMMANDS[cmd_name][0].split(":")
+            return _load(cmd_name, CORE, lambda: getattr(import_module(module), attribute))
+        entries = _plugin_commands().get(cmd_name, [])
+        if len(entries) > 1:
+            packages = " and ".join(map(_package, entries))
+            return _refusing(
+                cmd_name,
+                f"command {cmd_name!r} is provided by {packages}; uninstall one of them",
+            )
+        return _load(cmd_name, _package(entries[0]), entries[0].load) if entries else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command to run; a mistyped one is told with what was probably meant."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(args[0].casefold(), names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from what is known without importing them."""
+        rows = [(name, text) for name, (_, text) in COMMANDS.items()]
+        for name, entries in sorted(_plugin_commands().items()):
+            rows.append((name, f"from {' and '.join(map(_package, entries))}"))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command; what it returns is no exit code."""
+        super().invoke(ctx)
+
+
+def _plugin_commands() -> dict[str, list[EntryPoint]]:
+    """Return the commands that other packages add, without importing anything of theirs."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group="mmmodal.commands"):
+        if entry.name not in COMMANDS:
+            found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown package"
+
+
+def _load(name: str, package: str, load: Callable[[], Any]) -> click.Command:
+    try:
+        # What a module prints while it is imported is no result of the command.
+        with contextlib.redirect_stdout(sys.stderr):
+            command = load()
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{command!r} is no click command")
+    except (Exception, SystemExit) as error:
+        if _debugging():
+            raise
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        return _refusing(name, f"command {name!r} from {package} failed to load: {reason}")
+    return command
+
+
+def _refusing(name: str, reason: str) -> click.Command:
+    """Make a command that takes any arguments and says why it cannot run."""
+
+    def refuse() -> None:
+        raise PluginError(reason)
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, settings, refuse, add_help_option=False)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=CORE, message="%(prog)s %(version)s")
+def mmmodal() -> None:
+    """Compose, train and talk to multimodal chat models made of parts."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code: 0, 1 for a failure, 2 for wrong usage."""
+    try:
+        code = mmmodal.main(list(arguments), prog_name="mmmodal", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt) as error:  # click has ended the line of the ^C
+        return _fail("the input ended") if isinstance(error.__cause__, EOFError) else 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MMModalError as error:
+        return _fail(str(error))
+    except Exception as error:
+        hint = "Set MMMODAL_DEBUG=1 for the traceback."
+        return _fail(f"unexpected {type(error).__name__}: {_one_line(error)}. {hint}")
+
+
+def _fail(message: str) -> int:
+    if _debugging():
+        import traceback
+
+        traceback.print_exc()
+    else:
+        click.echo(f"Error: {message}", err=True)
+    return 1
+
+
+def _debugging() -> bool:
+    return os.environ.get("MMMODAL_DEBUG") == "1"
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 500 else f"{text[:499]}…"
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))

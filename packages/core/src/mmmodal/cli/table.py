@@ -1,0 +1,32 @@
+"""Plain text tables for people and JSON for programs, on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+__all__ = ["print_json", "print_table"]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON; what JSON does not know becomes text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Print aligned columns; `columns` maps a key of the rows to its heading."""
+    lines = [list(columns.values())]
+    lines += [[_text(row[key]) for key in columns] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)

@@ -1,0 +1,43 @@
+"""`mmmodal train`: one stage of training, from a recipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--fresh", is_flag=True, help="Forget an interrupted run in `out` and begin anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
+def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -> None:
+    """Train one stage: RECIPE is align, instruct or a YAML file.
+
+    model=FOLDER, data=FILE and out=FOLDER are needed; any other key of the recipe can be set in
+    the same way. Run the same command again to go on after an interruption.
+    """
+    from mmmodal.train.recipe import load_recipe
+    from mmmodal.train.stage import run_stage
+
+    outcome = run_stage(load_recipe(recipe, overrides), fresh=fresh)
+    if as_json:
+        row = {
+            "finished": outcome.finished,
+            "steps": outcome.steps,
+            "loss": outcome.loss,
+            "seconds": round(outcome.seconds, 3),
+            "out": str(outcome.out),
+        }
+        click.echo(json.dumps(row))
+    elif outcome.finished:
+        click.echo(str(outcome.out))
+    if not outcome.finished:
+        click.echo(
+            f"Stopped by {outcome.interrupted_by} after step {outcome.steps}, with a checkpoint. "
+            "The same command goes on from there.",
+            err=True,
+        )
+        sys.exit(130 if outcome.interrupted_by == "SIGINT" else 0)

@@ -1,0 +1,191 @@
+"""Settings as frozen data: unknown keys are errors, and all errors are told at once."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmmodal.errors import ConfigError
+
+__all__ = ["Config", "apply_overrides", "read_yaml", "validate"]
+
+
+class Config(BaseModel):
+    """Base of every options class: immutable, and strict about keys.
+
+    The docstring below a field is its description.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
+    )
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def validate(model: type[C], values: Mapping[str, Any], where: str) -> C:
+    """Build `model` from `values`, or raise one ConfigError that lists every problem."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [_explain(model, item) for item in error.errors()]
+        raise ConfigError(where, list(dict.fromkeys(problems))) from None
+
+
+def _explain(model: type[BaseModel], item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"]) or "value"
+    if item["type"] == "extra_forbidden":
+        *sections, key = map(str, item["loc"])
+        return f"unknown key {path!r}{suggest(key, known_keys(model, sections))}"
+    if item["type"] == "missing":
+        return f"{path!r} is missing"
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    given = repr(item["input"])
+    shown = given if len(given) <= 80 else f"{given[:77]}…"
+    return f"{path!r}: {message[:1].lower()}{message[1:]} (got {shown})"
+
+
+def known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys that are allowed in the section of `model` at `path`."""
+    section: type[BaseModel] | None = model
+    for name in path:
+        section = _section(section, name)
+    return list(section.model_fields) if section else []
+
+
+def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+    """Return the model of the section `name`, where it has one and only one."""
+    field = model.model_fields.get(name) if model else None
+    found = [kind for kind in alternatives(field.annotation) if _is_model(kind)] if field else []
+    return found[0] if len(found) == 1 else None
+
+
+def alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation allows: for `int | None` both."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from alternatives(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for inner in get_args(annotation):
+            yield from alternatives(inner)
+    else:
+        yield annotation
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Say ". Did you mean …?" when `word` is close to a known one, else list what is known."""
+    names = sorted(known)
+    if close := closest(word, names):
+        return f". Did you mean {close!r}?"
+    return f". Known: {', '.join(names)}" if names else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `word` was probably meant to be, whatever its case."""
+    names = {_plain(name): name for name in known}
+    close = difflib.get_close_matches(_plain(word), names, n=1, cutoff=0.6)
+    return names[close[0]] if close else None
+
+
+def _plain(word: str) -> str:
+    return word.casefold().replace("-", "_")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key that is given twice, of which it would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; a syntax error names the line."""
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["no such file"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"cannot be read ({type(error).__name__})"]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None)
+        reason = (
+            problem if isinstance(error, yaml.constructor.ConstructorError) else "not valid YAML"
+        )
+        raise ConfigError(str(path), [f"{line}{reason}"]) from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), ["a mapping of settings is expected at the top"])
+    return values
+
+
+def apply_overrides(
+    values: Mapping[str, Any], overrides: Sequence[str], model: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """Return `values` with `key=value` overrides applied; dotted keys reach into sections.
+
+    The value is read as YAML, so `lr=1e-4`, `bf16=true` and `data=[a.jsonl, b.jsonl]` have types.
+    Where `model` says that a setting is text or a path, it is taken as typed: `out=2024` is a name.
+    """
+    result: dict[str, Any] = {**values}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise ConfigError("command line", [f"{text!r} is not of the form key=value"])
+        *sections, last = key.split(".")
+        target = result
+        for section in sections:
+            inner = target.get(section)
+            if inner is not None and not isinstance(inner, dict):
+                raise ConfigError("command line", [f"{section!r} in {text!r} is not a section"])
+            target[section] = target = {**(inner or {})}
+        as_typed = value not in ("", "null") and _takes_text_only(model, key)
+        target[last] = value if as_typed else parse_value(value)
+    return result
+
+
+def _takes_text_only(model: type[BaseModel] | None, key: str) -> bool:
+    *sections, last = key.split(".")
+    for section in sections:
+        model = _section(model, section)
+    field = model.model_fields.get(last) if model else None
+    kinds = set(alternatives(field.annotation)) - {type(None)} if field else set()
+    return bool(kinds) and all(_is_text(kind) for kind in kinds)
+
+
+def _is_text(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return all(isinstance(value, str) for value in get_args(kind))
+    return isinstance(kind, type) and issubclass(kind, (str, PurePath))
+
+
+def parse_value(text: str) -> Any:
+    """Read a command-line value as YAML; numbers such as 1e-4, which YAML 1.1 calls text, too."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value) if value[:1] in "+-.0123456789" else value
+        except ValueError:
+            return value
+    return value

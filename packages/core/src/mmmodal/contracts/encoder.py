@@ -1,0 +1,110 @@
+"""A swappable way to turn a media item of one modality into features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from mmmodal.config import Config, validate
+from mmmodal.errors import PartError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedConfig
+
+__all__ = ["Encoder"]
+
+
+class Encoder(ABC):
+    """How items of one modality become features: preprocessing on the CPU, then a tower.
+
+    An instance holds options only; it never holds weights, so it is cheap in data workers.
+    """
+
+    name: ClassVar[str]
+    """The key users name it by: `siglip`."""
+
+    modality: ClassVar[str]
+    """The modality whose items it takes: `image`."""
+
+    default_projector: ClassVar[str] = "mlp"
+    """The projector used when the user names none."""
+
+    source: ClassVar[str | None] = None
+    """Where weights come from when the user gives no source (a Hub id); None: no default."""
+
+    Options: ClassVar[type[Config]] = Config
+    """What can be set; stored in the checkpoint, together with `tower_config`."""
+
+    options: Any
+
+    def __init__(self, options: Config | None = None, tower_config: PreTrainedConfig | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+        self.tower_config = tower_config
+
+    @classmethod
+    def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
+        """Build from what `source` says of itself (its config, never its weights) and `options`.
+
+        The default takes options alone; an encoder whose `source` holds a transformers config
+        overrides this and passes that config on as `tower_config`.
+        """
+        return cls(validate(cls.Options, options, f"options of encoder {cls.name!r}"))
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """The width D_enc of the features."""
+
+    @abstractmethod
+    def preprocess(self, item: Any) -> Any:
+        """Turn one media item into features for the tower: deterministic, on the CPU, no weights.
+
+        Return one tensor [n, ...], or a dict of tensors if you override `shape` and `collate`.
+        """
+
+    def shape(self, features: Any) -> tuple[int, ...]:
+        """Tell the shape of what the tower will return for `features`: (n,) or (tiles, h, w)."""
+        return (len(features),)
+
+    def collate(self, batch: Sequence[Any]) -> dict[str, Tensor]:
+        """Join the features of several items: stacked, or padded with a mask where lengths differ.
+
+        `values` is [N, n, ...]; `mask` is [N, n], true where real. The names are the keyword
+        arguments of the tower.
+        """
+        import torch
+
+        lengths = [len(features) for features in batch]
+        if len(set(lengths)) == 1:
+            return {"values": torch.stack(list(batch))}
+        values = torch.nn.utils.rnn.pad_sequence(list(batch), batch_first=True)
+        mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+        return {"values": values, "mask": mask}
+
+    @abstractmethod
+    def example(self) -> Any:
+        """Return a small valid item, as `Modality.read` would."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Build the tower: called with `collate`'s dict, returns a list of N tensors [n_i, D_enc].
+
+        An item's features must not depend on its neighbours in the batch. Only core assigns
+        weights, after construction; what the constructor initialises is kept otherwise.
+        """
+
+    def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name in the tower's state dict, tensor) for the pretrained weights at `source`.
+
+        Raises:
+            PartError: this encoder has no pretrained weights, or `source` is of no known format.
+        """
+        raise PartError(
+            f"encoder {self.name!r} has no pretrained weights; name it without {':' + source!r}"
+        )
+
+    def download_size(self, source: str) -> list[tuple[str, int]] | None:
+        """Say what `load(source)` would download as (file, bytes); None where nothing is known."""
+        return None

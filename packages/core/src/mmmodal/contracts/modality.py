@@ -1,0 +1,58 @@
+"""A kind of data: what marks it in a conversation and how bytes become a media item."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mmmodal.errors import MediaError
+
+if TYPE_CHECKING:
+    from mmmodal.media import Limits, Source
+
+__all__ = ["Modality"]
+
+
+class Modality(ABC):
+    """A kind of data such as images; stateless, one instance serves everywhere."""
+
+    name: ClassVar[str]
+    """The word for it in messages, on the command line and in configs: `image`."""
+
+    input_name: ClassVar[str] = ""
+    """The model's keyword for this modality's tensors; empty means `<name>_values`."""
+
+    begin: ClassVar[str] = ""
+    """The learned token before an item; empty means `<name>` in angle brackets (paper §5.1)."""
+
+    end: ClassVar[str] = ""
+    """The learned token after an item; empty means `</name>`."""
+
+    slot: ClassVar[str] = ""
+    """The token that holds the place of one projected feature; empty means `<|name|>`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        name = getattr(cls, "name", None)
+        if name is None:
+            return
+        cls.input_name = cls.input_name or f"{name}_values"
+        cls.begin = cls.begin or f"<{name}>"
+        cls.end = cls.end or f"</{name}>"
+        cls.slot = cls.slot or f"<|{name}|>"
+
+    @abstractmethod
+    def read(self, source: Source, limits: Limits) -> Any:
+        """Decode one media item.
+
+        Raises:
+            MediaError: the bytes are not a valid item of this modality, or exceed `limits`.
+        """
+
+    def convert(self, value: Any) -> Any:
+        """Turn an object a Python user passes in place of a file into what `read` returns."""
+        raise MediaError(
+            "unsupported",
+            f"{self.name} given as {type(value).__name__}",
+            "pass a path or bytes; this modality takes no other object",
+        )

@@ -1,0 +1,1 @@
+"""Messages and records, the formats they come in, and how they become tokens."""

@@ -1,0 +1,80 @@
+"""Messages as transformers' chat templates and OpenAI's API write them, read as our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmmodal.config import suggest
+from mmmodal.conversation.records import Message, Part
+from mmmodal.errors import RenderError
+
+__all__ = ["read_messages"]
+
+LOCATIONS = ("url", "path", "media", "data")
+"""Where a part keeps its medium, besides the key of its own type."""
+
+
+def read_messages(
+    chat: Sequence[Mapping[str, Any]], modalities: Iterable[str]
+) -> tuple[list[Message], list[tuple[str, Any]]]:
+    """Split a chat into messages that refer to media by index, and the media: (modality, value).
+
+    A message's content is a text or a list of parts: `{"type": "text", "text": …}`,
+    `{"type": "image", "image" | "url" | "path": …}`, OpenAI's `image_url` and `input_audio`, and the
+    same for any other modality.
+
+    Raises:
+        RenderError: a part is of no known type; nothing is dropped.
+    """
+    known = set(modalities)
+    media: list[tuple[str, Any]] = []
+    messages = []
+    for turn in chat:
+        content = turn.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if not isinstance(parts, list):
+            raise RenderError(f"the content of a message is a text or a list of parts, got {content!r}")
+        read = []
+        for part in parts:
+            kind, value = _part(part, known)
+            if kind == "text":
+                read.append(Part(type="text", text=value))
+            else:
+                read.append(Part(type=kind, media=len(media)))
+                media.append((kind, value))
+        messages.append(_message(turn.get("role"), read))
+    return messages, media
+
+
+def _message(role: Any, parts: Sequence[Part]) -> Message:
+    if role not in ("system", "user", "assistant"):
+        raise RenderError(f"a message's role is system, user or assistant, got {role!r}")
+    return Message(role=role, content=tuple(parts))
+
+
+def _part(part: Any, known: set[str]) -> tuple[str, Any]:
+    if isinstance(part, str):
+        return "text", part
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return "text", part["text"]
+    if isinstance(kind, str) and kind.endswith("_url") and kind.removesuffix("_url") in known:
+        target = part.get(kind)
+        return kind.removesuffix("_url"), target.get("url") if isinstance(target, Mapping) else target
+    if isinstance(kind, str) and kind.startswith("input_") and kind.removeprefix("input_") in known:
+        return kind.removeprefix("input_"), _inline(kind.removeprefix("input_"), part.get(kind))
+    if kind in known:
+        for key in (kind, *LOCATIONS):
+            if part.get(key) is not None:
+                return kind, part[key]
+        raise RenderError(f"a part of type {kind!r} names no medium; give it under {kind!r} or 'path'")
+    hint = suggest(str(kind), known | {"text"})
+    raise RenderError(f"a message has a part of type {kind!r}, which this model does not take{hint}")
+
+
+def _inline(kind: str, target: Any) -> Any:
+    """Turn OpenAI's `{"data": base64, "format": "wav"}` into a data URI."""
+    if not isinstance(target, Mapping) or "data" not in target:
+        return target
+    return f"data:{kind}/{target.get('format', 'wav')};base64,{target['data']}"

@@ -1,0 +1,80 @@
+"""The unit of data: messages of typed parts, and the media they refer to by index."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mmmodal.config import Config
+
+__all__ = ["MediaRef", "Message", "Part", "Record"]
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Part(Config):
+    """One piece of a message: text, or a medium of the modality that `type` names."""
+
+    type: str
+    text: str | None = None
+    media: int | None = None
+    """Index into the record's media."""
+
+    @model_validator(mode="after")
+    def _holds_what_its_type_says(self) -> Part:
+        if self.type == "text" and (self.text is None or self.media is not None):
+            raise ValueError("a text part has `text` and nothing else")
+        if self.type != "text" and (self.media is None or self.text is not None):
+            raise ValueError(f"a part of type {self.type!r} has `media`, the index of its medium")
+        return self
+
+
+class Message(Config):
+    """One turn of a conversation."""
+
+    role: Role
+    content: tuple[Part, ...]
+
+
+class MediaRef(Config):
+    """Where a medium is: a path under the data root, or a data URI."""
+
+    kind: str
+    """The modality: `image`, `audio`, or any other a plugin brings."""
+
+    uri: str
+    sha256: str | None = None
+
+
+class Record(Config):
+    """One conversation with its media."""
+
+    id: str
+    messages: tuple[Message, ...] = Field(min_length=1)
+    media: tuple[MediaRef, ...] = ()
+    lang: str | None = None
+    group: str | None = None
+    """Records of one group stay in one split."""
+
+    meta: dict[str, Any] | None = None
+    """Passed through unread."""
+
+    @model_validator(mode="after")
+    def _parts_and_media_agree(self) -> Record:
+        used = [part for message in self.messages for part in message.content if part.type != "text"]
+        for part in used:
+            index = part.media
+            if index is None or not 0 <= index < len(self.media):
+                raise ValueError(
+                    f"a part refers to medium {index}, but the record has {len(self.media)} media"
+                )
+            if self.media[index].kind != part.type:
+                raise ValueError(
+                    f"a part of type {part.type!r} refers to medium {index}, "
+                    f"which is {self.media[index].kind!r}"
+                )
+        unused = set(range(len(self.media))) - {part.media for part in used}
+        if unused:
+            raise ValueError(f"no message refers to medium {min(unused)}")
+        return self

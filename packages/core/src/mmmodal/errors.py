@@ -1,0 +1,69 @@
+"""The errors users meet: each says where, what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "MMModalError",
+    "MediaError",
+    "PartError",
+    "PluginError",
+    "RecordError",
+    "RenderError",
+    "SpliceError",
+]
+
+
+class MMModalError(Exception):
+    """Any refusal a user can act on; the command line prints it as one line and exits with 1."""
+
+
+class ConfigError(MMModalError):
+    """Settings that do not fit their schema; holds every problem, not only the first."""
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        super().__init__(f"{where}: " + "; ".join(self.problems))
+
+
+class PluginError(MMModalError):
+    """A plugin that is needed is missing, broken or in conflict with another."""
+
+
+class PartError(MMModalError):
+    """An encoder, projector, backbone or modality that is unknown, or does not fit the others."""
+
+
+class MediaError(MMModalError):
+    """A medium that cannot be read: which one, why, and what to do."""
+
+    def __init__(self, code: str, origin: str, reason: str) -> None:
+        self.code = code
+        self.origin = origin
+        self.reason = reason
+        super().__init__(f"{origin}: {reason}")
+
+
+class RecordError(MMModalError):
+    """A row of data that is not a valid record; names the file and line."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where}: {reason}")
+
+
+class RenderError(MMModalError):
+    """A conversation that the backbone's chat template cannot express."""
+
+
+class SpliceError(MMModalError):
+    """Slots and media features that disagree; names the sample."""
+
+
+class CheckpointError(MMModalError):
+    """A model folder that cannot be loaded: what is missing and how to get it."""

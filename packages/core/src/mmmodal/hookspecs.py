@@ -1,0 +1,45 @@
+"""Every hook a plugin can implement. A hook returns classes; core decides when to build them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from mmmodal.contracts import Backbone, Encoder, Modality, Projector
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "hookimpl",
+    "mmmodal_backbones",
+    "mmmodal_encoders",
+    "mmmodal_modalities",
+    "mmmodal_projectors",
+]
+
+ENTRY_POINT_GROUP = "mmmodal"
+
+hookspec = pluggy.HookspecMarker("mmmodal")
+hookimpl = pluggy.HookimplMarker("mmmodal")
+
+
+@hookspec
+def mmmodal_modalities() -> Iterable[type[Modality]]:  # type: ignore[empty-body]
+    """Return the kinds of data this plugin brings."""
+
+
+@hookspec
+def mmmodal_encoders() -> Iterable[type[Encoder]]:  # type: ignore[empty-body]
+    """Return the ways this plugin turns media items into features."""
+
+
+@hookspec
+def mmmodal_projectors() -> Iterable[type[Projector]]:  # type: ignore[empty-body]
+    """Return the ways this plugin maps features to the language model's width."""
+
+
+@hookspec
+def mmmodal_backbones() -> Iterable[type[Backbone]]:  # type: ignore[empty-body]
+    """Return the language models this plugin knows."""

@@ -1,0 +1,130 @@
+"""Load and save model folders: ordinary transformers checkpoints with a processor beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["finish_loading", "load", "new_folder", "save"]
+
+
+def load(
+    path: str | Path, *, dtype: str | torch.dtype = "auto", device: str | None = None, **kwargs: Any
+) -> MMModalForConditionalGeneration:
+    """Load a composed model; its processor is at `model.processor`.
+
+    Args:
+        path: a model folder (or a Hub id).
+        dtype: "auto" keeps what was saved.
+        device: where to put it; the GPU where there is one.
+        kwargs: passed on to transformers' `from_pretrained` (`attn_implementation`, …).
+
+    Raises:
+        CheckpointError: it is no model folder of ours, or a part's package is not installed.
+    """
+    import torch
+
+    import mmmodal.auto as auto
+
+    _check_folder(path)
+    model = auto.MMModalForConditionalGeneration.from_pretrained(str(path), dtype=dtype, **kwargs)
+    model.processor = auto.MMModalProcessor.from_pretrained(str(path))
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    result: MMModalForConditionalGeneration = model.to(device).eval()
+    return result
+
+
+def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
+    """Write model and processor to a folder that must not exist or be empty; all or nothing."""
+    with new_folder(path) as folder:
+        model.save_pretrained(folder)
+        model.processor.save_pretrained(folder)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes its name when the block ends well, else vanishes."""
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} exists already; choose another folder or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    working = target.with_name(f".{target.name}.writing-{os.getpid()}")
+    try:
+        working.mkdir()
+        yield working
+        if target.exists():
+            target.rmdir()
+        working.rename(target)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _check_folder(path: str | Path) -> None:
+    folder = Path(path)
+    if not folder.exists():
+        if "/" in str(path) and not str(path).startswith((".", "/")) and str(path).count("/") == 1:
+            return  # may be a Hub id
+        raise CheckpointError(f"{path}: no such folder")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise CheckpointError(f"{path} holds no config.json; is it a folder made by `mmmodal compose`?")
+    try:
+        model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError):
+        raise CheckpointError(f"{config} is not valid JSON") from None
+    if model_type != "mmmodal":
+        raise CheckpointError(
+            f"{path} is a {model_type!r} model, not a composed one; make one with "
+            f"`mmmodal compose OUT --backbone auto:{path} --encoder …`"
+        )
+
+
+def finish_loading(model: Any, report: Any) -> None:
+    """Check that every weight was there, and rebuild what is never saved.
+
+    transformers fills buffers that are not saved with garbage where it does not know the module
+    (measured, 5.23); the author's constructor knows their values.
+
+    Raises:
+        CheckpointError: weights are missing.
+    """
+    missing = sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
+    if missing:
+        raise CheckpointError(
+            f"{model.config._name_or_path}: the weights of {missing[0]!r} and "
+            f"{len(missing) - 1} others are missing"
+            if len(missing) > 1
+            else f"{model.config._name_or_path}: the weights of {missing[0]!r} are missing"
+        )
+    base = getattr(model, "model", model)
+    for name in model.config.modality_names:
+        encoder, projector = base.encoders[name], base.projectors[name]
+        width = model.config.text_config.hidden_size
+        restore_buffers(base.tower(name), encoder.build)
+        restore_buffers(base.projector(name), lambda p=projector, e=encoder: p.build(e.width, width))
+
+
+def restore_buffers(module: Any, build: Any) -> None:
+    """Copy the buffers that are never saved from a newly built twin of `module`."""
+    from transformers import PreTrainedModel
+
+    unsaved = [name for name, _ in module.named_buffers() if name not in module.state_dict()]
+    if not unsaved or isinstance(module, PreTrainedModel):
+        return
+    twin = dict(build().named_buffers())
+    for name in unsaved:
+        buffer = module.get_buffer(name)
+        buffer.copy_(twin[name].to(buffer.device, buffer.dtype))

@@ -1,0 +1,213 @@
+"""Images: any common format becomes one upright 8-bit RGB picture."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from mmmodal.contracts.modality import Modality
+from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits
+from mmmodal.media.reading import decoding, looks_like
+from mmmodal.media.source import Source
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+__all__ = ["Image"]
+
+# Pillow's plugins, chosen by content. `PIL.Image.open` would check sizes after its own limits,
+# which are global, and warn on stderr.
+PLUGINS = {
+    "Jpeg": rb"\xff\xd8\xff",
+    "Png": rb"\x89PNG\r\n\x1a\n",
+    "WebP": rb"RIFF.{4}WEBP",
+    "Gif": rb"GIF8[79]a",
+    "Bmp": rb"BM",
+    "Tiff": rb"II[*+]\0|MM\0[*+]",
+}
+BYTES_PER_PIXEL = 4  # what Pillow takes for every mode of more than one channel
+MOST_SCANS = 64  # usual progressive JPEGs have 10; 1,000 in a 400 kB file took 40 s to decode
+MOST_SEGMENTS = 10_000
+MOST_READS = 500_000
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 258, 262, 322, 323
+
+
+class Image(Modality):
+    """Still pictures; of an animation, the first frame."""
+
+    name: ClassVar[str] = "image"
+    input_name: ClassVar[str] = "pixel_values"
+
+    def read(self, source: Source, limits: Limits) -> Pillow.Image:
+        """Decode one picture to 8-bit RGB, upright, on white where it is transparent."""
+        from PIL.Image import DecompressionBombError
+
+        damaged = decoding(source.origin, "the image is damaged or cut off", "replace the file")
+        with source.open(limits) as file, damaged:
+            try:
+                image = _open(file, source.origin)
+                _check_size(image, limits, source.origin)
+                if image.format == "JPEG":
+                    _check_scans(file, source.origin)
+                return _to_rgb(image, source.origin)
+            except DecompressionBombError:
+                reason = "more pixels than Pillow decodes; scale it down"
+                raise MediaError("too-large", source.origin, reason) from None
+
+    def convert(self, value: Any) -> Pillow.Image:
+        """Take a Pillow image, or a numpy array of uint8 [height, width, 3]."""
+        import numpy as np
+        from PIL import Image as pillow
+
+        origin = f"image given as {type(value).__name__}"
+        with decoding(origin, "the image cannot be decoded", "open and check it again"):
+            if isinstance(value, np.ndarray):
+                if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+                    reason = f"{value.dtype} {list(value.shape)}; pass uint8 [height, width, 3]"
+                    raise MediaError("unsupported", origin, reason)
+                _check_not_empty(value.shape[1], value.shape[0], origin)
+                return pillow.fromarray(np.ascontiguousarray(value))
+            if isinstance(value, pillow.Image):
+                _check_not_empty(*value.size, origin)
+                return _to_rgb(value, origin)
+        reason = "pass a path, bytes, a Pillow image, or a numpy array of uint8 [height, width, 3]"
+        raise MediaError("unsupported", origin, reason)
+
+
+class Metered:
+    """A file that ends a decoder's patience: Pillow walks through segments in Python, one by one.
+
+    It also has no file descriptor, which libtiff would map to memory: a file that is cut while it
+    is read would then end the process.
+    """
+
+    def __init__(self, file: BinaryIO, origin: str) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._origin, self._reads = file, origin, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on, unless too many reads were made."""
+        self._reads += 1
+        if self._reads > MOST_READS:
+            raise MediaError("too-large", self._origin, "it has too many segments; save it anew")
+        return self._file.read(size)
+
+
+def _open(file: BinaryIO, origin: str) -> Pillow.Image:
+    head = file.read(32)
+    file.seek(0)
+    for name, pattern in PLUGINS.items():
+        if re.match(pattern, head, re.DOTALL):
+            plugin = import_module(f"PIL.{name}ImagePlugin")
+            image: Pillow.Image = getattr(plugin, f"{name}ImageFile")(Metered(file, origin))
+            return image
+    known = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+    reason = f"not an image this can read{looks_like(head)}; convert it to {known}"
+    raise MediaError("format", origin, reason)
+
+
+def _check_size(image: Pillow.Image, limits: Limits, origin: str) -> None:
+    tags = getattr(image, "tag_v2", {})
+    tile = tags.get(TIFF_TILE_WIDTH, 1), tags.get(TIFF_TILE_LENGTH, 1)
+    for width, height in (image.size, tile):  # a TIFF tile can be larger than its picture
+        _check_not_empty(width, height, origin)
+        pixels = width * height
+        found = f"{width:,} x {height:,} pixels"
+        if max(width, height) > limits.image_side:
+            most, name = f"{limits.image_side:,} on a side", "image_side"
+        elif pixels > limits.image_pixels:
+            most, name = f"{limits.image_pixels:,} in all", "image_pixels"
+        elif pixels * BYTES_PER_PIXEL > limits.decoded_bytes:
+            most, name = f"{limits.decoded_bytes // BYTES_PER_PIXEL:,} in all", "decoded_bytes"
+        else:
+            continue
+        reason = f"{found}, and at most {most} are read; scale it down or raise `{name}`"
+        raise MediaError("too-large", origin, reason)
+
+
+def _check_not_empty(width: int, height: int, origin: str) -> None:
+    if width < 1 or height < 1:
+        raise MediaError("empty", origin, f"{width} x {height} pixels; replace the image")
+
+
+def _check_scans(file: BinaryIO, origin: str) -> None:
+    """Refuse a JPEG that draws over itself: a small file can keep a decoder busy for hours."""
+    file.seek(0)
+    data = file.read()
+    file.seek(0)
+    # Entropy-coded data escapes 0xff as ff 00; only d0 to d7 may occur in it as markers.
+    marker = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+    position, scans = 2, 0
+    for _ in range(MOST_SEGMENTS):
+        found = marker.search(data, position)
+        if found is None or found[1] == b"\xd9":
+            return
+        scans += found[1] == b"\xda"
+        if scans > MOST_SCANS:
+            break
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    reason = f"a JPEG of more than {MOST_SCANS} scans takes too long to decode; save it anew"
+    raise MediaError("too-large", origin, reason)
+
+
+def _to_rgb(image: Pillow.Image, origin: str) -> Pillow.Image:
+    from PIL import Image as pillow
+
+    image.load()
+    turn = _turn(image)
+    if image.mode.startswith("I;16"):
+        rgb = _from_16_bit(image)
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        rgb = pillow.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba)
+    elif image.mode in ("I", "F", "LAB"):
+        # No range of values is agreed on for these: Pillow would clip nearly all to white or black.
+        reason = f"pixels of type {image.mode}; save it with 8 or 16 bits a channel, grey or RGB"
+        raise MediaError("format", origin, reason)
+    else:
+        rgb = image.convert("RGB")
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    rgb.info = {}  # what else the file says (place, camera, thumbnail) is not part of the item
+    return rgb
+
+
+def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
+    """Return what makes the picture upright by its EXIF data; Pillow has turned a TIFF already."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # broken EXIF data raises anything, and the picture is good without
+        return None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return turns.get(orientation) if isinstance(orientation, int) else None
+
+
+def _from_16_bit(image: Pillow.Image) -> Pillow.Image:
+    """Scale grey of 12 or 16 bits to 8: `convert` would clip all above 255 to white."""
+    import numpy as np
+    from PIL import Image as pillow
+
+    tags = getattr(image, "tag_v2", {})
+    brightest = 2 ** tags.get(TIFF_BITS, (16,))[0] - 1
+    shades = np.arange(65_536).clip(0, brightest) * 255 / brightest
+    if tags.get(TIFF_PHOTOMETRIC) == 0:  # white is zero, which Pillow heeds for 8 bits only
+        shades = 255 - shades
+    table = np.rint(shades).astype(np.uint8)
+    pixels = table[np.asarray(image)]  # [height, width]
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        pixels[np.asarray(image) == transparent] = 255
+    return pillow.fromarray(pixels).convert("RGB")

@@ -1,0 +1,191 @@
+"""Where media bytes come from: a file, a data URI or bytes in hand. Nothing is ever fetched."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits
+
+__all__ = ["Source", "open_source"]
+
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+LONGEST_PATH = 4096  # characters; no system opens more, and resolving a megabyte takes minutes
+LONGEST_LABEL = 200  # characters
+
+# A FIFO that takes a checked file's place must not block, a link that does must not be followed.
+OPEN_FLAGS = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    OPEN_FLAGS |= getattr(os, _flag, 0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The bytes of one medium, not read yet, and the label that errors show for it."""
+
+    origin: str
+    path: Path | None = None
+    """A resolved path: it is refused if it turns out to be a symbolic link."""
+
+    data: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        assert (self.path is None) != (self.data is None), "a source has a path or data, not both"
+
+    def open(self, limits: Limits) -> BinaryIO:
+        """Open the bytes for reading, if they are a regular file or in hand and not too many."""
+        file = self._open()
+        try:
+            self._check_size(file.seek(0, os.SEEK_END), limits)
+        except MediaError:
+            file.close()
+            raise
+        file.seek(0)
+        return file
+
+    def read_bytes(self, limits: Limits) -> bytes:
+        """Read all bytes."""
+        with self.open(limits) as file, _system_errors(self.origin):
+            data = file.read(max(limits.file_bytes, limits.inline_bytes) + 1)
+        self._check_size(len(data), limits)  # it may have grown since it was opened
+        return data
+
+    def read_text(self, limits: Limits) -> str:
+        """Read all bytes as UTF-8 text; a byte order mark is dropped."""
+        try:
+            return self.read_bytes(limits).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8 text (at byte {error.start:,}); save it as UTF-8"
+            raise MediaError("unreadable", self.origin, reason) from None
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the bytes, in hexadecimal."""
+        with self._open() as file, _system_errors(self.origin):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _check_size(self, size: int, limits: Limits) -> None:
+        name = "file_bytes" if self.path else "inline_bytes"
+        limit: int = getattr(limits, name)
+        if size == 0:
+            raise MediaError("empty", self.origin, "it holds no data (0 bytes); replace it")
+        if size > limit:
+            raise _too_large(self.origin, size, name, limit)
+
+    def _open(self) -> io.BufferedReader | io.BytesIO:
+        if self.path is None:
+            return io.BytesIO(self.data or b"")
+        with _system_errors(self.origin):
+            # Opening a device can act on it, so look before.
+            _check_regular(os.stat(self.path), self.origin)
+            file = os.fdopen(os.open(self.path, OPEN_FLAGS), "rb")
+        try:
+            _check_regular(os.fstat(file.fileno()), self.origin)
+        except MediaError:
+            file.close()
+            raise
+        return file
+
+
+def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
+    """Find the medium that `uri` names, and check that it can be read within `limits`.
+
+    `uri` is a path under `root`, a base64 data URI, or the bytes themselves. Without a root any
+    path is taken, so pass None only for what the user of this machine typed.
+
+    Raises:
+        MediaError: nothing is there, it is no regular file, too large, or outside `root`.
+    """
+    if isinstance(uri, bytes):
+        source = Source("bytes in memory", data=uri)
+    elif isinstance(uri, str) and (scheme := SCHEME.match(uri)):
+        source = _inline(uri, scheme[1].lower(), limits)
+    else:
+        source = Source(_label(str(uri)), path=_resolve(str(uri), root))
+    source.open(limits).close()
+    return source
+
+
+def _inline(uri: str, scheme: str, limits: Limits) -> Source:
+    if scheme != "data":
+        reason = (
+            f"{scheme}: addresses are not fetched; download it first and give the path "
+            "(a file name with a colon is written ./name)"
+        )
+        raise MediaError("scheme", _label(uri), reason)
+    head, comma, payload = uri.partition(",")
+    origin = f"{_label(head)},…"
+    if not comma or not head.lower().endswith(";base64"):
+        raise MediaError("data-uri", origin, "write it as data:<type>;base64,<data>")
+    size = len(payload) * 3 // 4 - payload[-2:].count("=")
+    if size > limits.inline_bytes:
+        raise _too_large(origin, size, "inline_bytes", limits.inline_bytes)
+    try:
+        return Source(origin, data=base64.b64decode(payload, validate=True))
+    except ValueError:
+        raise MediaError("data-uri", origin, "its data is not valid base64; encode again") from None
+
+
+def _resolve(text: str, root: Path | None) -> Path:
+    origin = _label(text)
+    if "\0" in text:
+        raise MediaError("outside-root", origin, "no file name holds a NUL; correct the path")
+    if not text or len(text) > LONGEST_PATH:
+        reason = "no file has a name of this length; correct the path"
+        raise MediaError("missing", origin, reason)
+    try:
+        if root is None:
+            return Path(os.path.realpath(text))
+        base = os.path.realpath(root)
+        path = Path(os.path.realpath(os.path.join(base, text)))
+    except (OSError, ValueError, RecursionError):  # e.g. lone surrogates; a long chain of links
+        raise MediaError("missing", origin, "no such file; correct the path") from None
+    if not path.is_relative_to(base):
+        reason = "it leads out of the media root; move the file under the root, or change the root"
+        raise MediaError("outside-root", origin, reason)
+    return path
+
+
+def _label(text: str) -> str:
+    if len(text) > LONGEST_LABEL:
+        text = f"{text[:100]}…{text[-60:]}"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown) or "(empty path)"
+
+
+def _check_regular(status: os.stat_result, origin: str) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+    raise MediaError("not-a-file", origin, f"it is {kind}; name a regular file")
+
+
+def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
+    reason = f"{size:,} bytes, and at most {limit:,} are read; shrink it or raise `{name}`"
+    return MediaError("too-large", origin, reason)
+
+
+@contextmanager
+def _system_errors(origin: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        reason = "no such file; check the name and the folder it is looked up in"
+        raise MediaError("missing", origin, reason) from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            reason = "no such file: its links run in a circle, or its name is too long"
+            raise MediaError("missing", origin, f"{reason}; correct the path") from None
+        word = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        reason = f"the system refuses to read it ({word}); check its permissions and the disk"
+        raise MediaError("unreadable", origin, reason) from None

@@ -1,0 +1,1 @@
+"""The composed model: configuration, network, splice, generation and processing."""

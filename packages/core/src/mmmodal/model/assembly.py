@@ -1,0 +1,205 @@
+"""Join loaded parts into one model: new tokens, configuration, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mmmodal.conversation.rendering import Renderer
+from mmmodal.errors import PartError
+from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.markers import initialise_rows
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.processing import MMModalProcessor, marker_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from mmmodal.composing import Addition
+    from mmmodal.contracts import Backbone, Encoder
+
+__all__ = ["assemble", "extend"]
+
+PAD_TO = 64
+"""Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
+
+
+def assemble(
+    backbone: Backbone,
+    source: str,
+    additions: Sequence[Addition],
+    dtype: Any = "auto",
+    chat_template: str | None = None,
+) -> MMModalForConditionalGeneration:
+    """Load a backbone and the towers of `additions` and join them."""
+    backbone.config(source)  # refuses what is no causal language model, with a reason
+    tokenizer = backbone.tokenizer(source)
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    Renderer(tokenizer, {}).turn_end_ids()  # refuses a template that cannot be trained on
+    causal = backbone.load(source, dtype)
+    model = _wrap(causal)
+    model.processor = MMModalProcessor(tokenizer)
+    return _grow(model, additions)
+
+
+def extend(
+    folder: str, additions: Sequence[Addition], dtype: Any = "auto"
+) -> MMModalForConditionalGeneration:
+    """Load a composed model and add modalities to it."""
+    from mmmodal.loading import load
+
+    model = load(folder, dtype=dtype, device="cpu")
+    for addition in additions:
+        if addition.modality.name in model.config.modality_names:
+            raise PartError(f"{folder} takes {addition.modality.name!r} already")
+    return _grow(model, additions)
+
+
+def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
+    """Put a causal language model into a composed model without any modality."""
+    with torch.device("meta"):
+        model = MMModalForConditionalGeneration(MMModalConfig(text_config=causal.config))
+    model.model.language_model = getattr(causal, causal.base_model_prefix)
+    model.set_output_embeddings(causal.get_output_embeddings())
+    model.generation_config = causal.generation_config
+    return model
+
+
+def _grow(
+    model: MMModalForConditionalGeneration, additions: Sequence[Addition]
+) -> MMModalForConditionalGeneration:
+    tokenizer = model.processor.tokenizer
+    _add_tokens(model, tokenizer, additions)
+    for addition in additions:
+        _add_modality(model, addition)
+    entries = {**model.processor.modalities, **{a.modality.name: _entry(a) for a in additions}}
+    model.processor = MMModalProcessor(tokenizer, entries)
+    _set_generation(model)
+    return model.eval()
+
+
+def _add_tokens(
+    model: MMModalForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    additions: Sequence[Addition],
+) -> None:
+    """Add markers and slots once, and give their rows the mean of the others."""
+    from tokenizers import AddedToken
+
+    wanted = [
+        token
+        for addition in additions
+        for token in (addition.modality.begin, addition.modality.end, addition.modality.slot)
+    ]
+    known = len(tokenizer)
+    new = [token for token in wanted if token not in tokenizer.get_added_vocab()]
+    tokenizer.add_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in new], special_tokens=True
+    )
+    before = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > before:
+        model.resize_token_embeddings(
+            len(tokenizer), pad_to_multiple_of=PAD_TO, mean_resizing=False
+        )
+    after = model.get_input_embeddings().weight.shape[0]
+    # Also rows that a padded vocabulary had before the tokens existed, as Qwen's.
+    rows = [*tokenizer.convert_tokens_to_ids(new), *range(before, after)]
+    _initialise(model, rows, min(known, before))
+    model.config.text_config.vocab_size = after
+
+
+def _initialise(model: MMModalForConditionalGeneration, rows: Sequence[int], known: int) -> None:
+    head: Any = model.get_output_embeddings()
+    initialise_rows(model.get_input_embeddings().weight, rows, known)
+    if head.weight is not model.get_input_embeddings().weight:
+        initialise_rows(head.weight, rows, known)
+    if head.bias is not None:
+        initialise_rows(head.bias, rows, known)
+
+
+def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) -> None:
+    kind, encoder, projector = addition.modality, addition.encoder, addition.projector
+    base, config, name = model.model, model.config, addition.modality.name
+    width = config.text_config.hidden_size
+    tower = _load_tower(encoder, addition.source)
+    base.encoders[name], base.projectors[name] = encoder, projector
+    base.add_module(f"{name}_tower", tower.to(model.dtype))
+    base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
+    ids = marker_ids(model.processor.tokenizer, {name: kind})[name]
+    values = {
+        "config": _encoder_config(addition),
+        "projector_config": _projector_entry(addition),
+        "token_id": ids.slot,
+        "begin_token_id": ids.begin,
+        "end_token_id": ids.end,
+        "input_name": kind.input_name,
+    }
+    for key, value in values.items():
+        setattr(config, f"{name}_{key}", value)
+    config.modality_names = [*config.modality_names, name]
+
+
+def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
+    tower = encoder.build()
+    if source is None:
+        return tower
+    given = dict(encoder.load(source))
+    report = tower.load_state_dict(given, strict=False)
+    for problem, names in (("lacks", report.missing_keys), ("has besides", report.unexpected_keys)):
+        if names:
+            raise PartError(
+                f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
+                f"{problem} {names[0]!r} and {len(names) - 1} more"
+            )
+    return tower
+
+
+def _part_entry(addition: Addition) -> dict[str, Any]:
+    provided = addition.provided["encoder"]
+    return {
+        "encoder": addition.encoder.name,
+        "package": provided.package,
+        "version": provided.version,
+        "options": addition.encoder.options.model_dump(mode="json"),
+    }
+
+
+def _projector_entry(addition: Addition) -> dict[str, Any]:
+    provided = addition.provided["projector"]
+    return {
+        "projector": addition.projector.name,
+        "package": provided.package,
+        "version": provided.version,
+        "options": addition.projector.options.model_dump(mode="json"),
+    }
+
+
+def _entry(addition: Addition) -> dict[str, Any]:
+    return {**_part_entry(addition), "projector": _projector_entry(addition)}
+
+
+def _encoder_config(addition: Addition) -> Any:
+    config = addition.encoder.tower_config
+    if config is None:
+        return MMModalEncoderConfig(**_part_entry(addition))
+    for key, value in _part_entry(addition).items():
+        setattr(config, key, value)
+    return config
+
+
+def _set_generation(model: MMModalForConditionalGeneration) -> None:
+    """Stop at the template's turn end, and never generate a marker, a slot or a padding row."""
+    processor = model.processor
+    config: Any = model.generation_config
+    ends = config.eos_token_id if config.eos_token_id is not None else []
+    ends = [ends] if isinstance(ends, int) else list(ends)
+    ends += [processor.tokenizer.eos_token_id, *processor.renderer.turn_end_ids()]
+    config.eos_token_id = sorted(set(ends))
+    config.pad_token_id = processor.tokenizer.pad_token_id
+    never = [i for ids in processor.markers.values() for i in (ids.begin, ids.end, ids.slot)]
+    padding = range(len(processor.tokenizer), model.get_input_embeddings().weight.shape[0])
+    config.suppress_tokens = sorted({*(config.suppress_tokens or []), *never, *padding})

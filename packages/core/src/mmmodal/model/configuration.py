@@ -1,0 +1,102 @@
+"""The configuration of a composed model: an open list of modalities beside one language model."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+from transformers import PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from mmmodal.errors import CheckpointError
+
+__all__ = ["MMModalConfig", "MMModalEncoderConfig", "PART_KEYS"]
+
+PART_KEYS = ("encoder", "package", "version", "options")
+"""What every `<modality>_config` holds, so that the encoder can be found again."""
+
+MODALITY_KEYS = (
+    "config",
+    "projector_config",
+    "token_id",
+    "begin_token_id",
+    "end_token_id",
+    "input_name",
+)
+"""What the configuration holds of each modality, as `<modality>_<key>`."""
+
+
+class MMModalEncoderConfig(PreTrainedConfig):
+    """The configuration of an encoder that has no transformers config of its own."""
+
+    model_type = "mmmodal_encoder"
+
+    encoder: str = ""
+    package: str = ""
+    version: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class MMModalConfig(PreTrainedConfig):
+    """A language model's `text_config` and, for each name in `modality_names`, its parts.
+
+    Of a modality `image` it holds `image_config` (the tower's, with the keys of `PART_KEYS`),
+    `image_projector_config`, `image_token_id` (the slot), `image_begin_token_id`,
+    `image_end_token_id` and `image_input_name`.
+    """
+
+    model_type = "mmmodal"
+
+    text_config: Any = None
+    modality_names: list[str] = field(default_factory=list)
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if isinstance(self.text_config, dict):
+            self.text_config = build_config("text_config", self.text_config)
+        self.modality_names = list(self.modality_names)
+        for name in self.modality_names:
+            for key in MODALITY_KEYS:
+                full = f"{name}_{key}"
+                if full not in kwargs:
+                    raise CheckpointError(f"config.json lacks {full!r}, which modality {name!r} needs")
+                value = kwargs.pop(full)
+                if key == "config" and isinstance(value, dict):
+                    value = build_config(full, value)
+                setattr(self, full, value)
+        if self.text_config is not None:
+            # transformers ties the head by the top-level flag.
+            kwargs["tie_word_embeddings"] = bool(
+                getattr(self.text_config, "tie_word_embeddings", False)
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:  # type: ignore[override]
+        """Name the nested configs, so that attention and dtype settings reach them."""
+        names = [f"{name}_config" for name in getattr(self, "modality_names", [])]
+        return {
+            name: type(value)
+            for name in ["text_config", *names]
+            if isinstance(value := getattr(self, name, None), PreTrainedConfig)
+        }
+
+    def of(self, modality: str, key: str) -> Any:
+        """Return `<modality>_<key>`."""
+        return getattr(self, f"{modality}_{key}")
+
+
+def build_config(name: str, values: dict[str, Any]) -> PreTrainedConfig:
+    """Build a nested config from what config.json says; only classes that are registered.
+
+    Raises:
+        CheckpointError: its `model_type` is unknown here.
+    """
+    model_type = values.get("model_type")
+    if model_type == MMModalEncoderConfig.model_type:
+        return MMModalEncoderConfig(**values)
+    if model_type not in CONFIG_MAPPING:
+        raise CheckpointError(
+            f"{name} has model_type {model_type!r}, which this version of transformers does not "
+            "know; update transformers"
+        )
+    return CONFIG_MAPPING[model_type](**values)

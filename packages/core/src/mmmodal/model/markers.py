@@ -1,0 +1,44 @@
+"""Train the rows of new tokens alone, while the rest of the embedding matrix stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MarkerEmbedding", "initialise_rows"]
+
+
+class MarkerEmbedding(nn.Module):
+    """A trainable overlay over a few rows of an embedding matrix.
+
+    Masking the gradients of the other rows would not do: weight decay moves rows that have none.
+    """
+
+    ids: Tensor
+
+    def __init__(self, ids: Sequence[int], table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("ids", torch.tensor(list(ids), device=table.device), persistent=False)
+        self.rows = nn.Embedding.from_pretrained(table[list(ids)].detach().clone(), freeze=False)
+
+    def forward(self, input_ids: Tensor, embeddings: Tensor) -> Tensor:
+        """Put the trained rows where `input_ids` [B, T] name them in `embeddings` [B, T, D]."""
+        is_row = input_ids[..., None] == self.ids  # [B, T, rows]
+        rows = self.rows(is_row.int().argmax(-1)).to(embeddings.dtype)  # [B, T, D]
+        return torch.where(is_row.any(-1, keepdim=True), rows, embeddings)
+
+    @torch.no_grad()
+    def fold_into(self, table: Tensor) -> None:
+        """Write the rows into the embedding matrix [vocabulary, D]."""
+        table[self.ids.to(table.device)] = self.rows.weight.to(table.device, table.dtype)
+
+
+@torch.no_grad()
+def initialise_rows(table: Tensor, ids: Sequence[int], known: int) -> None:
+    """Set new rows of [vocabulary, D] to the mean of the first `known` rows."""
+    rows = torch.tensor(sorted(set(ids)), device=table.device)
+    if len(rows):
+        mean = table[:known].float().mean(0).to(table.dtype)
+        table[rows] = mean

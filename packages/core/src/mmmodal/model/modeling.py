@@ -1,0 +1,384 @@
+"""The network: a tower and a projector per modality, spliced into one language model.
+
+B batch, T tokens, N items of a modality, M their feature vectors, D the language model's width.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+)
+
+from mmmodal.contracts import Encoder, Projector
+from mmmodal.errors import SpliceError
+from mmmodal.model.configuration import MMModalConfig
+from mmmodal.model.generation import MediaGenerationMixin
+from mmmodal.model.head import Head, new_lm_head
+from mmmodal.model.markers import MarkerEmbedding
+from mmmodal.model.parts import encoder_of, projector_of
+from mmmodal.model.splice import Features, splice
+
+__all__ = [
+    "MMModalForConditionalGeneration",
+    "MMModalModel",
+    "MMModalPreTrainedModel",
+    "MediaFeatures",
+]
+
+
+@dataclass
+class MediaFeatures(BaseModelOutputWithPooling):
+    """The projected features of the items of one modality."""
+
+    pooler_output: Tensor | None = None
+    """[M, D], all items behind one another."""
+
+    lengths: Sequence[int] | None = None
+    """The number of vectors of each item."""
+
+
+class MMModalPreTrainedModel(PreTrainedModel):
+    """What the composed model and its base have in common."""
+
+    config: MMModalConfig
+    config_class = MMModalConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = False
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep the initialisation that each part's author chose.
+
+        Nested transformers models are initialised by their own rules; for the rest transformers
+        would overwrite what the constructors did.
+        """
+
+    @property
+    def input_modalities(self) -> tuple[str, ...]:
+        """Say what the model takes, in transformers' own words."""
+        known = [name for name in self.config.modality_names if name in ("image", "video", "audio")]
+        return (*known, "text")
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a model folder; transformers' arguments apply.
+
+        Raises:
+            CheckpointError: weights are missing, or a part's package is not installed.
+        """
+        from mmmodal.loading import finish_loading
+
+        info = kwargs.pop("output_loading_info", False)
+        model, report = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
+        finish_loading(model, report)
+        return (model, report) if info else model
+
+
+class MMModalModel(MMModalPreTrainedModel):
+    """Towers, projectors and the decoder of the language model, without its head."""
+
+    def __init__(self, config: MMModalConfig) -> None:
+        super().__init__(config)
+        self.encoders: dict[str, Encoder] = {}
+        self.projectors: dict[str, Projector] = {}
+        width = config.text_config.hidden_size
+        for name in config.modality_names:
+            encoder, projector = encoder_of(config, name), projector_of(config, name)
+            self.encoders[name], self.projectors[name] = encoder, projector
+            self.add_module(f"{name}_tower", encoder.build())
+            self.add_module(f"{name}_projector", projector.build(encoder.width, width))
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.marker_embedding: MarkerEmbedding | None = None
+        self.post_init()
+
+    def tower(self, modality: str) -> nn.Module:
+        """Return the network of a modality's encoder."""
+        return self.get_submodule(f"{modality}_tower")
+
+    def projector(self, modality: str) -> nn.Module:
+        """Return the network of a modality's projector."""
+        return self.get_submodule(f"{modality}_projector")
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the language model's token embeddings."""
+        embeddings: nn.Module = self.language_model.get_input_embeddings()
+        return embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's token embeddings."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_encoder(self, modality: str | None = None) -> nn.Module:
+        """Return the tower of any modality; transformers itself knows image and audio only."""
+        if modality in self.config.modality_names:
+            return self.tower(str(modality))
+        encoder: nn.Module = super().get_encoder(modality)
+        return encoder
+
+    def __getattr__(self, name: str) -> Any:
+        """Offer `get_<modality>_features` for every modality."""
+        if name.startswith("get_") and name.endswith("_features"):
+            modality = name.removeprefix("get_").removesuffix("_features")
+            if modality in self.config.modality_names:
+                return functools.partial(self.get_features, modality)
+        return super().__getattr__(name)
+
+    def get_features(self, modality: str, *args: Tensor, **inputs: Any) -> MediaFeatures:
+        """Encode and project the items of one modality, all in one call of tower and projector.
+
+        Takes the processor's tensors under their names: `pixel_values`, `input_features` …
+        """
+        if args:
+            inputs[self.config.of(modality, "input_name")] = args[0]
+        encoded = self._encode(modality, self._tower_inputs(modality, inputs))
+        values, lengths = project(self.projectors[modality], self.projector(modality), encoded)
+        return MediaFeatures(pooler_output=values, lengths=lengths)
+
+    def _encode(self, modality: str, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        tower = self.tower(modality)
+        trains = any(p.requires_grad for p in tower.parameters())
+        followed = any(tensor.requires_grad for tensor in inputs.values())
+        # A frozen tower keeps no activations.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
+            features: list[Tensor] = tower(**inputs)  # N of [*shape, D_enc]
+        return features
+
+    def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Take a modality's tensors out of `inputs`, under the names its tower knows."""
+        stem = self.config.of(modality, "input_name")
+        found = {}
+        for key in [key for key in inputs if key == stem or key.startswith(f"{stem}_")]:
+            value = inputs.pop(key)
+            if value is not None:
+                found["values" if key == stem else key.removeprefix(f"{stem}_")] = self._placed(value)
+        return found
+
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype if value.is_floating_point() else None)
+
+    def encode_media(
+        self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None
+    ) -> dict[str, MediaFeatures]:
+        """Take the media tensors of all modalities out of `inputs` and encode them."""
+        outputs = dict(given or {})
+        for name in self.config.modality_names:
+            raw = self._tower_inputs(name, inputs)
+            if raw and name in outputs:
+                raise SpliceError(f"{name} is given twice: as tensors and in mm_encoder_outputs")
+            if raw:
+                stem = self.config.of(name, "input_name")
+                named = {stem if k == "values" else f"{stem}_{k}": v for k, v in raw.items()}
+                outputs[name] = self.get_features(name, **named)
+        return outputs
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Embed token ids [B, T] as [B, T, D], with markers that are being trained."""
+        embeddings: Tensor = self.get_input_embeddings()(input_ids)
+        if self.marker_embedding is not None:
+            embeddings = self.marker_embedding(input_ids, embeddings)
+        return embeddings
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        mm_encoder_outputs: Mapping[str, MediaFeatures] | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Run the language model over text and media.
+
+        Media come as the processor's tensors, encoded here, or encoded in `mm_encoder_outputs`.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        media = self.encode_media(kwargs, mm_encoder_outputs)
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.embed(input_ids)
+        if media:
+            slots = self._slots(input_ids, inputs_embeds, media)
+            features = {name: _features(output) for name, output in media.items()}
+            inputs_embeds = splice(inputs_embeds, slots, features)
+        inputs_embeds = self._touch_absent(inputs_embeds, media)
+        outputs: BaseModelOutputWithPast = self.language_model(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        return outputs
+
+    def _slots(
+        self, input_ids: Tensor | None, embeddings: Tensor, media: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        ids = {name: self.config.of(name, "token_id") for name in media}
+        if input_ids is not None:
+            return {name: input_ids == id_ for name, id_ in ids.items()}  # [B, T]
+        table = self.get_input_embeddings()
+        look = {n: table(torch.tensor(i, device=embeddings.device)) for n, i in ids.items()}
+        return {name: (embeddings == vector).all(-1) for name, vector in look.items()}
+
+    def _touch_absent(self, embeddings: Tensor, present: Mapping[str, Any]) -> Tensor:
+        """Run the parts of absent modalities on an example, times zero, when ranks train together.
+
+        A rank that skips a part which others run leaves them waiting for its gradients (DDP,
+        ZeRO-2) or its weights (ZeRO-3).
+        """
+        if not (self.training and _several_ranks()):
+            return embeddings
+        for name in self.config.modality_names:
+            if name not in present:
+                inputs = {k: self._placed(v) for k, v in self._example(name).items()}
+                encoded = self._encode(name, inputs)
+                values, _ = project(self.projectors[name], self.projector(name), encoded)
+                embeddings = embeddings + 0.0 * values.sum().to(embeddings.dtype)
+        return embeddings
+
+    def _example(self, modality: str) -> dict[str, Tensor]:
+        encoder = self.encoders[modality]
+        return encoder.collate([encoder.preprocess(encoder.example())])
+
+
+class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedModel):
+    """The composed model with the language model's own head."""
+
+    def __init__(self, config: MMModalConfig) -> None:
+        super().__init__(config)
+        head = Head(config.text_config)
+        # Not a submodule: it holds no weights but lm_head's, which is registered below.
+        self.__dict__["_head"] = head
+        self.model = MMModalModel(config)
+        self.lm_head = new_lm_head(head)
+        self.loss_type = "ForCausalLM"
+        self._tied_weights_keys = {"lm_head.weight": f"model.{self._embedding_name()}.weight"}
+        self.post_init()
+
+    def _embedding_name(self) -> str:
+        wanted = self.model.get_input_embeddings()
+        return next(name for name, module in self.model.named_modules() if module is wanted)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the language model's token embeddings."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's token embeddings."""
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the head's linear layer."""
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the head's linear layer."""
+        self.lm_head = new_embeddings  # type: ignore[assignment]
+
+    def get_encoder(self, modality: str | None = None) -> nn.Module:
+        """Return the tower of a modality."""
+        return self.model.get_encoder(modality)
+
+    def get_decoder(self) -> nn.Module:
+        """Return the language model without its head."""
+        decoder: nn.Module = self.model.language_model
+        return decoder
+
+    def __getattr__(self, name: str) -> Any:
+        """Offer `get_<modality>_features`, as the base model does."""
+        if name.startswith("get_") and name.endswith("_features"):
+            return getattr(self.model, name)
+        return super().__getattr__(name)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        mm_encoder_outputs: Mapping[str, MediaFeatures] | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Compute logits [B, T, vocabulary] and, given labels [B, T], the loss."""
+        if labels is not None:
+            # The Trainer turns the cache off in the outer config only; with it on, packed samples
+            # would attend to each other (measured, transformers 5.23).
+            kwargs.setdefault("use_cache", False)
+        kwargs.pop("return_dict", None)
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+        logits = self._head.logits(self.lm_head, outputs[0], logits_to_keep)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=logits.shape[-1], **_loss_kwargs(kwargs)
+            )
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+def project(
+    projector: Projector, module: nn.Module, features: Sequence[Tensor]
+) -> tuple[Tensor, list[int]]:
+    """Project the features of N items [*shape, D_enc] in one call: [M, D] and each item's length."""
+    shapes = [tuple(item.shape[:-1]) for item in features]
+    lengths = [projector.length(shape) for shape in shapes]
+    flat = [item.flatten(0, -2) for item in features]  # N of [n, D_enc]
+    if projector.pointwise:
+        return module(torch.cat(flat)), lengths
+    padded = nn.utils.rnn.pad_sequence(flat, batch_first=True)  # [N, n_max, D_enc]
+    projected = module(padded, shapes)  # [N, m_max, D]
+    kept = [item[:length] for item, length in zip(projected, lengths, strict=True)]
+    return torch.cat(kept), lengths
+
+
+def _features(output: Any) -> Features:
+    """Accept our output, a list of items, and the rows that chunked prefill cuts out, [1, rows, D]."""
+    values = output.pooler_output
+    if not isinstance(values, Tensor):
+        return Features(torch.cat(list(values)), [len(item) for item in values])
+    return Features(values.flatten(0, -2), getattr(output, "lengths", None))
+
+
+def _several_ranks() -> bool:
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def _loss_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "ignore_index")}
+
+

@@ -1,0 +1,268 @@
+"""Conversations with media into the model's tensors: what runs on the CPU, before the model."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from transformers import BatchFeature, ProcessorMixin
+
+from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.conversation.messages import read_messages
+from mmmodal.conversation.records import Message, Part
+from mmmodal.conversation.rendering import IGNORE, MarkerIds, Renderer
+from mmmodal.data.collation import Sample, collate
+from mmmodal.errors import RenderError, SpliceError
+from mmmodal.media import Limits
+from mmmodal.media.reading import read_media
+from mmmodal.model.parts import encoder_from, modality_of, projector_from
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["MMModalProcessor", "ModalityEntry"]
+
+ModalityEntry = dict[str, Any]
+"""What processor_config.json holds of a modality: its encoder's entry and its projector's."""
+
+
+class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
+    """Tokenizer, media readers and encoders' preprocessing; holds no weights."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        modalities: dict[str, ModalityEntry] | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        super().__init__(tokenizer, chat_template=chat_template or tokenizer.chat_template)
+        tokenizer.chat_template = self.chat_template
+        self.modalities = modalities or {}
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, Modality]:
+        """The modalities this model takes."""
+        return {name: modality_of(name) for name in self.modalities}
+
+    @functools.cached_property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each modality; without towers."""
+        return {name: encoder_from(entry) for name, entry in self.modalities.items()}
+
+    @functools.cached_property
+    def projectors(self) -> dict[str, Projector]:
+        """The projector of each modality, which knows the number of slots."""
+        return {name: projector_from(entry["projector"]) for name, entry in self.modalities.items()}
+
+    @functools.cached_property
+    def markers(self) -> dict[str, MarkerIds]:
+        """The token ids of each modality's markers and slot."""
+        return marker_ids(self.tokenizer, self.kinds)
+
+    @functools.cached_property
+    def renderer(self) -> Renderer:
+        """What turns messages into ids."""
+        return Renderer(self.tokenizer, self.markers)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The names of the tensors this processor makes."""
+        return ["input_ids", "attention_mask", *(kind.input_name for kind in self.kinds.values())]
+
+    def read(
+        self, modality: str, value: Any, *, root: Path | None = None, limits: Limits | None = None
+    ) -> Any:
+        """Read one medium from a path, a data URI, bytes, or an object such as a PIL image."""
+        if modality not in self.modalities:
+            known = ", ".join(sorted(self.modalities)) or "text only"
+            raise RenderError(f"this model takes no {modality!r} (it takes: {known})")
+        return read_media(self.kinds[modality], value, root=root, limits=limits or Limits())
+
+    def prepare(
+        self,
+        messages: Sequence[Message],
+        media: Sequence[tuple[str, Any]] = (),
+        *,
+        add_generation_prompt: bool = False,
+        where: str = "",
+    ) -> Sample:
+        """Render one conversation and preprocess its media; runs in data workers.
+
+        Args:
+            messages: the turns, whose parts refer to `media` by index.
+            media: (modality, decoded item) pairs, as `read` returns items.
+            add_generation_prompt: end where the assistant is to speak.
+            where: names the row in errors.
+        """
+        features = [self.encoders[kind].preprocess(item) for kind, item in media]
+        lengths = [self.num_slots(kind, f) for (kind, _), f in zip(media, features, strict=True)]
+        rendered = self.renderer.render(
+            messages, lengths, add_generation_prompt=add_generation_prompt
+        )
+        grouped: dict[str, list[Any]] = {}
+        for index in rendered.media:
+            grouped.setdefault(media[index][0], []).append(features[index])
+        sample = Sample(rendered.input_ids, rendered.labels, grouped, where)
+        self._check(sample)
+        return sample
+
+    def num_slots(self, modality: str, features: Any) -> int:
+        """Tell how many slots preprocessed features take."""
+        return self.projectors[modality].length(self.encoders[modality].shape(features))
+
+    def collate(
+        self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "right"
+    ) -> BatchFeature:
+        """Join prepared samples into one batch; generation wants them padded on the left."""
+        batch = collate(
+            samples,
+            self.encoders,
+            self.kinds,
+            pad_token_id=self.tokenizer.pad_token_id,
+            padding_side=padding_side,
+        )
+        return BatchFeature(batch)
+
+    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any:
+        """Turn chats in transformers' form into tensors, as its own processors do.
+
+        Media in the chat are read here. With `tokenize=False` the result is the text, markers
+        included, with one slot a medium. Of the other arguments of transformers' method,
+        `add_generation_prompt`, `return_dict`, `chat_template` and `continue_final_message=False`
+        are understood.
+        """
+        single = bool(conversation) and isinstance(conversation[0], Mapping)
+        chats = [conversation] if single else conversation
+        renderer, prompt = self._chat_options(kwargs)
+        if not kwargs.pop("tokenize", False):
+            texts = [self._chat_text(renderer, chat, prompt) for chat in chats]
+            return texts[0] if single else texts
+        samples = [self._chat_sample(chat, prompt) for chat in chats]
+        batch = self.collate(samples, padding_side="left")
+        del batch["labels"]
+        return batch if kwargs.pop("return_dict", False) else batch["input_ids"]
+
+    def _chat_options(self, kwargs: dict[str, Any]) -> tuple[Renderer, bool]:
+        if kwargs.pop("continue_final_message", False):
+            raise RenderError("continuing an assistant's turn is not supported; end with a user turn")
+        if kwargs.pop("tools", None) or kwargs.pop("documents", None):
+            raise RenderError("tools and documents are not supported")
+        template = kwargs.pop("chat_template", None)
+        if template is not None and template != self.chat_template:
+            raise RenderError("set the processor's chat_template instead of passing another one")
+        return self.renderer, bool(kwargs.pop("add_generation_prompt", False))
+
+    def _chat_sample(self, chat: Sequence[Mapping[str, Any]], prompt: bool) -> Sample:
+        messages, media = read_messages(chat, self.modalities)
+        items = [(kind, self.read(kind, value)) for kind, value in media]
+        return self.prepare(messages, items, add_generation_prompt=prompt)
+
+    def _chat_text(
+        self, renderer: Renderer, chat: Sequence[Mapping[str, Any]], prompt: bool
+    ) -> str:
+        messages, media = read_messages(chat, self.modalities)
+        rendered = renderer.render(messages, [1] * len(media), add_generation_prompt=prompt)
+        text: str = self.tokenizer.decode(rendered.input_ids)
+        return text
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: Any = None,
+        audio: Any = None,
+        *,
+        return_tensors: str | None = "pt",
+        padding: Any = True,
+        **media: Any,
+    ) -> BatchFeature:
+        """Tokenize rendered prompts in which each `<image>` or `<audio>` stands for one medium.
+
+        For conversations use `apply_chat_template`: there what a user types is text.
+
+        Args:
+            images: the images of the prompt, in order; for several prompts a list for each.
+            text: one prompt or a list of prompts.
+            audio: the clips, like `images`.
+            return_tensors: always PyTorch tensors.
+            padding: always to the longest prompt, on the left.
+            media: the items of other modalities under the modality's name.
+
+        Raises:
+            SpliceError: the markers in a prompt and the media given for it disagree.
+        """
+        prompts = [text] if isinstance(text, str) else list(text or [])
+        given = {"image": images, "audio": audio, **media}
+        columns = {
+            name: _per_prompt(value, len(prompts)) for name, value in given.items() if value is not None
+        }
+        samples = [
+            self._prompt_sample(prompt, {name: items[i] for name, items in columns.items()}, i)
+            for i, prompt in enumerate(prompts)
+        ]
+        batch = self.collate(samples, padding_side="left")
+        del batch["labels"]
+        return batch
+
+    def _prompt_sample(self, prompt: str, media: Mapping[str, list[Any]], number: int) -> Sample:
+        """Tokenize one prompt whose begin markers stand for media, in order."""
+        queues = {name: iter(items) for name, items in media.items()}
+        names = {self.kinds[name].begin: name for name in media if name in self.kinds}
+        pattern = "|".join(
+            f"({re.escape(begin)})(?:{re.escape(self.kinds[name].end)})?"
+            for begin, name in names.items()
+        )
+        ids: list[int] = []
+        features: dict[str, list[Any]] = {}
+        for piece in re.split(pattern, prompt) if pattern else [prompt]:
+            name = names.get(piece or "")
+            if name is None:
+                ids += self.tokenizer.encode(piece, add_special_tokens=False) if piece else []
+                continue
+            value = next(queues[name], None)
+            if value is None:
+                raise SpliceError(f"prompt {number} has more {piece} than {name} items given")
+            feature = self.encoders[name].preprocess(self.read(name, value))
+            features.setdefault(name, []).append(feature)
+            mark = self.markers[name]
+            ids += [mark.begin, *[mark.slot] * self.num_slots(name, feature), mark.end]
+        for name, queue in queues.items():
+            if next(queue, None) is not None:
+                raise SpliceError(f"prompt {number} has fewer <{name}> than {name} items given")
+        return Sample(ids, [IGNORE] * len(ids), features)
+
+    def _check(self, sample: Sample) -> None:
+        for name, markers in self.markers.items():
+            slots = sample.input_ids.count(markers.slot)
+            wanted = sum(self.num_slots(name, item) for item in sample.features.get(name, []))
+            if slots != wanted:
+                raise SpliceError(f"{sample.where or 'sample'}: {slots} {name} slots for {wanted} features")
+
+
+def marker_ids(
+    tokenizer: PreTrainedTokenizerBase, kinds: Mapping[str, Modality]
+) -> dict[str, MarkerIds]:
+    """Look up the ids of each modality's markers and slot."""
+    lookup = tokenizer.convert_tokens_to_ids
+    return {
+        name: MarkerIds(lookup(kind.begin), lookup(kind.end), lookup(kind.slot))
+        for name, kind in kinds.items()
+    }
+
+
+def text_message(role: Literal["system", "user", "assistant"], text: str) -> Message:
+    """Return a message that is only text."""
+    return Message(role=role, content=(Part(type="text", text=text),))
+
+
+def _per_prompt(value: Any, prompts: int) -> list[list[Any]]:
+    """Give each prompt its items: a flat list belongs to a single prompt."""
+    if not isinstance(value, list | tuple):
+        value = [value]
+    if prompts == 1 and not (len(value) == 1 and isinstance(value[0], list | tuple)):
+        return [list(value)]
+    if len(value) != prompts:
+        raise SpliceError(f"{len(value)} lists of media were given for {prompts} prompts")
+    return [list(items) if isinstance(items, list | tuple) else [items] for items in value]

@@ -1,0 +1,84 @@
+"""Put the features of all modalities into their slots, in one vectorised step.
+
+B batch, T tokens, D width, M all feature vectors of one modality in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmmodal.errors import SpliceError
+
+__all__ = ["Features", "splice"]
+
+
+class Features(NamedTuple):
+    """The projected features of one modality, in order of appearance in the batch."""
+
+    values: Tensor
+    """[M, D]"""
+
+    lengths: Sequence[int] | None
+    """The number of feature vectors of each item, adding up to M; None if only M is known."""
+
+
+def splice(
+    embeddings: Tensor, slots: Mapping[str, Tensor], features: Mapping[str, Features]
+) -> Tensor:
+    """Return `embeddings` with each slot replaced by its feature vector.
+
+    Args:
+        embeddings: [B, T, D], the embeddings of all tokens.
+        slots: for each modality [B, T], true where a slot is.
+        features: for each modality its features, in the order of the slots.
+
+    Raises:
+        SpliceError: slots and features disagree; names the sample.
+    """
+    B, T, D = embeddings.shape
+    places, vectors = [], []
+    for name, (values, lengths) in features.items():
+        check(name, slots[name], [1] * len(values) if lengths is None else lengths)
+        places.append(slots[name].reshape(B * T).nonzero().squeeze(-1))  # [M]
+        vectors.append(values)  # [M, D]
+    if not places:
+        return embeddings
+    target = torch.cat(places).to(embeddings.device)
+    source = torch.cat([v.to(embeddings.device, embeddings.dtype) for v in vectors])
+    return embeddings.reshape(B * T, D).index_copy(0, target, source).view(B, T, D)
+
+
+def check(name: str, slots: Tensor, lengths: Sequence[int]) -> None:
+    """Refuse items that do not fill the slots of one sample after the other exactly.
+
+    A running total over the whole batch would let one sample take another's features when one has
+    a slot too many and the other one too few; so every sample must end where an item ends.
+    """
+    upcoming = iter(lengths)
+    item = 0
+    for sample, wanted in enumerate(slots.sum(-1).tolist()):
+        filled = 0
+        while filled < wanted:
+            length = next(upcoming, None)
+            if length is None:
+                raise SpliceError(
+                    f"sample {sample} of the batch has {wanted} {name} slots, but only {filled} "
+                    f"features are left for it (items given: {len(lengths)})"
+                )
+            filled += length
+            item += 1
+        if filled != wanted:
+            raise SpliceError(
+                f"sample {sample} of the batch has {wanted} {name} slots, but its items up to "
+                f"number {item} have {filled} features; was it prepared with other options?"
+            )
+    rest = len(lengths) - item
+    if rest:
+        raise SpliceError(
+            f"{rest} {name} item(s) have no slots: the last sample of the batch, "
+            f"{len(slots) - 1}, ends after item {item}"
+        )

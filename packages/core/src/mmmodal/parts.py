@@ -1,0 +1,118 @@
+"""Find a part by its name; an unknown one is told with what was meant and what provides it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from importlib.resources import files
+
+from packaging.utils import canonicalize_name
+
+from mmmodal.config import closest
+from mmmodal.errors import CheckpointError, PartError
+from mmmodal.plugins import KINDS, Plugin, Provided, registry
+
+__all__ = ["find", "find_for_checkpoint"]
+
+
+def find(kind: str, name: str) -> Provided:
+    """Return the part of that name; `kind` is one of `KINDS`.
+
+    Raises:
+        PartError: no plugin provides it.
+        PluginError: two plugins provide it.
+    """
+    found = registry().get(kind, name)
+    if found is None:
+        raise PartError(_unknown(kind, name))
+    return found
+
+
+def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Provided:
+    """Return the part that a checkpoint was made with, of the package that it records.
+
+    Raises:
+        CheckpointError: that package is not installed, does not load, or lacks the part.
+    """
+    if not package:
+        return find(kind, name)
+    if found := registry().get(kind, name, package):
+        return found
+    origin = f"this model's {KINDS[kind]} {name!r} comes from {_shown(package)} {version}".rstrip()
+    plugins = _plugins_of(package)
+    if not plugins:
+        raise CheckpointError(f"{origin}, which is not installed{_install(package)}")
+    if broken := _broken(plugins):
+        raise CheckpointError(f"{origin}, {broken}")
+    installed = f"the installed {package} {plugins[0].version} does not provide it"
+    raise CheckpointError(f"{origin}; {installed}{_install(package, version)}")
+
+
+def _unknown(kind: str, name: str) -> str:
+    """Say what an unknown name may have meant, in the order of how sure that is."""
+    word, names = KINDS[kind], registry().names(kind)
+    package = _known_package(kind, name)
+    plugins = _plugins_of(package) if package else []
+    if package and not plugins:
+        origin = f"{word} {name!r} comes from {package}"
+        return f"{origin}, which is not installed{_install(package)}"
+    if broken := _broken(plugins):
+        return f"{word} {name!r} comes from {package}, {broken}"
+    if close := closest(name, names):
+        return f"unknown {word} {name!r}. Did you mean {close!r}?"
+    if close := closest(name, _phone_book(kind)):
+        package = _phone_book(kind)[close]
+        if not _plugins_of(package):
+            meant = f"Did you mean {close!r}? {package} provides it"
+            return f"unknown {word} {name!r}. {meant}{_install(package)}"
+    known = f"Known: {', '.join(names)}" if names else f"No {word} is installed"
+    hint = "Install the package that provides it"
+    failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
+    maybe = f", or see `mmmodal plugins`: {', '.join(failed)} failed to load" if failed else ""
+    return f"unknown {word} {name!r}. {known}. {hint}{maybe}"
+
+
+@functools.cache
+def _phone_book(kind: str) -> dict[str, str]:
+    """Read which names (or their beginnings) which package provides; only hints are made of it."""
+    text = files("mmmodal").joinpath("known_parts.json").read_text(encoding="utf-8")
+    book: dict[str, dict[str, str]] = json.loads(text)
+    return book.get(kind, {})
+
+
+def _known_package(kind: str, name: str) -> str | None:
+    book = _phone_book(kind)
+    begins = [key for key in book if re.match(rf"{re.escape(key)}(?![^\W\d_])", name.casefold())]
+    return book[max(begins, key=len)] if begins else None
+
+
+def _plugins_of(package: str) -> list[Plugin]:
+    wanted = canonicalize_name(package)
+    return [plugin for plugin in registry().plugins if canonicalize_name(plugin.package) == wanted]
+
+
+def _broken(plugins: list[Plugin]) -> str:
+    """Say why the first of a package's plugins that is not ok is not, or nothing."""
+    for plugin in plugins:
+        if plugin.status == "failed":
+            check = f"Run `mmmodal plugins check {plugin.name}`"
+            return f"which failed to load: {plugin.reason}. {check}"
+        if plugin.status != "ok":
+            return f"which is {plugin.status}: {plugin.reason}"
+    return ""
+
+
+def _shown(package: str) -> str:
+    return package if _is_package_name(package) else repr(package)
+
+
+def _is_package_name(package: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", package) is not None
+
+
+def _install(package: str, version: str = "") -> str:
+    """Say how to install a package; a checkpoint may hold anything as its name, so check that."""
+    if not (_is_package_name(package) and re.fullmatch(r"[\w.+!-]*", version)):
+        return ""
+    return f". Run: pip install {package}{f'=={version}' if version else ''}"

@@ -1,0 +1,268 @@
+"""Find, check and load plugins. A broken one is a status that names its reason, never a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any, Literal
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from mmmodal import hookspecs
+from mmmodal.errors import PluginError
+
+__all__ = ["KINDS", "Plugin", "Provided", "Registry", "registry"]
+
+CORE = "mmmodal-core"
+
+KINDS = {
+    "modalities": "modality",
+    "encoders": "encoder",
+    "projectors": "projector",
+    "backbones": "backbone",
+}
+"""What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
+
+Status = Literal["ok", "failed", "incompatible", "disabled"]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point and what became of it."""
+
+    name: str
+    package: str
+    version: str
+    status: Status
+    reason: str = ""
+    """Why it is not ok; for one that is, what its author or user should know."""
+
+    provides: dict[str, list[str]] = field(default_factory=dict)
+    details: str = ""
+    """The full traceback of a failure."""
+
+
+@dataclass(frozen=True)
+class Provided:
+    """A part class and the package that brings it."""
+
+    part: type[Any]
+    package: str
+    version: str
+    plugin: str = ""
+
+
+class Registry:
+    """All plugins of this environment and the parts they provide."""
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self._parts: dict[str, dict[str, list[Provided]]] = {kind: {} for kind in KINDS}
+        self._manager = pluggy.PluginManager("mmmodal")
+        self._manager.add_hookspecs(hookspecs)
+        for entry in _entry_points():
+            self.plugins.append(self._load(entry))
+        self.plugins = [self._with_conflicts(plugin) for plugin in self.plugins]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of all parts of a kind, sorted."""
+        return sorted(self._parts[kind])
+
+    def provided(self, kind: str) -> Iterator[tuple[str, Provided]]:
+        """Yield (name, part) of a kind, sorted by name; a name in conflict comes more than once."""
+        for name in self.names(kind):
+            for item in self._parts[kind][name]:
+                yield name, item
+
+    def get(self, kind: str, name: str, package: str | None = None) -> Provided | None:
+        """Return the one part of that name, of that package where one is named, or None.
+
+        Raises:
+            PluginError: two plugins provide it.
+        """
+        found = [
+            item
+            for item in self._parts[kind].get(name, [])
+            if package is None or canonicalize_name(item.package) == canonicalize_name(package)
+        ]
+        if len(found) > 1:
+            raise PluginError(_conflict(kind, name, found))
+        return found[0] if found else None
+
+    def conflicts(self, kind: str) -> dict[str, str]:
+        """Return, for each name that several plugins provide, what to say about it."""
+        return {
+            name: _conflict(kind, name, found)
+            for name, found in sorted(self._parts[kind].items())
+            if len(found) > 1
+        }
+
+    def _load(self, entry: EntryPoint) -> Plugin:
+        known = (entry.name, *_package(entry.dist))
+        if not _is_enabled(*known[:2]):
+            return Plugin(*known, "disabled", "not named in MMMODAL_PLUGINS")
+        try:
+            if clash := _core_requirement_clash(entry.dist):
+                return Plugin(*known, "incompatible", clash)
+            parts, note = self._collect(entry)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and the panics of Rust extensions, too
+            if os.environ.get("MMMODAL_DEBUG") == "1":
+                traceback.print_exc()
+            reason = f"{type(error).__name__}: {_one_line(error)}"
+            return Plugin(*known, "failed", reason, details=traceback.format_exc())
+        for kind, classes in parts.items():
+            for part in classes:
+                provided = Provided(part, known[1], known[2], plugin=known[0])
+                self._parts[kind].setdefault(part.name, []).append(provided)
+        provides = {kind: [part.name for part in classes] for kind, classes in parts.items()}
+        return Plugin(*known, "ok", note, provides={k: v for k, v in provides.items() if v})
+
+    def _collect(self, entry: EntryPoint) -> tuple[dict[str, list[type[Any]]], str]:
+        """Import a plugin and call its hooks, all or nothing; return its parts and a note."""
+        name = f"{_package(entry.dist)[0]}:{entry.name}"
+        # What a plugin prints must not end up in the result of a command.
+        with contextlib.redirect_stdout(sys.stderr):
+            plugin = entry.load()
+            try:
+                self._manager.register(plugin, name=name)
+                hooked = bool(self._manager.get_hookcallers(plugin))
+                parts = {kind: self._ask(plugin, kind) for kind in KINDS}
+            finally:
+                # Hooks are asked once, here, so that one that raises cannot break a later call.
+                if self._manager.has_plugin(name):
+                    self._manager.unregister(name=name)
+        return parts, "" if hooked else "it has no hook; mark its functions with @mmmodal.hookimpl"
+
+    def _ask(self, plugin: object, kind: str) -> list[type[Any]]:
+        """Call a plugin's hook for a kind of part, if it has one."""
+        caller: Any = getattr(self._manager.hook, f"mmmodal_{kind}")
+        parts: list[type[Any]] = []
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin is not plugin:
+                continue
+            result = implementation.function()
+            try:
+                found = list(result)
+            except TypeError as error:
+                if hasattr(result, "__iter__"):
+                    raise
+                expected = f"a list of {KINDS[kind].capitalize()} classes"
+                raise TypeError(f"mmmodal_{kind} returned {result!r}, not {expected}") from error
+            parts += found
+        _check(kind, parts)
+        return parts
+
+    def _with_conflicts(self, plugin: Plugin) -> Plugin:
+        """Say in a plugin's reason which of its names another plugin provides too."""
+        told = [
+            text
+            for kind, names in plugin.provides.items()
+            for name, text in self.conflicts(kind).items()
+            if name in names
+        ]
+        return replace(plugin, reason="; ".join(told)) if told else plugin
+
+
+def _conflict(kind: str, name: str, found: list[Provided]) -> str:
+    providers = " and ".join(f"{item.package} (plugin {item.plugin!r})" for item in found)
+    return (
+        f"{KINDS[kind]} {name!r} is provided by {providers}; "
+        "uninstall one of them, or name the plugins to use in MMMODAL_PLUGINS"
+    )
+
+
+def _check(kind: str, parts: list[type[Any]]) -> None:
+    """Refuse what is no part of that kind, before a user meets it."""
+    from mmmodal import contracts
+
+    contract: type[Any] = getattr(contracts, KINDS[kind].capitalize())
+    for part in parts:
+        if not (isinstance(part, type) and issubclass(part, contract)):
+            found = f"mmmodal_{kind} returned {part!r}"
+            raise TypeError(f"{found}, which is no {contract.__name__} class")
+        if missing := sorted(getattr(part, "__abstractmethods__", ())):
+            raise TypeError(f"{part.__name__} does not implement {', '.join(missing)}")
+        _check_attributes(kind, part)
+    names = [part.name for part in parts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise TypeError(f"mmmodal_{kind} returned two parts named {twice[0]!r}")
+
+
+def _check_attributes(kind: str, part: type[Any]) -> None:
+    from mmmodal.config import Config
+
+    name = getattr(part, "name", None)
+    if not isinstance(name, str):
+        raise TypeError(f"{part.__name__} has no `name`")
+    # A modality's name becomes attributes of the model; in `NAME:SOURCE` a colon ends the name.
+    good = name.isidentifier() and name != "text" if kind == "modalities" else _is_word(name)
+    if not good:
+        raise TypeError(f"{part.__name__}.name is {name!r}, which cannot be a name")
+    if kind == "encoders" and not isinstance(getattr(part, "modality", None), str):
+        raise TypeError(f"{part.__name__} has no `modality`")
+    options = getattr(part, "Options", Config)
+    if not (isinstance(options, type) and issubclass(options, Config)):
+        raise TypeError(f"{part.__name__}.Options is {options!r}, which is no mmmodal.Config class")
+
+
+def _is_word(name: str) -> bool:
+    return re.fullmatch(r"\w[\w.+-]*", name) is not None
+
+
+def _entry_points() -> list[EntryPoint]:
+    found = entry_points(group=hookspecs.ENTRY_POINT_GROUP)
+    # Core first, so that a clash with a built-in name reads the same on every machine.
+    return sorted(found, key=lambda e: (_package(e.dist)[0] != CORE, _package(e.dist)[0], e.name))
+
+
+def _package(dist: Distribution | None) -> tuple[str, str]:
+    """Return name and version of a distribution, also of one whose metadata is damaged."""
+    try:
+        metadata: Any = dist.metadata if dist is not None else {}
+        return metadata["Name"] or "unknown", metadata["Version"] or ""
+    except (KeyError, PackageNotFoundError):
+        return "unknown", ""
+
+
+def _is_enabled(name: str, package: str) -> bool:
+    chosen = os.environ.get("MMMODAL_PLUGINS")
+    if chosen is None or package == CORE:
+        return True
+    return not {name, package}.isdisjoint(word.strip() for word in chosen.split(","))
+
+
+def _core_requirement_clash(dist: Distribution | None) -> str:
+    """Say which mmmodal-core a package needs when it is not the one installed."""
+    for text in (dist.requires or []) if dist is not None else []:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) != CORE:
+            continue
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if not requirement.specifier.contains(version(CORE), prereleases=True):
+            return f"needs {CORE}{requirement.specifier}, found {version(CORE)}"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+@functools.cache
+def registry() -> Registry:
+    """Return the registry of this process; plugins are loaded on the first call."""
+    return Registry()

@@ -1,0 +1,1 @@
+"""The projectors that ship with core: `linear`, `mlp` and `conv`."""

@@ -1,0 +1,50 @@
+"""A strided convolution over time and a linear layer, as the paper has for audio (§5.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from mmmodal.config import Config
+from mmmodal.contracts import Projector
+from mmmodal.errors import PartError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Conv", "ConvOptions"]
+
+
+class ConvOptions(Config):
+    """How much the convolution sees and skips; the paper's makes 487 tokens of 1500."""
+
+    kernel: int = Field(40, ge=1)  # positions
+    stride: int = Field(3, ge=1)  # positions
+
+
+class Conv(Projector):
+    """Fewer tokens than positions; inputs shorter than the kernel are padded with zeros to it."""
+
+    name: ClassVar[str] = "conv"
+    Options: ClassVar[type[Config]] = ConvOptions
+    options: ConvOptions
+
+    def length(self, shape: tuple[int, ...]) -> int:
+        """Count the convolution's outputs for a sequence (n,).
+
+        Raises:
+            PartError: `shape` is a grid, whose rows a convolution over time would mix.
+        """
+        if len(shape) != 1:
+            raise PartError(
+                f"projector 'conv' takes sequences (n,), not grids such as {shape}; use 'mlp' or 'linear'"
+            )
+        kernel, stride = self.options.kernel, self.options.stride
+        return (max(shape[0], kernel) - kernel) // stride + 1
+
+    def build(self, in_width: int, out_width: int) -> nn.Module:
+        """Return the layers, which keep the paper's names."""
+        from mmmodal.projectors.conv_layers import ConvLayers
+
+        return ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)

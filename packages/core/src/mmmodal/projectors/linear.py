@@ -1,0 +1,30 @@
+"""One linear layer: the smallest projector."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+from mmmodal.contracts import Projector
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Linear"]
+
+
+class Linear(Projector):
+    """A linear layer at each position."""
+
+    name: ClassVar[str] = "linear"
+    pointwise: ClassVar[bool] = True
+
+    def length(self, shape: tuple[int, ...]) -> int:
+        """Keep every position."""
+        return math.prod(shape)
+
+    def build(self, in_width: int, out_width: int) -> nn.Module:
+        """Return the layer."""
+        from torch import nn
+
+        return nn.Linear(in_width, out_width)

@@ -1,0 +1,36 @@
+"""Two linear layers with a GELU between them, as LLaVA 1.5 has and the paper for images (§5.1)."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, ClassVar
+
+from mmmodal.contracts import Projector
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["MLP"]
+
+
+class MLP(Projector):
+    """Two layers at each position; the hidden width is the language model's."""
+
+    name: ClassVar[str] = "mlp"
+    pointwise: ClassVar[bool] = True
+
+    def length(self, shape: tuple[int, ...]) -> int:
+        """Keep every position."""
+        return math.prod(shape)
+
+    def build(self, in_width: int, out_width: int) -> nn.Module:
+        """Return the layers, which are named as in LLaVA."""
+        from torch import nn
+
+        layers = OrderedDict[str, nn.Module](
+            linear_1=nn.Linear(in_width, out_width),
+            act=nn.GELU(),
+            linear_2=nn.Linear(out_width, out_width),
+        )
+        return nn.Sequential(layers)

@@ -1,0 +1,69 @@
+"""The conformance suite of modalities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mmmodal.contracts import Modality
+from mmmodal.errors import MediaError
+from mmmodal.media import Limits, Source
+from mmmodal.testing import parts
+
+__all__ = ["ModalityTests"]
+
+
+class ModalityTests:
+    """Give a `modality` fixture, and `data`: the bytes of a small valid file of it."""
+
+    @pytest.fixture
+    def modality(self) -> Modality:
+        """Return the modality to test."""
+        raise NotImplementedError("give a `modality` fixture")
+
+    @pytest.fixture
+    def data(self) -> bytes:
+        """Return the bytes of a valid file."""
+        raise NotImplementedError("give a `data` fixture")
+
+    def read(self, modality: Modality, data: bytes) -> Any:
+        """Read bytes as core does."""
+        return modality.read(Source("the test's bytes", data=data), Limits())
+
+    def test_importing_the_plugin_is_light(self, modality: Modality) -> None:
+        parts.assert_import_is_light(modality)
+
+    def test_data_workers_can_take_it(self, modality: Modality) -> None:
+        parts.assert_workers_can_take(modality)
+
+    def test_its_name_can_be_part_of_other_names(self, modality: Modality) -> None:
+        # Of config keys, module names and the model's keyword arguments.
+        assert modality.name.isidentifier()
+        assert modality.name != "text"
+        assert modality.input_name.isidentifier()
+
+    def test_its_tokens_differ(self, modality: Modality) -> None:
+        tokens = (modality.begin, modality.end, modality.slot)
+        assert all(tokens)
+        assert len(set(tokens)) == 3
+
+    def test_a_valid_file_is_read(self, modality: Modality, data: bytes) -> None:
+        assert self.read(modality, data) is not None
+
+    def test_an_empty_file_is_refused_with_a_reason(self, modality: Modality) -> None:
+        with pytest.raises(MediaError, match="the test's bytes"):
+            self.read(modality, b"")
+
+    def test_a_damaged_file_is_refused_with_a_reason(self, modality: Modality) -> None:
+        with pytest.raises(MediaError, match="the test's bytes"):
+            self.read(modality, b"\x00\xff\xfe this is no medium \x80" * 50)
+
+    def test_a_file_over_the_limits_is_refused(self, modality: Modality, data: bytes) -> None:
+        source = Source("the test's bytes", data=data)
+        with pytest.raises(MediaError, match="the test's bytes"):
+            modality.read(source, Limits(file_bytes=1, inline_bytes=1, decoded_bytes=1))
+
+    def test_another_object_is_refused_with_a_reason(self, modality: Modality) -> None:
+        with pytest.raises(MediaError):
+            modality.convert(object())

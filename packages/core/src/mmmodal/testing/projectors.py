@@ -1,0 +1,150 @@
+"""The conformance suite of projectors. N items, n positions, m tokens, D width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mmmodal.config import validate
+from mmmodal.contracts import Projector
+from mmmodal.errors import ConfigError, PartError
+from mmmodal.testing import parts
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["ProjectorTests"]
+
+IN_WIDTH, OUT_WIDTH = 8, 12
+
+Shape = tuple[int, ...]
+
+
+def _item(n: int) -> Tensor:
+    """Return the same random features [n, D_enc] each time."""
+    import torch
+
+    return torch.randn(n, IN_WIDTH, generator=torch.Generator().manual_seed(n))
+
+
+class ProjectorTests:
+    """Give a `projector` fixture, and the `shapes` it takes and those it refuses."""
+
+    @pytest.fixture
+    def projector(self) -> Projector:
+        """Return the projector to test."""
+        raise NotImplementedError("give a `projector` fixture")
+
+    @pytest.fixture
+    def shapes(self) -> Sequence[Shape]:
+        """Return feature shapes it takes, of different lengths."""
+        return [(1,), (7,), (64,), (130,)]
+
+    @pytest.fixture
+    def refused(self) -> Sequence[Shape]:
+        """Return feature shapes it cannot take."""
+        return []
+
+    @pytest.fixture
+    def module(self, projector: Projector) -> nn.Module:
+        """Return the module with random weights."""
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return projector.build(IN_WIDTH, OUT_WIDTH).eval()
+
+    def project(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> list[Tensor]:
+        """Project an item of each shape in one call of the module, as core does."""
+        import torch
+
+        dtype = next(module.parameters()).dtype
+        items = [_item(math.prod(shape)).to(dtype) for shape in shapes]  # N of [n, D_enc]
+        if projector.pointwise:
+            joined: Tensor = module(torch.cat(items))
+            return list(joined.split([len(item) for item in items]))
+        padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True)
+        outputs: Tensor = module(padded, list(shapes))  # [N, m_max, D_lm]
+        lengths = [projector.length(shape) for shape in shapes]
+        assert outputs.shape[1] >= max(lengths)
+        return [output[:m] for output, m in zip(outputs, lengths, strict=True)]
+
+    def test_importing_the_plugin_is_light(self, projector: Projector) -> None:
+        parts.assert_import_is_light(projector)
+
+    def test_options_survive_a_checkpoint(self, projector: Projector) -> None:
+        parts.assert_options_survive_json(projector)
+
+    def test_unknown_options_are_refused(self, projector: Projector) -> None:
+        with pytest.raises(ConfigError):
+            validate(type(projector).Options, {"no_such_option": 1}, "options")
+
+    def test_data_workers_can_take_it(self, projector: Projector) -> None:
+        parts.assert_workers_can_take(projector)
+
+    def test_length_is_known_before_it_runs(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        for shape in shapes:
+            (output,) = self.project(projector, module, [shape])
+            assert projector.length(shape) >= 1
+            assert tuple(output.shape) == (projector.length(shape), OUT_WIDTH)
+
+    def test_shapes_it_cannot_take_are_refused_with_a_reason(
+        self, projector: Projector, refused: Sequence[Shape]
+    ) -> None:
+        for shape in refused:
+            with pytest.raises(PartError):
+                projector.length(shape)
+
+    def test_neighbours_in_the_batch_change_nothing(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        alone = [self.project(projector, module, [shape])[0] for shape in shapes]
+        parts.assert_close(self.project(projector, module, shapes), alone)
+        parts.assert_close(self.project(projector, module, shapes[::-1]), alone[::-1])
+
+    def test_a_pointwise_projector_looks_at_one_position(
+        self, projector: Projector, module: nn.Module
+    ) -> None:
+        if not projector.pointwise:
+            pytest.skip("it is not pointwise")
+        features = _item(5)
+        parts.assert_close(list(module(features)), [module(row[None])[0] for row in features])
+
+    def test_gradients_reach_every_parameter(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        outputs = self.project(projector, module.train(), shapes)
+        parts.assert_gradients_reach_all_parameters(module, outputs)
+
+    def test_bfloat16_runs(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        import torch
+
+        for output in self.project(projector, module.to(torch.bfloat16), shapes):
+            assert output.dtype == torch.bfloat16
+            assert output.isfinite().all()
+
+    def test_weights_survive_safetensors(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape], tmp_path: Path
+    ) -> None:
+        twin = parts.through_safetensors(
+            module, lambda: projector.build(IN_WIDTH, OUT_WIDTH), tmp_path
+        )
+        expected = self.project(projector, module, shapes)
+        parts.assert_close(self.project(projector, twin, shapes), expected)
+
+    def test_it_can_be_built_on_meta(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        twin = parts.built_again_on_meta(module, lambda: projector.build(IN_WIDTH, OUT_WIDTH))
+        expected = self.project(projector, module, shapes)
+        parts.assert_close(self.project(projector, twin, shapes), expected)

@@ -1,0 +1,137 @@
+"""What one training stage does, as a YAML file and key=value on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
+from mmmodal.errors import ConfigError
+
+__all__ = ["Recipe", "deepspeed_config", "load_recipe", "recipe_names"]
+
+Trainable = Literal["projectors", "markers", "language_model", "towers"]
+
+
+class Recipe(Config):
+    """One stage of training."""
+
+    model: Path
+    """The model folder to start from; it is not changed."""
+
+    data: tuple[Path, ...] = Field(min_length=1)
+    """Files of records, in any format that `mmmodal data check` accepts."""
+
+    out: Path
+    """The folder of the trained model; a run that was interrupted goes on from there."""
+
+    root: Path | None = None
+    """Where relative media paths begin; each data file's own folder by default."""
+
+    root_maps: tuple[str, ...] = ()
+    """`OLD=NEW` prefixes of absolute media paths."""
+
+    train: frozenset[Trainable] = Field(min_length=1)
+    """The parts that train; all others stay bitwise as they are."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    batch_size: int = Field(gt=0)
+    """Conversations per step and process."""
+
+    accumulation: int = Field(1, gt=0)
+    """Steps whose gradients are added up before the weights change."""
+
+    epochs: float = Field(1.0, gt=0)
+    max_steps: int | None = Field(None, gt=0)
+    """Stop after so many steps, whatever `epochs` says."""
+
+    max_tokens: int = Field(gt=0)
+    """The longest conversation, slots included; a longer one is an error that names its row."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """"auto" is bf16 on a GPU and fp32 without one."""
+
+    deepspeed: str = "auto"
+    """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
+
+    gradient_checkpointing: bool = False
+    workers: int = Field(0, ge=0)
+    """Processes that read and preprocess media."""
+
+    save_every: int = Field(500, gt=0)
+    """Steps between checkpoints."""
+
+    keep_checkpoints: int = Field(2, gt=0)
+    log_every: int = Field(10, gt=0)
+    seed: int = 0
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Path) else value
+
+    @field_validator("root_maps", mode="before")
+    @classmethod
+    def _one_map_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must be the same when a run is resumed, as JSON values."""
+        values = self.model_dump(mode="json", exclude={"workers", "save_every", "log_every", "out"})
+        values["train"] = sorted(self.train)
+        return values
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with core."""
+    folder = files("mmmodal.train") / "recipes"
+    return sorted(
+        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe or a YAML file and apply `key=value` overrides.
+
+    Raises:
+        ConfigError: all that is wrong with it, at once.
+    """
+    path = Path(name)
+    if name in recipe_names():
+        path = Path(str(files("mmmodal.train") / "recipes" / f"{name}.yaml"))
+    elif path.suffix not in (".yaml", ".yml"):
+        hint = suggest(name, recipe_names())
+        raise ConfigError("recipe", [f"{name!r} is neither a recipe nor a YAML file{hint}"])
+    return validate(Recipe, apply_overrides(read_yaml(path), overrides), f"recipe {name}")
+
+
+def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
+    """Return the DeepSpeed configuration that a recipe's `deepspeed` names.
+
+    Raises:
+        ConfigError: it names no shipped configuration and no JSON file.
+    """
+    if choice == "auto":
+        choice = "zero2-offload" if has_gpu else "none"
+    if choice == "none":
+        return None
+    folder = files("mmmodal.train") / "deepspeed"
+    shipped = {item.name.removesuffix(".json"): item for item in folder.iterdir()}
+    source: Any = shipped.get(choice, Path(choice))
+    if choice not in shipped and not Path(choice).is_file():
+        hint = suggest(choice, [*shipped, "none", "auto"])
+        raise ConfigError("recipe", [f"'deepspeed': {choice!r} is no shipped configuration or file{hint}"])
+    try:
+        values: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ConfigError(choice, ["not valid JSON"]) from None
+    return values

@@ -1,0 +1,230 @@
+"""Run one stage: a model folder and records in, a trained model folder out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.data.prepared import PreparedDataset
+from mmmodal.errors import CheckpointError, MMModalError
+from mmmodal.train.recipe import Recipe, deepspeed_config
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["Outcome", "run_stage"]
+
+RUN = "run"
+"""The subfolder of `out` that holds a run's checkpoints, recipe and metrics."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended."""
+
+    finished: bool
+    steps: int
+    loss: float | None
+    seconds: float
+    out: Path
+    interrupted_by: str | None = None
+
+
+def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
+    """Train one stage, going on from its last checkpoint if there is one.
+
+    Args:
+        recipe: what to do.
+        fresh: forget an interrupted run and begin anew.
+
+    Raises:
+        MMModalError: `out` is finished, or was begun with another recipe.
+    """
+    import torch
+    from transformers import set_seed
+
+    from mmmodal.train.trainable import choose
+    from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
+
+    run = _open_run(recipe, fresh)
+    has_gpu = torch.cuda.is_available()
+    arguments = _arguments(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
+    set_seed(recipe.seed)
+    model = _load_model(recipe, arguments)
+    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    choose(model, recipe.train)
+    _hold_trained_in_fp32(model, arguments)
+    with Interruption() as interruption:
+        trainer = StageTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            data_collator=model.processor.collate,
+            callbacks=[ProgressBar(), MetricsFile(run / "metrics.jsonl"), interruption],
+        )
+        result = trainer.train(resume_from_checkpoint=_last_checkpoint(run))
+    finished = interruption.signal is None
+    if finished:
+        _finish(trainer, recipe, run)
+    return Outcome(
+        finished,
+        result.global_step,
+        _last_loss(trainer.state.log_history),
+        float(result.metrics.get("train_runtime", 0.0)),
+        recipe.out,
+        signal.Signals(interruption.signal).name if interruption.signal is not None else None,
+    )
+
+
+def _open_run(recipe: Recipe, fresh: bool) -> Path:
+    """Return the folder of the run, new or to be continued with the same recipe."""
+    run = recipe.out / RUN
+    if (recipe.out / "config.json").exists():
+        raise CheckpointError(f"{recipe.out} holds a finished model; choose another `out`")
+    if recipe.out.resolve() == recipe.model.resolve():
+        raise CheckpointError("`out` is the input folder, which is never changed; choose another")
+    if recipe.out.exists() and not run.exists() and any(recipe.out.iterdir()):
+        raise CheckpointError(f"{recipe.out} exists and is no training run; choose another `out`")
+    if fresh and _rank() == 0:
+        shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True, exist_ok=True)
+    noted = run / "recipe.json"
+    if noted.exists() and not fresh:
+        before = json.loads(noted.read_text(encoding="utf-8"))
+        changed = sorted(k for k, v in recipe.fingerprint().items() if before.get(k) != v)
+        if changed:
+            raise MMModalError(
+                f"{recipe.out} was begun with other values of {', '.join(changed)}; "
+                "give the same ones to continue, another `out`, or --fresh to begin anew"
+            )
+    if _rank() == 0:
+        noted.write_text(json.dumps(recipe.fingerprint(), indent=2) + "\n", encoding="utf-8")
+    return run
+
+
+def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
+    from transformers import TrainingArguments
+
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if has_gpu else "fp32"
+    deepspeed = deepspeed_config(recipe.deepspeed, has_gpu)
+    if deepspeed is not None:
+        _pretend_to_be_launched()
+    return TrainingArguments(
+        output_dir=str(run / "checkpoints"),
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.max_steps or -1,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not has_gpu,
+        deepspeed=deepspeed,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        dataloader_num_workers=recipe.workers,
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=recipe.save_every,
+        save_total_limit=recipe.keep_checkpoints,
+        logging_strategy="steps",
+        logging_steps=recipe.log_every,
+        logging_first_step=True,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        report_to="none",
+    )
+
+
+def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForConditionalGeneration:
+    import torch
+
+    from mmmodal.loading import load
+
+    half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
+    return load(recipe.model, dtype=half, device="cpu").train()
+
+
+def _hold_trained_in_fp32(model: Any, arguments: TrainingArguments) -> None:
+    """Keep what trains in fp32 under autocast; DeepSpeed holds fp32 copies of its own."""
+    if arguments.deepspeed is None:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+
+
+def _finish(trainer: Any, recipe: Recipe, run: Path) -> None:
+    """Write the whole model: the input's weights, bitwise, with what was trained put in."""
+    from mmmodal.loading import load
+    from mmmodal.train.trainable import add_trained, read_trained
+
+    last = run / "trained"
+    trainer.save_model(str(last))
+    if _rank() == 0:
+        whole = load(recipe.model, device="cpu")
+        add_trained(whole, read_trained(last))
+        _move_in(whole, recipe.out)
+        shutil.rmtree(last)
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _move_in(model: MMModalForConditionalGeneration, out: Path) -> None:
+    """Write the model beside `run`, config.json last: it marks a finished folder."""
+    working = out / f".writing-{os.getpid()}"
+    working.mkdir()
+    try:
+        model.save_pretrained(working)
+        model.processor.save_pretrained(working)
+        for path in sorted(working.iterdir(), key=lambda p: p.name == "config.json"):
+            path.replace(out / path.name)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _context_length(model: Any) -> int | None:
+    length = getattr(model.config.text_config, "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def _last_checkpoint(run: Path) -> str | None:
+    from transformers.trainer_utils import get_last_checkpoint
+
+    folder = run / "checkpoints"
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+
+
+def _last_loss(history: list[dict[str, Any]]) -> float | None:
+    return next((float(row["loss"]) for row in reversed(history) if "loss" in row), None)
+
+
+def _pretend_to_be_launched() -> None:
+    """Let DeepSpeed run in a single process that no launcher started."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    if "RANK" not in os.environ:
+        os.environ.update(alone, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))

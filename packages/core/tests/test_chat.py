@@ -1,0 +1,189 @@
+"""Talking over several turns gives what reading the whole conversation anew would give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mmmodal
+import numpy as np
+import pytest
+import torch
+from mmmodal.errors import MediaError, RenderError
+from mmmodal.media.audio import Waveform
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
+    torch.manual_seed(0)
+    return mmmodal.compose(
+        backbone=f"auto:{parts['llama']}",
+        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    import soundfile
+
+    found = {}
+    for seed in (1, 2):
+        random = np.random.default_rng(seed)
+        image, clip = tmp_path / f"{seed}.png", tmp_path / f"{seed}.wav"
+        Image.fromarray(random.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(image)
+        soundfile.write(clip, random.normal(0, 0.1, 8_000), 16_000)
+        found |= {f"image{seed}": str(image), f"audio{seed}": str(clip)}
+    return found
+
+
+def turns(files: dict[str, str]) -> list[tuple[str, dict[str, list[str]]]]:
+    return [
+        ("What is this?", {"images": [files["image1"]]}),
+        ("and these?", {"images": [files["image2"]], "audio": [files["audio1"], files["audio2"]]}),
+        ("Only text now", {}),
+        ("One more", {"audio": [files["audio2"]]}),
+    ]
+
+
+def test_each_turn_equals_reading_the_conversation_anew(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=8)
+    for text, media in turns(files):
+        answer = chat.say(text, **media)
+        ids = (
+            chat._render_prompt_of_last_turn()
+            if hasattr(chat, "_render_prompt_of_last_turn")
+            else None
+        )
+        assert ids is None
+        assert answer == anew(model, chat)
+
+
+def anew(model: MMModalForConditionalGeneration, chat: mmmodal.Chat) -> str:
+    """Answer the last turn of `chat` without any cache."""
+    processor = model.processor
+    items = [
+        (kind, processor.read(kind, path))
+        for (kind, _), path in zip(chat._features, chat._origins, strict=True)
+    ]
+    sample = processor.prepare(chat.messages[:-1], items, add_generation_prompt=True)
+    batch = processor.collate([sample])
+    del batch["labels"]
+    output = model.generate(**batch, max_new_tokens=8, do_sample=False)
+    new = output[0, batch["input_ids"].shape[1] :]
+    return str(processor.tokenizer.decode(new, skip_special_tokens=True)).strip()
+
+
+def test_later_turns_compute_only_what_is_new(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=4)
+    seen: list[int] = []
+    hook = model.model.tower("image").register_forward_hook(
+        lambda module, arguments, output: seen.append(len(output))
+    )
+    read: list[int] = []
+    reading = model.model.language_model.register_forward_pre_hook(
+        lambda module, arguments, inputs: read.append(inputs["inputs_embeds"].shape[1]),
+        with_kwargs=True,
+    )
+    try:
+        chat.say("first", images=[files["image1"], files["image2"]])
+        first = read[0]
+        read.clear()
+        chat.say("second", images=[files["image1"]])
+    finally:
+        hook.remove()
+        reading.remove()
+    assert seen == [2, 1]
+    assert read[0] < first
+
+
+def test_streamed_pieces_add_up_to_the_answer(model: MMModalForConditionalGeneration) -> None:
+    pieces: list[str] = []
+    answer = mmmodal.Chat(model, max_new_tokens=24).say("Hello there", stream=pieces.append)
+    assert "".join(pieces).strip() == answer
+    assert len(pieces) > 1
+
+
+def test_a_turn_that_fails_leaves_the_conversation_as_it_was(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=4)
+    chat.say("one", images=[files["image1"]])
+    before = list(chat.messages)
+    with pytest.raises(MediaError, match="missing"):
+        chat.say("two", images=[files["image2"], "missing.png"])
+    assert chat.messages == before
+    control = mmmodal.Chat(model, max_new_tokens=4)
+    control.say("one", images=[files["image1"]])
+    assert chat.say("three") == control.say("three")
+
+
+def test_an_interrupted_answer_is_forgotten(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=16)
+    chat.say("one", audio=files["audio1"])
+
+    def stop(piece: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        chat.say("two", stream=stop)
+    control = mmmodal.Chat(model, max_new_tokens=16)
+    control.say("one", audio=files["audio1"])
+    assert chat.say("three") == control.say("three")
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_prompt_is_refused(model: MMModalForConditionalGeneration, text: str) -> None:
+    with pytest.raises(RenderError, match="prompt is empty"):
+        mmmodal.Chat(model).say(text)
+
+
+def test_a_conversation_beyond_the_context_is_refused_with_its_sum(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model)
+    with pytest.raises(
+        RenderError, match=r"takes \d+ tokens with its media \(16 slots\).*context is 2048"
+    ):
+        chat.say("word " * 3000, images=[files["image1"]])
+
+
+def test_media_may_stand_anywhere_in_a_turn(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=4)
+    chat.say(
+        ["a", {"type": "image", "path": files["image1"]}, "b", Image.open(files["image2"])][:3]
+    )
+    kinds = [part.type for part in chat.messages[0].content]
+    assert kinds == ["text", "image", "text"]
+
+
+def test_objects_in_hand_are_taken_like_files(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    by_path, in_hand = (mmmodal.Chat(model, max_new_tokens=6) for _ in range(2))
+    clip = Waveform(np.zeros(8_000, np.float32), 16_000)
+    expected = by_path.say("x", images=[files["image1"]])
+    assert in_hand.say("x", images=[Image.open(files["image1"])]) == expected
+    assert isinstance(in_hand.say("y", audio=[clip]), str)
+
+
+def test_a_saved_conversation_is_a_record(
+    model: MMModalForConditionalGeneration, files: dict[str, str], tmp_path: Path
+) -> None:
+    from mmmodal.conversation.records import Record
+
+    chat = mmmodal.Chat(model, max_new_tokens=4)
+    chat.say("What?", images=[files["image1"]])
+    chat.save(tmp_path / "talk.jsonl")
+    record = Record.model_validate(json.loads((tmp_path / "talk.jsonl").read_text()))
+    assert [m.role for m in record.messages] == ["user", "assistant"]
+    assert record.media[0].uri == files["image1"]

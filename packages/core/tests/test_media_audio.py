@@ -1,0 +1,386 @@
+"""Every common recording becomes one mono waveform; anything else is one MediaError."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from mmmodal.errors import MediaError
+from mmmodal.media import Limits, read_media
+from mmmodal.media.audio import Audio, Waveform
+
+LIMITS = Limits(audio_seconds=10)
+RATE = 16_000
+FORMS = [
+    ("WAV", "PCM_U8"),
+    ("WAV", "PCM_16"),
+    ("WAV", "PCM_24"),
+    ("WAV", "FLOAT"),
+    ("WAV", "DOUBLE"),
+    ("WAV", "ULAW"),
+    ("WAVEX", "PCM_16"),
+    ("RF64", "PCM_16"),
+    ("FLAC", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", "MPEG_LAYER_III"),
+]
+
+
+def tone(seconds: float = 1.0, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
+    time = np.arange(round(seconds * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def encode(
+    samples: np.ndarray, form: str = "WAV", subtype: str = "FLOAT", rate: int = RATE, **options: Any
+) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=form, subtype=subtype, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
+    clip = read_media(Audio(), data, root=None, limits=limits)
+    assert isinstance(clip, Waveform)
+    assert clip.samples.dtype == np.float32
+    assert clip.samples.ndim == 1
+    assert np.isfinite(clip.samples).all()
+    return clip
+
+
+def refusal(data: bytes, limits: Limits = LIMITS) -> MediaError:
+    with pytest.raises(MediaError) as caught:
+        read(data, limits)
+    assert caught.value.origin == "bytes in memory"
+    assert "0x" not in caught.value.reason
+    assert "libsndfile" not in caught.value.reason.lower().replace("libsndfileerror", "")
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return caught.value
+
+
+def claim_flac_length(data: bytes, samples: int) -> bytes:
+    """Return FLAC `data` with another number of samples in its header; 0 means unknown."""
+    fields = int.from_bytes(data[18:26], "big")  # rate 20 bits, channels 3, depth 5, samples 36
+    return data[:18] + (fields >> 36 << 36 | samples).to_bytes(8, "big") + data[26:]
+
+
+@pytest.mark.parametrize(("form", "subtype"), FORMS)
+def test_common_formats_are_read_from_bytes_and_files(
+    form: str, subtype: str, tmp_path: Path
+) -> None:
+    data = encode(tone(), form, subtype)
+    (tmp_path / "clip.raw").write_bytes(data)  # the name says nothing, the content does
+    clips = [read(data), read(tmp_path / "clip.raw")]
+    assert np.array_equal(clips[0].samples, clips[1].samples)
+    assert clips[0].rate == RATE
+    assert clips[0].seconds == len(clips[0].samples) / RATE == pytest.approx(1, abs=0.01)
+    spectrum = np.abs(np.fft.rfft(clips[0].samples[:RATE]))
+    assert spectrum.argmax() == pytest.approx(440, abs=1)
+    assert np.abs(clips[0].samples).max() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("form", "subtype"), FORMS)
+def test_long_recording_equals_the_one_decoded_in_one_piece(form: str, subtype: str) -> None:
+    random = np.random.default_rng(0)
+    data = encode((random.standard_normal(200_000) * 0.1).astype(np.float32), form, subtype, 48_000)
+    whole, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    assert np.array_equal(read(data).samples, whole)
+
+
+def test_channels_are_mixed_by_their_mean() -> None:
+    samples = np.stack([tone(), np.zeros(RATE), -tone(), 2 * tone()], 1).astype(np.float32)
+    mixed = read(encode(samples)).samples
+    assert np.allclose(mixed, tone() / 2, atol=1e-6)
+
+
+def test_recording_of_one_sample_is_read() -> None:
+    assert read(encode(np.array([0.25], np.float32))).samples.tolist() == [0.25]
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+def test_channels_pass_up_to_the_limit(channels: int) -> None:
+    assert len(read(encode(np.zeros((100, channels), np.float32))).samples) == 100
+
+
+@pytest.mark.parametrize("channels", [9, 255])
+def test_too_many_channels_are_refused(channels: int) -> None:
+    error = refusal(encode(np.zeros((100, channels), np.float32)))
+    assert error.code == "too-large"
+    assert f"{channels} channels, and 1 to 8 are read" in error.reason
+    assert "`audio_channels`" in error.reason
+
+
+@pytest.mark.parametrize("rate", [4_000, 384_000])
+def test_rates_pass_at_the_limits(rate: int) -> None:
+    assert read(encode(np.zeros(100, np.float32), rate=rate)).rate == rate
+
+
+@pytest.mark.parametrize("rate", [8, 3_999, 384_001, 2**31 - 1])
+def test_rates_beyond_the_limits_are_refused(rate: int) -> None:
+    error = refusal(encode(np.zeros(100, np.float32), rate=rate))
+    assert error.code == "format"
+    assert f"{rate:,} Hz" in error.reason
+
+
+@pytest.fixture
+def _undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("was decoded"))
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC"])
+def test_recording_passes_at_the_limit_of_seconds(form: str) -> None:
+    data = encode(np.zeros(RATE // 4, np.float32), form, "PCM_16")
+    assert read(data, Limits(audio_seconds=0.25)).seconds == 0.25
+
+
+@pytest.mark.usefixtures("_undecodable")
+@pytest.mark.parametrize("form", ["WAV", "FLAC"])
+def test_one_sample_above_the_limit_of_seconds_is_refused_before_decoding(form: str) -> None:
+    error = refusal(
+        encode(np.zeros(RATE // 4 + 1, np.float32), form, "PCM_16"), Limits(audio_seconds=0.25)
+    )
+    assert error.code == "too-large"
+    assert "`audio_seconds`" in error.reason
+
+
+def test_decoded_bytes_pass_at_the_limit() -> None:
+    assert len(read(encode(np.zeros(100, np.float32)), Limits(decoded_bytes=400)).samples) == 100
+
+
+@pytest.mark.usefixtures("_undecodable")
+def test_decoded_bytes_above_the_limit_are_refused_before_decoding() -> None:
+    error = refusal(encode(np.zeros(101, np.float32)), Limits(decoded_bytes=400))
+    assert error.code == "too-large"
+    assert "101 samples, and at most 100 are read" in error.reason
+
+
+@pytest.mark.usefixtures("_undecodable")
+def test_hours_of_silence_in_a_small_file_are_refused_before_decoding() -> None:
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", RATE, 1, format="FLAC", subtype="PCM_16") as sound:
+        for _ in range(20):
+            sound.write(np.zeros(60 * RATE, np.int16))
+    assert len(buffer.getvalue()) < 200_000
+    error = refusal(buffer.getvalue(), Limits())
+    assert error.code == "too-large"
+    assert "1,200.000 s, and at most 600 s" in error.reason
+
+
+@pytest.mark.usefixtures("_undecodable")
+def test_header_that_claims_more_than_the_limit_is_refused_before_decoding() -> None:
+    data = claim_flac_length(encode(tone(), "FLAC", "PCM_16"), 2**35)
+    assert refusal(data).code == "too-large"
+
+
+def test_flac_of_unknown_length_is_read_to_its_end() -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 150_000).astype(np.float32)
+    known = encode(samples, "FLAC", "PCM_16")
+    unknown = claim_flac_length(known, 0)  # as `ffmpeg -f flac -` writes to a pipe
+    assert np.array_equal(read(unknown).samples, read(known).samples)
+
+
+def test_flac_of_unknown_length_is_limited_while_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = claim_flac_length(encode(np.zeros(60 * RATE, np.float32), "FLAC", "PCM_16"), 0)
+    decoded = []
+    original = soundfile.SoundFile.read
+
+    def count(self: Any, *arguments: Any, **options: Any) -> Any:
+        block = original(self, *arguments, **options)
+        decoded.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", count)
+    error = refusal(data, Limits(audio_seconds=10))
+    assert error.code == "too-large"
+    assert sum(decoded) <= 10 * RATE + 65_536
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000])
+def test_wav_that_came_from_a_pipe_is_read(length: int) -> None:
+    data = bytearray(encode(tone(), "WAV", "PCM_16"))
+    place = data.index(b"data") + 4
+    data[4:8] = data[place : place + 4] = struct.pack("<I", length)
+    assert len(read(bytes(data)).samples) == RATE
+
+
+@pytest.mark.parametrize(("form", "subtype"), FORMS)
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.9])
+def test_truncated_recording_is_refused(form: str, subtype: str, part: float) -> None:
+    if form in ("RF64", "OGG") and part > 0.1:
+        pytest.skip("libsndfile does not tell how long it was")
+    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
+    assert refusal(data[: int(len(data) * part)]).code in ("unreadable", "empty")
+
+
+def test_mp3_of_variable_bit_rate_without_its_length_is_refused_not_cut() -> None:
+    loud = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 48_000)
+    for samples in ([loud, loud * 0], [loud * 0, loud]):
+        mp3 = ("MP3", "MPEG_LAYER_III", 48_000)
+        options = {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
+        data = encode(np.concatenate(samples), *mp3, **options)
+        assert len(read(data).samples) == 480_000
+        assert data[21:25] == b"Xing", "the first frame holds the length"
+        rest = data[data.index(data[:2], 4) :]
+        error = refusal(rest)
+        assert error.code == "unreadable"
+        assert "its header promises" in error.reason
+
+
+@pytest.mark.parametrize(("form", "subtype"), [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")])
+def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str) -> None:
+    data = encode(tone(), form, subtype)
+    error = refusal(data + data)
+    assert error.code == "unreadable"
+    assert "goes on after" in error.reason
+
+
+def test_tags_around_an_mp3_do_not_matter() -> None:
+    data = encode(tone(), "MP3", "MPEG_LAYER_III")
+    before = b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10
+    after = b"APETAGEX" + b"\0" * 300 + b"TAG" + b"\0" * 125
+    assert np.array_equal(read(before + data + after).samples, read(data).samples)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_sample_that_is_no_number_is_refused(value: float) -> None:
+    samples = tone()
+    samples[1234] = value
+    error = refusal(encode(samples))
+    assert error.code == "not-finite"
+
+
+@pytest.mark.filterwarnings("error")
+def test_sum_that_overflows_is_refused() -> None:
+    samples = np.full((100, 8), 3e38, np.float32)
+    assert refusal(encode(samples)).code == "not-finite"
+
+
+@pytest.mark.parametrize("peak", [1e30, 20_000.0])
+def test_samples_far_beyond_full_scale_are_refused(peak: float) -> None:
+    error = refusal(encode(tone() * np.float32(peak)))
+    assert error.code == "out-of-range"
+    assert "full scale is 1" in error.reason
+
+
+def test_samples_somewhat_above_full_scale_are_kept() -> None:
+    assert np.abs(read(encode(tone() * 5)).samples).max() > 2
+
+
+def test_recording_without_samples_is_refused() -> None:
+    for form, subtype in (("WAV", "PCM_16"), ("FLAC", "PCM_16")):
+        assert refusal(encode(np.zeros(0, np.float32), form, subtype)).code == "empty"
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b"\0\0\0\x18ftypM4A \0\0\0\0", "M4A"),
+        (b"\x1aE\xdf\xa3\x01\0\0\0", "WebM"),
+        (b"#EXTM3U\nhttp://example.org/a.ts", "playlist"),
+        (b"<!doctype html><p>404", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"\x89PNG\r\n\x1a\n", "image"),
+        (b"FORM\0\0\0\0AIFFCOMM", ""),
+        (b"\xff\xf1\x50\x80", ""),  # AAC
+        (b"MATLAB 5.0 MAT-file", ""),
+        (b"ffconcat version 1.0\nfile /etc/passwd", ""),
+        (b"x", ""),
+    ],
+)
+def test_other_containers_are_refused_with_what_works(data: bytes, hint: str) -> None:
+    error = refusal(data)
+    assert error.code == "format"
+    assert hint in error.reason
+    assert "WAV, FLAC, MP3 or Ogg" in error.reason
+    assert "ffmpeg" in error.reason
+
+
+def test_words_of_the_decoder_are_not_passed_on() -> None:
+    error = refusal(b"fLaC" + b"\0" * 100)
+    assert error.code == "unreadable"
+    expected = "the sound is damaged or cut off (LibsndfileError); replace the file"
+    assert error.reason == expected
+
+
+def test_waveform_and_arrays_are_converted() -> None:
+    clip = Waveform(tone(), RATE)
+    assert np.array_equal(Audio().convert(clip).samples, tone())
+    for samples in (tone(), tone().astype(np.float64), tone()[:, None], np.stack([tone()] * 2, 1)):
+        result = Audio().convert((samples, np.int64(RATE)))
+        assert result.rate == RATE
+        assert result.samples.dtype == np.float32
+        assert np.allclose(result.samples, tone(), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (tone(), "unsupported"),
+        ((tone(), 16_000.5), "unsupported"),
+        ((tone(), "16000"), "unsupported"),
+        ((tone(), RATE, 1), "unsupported"),
+        (([0.0, 1.0], RATE), "unsupported"),
+        (((tone() * 32767).astype(np.int16), RATE), "unsupported"),
+        ((np.zeros((2, 2, 2)), RATE), "unsupported"),
+        ((np.zeros((2, RATE)), RATE), "too-large"),  # channels first
+        ((tone() * 32767, RATE), "out-of-range"),
+        ((np.array([0, np.nan]), RATE), "not-finite"),
+        ((np.array([0, 1e300]), RATE), "not-finite"),
+        ((np.zeros(0), RATE), "empty"),
+        ((tone(), 0), "format"),
+        ((tone(), -RATE), "format"),
+        (None, "unsupported"),
+    ],
+)
+def test_other_objects_are_refused(value: Any, code: str) -> None:
+    with pytest.raises(MediaError, match="audio given as") as caught:
+        Audio().convert(value)
+    assert caught.value.code == code
+
+
+def mutate(data: bytes, random: np.random.Generator) -> bytes:
+    """Damage a file as transfers, editors and attackers do, mostly near its header."""
+    body = bytearray(data)
+    for _ in range(random.integers(1, 6)):
+        end = min(len(body), 150) if random.random() < 0.6 else len(body)
+        place = int(random.integers(end))
+        match random.integers(4):
+            case 0:
+                body[place] = random.integers(256)
+            case 1:
+                body[place : place + 4] = random.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff" * 2])
+            case 2:
+                del body[place : place + int(random.integers(1, 40))]
+            case 3:
+                body[place:place] = body[: int(random.integers(1, 40))]
+        body = body or bytearray(b"\0")
+    return bytes(body[: random.integers(1, len(body) + 1)] if random.random() < 0.2 else body)
+
+
+def test_damaged_recordings_are_valid_clips_or_media_errors() -> None:
+    random = np.random.default_rng(20260901)
+    noise = random.uniform(-0.5, 0.5, (8_000, 2))
+    seeds = [encode(noise, form, subtype) for form, subtype in FORMS]
+    outcomes: Counter[str] = Counter()
+    for i in range(360):
+        start = time.perf_counter()
+        try:
+            clip = read(mutate(seeds[i % len(seeds)], random))
+            assert 0 < clip.seconds <= LIMITS.audio_seconds
+            outcomes["valid"] += 1
+        except MediaError as error:
+            outcomes[error.code] += 1
+        assert time.perf_counter() - start < 2
+    assert min(outcomes["valid"], outcomes["unreadable"]) > 30, outcomes

@@ -1,0 +1,330 @@
+"""Broken plugins break nothing; parts are found, and unknown ones are told with what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mmmodal
+from fake_packages import ENCODER, install, run_mmmodal, run_python
+from mmmodal.errors import CheckpointError, PartError, PluginError
+from mmmodal.parts import find, find_for_checkpoint
+from mmmodal.plugins import Registry
+
+HOOK = "import mmmodal\n@mmmodal.hookimpl\ndef mmmodal_encoders({arguments}):\n    {body}\n"
+
+BROKEN = {
+    "raises-at-import": ("raise RuntimeError('first\\nsecond')", "RuntimeError: first second"),
+    "needs-missing": ("import no_such_module", "No module named 'no_such_module'"),
+    "syntax": ("def broken(:", "SyntaxError: invalid syntax"),
+    "exits": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "panics": ("raise type('Panic', (BaseException,), {})('rust')", "Panic: rust"),
+    "raises-in-hook": (HOOK.format(arguments="", body="raise ValueError('no')"), "ValueError: no"),
+    "wrong-argument": (HOOK.format(arguments="registry", body="return []"), "registry"),
+    "returns-none": (
+        HOOK.format(arguments="", body="return None"),
+        "mmmodal_encoders returned None, not a list of Encoder classes",
+    ),
+    "returns-junk": (
+        HOOK.format(arguments="", body="return [42]"),
+        "mmmodal_encoders returned 42, which is no Encoder class",
+    ),
+    "returns-modality": (
+        HOOK.format(arguments="", body="return [mmmodal.Modality]"),
+        "which is no Encoder class",
+    ),
+    "returns-abstract": (
+        HOOK.format(arguments="", body="return [type('Half', (mmmodal.Encoder,), {'name': 'x'})]"),
+        "Half does not implement build, example, preprocess, width",
+    ),
+    "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which cannot be a name"),
+    "named-twice": (
+        ENCODER.format(name="ears").replace("[Ears]", "[Ears, Ears]"),
+        "two parts named 'ears'",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with one good plugin among all the broken ones."""
+    folder = tmp_path_factory.mktemp("broken")
+    install(folder, "mmmodal-good", "print('noise at import')\n" + ENCODER.format(name="ears"))
+    for name, (module, _) in BROKEN.items():
+        install(folder, f"mmmodal-{name}", module)
+    install(folder, "mmmodal-old", ENCODER.format(name="old"), requires=["mmmodal-core<0.0.1"])
+    install(folder, "mmmodal-hookless", "def mmmodal_encoders(): return []")
+    (folder / "mmmodal_nameless-0.1.dist-info").mkdir()
+    entry = "[mmmodal]\nnameless = mmmodal_nameless\n"
+    (folder / "mmmodal_nameless-0.1.dist-info" / "entry_points.txt").write_text(entry)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def listed(broken: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of `mmmodal plugins --json`, by plugin."""
+    result = run_mmmodal("plugins", "--json", path=broken)
+    assert result.returncode == 0, result.stderr
+    return {row["name"]: row for row in json.loads(result.stdout)}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_plugin_is_listed_with_its_reason(
+    listed: dict[str, dict[str, Any]], name: str
+) -> None:
+    assert listed[name]["status"] == "failed"
+    assert BROKEN[name][1] in listed[name]["reason"]
+    assert listed[name]["provides"] == {}
+
+
+def test_broken_plugins_do_not_break_the_others(listed: dict[str, dict[str, Any]]) -> None:
+    assert listed["core"]["status"] == "ok"
+    assert listed["good"]["provides"] == {"encoders": ["ears"]}
+    assert set(listed["good"]) == {"name", "package", "version", "status", "reason", "provides"}
+
+
+def test_a_plugin_for_another_core_is_incompatible(listed: dict[str, dict[str, Any]]) -> None:
+    assert listed["old"]["status"] == "incompatible"
+    assert listed["old"]["reason"].startswith("needs mmmodal-core<0.0.1, found 0.")
+
+
+def test_a_plugin_without_hooks_is_told_to_mark_them(listed: dict[str, dict[str, Any]]) -> None:
+    assert listed["hookless"]["status"] == "ok"
+    assert "@mmmodal.hookimpl" in listed["hookless"]["reason"]
+
+
+def test_a_plugin_with_damaged_metadata_is_listed(listed: dict[str, dict[str, Any]]) -> None:
+    assert listed["nameless"]["package"] == "unknown"
+    assert listed["nameless"]["status"] == "failed"
+
+
+def test_other_listings_tell_of_broken_plugins_on_stderr_only(broken: Path) -> None:
+    result = run_mmmodal("encoders", "--json", path=broken)
+
+    assert result.returncode == 0
+    assert [row["name"] for row in json.loads(result.stdout) if row["package"] == "mmmodal-good"]
+    lines = result.stderr.splitlines()
+    assert "plugin 'exits' of mmmodal-exits failed to load: SystemExit: 3" in lines
+    assert sum(line.startswith("plugin ") for line in lines) == len(BROKEN) + 2
+
+
+def test_plugins_check_shows_the_traceback_and_fails(broken: Path) -> None:
+    result = run_mmmodal("plugins", "check", "raises-at-import", path=broken)
+
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr and "mmmodal_raises_at_import.py" in result.stderr
+    assert result.stdout == ""
+
+
+def test_plugins_check_of_a_good_plugin_succeeds(broken: Path) -> None:
+    result = run_mmmodal("plugins", "check", "mmmodal-good", path=broken)
+
+    assert result.returncode == 0
+    assert "good (mmmodal-good 0.1): ok: encoders ears" in result.stdout
+
+
+def test_an_empty_choice_of_plugins_leaves_core_alone(broken: Path) -> None:
+    result = run_mmmodal("plugins", "--json", path=broken, MMMODAL_PLUGINS="")
+
+    statuses = {row["name"]: row["status"] for row in json.loads(result.stdout)}
+    assert statuses.pop("core") == "ok"
+    assert set(statuses.values()) == {"disabled"}
+
+
+def test_plugins_are_chosen_by_name_or_package(broken: Path) -> None:
+    result = run_mmmodal("plugins", "--json", path=broken, MMMODAL_PLUGINS="exits, mmmodal-good")
+
+    statuses = {row["name"]: row["status"] for row in json.loads(result.stdout)}
+    assert statuses["good"] == "ok"
+    assert statuses["exits"] == "failed"
+    assert statuses["syntax"] == "disabled"
+
+
+def test_the_traceback_is_shown_while_loading_where_asked_for(broken: Path) -> None:
+    result = run_mmmodal("plugins", path=broken, MMMODAL_DEBUG="1", MMMODAL_PLUGINS="needs-missing")
+
+    assert result.returncode == 0
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in result.stderr
+
+
+CLASHING_PROJECTOR = """
+import mmmodal
+
+class Mine(mmmodal.Projector):
+    name = "mlp"
+
+    def length(self, shape): ...
+    def build(self, in_width, out_width): ...
+
+@mmmodal.hookimpl
+def mmmodal_projectors():
+    return [Mine]
+"""
+
+
+@pytest.fixture
+def clashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install two packages with the same encoder, and one that takes a built-in name."""
+    install(tmp_path, "mmmodal-left", ENCODER.format(name="ears"))
+    install(tmp_path, "mmmodal-right", ENCODER.format(name="ears"))
+    install(tmp_path, "mmmodal-taker", CLASHING_PROJECTOR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_a_name_of_two_packages_is_an_error_that_names_both(clashing: Path) -> None:
+    with pytest.raises(PluginError, match=r"encoder 'ears' .* mmmodal-left .* mmmodal-right"):
+        Registry().get("encoders", "ears")
+
+
+def test_a_built_in_name_cannot_be_taken_in_silence(clashing: Path) -> None:
+    with pytest.raises(PluginError, match=r"projector 'mlp' .* mmmodal-core .* mmmodal-taker"):
+        Registry().get("projectors", "mlp")
+
+
+def test_the_package_decides_between_equal_names(clashing: Path) -> None:
+    found = Registry().get("encoders", "ears", package="mmmodal_right")
+
+    assert found is not None and found.package == "mmmodal-right"
+
+
+def test_conflicts_are_listed_and_leave_the_rest_alone(clashing: Path) -> None:
+    plugins = run_mmmodal("plugins", "--json", path=clashing)
+    projectors = run_mmmodal("projectors", "--json", path=clashing)
+
+    reasons = {row["name"]: row["reason"] for row in json.loads(plugins.stdout)}
+    assert "mmmodal-left" in reasons["right"] and "mmmodal-right" in reasons["left"]
+    assert "mmmodal-taker" in reasons["core"]
+    names = [row["name"] for row in json.loads(projectors.stdout)]
+    assert names.count("mlp") == 2 and "linear" in names
+    assert "projector 'mlp' is provided by" in projectors.stderr
+
+
+def test_a_hook_that_core_does_not_know_is_left_to_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "import mmmodal\n@mmmodal.hookimpl\ndef mmmodal_generators(): raise OSError"
+    install(tmp_path, "mmmodal-generators", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    (plugin,) = [item for item in Registry().plugins if item.name == "generators"]
+    assert (plugin.status, plugin.reason) == ("ok", "")
+
+
+def test_an_options_class_must_be_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ENCODER.format(name="ears").replace("    width", "    Options = dict\n    width")
+    install(tmp_path, "mmmodal-options", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    (plugin,) = [item for item in Registry().plugins if item.name == "options"]
+    assert "Ears.Options is <class 'dict'>, which is no mmmodal.Config class" in plugin.reason
+
+
+def test_a_built_in_part_is_found() -> None:
+    found = find("projectors", "mlp")
+
+    assert issubclass(found.part, mmmodal.Projector)
+    assert found.package == "mmmodal-core"
+
+
+def test_an_unknown_part_suggests_a_close_one() -> None:
+    with pytest.raises(PartError, match=r"unknown projector 'mpl'\. Did you mean 'mlp'\?"):
+        find("projectors", "mpl")
+
+
+def test_an_unlike_name_lists_what_is_known() -> None:
+    with pytest.raises(PartError, match=r"unknown projector 'zzz'\. Known: .*linear, mlp"):
+        find("projectors", "zzz")
+
+
+FIND = """
+import sys
+from mmmodal.errors import MMModalError
+from mmmodal.parts import find, find_for_checkpoint
+try:
+    (find if len(sys.argv) == 3 else find_for_checkpoint)(*sys.argv[1:])
+except MMModalError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def told(*arguments: str, path: Path | None = None, plugins: str = "") -> str:
+    """Return the error of looking for a part in a process with only these plugins."""
+    result = run_python("-c", FIND, *arguments, path=path, MMMODAL_PLUGINS=plugins)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_a_known_part_that_is_not_installed_says_which_package_to_install(tmp_path: Path) -> None:
+    book = '{"encoders": {"nose": "mmmodal-nose"}}'
+    code = (
+        "import mmmodal.parts as p, json\n"
+        f"p._phone_book = lambda kind: json.loads('{book}').get(kind, {{}})\n"
+        "for name in ('nose', 'nose-large-384', 'nsoe'):\n"
+        "    try: p.find('encoders', name)\n"
+        "    except p.PartError as error: print(error)\n"
+    )
+    exact, preset, misspelt = run_python("-c", code).stdout.splitlines()
+    install_it = "Run: pip install mmmodal-nose"
+    assert exact == f"encoder 'nose' comes from mmmodal-nose, which is not installed. {install_it}"
+    assert preset.startswith("encoder 'nose-large-384' comes from mmmodal-nose")
+    assert misspelt.startswith("unknown encoder 'nsoe'. Did you mean 'nose'? mmmodal-nose")
+
+
+def test_the_phone_book_names_only_kinds_that_exist() -> None:
+    from importlib.resources import files
+
+    from mmmodal.plugins import KINDS
+
+    book = json.loads(files("mmmodal").joinpath("known_parts.json").read_text())
+    assert set(book) == set(KINDS)
+
+
+def test_a_checkpoint_without_its_package_says_what_to_install() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        find_for_checkpoint("encoders", "nose", "mmmodal-nose", "0.3.1")
+    assert str(caught.value) == (
+        "this model's encoder 'nose' comes from mmmodal-nose 0.3.1, which is not installed. "
+        "Run: pip install mmmodal-nose"
+    )
+
+
+def test_a_checkpoint_cannot_smuggle_text_into_the_command_to_run() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        find_for_checkpoint("encoders", "nose", "x --index-url evil\x1b[2J", "1")
+    assert "pip install" not in str(caught.value) and "\x1b" not in str(caught.value)
+
+
+def test_a_checkpoint_whose_package_is_broken_tells_the_reason(broken: Path) -> None:
+    arguments = ("encoders", "ears", "mmmodal-needs-missing", "0.1")
+    reason = told(*arguments, path=broken, plugins="needs-missing")
+
+    assert reason == (
+        "CheckpointError this model's encoder 'ears' comes from mmmodal-needs-missing 0.1, which "
+        "failed to load: ModuleNotFoundError: No module named 'no_such_module'. "
+        "Run `mmmodal plugins check needs-missing`"
+    )
+
+
+def test_a_checkpoint_whose_package_is_disabled_says_so(broken: Path) -> None:
+    reason = told("encoders", "ears", "mmmodal-good", "0.1", path=broken)
+
+    assert "which is disabled: not named in MMMODAL_PLUGINS" in reason
+
+
+def test_a_checkpoint_whose_package_lost_the_part_names_the_version_to_install(
+    broken: Path,
+) -> None:
+    reason = told("encoders", "nose", "mmmodal-good", "0.0.9", path=broken, plugins="good")
+
+    assert "the installed mmmodal-good 0.1 does not provide it" in reason
+    assert reason.endswith("Run: pip install mmmodal-good==0.0.9")
+
+
+def test_an_unknown_part_points_at_plugins_that_failed(broken: Path) -> None:
+    reason = told("encoders", "zzz", path=broken, plugins="exits")
+
+    assert "or see `mmmodal plugins`: exits failed to load" in reason

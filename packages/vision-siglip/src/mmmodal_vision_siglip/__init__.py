@@ -1,0 +1,16 @@
+"""SigLIP as an image encoder: `siglip` takes any source, presets bring one."""
+
+from __future__ import annotations
+
+from mmmodal.contracts import Encoder
+from mmmodal.hookspecs import hookimpl
+from mmmodal_vision_siglip.encoder import Siglip, SiglipOptions
+from mmmodal_vision_siglip.presets import PRESETS
+
+__all__ = ["Siglip", "SiglipOptions"]
+
+
+@hookimpl
+def mmmodal_encoders() -> list[type[Encoder]]:
+    """SigLIP from any source, and the published models by name."""
+    return [Siglip, *PRESETS]

@@ -1,0 +1,124 @@
+"""Read a checkpoint of transformers, in a folder or on the Hub: its JSON files and safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import PartError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["WEIGHT_FILES", "layers_to_run", "read_json", "read_tensors"]
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+WEIGHT_FILES = (SINGLE, INDEX, "model-*-of-*.safetensors")
+
+
+def find_file(source: str, name: str) -> Path | None:
+    """Return where a file of the checkpoint is on this machine, or None if it has no such file.
+
+    Raises:
+        PartError: `source` is neither a folder nor reachable on the Hub.
+    """
+    if Path(source).is_dir():
+        path = Path(source, name)
+        return path if path.is_file() else None
+    if Path(source).exists() or source.count("/") > 1 or source.startswith((".", "/", "~")):
+        raise PartError(f"{source}: no such folder")
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    except OSError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise PartError(f"{source}: no such folder, and the Hub does not give it: {reason}") from None
+    return Path(found) if found else None
+
+
+def read_json(source: str, name: str) -> dict[str, Any] | None:
+    """Read a JSON object of the checkpoint; None if it has no such file.
+
+    Raises:
+        PartError: the file is damaged.
+    """
+    path = find_file(source, name)
+    if path is None:
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise PartError(f"{source}: {name} is not valid JSON") from None
+    if not isinstance(values, dict):
+        raise PartError(f"{source}: {name} holds no JSON object")
+    return values
+
+
+def layers_to_run(select_layer: int, depth: int, source: str) -> int:
+    """Return how many of `depth` layers make `hidden_states[select_layer]`, which starts with 0."""
+    count = select_layer if select_layer >= 0 else depth + 1 + select_layer
+    if not 1 <= count <= depth:
+        raise PartError(
+            f"select_layer {select_layer} does not fit the {depth} layers of {source}: "
+            f"choose -1 (the last) to -{depth} (the first)"
+        )
+    return count
+
+
+def read_tensors(
+    source: str, shapes: Mapping[str, Sequence[int]], prefixes: Sequence[str]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of those names and shapes, which the checkpoint may hold under a prefix.
+
+    Raises:
+        PartError: files or tensors are missing, damaged or of other shapes.
+    """
+    files = _files_of_tensors(source)
+    prefix = max(prefixes, key=lambda prefix: sum(prefix + name in files for name in shapes))
+    missing = sorted(name for name in shapes if prefix + name not in files)
+    if missing:
+        raise PartError(
+            f"{source}: {prefix + missing[0]!r} is missing in its weights"
+            + (f", and {len(missing) - 1} others" if len(missing) > 1 else "")
+        )
+    for file in sorted({files[prefix + name] for name in shapes}):
+        wanted = {name: prefix + name for name in shapes if files[prefix + name] == file}
+        with _open(source, file) as weights:
+            for name, stored in wanted.items():
+                found = weights.get_slice(stored).get_shape()
+                if list(found) != list(shapes[name]):
+                    raise PartError(
+                        f"{source}: {stored!r} has shape {list(found)}, but config.json "
+                        f"asks for {list(shapes[name])}"
+                    )
+                yield name, weights.get_tensor(stored)
+
+
+def _files_of_tensors(source: str) -> dict[str, str]:
+    """Map each tensor's name to the file that holds it."""
+    if find_file(source, SINGLE) is not None:
+        with _open(source, SINGLE) as weights:
+            return dict.fromkeys(weights.keys(), SINGLE)
+    index = read_json(source, INDEX)
+    if index is None:
+        raise PartError(f"{source}: it has no {SINGLE} and no {INDEX}; no other format is read")
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or any(Path(str(f)).name != f for f in files.values()):
+        raise PartError(f"{source}: {INDEX} does not map names to files beside it")
+    return files
+
+
+def _open(source: str, file: str) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    path = find_file(source, file)
+    if path is None:
+        raise PartError(f"{source}: {file}, which {INDEX} names, is missing")
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError):
+        raise PartError(f"{source}: {file} is damaged; download it again") from None

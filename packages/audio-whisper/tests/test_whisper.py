@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmmodal_audio_whisper import Whisper, WhisperOptions, mmmodal_encoders
-from mmmodal_playground.tiny import tiny_whisper
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
@@ -19,6 +17,8 @@ from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal.media.audio import Waveform
 from mmmodal.testing import EncoderTests
+from mmmodal_audio_whisper import Whisper, WhisperOptions, mmmodal_encoders
+from mmmodal_playground.tiny import tiny_whisper
 
 RATE = 16_000
 
@@ -77,6 +77,11 @@ class TestWhisper(EncoderTests):
     @pytest.fixture
     def items(self) -> list[Waveform]:
         return [clip(0.3), clip(2.0, seed=1), clip(0.0), clip(5.1, seed=2), clip(0.7, 44_100, 3)]
+
+    @pytest.fixture
+    def bad_items(self) -> list[Any]:
+        stereo = Waveform(np.zeros((5, 2), np.float32), RATE)
+        return [None, "a.wav", np.zeros(5, np.float32), stereo]
 
 
 class TestWhisperWithFullWindowsAndPostNorm(EncoderTests):

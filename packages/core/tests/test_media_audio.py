@@ -85,7 +85,7 @@ def test_common_formats_are_read_from_bytes_and_files(
     assert clips[0].seconds == len(clips[0].samples) / RATE == pytest.approx(1, abs=0.01)
     spectrum = np.abs(np.fft.rfft(clips[0].samples[:RATE]))
     assert spectrum.argmax() == pytest.approx(440, abs=1)
-    assert np.abs(clips[0].samples).max() == pytest.approx(0.5, abs=0.05)
+    assert clips[0].samples.std() == pytest.approx(tone().std(), abs=0.01)
 
 
 @pytest.mark.parametrize(("form", "subtype"), FORMS)
@@ -217,8 +217,8 @@ def test_wav_that_came_from_a_pipe_is_read(length: int) -> None:
 @pytest.mark.parametrize(("form", "subtype"), FORMS)
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.9])
 def test_truncated_recording_is_refused(form: str, subtype: str, part: float) -> None:
-    if form in ("RF64", "OGG") and part > 0.1:
-        pytest.skip("libsndfile does not tell how long it was")
+    if form == "OGG" and part > 0.1:
+        pytest.skip("no header of an Ogg file tells how long it is")
     data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
     assert refusal(data[: int(len(data) * part)]).code in ("unreadable", "empty")
 
@@ -232,17 +232,17 @@ def test_mp3_of_variable_bit_rate_without_its_length_is_refused_not_cut() -> Non
         assert len(read(data).samples) == 480_000
         assert data[21:25] == b"Xing", "the first frame holds the length"
         rest = data[data.index(data[:2], 4) :]
-        error = refusal(rest)
+        error = refusal(rest, Limits())
         assert error.code == "unreadable"
         assert "its header promises" in error.reason
 
 
-@pytest.mark.parametrize(("form", "subtype"), [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")])
-def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str) -> None:
-    data = encode(tone(), form, subtype)
-    error = refusal(data + data)
-    assert error.code == "unreadable"
-    assert "goes on after" in error.reason
+@pytest.mark.parametrize(("form", "subtype"), FORMS[-4:])
+@pytest.mark.parametrize("seconds", [1, 8])
+def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str, seconds: int) -> None:
+    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE), form, subtype)
+    assert len(read(data).samples) == seconds * RATE
+    assert refusal(data + data).code == "unreadable"
 
 
 def test_tags_around_an_mp3_do_not_matter() -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
-from mmmodal_audio_whisper import checkpoint
+from mmmodal import pretrained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ ARCHITECTURE = (
 
 
 class WhisperOptions(Config):
-    """Which layer is taken, and how sound becomes a spectrogram; the source sets what is not given."""
+    """Which layer is taken, and how sound becomes a spectrogram; the source sets the rest."""
 
     select_layer: int = -2
     """The hidden state that is the feature, counted in the source's depth; -2 as in the paper."""
@@ -91,7 +91,7 @@ class Whisper(Encoder):
             if getattr(checked, key) != size:
                 raise PartError(f"{source} has {key} {size}, which cannot be set to {given[key]!r}")
         depth = tower.encoder_layers
-        tower.encoder_layers = checkpoint.layers_to_run(checked.select_layer, depth, source)
+        tower.encoder_layers = pretrained.layers_to_run(checked.select_layer, depth, source)
         return cls(checked, tower)
 
     @property
@@ -132,7 +132,7 @@ class Whisper(Encoder):
         return (int(features["length"]),)
 
     def collate(self, batch: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Put the windows of all clips behind one another, [W, mel bands, frames]; `lengths` is [N]."""
+        """Join the windows of all clips, [W, mel bands, frames]; `lengths` is [N]."""
         import torch
 
         return {
@@ -161,13 +161,13 @@ class Whisper(Encoder):
 
         with torch.device("meta"):
             shapes = {name: value.shape for name, value in self.build().state_dict().items()}
-        return checkpoint.read_tensors(source, shapes, ("model.encoder.", "encoder.", ""))
+        return pretrained.read_tensors(source, shapes, ("model.encoder.", "encoder.", ""))
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""
         from mmmodal.downloads import hub_files
 
-        return hub_files(source, checkpoint.WEIGHT_FILES)
+        return hub_files(source, pretrained.WEIGHT_FILES)
 
     def _config(self) -> WhisperConfig:
         if self.tower_config is None:
@@ -177,7 +177,7 @@ class Whisper(Encoder):
     def _samples(self, item: Any) -> NDArray[np.float32]:
         """Check a clip and return its samples [S] at the encoder's rate."""
         import numpy as np
-        import soxr
+        import soxr  # type: ignore[import-untyped, unused-ignore]
 
         from mmmodal.media.audio import Waveform
 
@@ -204,7 +204,7 @@ def _read_config(source: str) -> WhisperConfig:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import WhisperConfig
 
-    values = checkpoint.read_json(source, "config.json")
+    values = pretrained.read_json(source, "config.json")
     if values is None:
         raise PartError(f"{source}: it has no config.json; is it a model of transformers?")
     if values.get("model_type") != "whisper":
@@ -218,9 +218,9 @@ def _read_config(source: str) -> WhisperConfig:
 
 def _read_preprocessing(source: str) -> dict[str, Any]:
     """Read the options that preprocessing takes from the source's feature extractor."""
-    values = checkpoint.read_json(source, "preprocessor_config.json")
+    values = pretrained.read_json(source, "preprocessor_config.json")
     if values is None:
-        both = checkpoint.read_json(source, "processor_config.json") or {}
+        both = pretrained.read_json(source, "processor_config.json") or {}
         values = both.get("feature_extractor", {})
     keys = ("sampling_rate", "n_fft", "hop_length")
     return {key: values[key] for key in keys if values.get(key) is not None}

@@ -8,19 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers import WhisperConfig, initialization
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, sinusoids
 
 __all__ = ["WhisperTower"]
 
 
-class WhisperTower(WhisperEncoder):
+class WhisperTower(WhisperEncoder):  # type: ignore[no-untyped-call, unused-ignore]
     """Run all layers of the config; what they return, normalised or not, are the features."""
 
     def __init__(self, config: WhisperConfig, post_norm: bool = False) -> None:
         super().__init__(config)
         if not post_norm:
-            self.layer_norm = nn.Identity()
+            self.add_module("layer_norm", nn.Identity())
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call, unused-ignore]
+        # transformers does this for its own class only, not where it is a base class (5.23).
+        if module is self.embed_positions:
+            initialization.copy_(module.weight, sinusoids(*module.weight.shape))
 
     def forward(self, values: Tensor, lengths: Tensor, **kwargs: Any) -> list[Tensor]:
         """Encode windows [W, mel bands, frames] of clips of `lengths` [N] as N of [n, D]."""

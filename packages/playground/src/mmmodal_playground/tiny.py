@@ -59,7 +59,8 @@ def tiny_whisper(
         WhisperForConditionalGeneration,
     )
 
-    extractor = WhisperFeatureExtractor(feature_size=num_mel_bins, chunk_length=chunk_length)
+    settings = {"feature_size": num_mel_bins, "chunk_length": chunk_length}
+    extractor = WhisperFeatureExtractor(**settings)  # type: ignore[no-untyped-call, unused-ignore]
     config = WhisperConfig(
         d_model=d_model,
         encoder_layers=layers,

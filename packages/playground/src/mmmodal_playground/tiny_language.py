@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal_playground.world import LANGUAGES
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -23,6 +25,8 @@ CORPUS = (
     "Dalam audio ini penceramah berkata selamat pagi dan terima kasih.",
     "Hello! Describe the image, please. Yes. No. Ya. Tidak.",
     "0 1 2 3 4 5 6 7 8 9",
+    "<|im_start|>system user assistant <|im_end|> [INST] [/INST] <|user|> <|assistant|>",
+    *(str(phrase) for language in LANGUAGES.values() for phrase in language.values()),
 )
 
 CHATML = (
@@ -132,7 +136,7 @@ def tiny_language_model(
 
     made = FAMILIES[family]
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made["tokenizer"](400),
+        tokenizer_object=made["tokenizer"](640),
         additional_special_tokens=made["extra"],
         chat_template=made["template"],
         clean_up_tokenization_spaces=False,

@@ -10,7 +10,7 @@ from pydantic import Field
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
-from mmmodal_vision_siglip import checkpoint
+from mmmodal import pretrained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,7 +81,7 @@ class Siglip(Encoder):
             if getattr(checked, key) != size:
                 raise PartError(f"{source} has {key} {size}, which cannot be set to {given[key]!r}")
         depth = tower.num_hidden_layers
-        tower.num_hidden_layers = checkpoint.layers_to_run(checked.select_layer, depth, source)
+        tower.num_hidden_layers = pretrained.layers_to_run(checked.select_layer, depth, source)
         return cls(checked, tower)
 
     @property
@@ -104,7 +104,9 @@ class Siglip(Encoder):
         size = (options.image_size, options.image_size)
         resized = item.convert("RGB").resize(size, Image.Resampling[options.resample.upper()])
         pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)  # [3, H, W]
-        mean, std = (torch.tensor(v)[:, None, None] for v in (options.image_mean, options.image_std))
+        mean, std = (
+            torch.tensor(v)[:, None, None] for v in (options.image_mean, options.image_std)
+        )
         return ((pixels * options.rescale_factor - mean) / std).contiguous()
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
@@ -130,13 +132,13 @@ class Siglip(Encoder):
 
         with torch.device("meta"):
             shapes = {name: value.shape for name, value in self.build().state_dict().items()}
-        return checkpoint.read_tensors(source, shapes, ("vision_model.", ""))
+        return pretrained.read_tensors(source, shapes, ("vision_model.", ""))
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""
         from mmmodal.downloads import hub_files
 
-        return hub_files(source, checkpoint.WEIGHT_FILES)
+        return hub_files(source, pretrained.WEIGHT_FILES)
 
     def _config(self) -> SiglipVisionConfig:
         if self.tower_config is None:
@@ -149,7 +151,7 @@ def _read_config(source: str) -> SiglipVisionConfig:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import SiglipVisionConfig
 
-    values = checkpoint.read_json(source, "config.json")
+    values = pretrained.read_json(source, "config.json")
     if values is None:
         raise PartError(f"{source}: it has no config.json; is it a model of transformers?")
     kind = values.get("model_type")
@@ -169,9 +171,9 @@ def _read_config(source: str) -> SiglipVisionConfig:
 
 def _read_preprocessing(source: str) -> dict[str, Any]:
     """Read the options that preprocessing takes from the source's image processor."""
-    values = checkpoint.read_json(source, "preprocessor_config.json")
+    values = pretrained.read_json(source, "preprocessor_config.json")
     if values is None:
-        both = checkpoint.read_json(source, "processor_config.json") or {}
+        both = pretrained.read_json(source, "processor_config.json") or {}
         values = both.get("image_processor", {})
     keys = ("rescale_factor", "image_mean", "image_std")
     found = {key: values[key] for key in keys if values.get(key) is not None}

@@ -10,6 +10,7 @@ import click
 
 from mmmodal.cli.generate import MEDIA_SETTINGS, open_chat
 from mmmodal.cli.media_options import read_media_options
+from mmmodal.cli.talking import talking
 
 COMMANDS = {
     "/reset": "forget the conversation",
@@ -38,7 +39,8 @@ def chat(
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
-    session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, device))
+    with talking():
+        session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, device))
     for kind, path in pairs:
         session.attach(kind, path)
     session.run()

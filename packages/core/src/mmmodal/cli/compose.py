@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from mmmodal.cli.talking import talking
+
 
 def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     pairs = {}
@@ -82,10 +84,11 @@ def compose(
     if dry_run:
         _tell_plan(wanted, as_json)
         return
-    from mmmodal.composing import compose as run
-
     template = chat_template.read_text(encoding="utf-8") if chat_template else None
-    model = run(out, **wanted, chat_template=template, dtype=dtype)
+    with talking():
+        from mmmodal.composing import compose as run
+
+        model = run(out, **wanted, chat_template=template, dtype=dtype)
     _tell_result(out, model, as_json)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mmmodal.cli.media_options import read_media_options
+from mmmodal.cli.talking import talking
 
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
@@ -38,8 +39,9 @@ def generate(
 
     pairs = read_media_options(media, registry().names("modalities"))
     text = sys.stdin.read() if prompt == "-" else prompt
-    chat = open_chat(checkpoint, system, max_new_tokens, temperature, device)
-    answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
+    with talking():
+        chat = open_chat(checkpoint, system, max_new_tokens, temperature, device)
+        answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
         named = [{"kind": kind, "path": path} for kind, path in pairs]
         click.echo(json.dumps({"prompt": text, "media": named, "answer": answer}, ensure_ascii=False))

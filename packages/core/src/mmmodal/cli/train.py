@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from mmmodal.cli.talking import talking
+
 
 @click.command()
 @click.argument("recipe")
@@ -19,10 +21,11 @@ def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -
     model=FOLDER, data=FILE and out=FOLDER are needed; any other key of the recipe can be set in
     the same way. Run the same command again to go on after an interruption.
     """
-    from mmmodal.train.recipe import load_recipe
-    from mmmodal.train.stage import run_stage
+    with talking():
+        from mmmodal.train.recipe import load_recipe
+        from mmmodal.train.stage import run_stage
 
-    outcome = run_stage(load_recipe(recipe, overrides), fresh=fresh)
+        outcome = run_stage(load_recipe(recipe, overrides), fresh=fresh)
     if as_json:
         row = {
             "finished": outcome.finished,

@@ -51,5 +51,5 @@ class Backbone(ABC):
         """Load the causal language model with its head, in `dtype`."""
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """Say what `load(source)` would download as (file, bytes); None where nothing is known."""
+        """Say what `load(source)` would download as (file, bytes); None where that is not known."""
         return None

@@ -19,7 +19,9 @@ __all__ = ["Encoder"]
 class Encoder(ABC):
     """How items of one modality become features: preprocessing on the CPU, then a tower.
 
-    An instance holds options only; it never holds weights, so it is cheap in data workers.
+    An instance holds options only; it never holds weights, so it is cheap in data workers. There
+    it is built from its options alone: `preprocess`, `shape` and `collate` must not need
+    `tower_config`.
     """
 
     name: ClassVar[str]
@@ -72,7 +74,8 @@ class Encoder(ABC):
         """Join the features of several items: stacked, or padded with a mask where lengths differ.
 
         `values` is [N, n, ...]; `mask` is [N, n], true where real. The names are the keyword
-        arguments of the tower.
+        arguments of the tower. An encoder may return others, such as the windows of all clips
+        behind one another with the clips' `lengths`.
         """
         import torch
 
@@ -89,8 +92,9 @@ class Encoder(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """Build the tower: called with `collate`'s dict, returns a list of N tensors [n_i, D_enc].
+        """Build the tower: called with `collate`'s dict, returns N tensors [*shape, D_enc].
 
+        `shape` is what the method of that name tells: [n, D_enc] or [tiles, h, w, D_enc].
         An item's features must not depend on its neighbours in the batch. Only core assigns
         weights, after construction; what the constructor initialises is kept otherwise.
         """
@@ -106,5 +110,5 @@ class Encoder(ABC):
         )
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """Say what `load(source)` would download as (file, bytes); None where nothing is known."""
+        """Say what `load(source)` would download as (file, bytes); None where that is not known."""
         return None

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Audio", "Waveform"]
 
 KNOWN = "WAV, FLAC, MP3 or Ogg (Vorbis, Opus)"
-MPEG_FRAME = rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"  # without AAC, which shares the first 12 bits
-HEADS = rb"RIFF.{4}WAVE|RF64.{4}WAVE|fLaC|OggS|ID3|" + MPEG_FRAME
+MPEG_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")  # not AAC, which begins alike
+OGG_STREAM = re.compile(
+    rb"OggS\x00[\x02\x03\x06\x07].{20}\x01.(?:\x01vorbis|OpusHead|\x7fFLAC)", re.DOTALL
+)
+HEADS = re.compile(rb"(?:RIFF|RF64).{4}WAVE|fLaC|OggS|ID3|" + MPEG_FRAME.pattern, re.DOTALL)
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 CONVERT = "convert it, for example with `ffmpeg -i in.file out.flac`"
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
@@ -31,7 +34,6 @@ LOUDEST = 100.0  # full scale is 1; what exceeds it a hundredfold is integers or
 BLOCK = 65_536  # samples per channel
 UNKNOWN = 2**62  # samples; libsndfile says 2**63 - 1 of a FLAC stream that came from a pipe
 UNKNOWN_RIFF = 2**31 - 2**20  # bytes; a WAV that came from a pipe promises about 2 or 4 GiB
-NEXT = {"MP3": MPEG_FRAME, "OGG": rb"OggS"}  # how more sound begins where the first ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ def _open(file: BinaryIO, origin: str) -> SoundFile:
 
     head = file.read(64)
     file.seek(0)
-    if not re.match(HEADS, head, re.DOTALL):
+    if not HEADS.match(head):
         reason = f"not {KNOWN}{looks_like(head)}; {CONVERT}"
         raise MediaError("format", origin, reason)
     sound = Forward(file)
@@ -165,13 +167,17 @@ def _check_complete(sound: SoundFile, file: BinaryIO, samples: int, origin: str)
     It takes what is left of a WAV or MP3, guesses the length of an MP3 of variable bit rate that
     does not tell it, and reads only the first of several files that were joined end to end.
     """
-    following = NEXT.get(sound.format)
-    if following and re.match(following, file.read(4), re.DOTALL):
-        reason = f"it goes on after the {samples:,} samples its header promises"
-        raise MediaError("unreadable", origin, f"{reason}; {CONVERT}")
+    goes_on = sound.format == "MP3" and MPEG_FRAME.match(file.read(4))
     file.seek(0)
-    head, size = file.read(8), file.seek(0, os.SEEK_END)
-    promised = int.from_bytes(head[4:], "little") + 8 if head[:4] == b"RIFF" else 0
+    if sound.format == "OGG":
+        goes_on = len(OGG_STREAM.findall(file.read())) > 1
+    if goes_on:
+        reason = f"sound goes on after the {samples:,} samples that its header promises; {CONVERT}"
+        raise MediaError("unreadable", origin, reason)
+    file.seek(0)
+    head, size = file.read(28), file.seek(0, os.SEEK_END)
+    length = {b"RIFF": head[4:8], b"RF64": head[20:28]}.get(head[:4], b"")
+    promised = int.from_bytes(length, "little") + 8
     _check_promise(promised if promised < UNKNOWN_RIFF else 0, size, "bytes", origin)
     _check_promise(sound.frames if sound.frames < UNKNOWN else 0, samples, "samples", origin)
 

@@ -25,7 +25,7 @@ FAMILIAR = {
     rb"#EXTM3U": "a playlist",
     rb".{4}ftyp": "MP4, M4A, HEIC or AVIF",
     rb"\x1aE\xdf\xa3": "WebM or Matroska",
-    rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|RIFF.{4}WEBP": "an image",
+    rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\x00|MM\x00\*|RIFF.{4}WEBP": "an image",
     rb"RIFF.{4}WAVE|fLaC|OggS|ID3": "a sound",
 }
 

@@ -107,6 +107,14 @@ class MMModalModel(MMModalPreTrainedModel):
         self.marker_embedding: MarkerEmbedding | None = None
         self.post_init()
 
+    def train(self, mode: bool = True) -> MMModalModel:
+        """Switch to training; a frozen tower keeps perceiving as it will later (no dropout)."""
+        super().train(mode)
+        for name in self.config.modality_names:
+            tower = self.tower(name)
+            tower.train(mode and any(p.requires_grad for p in tower.parameters()))
+        return self
+
     def tower(self, modality: str) -> nn.Module:
         """Return the network of a modality's encoder."""
         return self.get_submodule(f"{modality}_tower")

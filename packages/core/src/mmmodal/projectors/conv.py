@@ -38,7 +38,8 @@ class Conv(Projector):
         """
         if len(shape) != 1:
             raise PartError(
-                f"projector 'conv' takes sequences (n,), not grids such as {shape}; use 'mlp' or 'linear'"
+                f"projector 'conv' takes sequences (n,), not grids such as {shape}; "
+                "use 'mlp' or 'linear'"
             )
         kernel, stride = self.options.kernel, self.options.stride
         return (max(shape[0], kernel) - kernel) // stride + 1

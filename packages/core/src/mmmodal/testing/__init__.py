@@ -1,11 +1,11 @@
 """Conformance suites: subclass one in a pytest file, give the fixture it asks for, and run.
 
-    from mmmodal.testing import EncoderTests
+from mmmodal.testing import EncoderTests
 
-    class TestPatches(EncoderTests):
-        @pytest.fixture
-        def encoder(self):
-            return Patches(PatchesOptions(width=8))
+class TestPatches(EncoderTests):
+    @pytest.fixture
+    def encoder(self):
+        return Patches(PatchesOptions(width=8))
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 HEAVY = ("torch", "transformers", "torchvision", "soundfile", "datasets", "accelerate")
-"""What importing a plugin must not load: `mmmodal --help` and `mmmodal plugins` would wait for it."""
+"""What importing a plugin must not load: `mmmodal plugins` would wait for it."""
 
 
 def assert_import_is_light(part: object) -> None:
@@ -46,7 +46,9 @@ def assert_import_is_light(part: object) -> None:
     )
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.strip()
-    assert not loaded, f"importing {module} loads {loaded}; import it inside the functions that use it"
+    assert not loaded, (
+        f"importing {module} loads {loaded}; import it inside the functions that use it"
+    )
 
 
 def assert_options_survive_json(part: Any) -> None:
@@ -88,7 +90,9 @@ def assert_gradients_reach_all_parameters(network: nn.Module, outputs: Sequence[
             assert parameter.grad.isfinite().all(), f"{name} has a gradient that is not finite"
 
 
-def through_safetensors(network: nn.Module, build: Callable[[], nn.Module], folder: Path) -> nn.Module:
+def through_safetensors(
+    network: nn.Module, build: Callable[[], nn.Module], folder: Path
+) -> nn.Module:
     """Save a network's weights and load them into one that was built anew."""
     from safetensors.torch import load_file, save_file
 

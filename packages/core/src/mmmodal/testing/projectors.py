@@ -68,7 +68,7 @@ class ProjectorTests:
         items = [_item(math.prod(shape)).to(dtype) for shape in shapes]  # N of [n, D_enc]
         if projector.pointwise:
             joined: Tensor = module(torch.cat(items))
-            return list(joined.split([len(item) for item in items]))
+            return list(torch.split(joined, [len(item) for item in items]))
         padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True)
         outputs: Tensor = module(padded, list(shapes))  # [N, m_max, D_lm]
         lengths = [projector.length(shape) for shape in shapes]

@@ -133,8 +133,7 @@ def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         fp16=precision == "fp16",
         use_cpu=not has_gpu,
         deepspeed=deepspeed,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **_checkpointing(recipe.gradient_checkpointing),
         dataloader_num_workers=recipe.workers,
         remove_unused_columns=False,
         save_strategy="steps",
@@ -147,6 +146,16 @@ def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         data_seed=recipe.seed,
         report_to="none",
     )
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Ask for gradient checkpointing under the name that this version of transformers has."""
+    from transformers import TrainingArguments
+
+    renamed = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    word = "activation" if renamed else "gradient"
+    kwargs = {f"{word}_checkpointing_kwargs": {"use_reentrant": False}}
+    return {f"{word}_checkpointing": True, **kwargs} if wanted else {}
 
 
 def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForConditionalGeneration:

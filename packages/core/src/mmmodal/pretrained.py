@@ -30,13 +30,15 @@ def find_file(source: str, name: str) -> Path | None:
         return path if path.is_file() else None
     if Path(source).exists() or source.count("/") > 1 or source.startswith((".", "/", "~")):
         raise PartError(f"{source}: no such folder")
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
         found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise PartError(f"{source}: no such folder, and the Hub does not give it: {reason}") from None
+        raise PartError(
+            f"{source}: no such folder, and the Hub does not give it: {reason}"
+        ) from None
     return Path(found) if found else None
 
 

@@ -1,0 +1,70 @@
+# Every target sets itself up from nothing but Python >= 3.11, g++ and make.
+
+PYTHON ?= python3
+UV := .venv/bin/uv
+READY := .venv/.ready
+OLDEST := build/oldest
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml))
+PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+
+# ninja, which DeepSpeed compiles with, is in the environment. One thread a test process: two of
+# them share two cores.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export UV_HTTP_TIMEOUT ?= 300
+TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
+
+.PHONY: help test test-all test-oldest bench lint format wheels pins clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+test: $(READY) ## everything a commit can break; at most 15 minutes on two cores
+	$(TEST)
+
+test-all: $(READY) ## what is slow and `make test` leaves out; at most 60 minutes
+	$(TEST) -m slow
+
+test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages declare
+	PATH="$(CURDIR)/$(OLDEST)/bin:$$PATH" $(TEST)
+
+bench: $(READY) ## run every benchmark; each prints a table and writes JSON
+	@set -e; for file in bench/*.py; do [ ! -e "$$file" ] || { echo "$$file"; python "$$file"; }; done
+
+lint: $(READY) ## ruff and mypy --strict
+	ruff check
+	ruff format --check
+	mypy
+
+format: $(READY) ## sort imports, format
+	ruff check --fix-only
+	ruff format
+
+wheels: $(READY) ## build a wheel of every package into dist/
+	rm -rf dist
+	uv build --quiet --all-packages --wheel --out-dir dist
+
+pins: $(READY) ## pin the newest versions in constraints.txt, for `make test` to try
+	mkdir -p build
+	uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --group dev \
+		$(PACKAGES:%=%/pyproject.toml) | grep -vE '^(-e|nvidia-|cuda-|triton=)' > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## remove what was built, the environment too
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(UV): constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python >= 3.11 is needed; name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@touch $@
+
+# uv reads no pip settings, so a user's own index or links do not change what is installed.
+$(READY): $(UV) constraints.txt $(PROJECTS)
+	$(UV) pip install --python .venv --quiet -c constraints.txt --group dev $(PACKAGES:%=-e %)
+	@touch $@
+
+$(OLDEST)/.ready: $(UV) constraints-oldest.txt $(PROJECTS)
+	$(UV) venv --quiet --clear --python .venv/bin/python $(OLDEST)
+	$(UV) pip install --python $(OLDEST) --quiet -c constraints-oldest.txt --group dev $(PACKAGES:%=-e %)
+	@touch $@

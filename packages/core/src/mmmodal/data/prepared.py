@@ -1,0 +1,91 @@
+"""Records as the Trainer wants them: row in, rendered and preprocessed sample out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmmodal.data.collation import Sample
+from mmmodal.data.dataset import RecordDataset
+from mmmodal.errors import MMModalError, RecordError
+from mmmodal.media import Limits
+
+if TYPE_CHECKING:
+    from mmmodal.model.processing import MMModalProcessor
+    from mmmodal.train.recipe import Recipe
+
+__all__ = ["PreparedDataset"]
+
+
+class PreparedDataset:
+    """Read, render and preprocess a record when it is asked for, in whatever process asks."""
+
+    def __init__(
+        self,
+        datasets: Sequence[RecordDataset],
+        processor: MMModalProcessor,
+        *,
+        max_tokens: int,
+        limits: Limits | None = None,
+    ) -> None:
+        self._datasets = list(datasets)
+        self._processor = processor
+        self._max_tokens = max_tokens
+        self._limits = limits or Limits()
+
+    @classmethod
+    def open(
+        cls, recipe: Recipe, processor: MMModalProcessor, context: int | None
+    ) -> PreparedDataset:
+        """Open the data files of a recipe.
+
+        Raises:
+            RecordError: there is no row at all.
+        """
+        datasets = [
+            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps) for path in recipe.data
+        ]
+        for path, dataset in zip(recipe.data, datasets, strict=True):
+            if not len(dataset):
+                raise RecordError(str(path), "there is not a single record in it")
+        longest = min(recipe.max_tokens, context or recipe.max_tokens)
+        return cls(datasets, processor, max_tokens=longest)
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self._datasets)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Prepare one record.
+
+        Raises:
+            MMModalError: whatever is wrong with it, with its row.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        try:
+            items = [
+                (ref.kind, self._processor.read(ref.kind, ref.uri, root=dataset.root, limits=self._limits))
+                for ref in record.media
+            ]
+            sample = self._processor.prepare(record.messages, items, where=where)
+        except RecordError:
+            raise
+        except MMModalError as error:
+            raise RecordError(where, str(error)) from None
+        if len(sample.input_ids) > self._max_tokens:
+            raise RecordError(
+                where,
+                f"the conversation takes {len(sample.input_ids)} tokens with its media, more than "
+                f"the {self._max_tokens} allowed; raise max_tokens (up to the model's context) or "
+                "shorten it",
+            )
+        if not any(label >= 0 for label in sample.labels):
+            raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+        return sample
+
+    def _locate(self, index: int) -> tuple[RecordDataset, int]:
+        for dataset in self._datasets:
+            if index < len(dataset):
+                return dataset, index
+            index -= len(dataset)
+        raise IndexError(index)

@@ -1,0 +1,211 @@
+"""Training changes what it should, keeps the rest bitwise, survives Ctrl-C and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mmmodal
+import pytest
+import torch
+from mmmodal.errors import ConfigError, MMModalError, RecordError
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import run_stage
+from mmmodal_playground.world import make_records
+
+SMALL = ["batch_size=2", "max_steps=6", "log_every=1", "weight_decay=0.1", "max_tokens=512"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_records(tmp_path_factory.mktemp("data"), 12)
+
+
+@pytest.fixture(scope="module", params=["qwen2", "llama"], ids=["tied", "untied"])
+def model(request: pytest.FixtureRequest, parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compose(parts, tmp_path_factory.mktemp("model") / "start", request.param)
+
+
+@pytest.fixture(scope="module")
+def untied(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compose(parts, tmp_path_factory.mktemp("model") / "start", "llama")
+
+
+def compose(parts: dict[str, Path], out: Path, family: str) -> Path:
+    mmmodal.compose(
+        out,
+        backbone=f"auto:{parts[family]}",
+        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
+    )
+    return out
+
+
+def recipe(stage: str, model: Path, data: Path, out: Path, *more: str) -> Any:
+    return load_recipe(stage, [f"model={model}", f"data={data}", f"out={out}", *SMALL, *more])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(mmmodal.load(folder).state_dict())
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_align_trains_projectors_and_marker_rows_alone(model: Path, data: Path, tmp_path: Path) -> None:
+    before = weights(model)
+    run_stage(recipe("align", model, data, tmp_path / "out"))
+    after = weights(tmp_path / "out")
+    embedding = "model.language_model.embed_tokens.weight"
+    moved = {name.split(".")[1] for name in changed(before, after)} - {"weight"}
+    assert moved == {"image_projector", "audio_projector", "language_model"}
+    assert {n for n in changed(before, after) if "language_model" in n} == {embedding}
+    rows = (before[embedding] != after[embedding]).any(-1).nonzero().flatten().tolist()
+    markers = mmmodal.load(model).processor.markers.values()
+    assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
+
+
+def test_instruct_trains_the_language_model_and_keeps_the_towers(model: Path, data: Path, tmp_path: Path) -> None:
+    before = weights(model)
+    run_stage(recipe("instruct", model, data, tmp_path / "out"))
+    moved = changed(before, weights(tmp_path / "out"))
+    assert not {name for name in moved if "_tower." in name}
+    assert {name.split(".")[1] for name in moved if name.startswith("model.")} == {
+        "image_projector", "audio_projector", "language_model",
+    }  # fmt: skip
+    layers = {name for name in before if "layers.0" in name and "language_model" in name}
+    assert layers <= moved
+
+
+def test_the_input_folder_is_not_touched(untied: Path, data: Path, tmp_path: Path) -> None:
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in untied.iterdir()}
+    run_stage(recipe("align", untied, data, tmp_path / "out"))
+    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in untied.iterdir()} == before
+
+
+def test_metrics_are_json_lines_and_checkpoints_go_when_done(untied: Path, data: Path, tmp_path: Path) -> None:
+    outcome = run_stage(recipe("align", untied, data, tmp_path / "out"))
+    rows = [json.loads(line) for line in (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert outcome.finished and outcome.steps == 6
+    assert not (tmp_path / "out/run/checkpoints").exists()
+    with pytest.raises(MMModalError, match="holds a finished model"):
+        run_stage(recipe("align", untied, data, tmp_path / "out"))
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(untied: Path, data: Path, tmp_path: Path) -> None:
+    run_stage(recipe("align", untied, data, tmp_path / "straight"))
+    command = [
+        sys.executable, "-m", "mmmodal", "train", "align", f"model={untied}", f"data={data}",
+        f"out={tmp_path / 'broken'}", *SMALL,
+    ]  # fmt: skip
+    interrupted = interrupt(command, tmp_path / "broken/run/metrics.jsonl", signal.SIGINT)
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert "The same command goes on from there" in interrupted.stderr
+    assert "Traceback" not in interrupted.stderr
+    kept = list((tmp_path / "broken/run/checkpoints").iterdir())
+    names = {path.name for path in kept[0].iterdir()}
+    assert "trained.safetensors" in names and "model.safetensors" not in names
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "broken")
+    assert not changed(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
+
+
+def interrupt(command: list[str], metrics: Path, number: int) -> subprocess.CompletedProcess[str]:
+    """Start a training and send it a signal after its first logged step."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def test_a_changed_recipe_does_not_continue_another_run(untied: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "run").mkdir(parents=True)
+    noted = recipe("align", untied, data, out).fingerprint()
+    (out / "run/recipe.json").write_text(json.dumps(noted))
+    with pytest.raises(MMModalError, match="was begun with other values of learning_rate"):
+        run_stage(recipe("align", untied, data, out, "learning_rate=0.5"))
+
+
+def test_all_errors_of_a_recipe_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("align", ["model=a", "out=b", "learning_rat=1", "batch_size=0", "train=[tower]"])
+    text = str(caught.value)
+    assert "'data' is missing" in text
+    assert "Did you mean 'learning_rate'?" in text
+    assert "'batch_size'" in text and "'train" in text
+
+
+def test_an_unknown_recipe_suggests_a_known_one() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'align'"):
+        load_recipe("aling")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"media": [{"kind": "image", "uri": "gone.png"}]}, "gone.png"),
+        ({"media": [{"kind": "image", "uri": "../gone.png"}]}, r"\.\./gone\.png"),
+    ],
+)
+def test_a_bad_medium_names_its_row(untied: Path, tmp_path: Path, damage: dict[str, Any], message: str) -> None:
+    row = {
+        "id": "x",
+        "messages": [
+            {"role": "user", "content": [{"type": "image", "media": 0}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "ok"}]},
+        ],
+        **damage,
+    }
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(RecordError, match=rf"bad\.jsonl:1: .*{message}"):
+        run_stage(recipe("align", untied, path, tmp_path / "out"))
+
+
+def test_a_conversation_that_is_too_long_names_its_row(untied: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"records\.jsonl:\d+: the conversation takes \d+ tokens"):
+        run_stage(recipe("align", untied, data, tmp_path / "out", "max_tokens=10"))
+
+
+@pytest.mark.parametrize("deepspeed", ["zero2-offload", "zero3"])
+def test_two_ranks_train_under_deepspeed_also_on_text_alone(
+    untied: Path, data: Path, tmp_path: Path, deepspeed: str
+) -> None:
+    """Of four records the ranks see mixed media and text alone, in different steps."""
+    rows = [json.loads(line) for line in data.read_text().splitlines()[:4]]
+    for row in rows[::2]:
+        row["messages"] = [
+            {"role": m["role"], "content": [p for p in m["content"] if p["type"] == "text"]}
+            for m in row["messages"]
+        ]
+        row["media"] = []
+    mixed = data.parent / f"mixed-{deepspeed}.jsonl"
+    mixed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
+        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "instruct",
+        f"model={untied}", f"data={mixed}", f"out={out}", *SMALL, "batch_size=1", "max_steps=4",
+        f"deepspeed={deepspeed}", "precision=fp32",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
+    assert sum("loss" in row for row in rows) == 4
+    moved = changed(weights(untied), weights(out))
+    assert any("image_projector" in name for name in moved)
+    assert not any("_tower." in name for name in moved)

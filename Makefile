@@ -22,7 +22,7 @@ test: $(READY) ## everything a commit can break; at most 15 minutes on two cores
 	$(TEST)
 
 test-all: $(READY) ## what is slow and `make test` leaves out; at most 60 minutes
-	$(TEST) -m slow
+	$(TEST) -m slow || [ $$? -eq 5 ] # 5: there is none yet
 
 test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages declare
 	PATH="$(CURDIR)/$(OLDEST)/bin:$$PATH" $(TEST)

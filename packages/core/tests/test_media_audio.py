@@ -293,6 +293,7 @@ def test_recording_without_samples_is_refused() -> None:
         (b"\x89PNG\r\n\x1a\n", "image"),
         (b"FORM\0\0\0\0AIFFCOMM", ""),
         (b"\xff\xf1\x50\x80", ""),  # AAC
+        (b"\xff\xf9\x50\x80", ""),
         (b"MATLAB 5.0 MAT-file", ""),
         (b"ffconcat version 1.0\nfile /etc/passwd", ""),
         (b"x", ""),

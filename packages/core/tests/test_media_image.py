@@ -137,9 +137,12 @@ def test_picture_is_turned_upright(
     assert image.size == ((8, 16) if 5 <= orientation <= 8 else (16, 8))
 
 
-def test_broken_exif_does_not_cost_the_picture() -> None:
-    for exif in (b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff", b"\0"):
-        assert corners(read(encode(quarters(), "JPEG", exif=exif))) == [RED, GREEN, BLUE, WHITE]
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b"\0"])
+def test_broken_exif_does_not_cost_the_picture(form: str, exif: bytes) -> None:
+    image = read(encode(quarters(), form, exif=b"Exif\0\0" + exif))
+    assert corners(image) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +239,7 @@ def test_picture_passes_at_the_limits(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize(
     ("size", "name"),
-    [((201, 1), "image_side"), ((1, 201), "image_side"), ((101, 100), "image_pixels")],
+    [((201, 1), "image_side"), ((1, 201), "image_side"), ((73, 137), "image_pixels")],
 )
 def test_picture_above_a_limit_is_refused_before_decoding(
     form: str, size: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
@@ -348,7 +351,9 @@ def test_progressive_jpeg_of_many_scans_is_refused() -> None:
 
 
 def test_bytes_after_the_end_of_a_jpeg_are_not_counted_as_scans() -> None:
-    data = encode(quarters(), "JPEG") + b"\xff\xda\0\0" * 1000  # as the film of a motion photo
+    data = (
+        encode(quarters(), "JPEG") + b"\0\0" + b"\xff\xda\0\0" * 1000
+    )  # as the film of a motion photo
     assert corners(read(data)) == [RED, GREEN, BLUE, WHITE]
 
 

@@ -154,18 +154,17 @@ class MMModalModel(MMModalPreTrainedModel):
         """
         if args:
             inputs[self.config.of(modality, "input_name")] = args[0]
-        encoded = self._encode(modality, self._tower_inputs(modality, inputs))
-        values, lengths = project(self.projectors[modality], self.projector(modality), encoded)
-        return MediaFeatures(pooler_output=values, lengths=lengths)
+        return self._perceive(modality, self._tower_inputs(modality, inputs))
 
-    def _encode(self, modality: str, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    def _perceive(self, modality: str, inputs: Mapping[str, Tensor]) -> MediaFeatures:
         tower = self.tower(modality)
         trains = any(p.requires_grad for p in tower.parameters())
         followed = any(tensor.requires_grad for tensor in inputs.values())
         # A frozen tower keeps no activations.
         with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
-            features: list[Tensor] = tower(**inputs)  # N of [*shape, D_enc]
-        return features
+            features = tower(**inputs)  # N of [*shape, D_enc]
+        values, lengths = project(self.projectors[modality], self.projector(modality), features)
+        return MediaFeatures(pooler_output=values, lengths=lengths)
 
     def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
         """Take a modality's tensors out of `inputs`, under the names its tower knows."""
@@ -183,16 +182,22 @@ class MMModalModel(MMModalPreTrainedModel):
     def encode_media(
         self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None
     ) -> dict[str, MediaFeatures]:
-        """Take the media tensors of all modalities out of `inputs` and encode them."""
+        """Take the media tensors of all modalities out of `inputs` and encode them.
+
+        Where ranks train together, every rank runs every part once, in the same order, on an
+        example where it has no item: a rank that skips a part which others run leaves them waiting
+        for its weights (ZeRO-3) or gradients (ZeRO-2, DDP). No item is counted then.
+        """
         outputs = dict(given or {})
         for name in self.config.modality_names:
             raw = self._tower_inputs(name, inputs)
             if raw and name in outputs:
                 raise SpliceError(f"{name} is given twice: as tensors and in mm_encoder_outputs")
             if raw:
-                stem = self.config.of(name, "input_name")
-                named = {stem if k == "values" else f"{stem}_{k}": v for k, v in raw.items()}
-                outputs[name] = self.get_features(name, **named)
+                outputs[name] = self._perceive(name, raw)
+            elif name not in outputs and self.training and _several_ranks():
+                outputs[name] = self._perceive(name, self._example(name))
+                outputs[name].lengths = []
         return outputs
 
     def embed(self, input_ids: Tensor) -> Tensor:
@@ -226,7 +231,6 @@ class MMModalModel(MMModalPreTrainedModel):
             slots = self._slots(input_ids, inputs_embeds, media)
             features = {name: _features(output) for name, output in media.items()}
             inputs_embeds = splice(inputs_embeds, slots, features)
-        inputs_embeds = self._touch_absent(inputs_embeds, media)
         outputs: BaseModelOutputWithPast = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -246,25 +250,10 @@ class MMModalModel(MMModalPreTrainedModel):
         look = {n: table(torch.tensor(i, device=embeddings.device)) for n, i in ids.items()}
         return {name: (embeddings == vector).all(-1) for name, vector in look.items()}
 
-    def _touch_absent(self, embeddings: Tensor, present: Mapping[str, Any]) -> Tensor:
-        """Run the parts of absent modalities on an example, times zero, when ranks train together.
-
-        A rank that skips a part which others run leaves them waiting for its gradients (DDP,
-        ZeRO-2) or its weights (ZeRO-3).
-        """
-        if not (self.training and _several_ranks()):
-            return embeddings
-        for name in self.config.modality_names:
-            if name not in present:
-                inputs = {k: self._placed(v) for k, v in self._example(name).items()}
-                encoded = self._encode(name, inputs)
-                values, _ = project(self.projectors[name], self.projector(name), encoded)
-                embeddings = embeddings + 0.0 * values.sum().to(embeddings.dtype)
-        return embeddings
-
     def _example(self, modality: str) -> dict[str, Tensor]:
         encoder = self.encoders[modality]
-        return encoder.collate([encoder.preprocess(encoder.example())])
+        example = encoder.collate([encoder.preprocess(encoder.example())])
+        return {key: self._placed(value) for key, value in example.items()}
 
 
 class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedModel):

@@ -23,7 +23,10 @@ class Features(NamedTuple):
     """[M, D]"""
 
     lengths: Sequence[int] | None
-    """The number of feature vectors of each item, adding up to M; None if only M is known."""
+    """The number of feature vectors of each item, adding up to M; None if only M is known.
+
+    Of no items M may be more than 0: the features of an example, which no slot takes.
+    """
 
 
 def splice(
@@ -43,6 +46,10 @@ def splice(
     places, vectors = [], []
     for name, (values, lengths) in features.items():
         check(name, slots[name], [1] * len(values) if lengths is None else lengths)
+        if lengths is not None and not lengths:
+            # The parts of a modality that is absent stay in the graph, with gradient 0.
+            embeddings = embeddings + 0.0 * values.sum().to(embeddings.device, embeddings.dtype)
+            continue
         places.append(slots[name].reshape(B * T).nonzero().squeeze(-1))  # [M]
         vectors.append(values)  # [M, D]
     if not places:

@@ -56,6 +56,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     run = _open_run(recipe, fresh)
     has_gpu = torch.cuda.is_available()
     arguments = _arguments(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
+    _join_ranks(arguments)
     set_seed(recipe.seed)
     model = _load_model(recipe, arguments)
     dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
@@ -156,6 +157,16 @@ def _checkpointing(wanted: bool) -> dict[str, Any]:
     word = "activation" if renamed else "gradient"
     kwargs = {f"{word}_checkpointing_kwargs": {"use_reentrant": False}}
     return {f"{word}_checkpointing": True, **kwargs} if wanted else {}
+
+
+def _join_ranks(arguments: TrainingArguments) -> None:
+    """Let the ranks know each other before ZeRO-3 spreads the weights over them on loading."""
+    assert arguments.device is not None  # asking for it is what joins them
+    if arguments.deepspeed is not None:
+        import deepspeed
+
+        backend = "nccl" if arguments.device.type == "cuda" else "gloo"
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
 
 
 def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForConditionalGeneration:

@@ -1,0 +1,185 @@
+"""`mmmodal data`: check, count, convert and preview training data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmmodal.cli.data_options import (
+    format_names,
+    json_option,
+    path_argument,
+    reading_options,
+    root_option,
+)
+from mmmodal.cli.preview import preview_command
+from mmmodal.cli.table import print_json, print_table
+
+if TYPE_CHECKING:
+    from mmmodal.conversation.records import Record
+    from mmmodal.data.dataset import Scanned
+
+
+@click.group()
+def data() -> None:
+    """Check, count, convert and preview training data.
+
+    PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`; its rows
+    are our own, LLaVA's, the paper's or OpenAI messages.
+    """
+
+
+@data.command()
+@path_argument
+@root_option
+@click.option("--media/--no-media", default=True, help="Read every medium (default), or rows only.")
+@reading_options
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    path: Path,
+    root: Path | None,
+    media: bool,
+    format_name: str | None,
+    root_maps: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print every error in PATH with its line; exit with 1 when there is any."""
+    from mmmodal.data.checking import Checker
+    from mmmodal.data.dataset import scan
+
+    checker = Checker(path.parent if root is None else root, media=media)
+    records = 0
+    errors: list[dict[str, str]] = []
+    for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
+        records += item.record is not None
+        for error in checker.problems(item):
+            errors.append({"where": error.where, "reason": error.reason})
+            if not as_json:
+                click.echo(str(error))
+    if not records and not errors:
+        errors.append({"where": str(path), "reason": "there is not a single record in it"})
+        if not as_json:
+            click.echo("{where}: {reason}".format(**errors[0]))
+    if as_json:
+        print_json({"records": records, "errors": errors})
+    else:
+        click.echo(f"{records:,} records, {len(errors) or 'no'} error{'s' * (len(errors) != 1)}")
+    if errors:
+        context.exit(1)
+
+
+@data.command()
+@path_argument
+@reading_options
+@json_option
+def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
+    """Count records, languages, turns, media and characters."""
+    from mmmodal.data.dataset import scan
+    from mmmodal.data.statistics import Statistics
+
+    statistics = Statistics()
+    for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
+        statistics.add(record)
+    summary = statistics.summary()
+    if as_json:
+        print_json(summary)
+        return
+    languages = ", ".join(f"{name} {count:,}" for name, count in summary["languages"].items())
+    click.echo(f"{summary['records']:,} records ({languages or 'no language'})\n")
+    rows = [{"what": "turns per record"} | summary["turns"]]
+    rows += [{"what": f"{kind} per record"} | row for kind, row in summary["media"].items()]
+    spoken = summary["characters"].items()
+    rows += [{"what": f"characters per {role} turn"} | row for role, row in spoken]
+    keys = ("what", "total", "min", "median", "mean", "max")
+    print_table(rows, {key: "" if key == "what" else key.upper() for key in keys})
+
+
+@data.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
+@click.option("--skip-bad", is_flag=True, help="Leave bad rows out and tell how many.")
+@reading_options
+@json_option
+def convert(
+    source: Path,
+    out: Path,
+    to: str,
+    skip_bad: bool,
+    format_name: str | None,
+    root_maps: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write the records of IN to OUT (.jsonl or .parquet) in another format.
+
+    OUT appears whole or not at all. Relative media paths are kept, so write it beside IN, or give
+    its root where it is used.
+    """
+    from mmmodal.conversation.writing import write_located
+    from mmmodal.data.dataset import scan
+
+    if out.exists() and source.exists() and out.samefile(source):
+        raise click.UsageError("OUT is IN; choose another name")
+    scanned = scan(source, format=format_name, root_maps=root_maps)
+    located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
+    count = write_located(located, out, to=to)
+    if out.resolve().parent != source.resolve().parent:
+        click.echo(f"Media paths are still relative to {source.parent}", err=True)
+    if as_json:
+        print_json({"records": count, "format": to, "out": str(out)})
+    else:
+        click.echo(f"{out}: {count:,} records")
+
+
+data.add_command(preview_command, "preview")
+
+
+def _records(
+    scanned: Iterable[Scanned], *, skip: bool, unique: bool = False
+) -> Iterator[tuple[str, Record]]:
+    """Yield records with where they are; bad rows are told on stderr where they may be skipped."""
+    skipped = 0
+    ids: set[str] = set()
+    for item in scanned:
+        if item.error is not None:
+            if not skip:
+                raise item.error
+            skipped += 1
+            click.echo(f"Skipped {item.error}", err=True)
+        elif item.record is not None:
+            record = item.record
+            if unique:
+                record = _with_unique_id(item, record, ids)
+            yield item.row.where, record
+    if skipped:
+        click.echo(f"{skipped:,} bad rows were skipped", err=True)
+
+
+def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
+    """Number an id that came before: other formats use one for all questions about an image."""
+    from mmmodal.errors import RecordError
+
+    if record.id in ids:
+        if item.format == "native":
+            reason = f"the id {record.id!r} came before; make it unique"
+            raise RecordError(item.row.where, reason)
+        record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
+    ids.add(record.id)
+    return record
+
+
+def _with_progress(scanned: Iterable[Scanned]) -> Iterator[Scanned]:
+    """Show on stderr how much of the file is read, where a person watches."""
+    if not sys.stderr.isatty():
+        yield from scanned
+        return
+    with click.progressbar(length=1000, file=sys.stderr) as bar:
+        for item in scanned:
+            yield item
+            bar.update(int(item.row.done * 1000) - bar.pos)

@@ -1,0 +1,147 @@
+"""`mmmodal data preview`: a conversation as the model reads it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from mmmodal.cli.data_options import path_argument, reading_options, root_option
+
+__all__ = ["format_preview", "preview_command"]
+
+CONTEXT = 4  # tokens before a piece, with which it is decoded as in the middle of the text
+
+
+class RenderedTokens(Protocol):
+    """What the preview needs of a rendered conversation."""
+
+    @property
+    def input_ids(self) -> Sequence[int]: ...
+
+    @property
+    def labels(self) -> Sequence[int]: ...
+
+
+def format_preview(
+    rendered: RenderedTokens, tokenizer: Any, slots: Mapping[int, str], *, colour: bool = False
+) -> str:
+    """Return the text of a conversation with its slots counted and what is learned marked.
+
+    Args:
+        rendered: token ids, and labels of which those that are not learned are negative.
+        tokenizer: what made the ids.
+        slots: the modality of each slot token.
+        colour: green and underlined in place of ⟦ ⟧.
+    """
+    ids = list(rendered.input_ids)
+    pieces = []
+    start = 0
+    pairs = zip(ids, rendered.labels, strict=True)
+    for (modality, learned), run in itertools.groupby(
+        pairs, lambda pair: (slots.get(pair[0]), pair[1] >= 0)
+    ):
+        end = start + len(list(run))
+        if modality is None:
+            text = _printable(_decode(tokenizer, ids, start, end))
+            pieces.append(_learned(text, colour) if learned else text)
+        else:
+            pieces.append(f"[{modality} \N{MULTIPLICATION SIGN}{end - start}]")
+        start = end
+    return "".join(pieces)
+
+
+def _decode(tokenizer: Any, ids: Sequence[int], start: int, end: int) -> str:
+    """Decode a run of tokens as it reads in its place: alone it may lose its first space."""
+    before = list(ids[max(0, start - CONTEXT) : start])
+    options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    whole: str = tokenizer.decode([*before, *ids[start:end]], **options)
+    head: str = tokenizer.decode(before, **options) if before else ""
+    if whole.startswith(head):
+        return whole[len(head) :]
+    alone: str = tokenizer.decode(list(ids[start:end]), **options)
+    return alone
+
+
+def _learned(text: str, colour: bool) -> str:
+    return click.style(text, fg="green", underline=True) if colour else f"⟦{text}⟧"
+
+
+def _printable(text: str) -> str:
+    """Show control characters, which could do anything to a terminal, by their codes."""
+    shown = (
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+    return "".join(shown)
+
+
+@click.command()
+@path_argument
+@click.option(
+    "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
+)
+@click.option(
+    "-n", "number", default=1, type=click.IntRange(min=1), help="How many conversations; 1."
+)
+@click.option("--row", default=1, type=click.IntRange(min=1), help="The line or row to begin at.")
+@root_option
+@reading_options
+def preview_command(
+    path: Path,
+    model: Path,
+    number: int,
+    row: int,
+    root: Path | None,
+    format_name: str | None,
+    root_maps: tuple[str, ...],
+) -> None:
+    """Show conversations as MODEL reads them: slots counted, what it learns marked."""
+    from mmmodal.data.dataset import scan
+    from mmmodal.errors import RecordError
+
+    processor = _processor(model)
+    slots = {ids.slot: name for name, ids in processor.markers.items()}
+    scanned = scan(path, format=format_name, root_maps=root_maps)
+    shown = 0
+    for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
+        if item.error is not None:
+            raise item.error
+        sample = _prepare(processor, item, path.parent if root is None else root)
+        text = format_preview(sample, processor.tokenizer, slots, colour=sys.stdout.isatty())
+        click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
+        shown += 1
+    if not shown:
+        raise RecordError(str(path), f"there is no row {row}")
+
+
+def _processor(model: Path) -> Any:
+    from mmmodal.cli.talking import talking
+    from mmmodal.errors import CheckpointError
+
+    if not (model / "config.json").is_file():
+        raise CheckpointError(
+            f"{model} holds no config.json; is it a folder made by `mmmodal compose`?"
+        )
+    with talking():
+        import mmmodal.auto as auto
+
+        return auto.MMModalProcessor.from_pretrained(str(model))
+
+
+def _prepare(processor: Any, item: Any, root: Path) -> Any:
+    """Render one record; whatever is wrong with it is told with its row."""
+    from mmmodal.errors import MMModalError, RecordError
+
+    try:
+        items = [
+            (ref.kind, processor.read(ref.kind, ref.uri, root=root)) for ref in item.record.media
+        ]
+        return processor.prepare(item.record.messages, items, where=item.row.where)
+    except RecordError:
+        raise
+    except MMModalError as error:
+        raise RecordError(item.row.where, str(error)) from None

@@ -1,0 +1,118 @@
+"""JSON, strictly: what other programs could not read back is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from mmmodal.errors import RecordError
+
+__all__ = ["dump_json", "parse_json", "printable"]
+
+MOST_DEPTH = 100  # lists and objects inside each other; ours need seven
+SURROGATE = re.compile(r"\\u[dD][89abAB]")
+# `str.splitlines` and JavaScript end lines at these too.
+LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class _Refused(ValueError):
+    """JSON that Python would take and others would not."""
+
+
+def parse_json(text: bytes | str, where: str) -> Any:
+    """Parse one JSON value; a byte order mark before it is dropped.
+
+    Raises:
+        RecordError: it is not valid JSON, or holds NaN, a key twice or half a character.
+    """
+    try:
+        string = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        value = json.loads(
+            string, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite
+        )
+        if string.count("[") + string.count("{") > MOST_DEPTH:
+            _check_depth(value)
+        if isinstance(text, str) or SURROGATE.search(string):
+            _check_characters(value)
+        return value
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8 text (at byte {error.start + 1:,}); save the file as UTF-8"
+    except RecursionError:
+        reason = f"nested more than {MOST_DEPTH} levels deep; flatten it"
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        reason = f"not valid JSON: {problem} (at character {error.pos + 1:,}); correct it"
+    except _Refused as error:
+        reason = str(error)
+    except ValueError:
+        reason = "a number has more digits than can be read; write it as text"
+    raise RecordError(where, reason)
+
+
+def dump_json(value: Any, where: str) -> bytes:
+    """Write one value as a line of JSON, without the line's end.
+
+    Raises:
+        RecordError: JSON cannot hold it.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS)
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        reason = "a text holds half a character (a lone surrogate), which no file can"
+    except RecursionError:
+        reason = f"nested more than {MOST_DEPTH} levels deep, or within itself"
+    except (TypeError, ValueError) as error:
+        reason = f"JSON cannot hold it: {error}"
+    raise RecordError(where, reason)
+
+
+def printable(text: object) -> str:
+    """Return a text that any terminal and file can take, whatever a name consists of."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _Refused(f"the key {printable(repr(twice))} is given twice; remove one of them")
+    return result
+
+
+def _constant(name: str) -> NoReturn:
+    raise _Refused(f"{name} is not valid JSON; write a number or null")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _Refused(f"the number {text[:40]} is too large; write it as text")
+    return number
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [
+            child
+            for holder in level
+            for child in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise _Refused(f"nested more than {MOST_DEPTH} levels deep; flatten it")
+
+
+def _check_characters(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Refused(
+            "a text holds half a character (a lone surrogate such as \\ud83d); a cut-off emoji "
+            "leaves one: remove it"
+        ) from None

@@ -1,0 +1,74 @@
+"""What is installed, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fake_packages import install, run_mmmodal
+from mmmodal.cli.main import run
+
+OPTIONS = '''
+from pathlib import Path
+from typing import Literal
+import mmmodal
+
+class EarsOptions(mmmodal.Config):
+    channels: int = 2
+    """How many channels it hears."""
+    side: Literal["left", "right"] | None = None
+    where: Path
+    weights: tuple[float, ...] = (0.5, 1.5)
+
+class Ears(mmmodal.Encoder):
+    name = "ears"
+    modality = "audio"
+    source = "someone/ears"
+    Options = EarsOptions
+    width = 8
+    def preprocess(self, item): ...
+    def example(self): ...
+    def build(self): ...
+
+@mmmodal.hookimpl
+def mmmodal_encoders():
+    return [Ears]
+'''
+
+
+def test_encoders_are_listed_with_their_options(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-ears", OPTIONS)
+
+    rows = json.loads(run_mmmodal("encoders", "--json", path=tmp_path).stdout)
+    table = run_mmmodal("encoders", path=tmp_path).stdout.splitlines()
+
+    (row,) = [row for row in rows if row["name"] == "ears"]
+    assert (row["package"], row["version"], row["modality"]) == ("mmmodal-ears", "0.1", "audio")
+    assert (row["default_projector"], row["source"]) == ("mlp", "someone/ears")
+    options = {option.pop("name"): option for option in row["options"]}
+    assert options["channels"] == {
+        "type": "int",
+        "required": False,
+        "default": 2,
+        "description": "How many channels it hears.",
+    }
+    assert options["side"]["type"] == "Literal['left', 'right'] | None"
+    assert options["where"]["required"]
+    assert options["weights"]["default"] == [0.5, 1.5]
+    assert table[0].split()[:3] == ["ENCODER", "PACKAGE", "VERSION"]
+    assert any("channels=2 side=None where=… weights=(0.5, 1.5)" in line for line in table)
+
+
+@pytest.mark.parametrize("kind", ["modalities", "projectors", "backbones"])
+def test_the_parts_of_core_are_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows and all(row["package"] and row["version"] and row["name"] for row in rows)
+
+    assert run([kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(rows) + 1
+    starts = {line.index("mmmodal-core") for line in lines if "mmmodal-core" in line}
+    assert starts == {lines[0].index("PACKAGE")}

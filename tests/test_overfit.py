@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import mmmodal
 import pytest
+
+import mmmodal
 from mmmodal.conversation.records import Message, Record
 from mmmodal.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -49,8 +50,18 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     )
     common = [f"data={data}", "max_tokens=1024", "batch_size=16"]
-    run_stage(load_recipe("align", [f"model={root / 'start'}", f"out={root / 'aligned'}", *common, "max_steps=4"]))
-    options = ["learning_rate=3e-3", "schedule=cosine", "epochs=70", "log_every=20", f"out={root / 'trained'}"]
+    run_stage(
+        load_recipe(
+            "align", [f"model={root / 'start'}", f"out={root / 'aligned'}", *common, "max_steps=4"]
+        )
+    )
+    options = [
+        "learning_rate=3e-3",
+        "schedule=cosine",
+        "epochs=70",
+        "log_every=20",
+        f"out={root / 'trained'}",
+    ]
     run_stage(load_recipe("instruct", [f"model={root / 'aligned'}", *common, *options]))
     return root / "trained"
 
@@ -88,7 +99,11 @@ def ask(
 def accuracy(
     model: MMModalForConditionalGeneration, root: Path, records: list[Record], size: int
 ) -> float:
-    questions = [(messages, record, answer) for record in records for messages, answer in prompts_and_answers(record)]
+    questions = [
+        (messages, record, answer)
+        for record in records
+        for messages, answer in prompts_and_answers(record)
+    ]
     right = 0
     for start in range(0, len(questions), size):
         batch = questions[start : start + size]
@@ -100,7 +115,8 @@ def accuracy(
 def swapped(records: list[Record]) -> list[Record]:
     """Give every conversation the media of another, kind by kind."""
     pools = {
-        kind: [m for record in records for m in record.media if m.kind == kind] for kind in ("image", "audio")
+        kind: [m for record in records for m in record.media if m.kind == kind]
+        for kind in ("image", "audio")
     }
     taken = {kind: len(pool) // 2 for kind, pool in pools.items()}
     result = []
@@ -114,11 +130,15 @@ def swapped(records: list[Record]) -> list[Record]:
     return result
 
 
-def test_every_answer_is_repeated_alone(model: MMModalForConditionalGeneration, data: Path, records: list[Record]) -> None:
+def test_every_answer_is_repeated_alone(
+    model: MMModalForConditionalGeneration, data: Path, records: list[Record]
+) -> None:
     assert accuracy(model, data.parent, records, size=1) == 1.0
 
 
-def test_every_answer_is_repeated_in_a_batch(model: MMModalForConditionalGeneration, data: Path, records: list[Record]) -> None:
+def test_every_answer_is_repeated_in_a_batch(
+    model: MMModalForConditionalGeneration, data: Path, records: list[Record]
+) -> None:
     assert accuracy(model, data.parent, records, size=16) == 1.0
 
 
@@ -129,19 +149,22 @@ def test_every_answer_is_repeated_after_saving_and_loading(
     assert accuracy(again, data.parent, records, size=16) == 1.0
 
 
-def test_answers_follow_the_media(model: MMModalForConditionalGeneration, data: Path, records: list[Record]) -> None:
+def test_answers_follow_the_media(
+    model: MMModalForConditionalGeneration, data: Path, records: list[Record]
+) -> None:
     assert accuracy(model, data.parent, swapped(records), size=16) < 0.6
 
 
-def test_chat_repeats_them_turn_by_turn(model: MMModalForConditionalGeneration, data: Path, records: list[Record]) -> None:
+def test_chat_repeats_them_turn_by_turn(
+    model: MMModalForConditionalGeneration, data: Path, records: list[Record]
+) -> None:
     for record in records[:8]:
         chat = mmmodal.Chat(model, root=data.parent, max_new_tokens=32)
         for messages, answer in prompts_and_answers(record):
             parts = [
-                {"type": "text", "text": part.text} if part.media is None
+                {"type": "text", "text": part.text}
+                if part.media is None
                 else {"type": part.type, "path": record.media[part.media].uri}
                 for part in messages[-1].content
-            ]  # fmt: skip
+            ]
             assert chat.say(parts) == answer
-
-

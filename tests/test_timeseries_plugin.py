@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_playground.world import Scene, Sound
 
+FILES = {"image": "a.png", "timeseries": "c.csv", "audio": "b.wav"}
 PLUGIN = Path(__file__).parents[1] / "examples" / "plugin-timeseries"
 
 
@@ -21,7 +23,17 @@ PLUGIN = Path(__file__).parents[1] / "examples" / "plugin-timeseries"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The plugin installed from its folder into a place of its own, as pip would."""
     target = tmp_path_factory.mktemp("site")
-    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", str(target)]
+    install = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(target),
+    ]
     subprocess.run([*install, str(PLUGIN)], check=True, cwd=target)
     return {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}
 
@@ -36,22 +48,34 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = {
         "id": "1",
         "messages": [
-            {"role": "user", "content": [{"type": "image", "media": 0}, {"type": "timeseries", "media": 2},
-                                         {"type": "text", "text": "What?"}]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "media": 0},
+                    {"type": "timeseries", "media": 2},
+                    {"type": "text", "text": "What?"},
+                ],
+            },
             {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]},
-            {"role": "user", "content": [{"type": "audio", "media": 1}, {"type": "text", "text": "And?"}]},
+            {
+                "role": "user",
+                "content": [{"type": "audio", "media": 1}, {"type": "text", "text": "And?"}],
+            },
             {"role": "assistant", "content": [{"type": "text", "text": "No."}]},
         ],
-        "media": [{"kind": "image", "uri": "a.png"}, {"kind": "audio", "uri": "b.wav"},
-                  {"kind": "timeseries", "uri": "c.csv"}],
-    }  # fmt: skip
+        "media": [
+            {"kind": "image", "uri": "a.png"},
+            {"kind": "audio", "uri": "b.wav"},
+            {"kind": "timeseries", "uri": "c.csv"},
+        ],
+    }
     (folder / "data.jsonl").write_text(json.dumps(record) + "\n")
     return folder
 
 
 def mmmodal(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mmmodal", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 def succeed(environment: dict[str, str], *arguments: object) -> str:
@@ -61,7 +85,9 @@ def succeed(environment: dict[str, str], *arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(environment: dict[str, str], world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    environment: dict[str, str], world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     root = tmp_path_factory.mktemp("models")
     parts = {
         "lm": tiny_language_model(root / "lm", "mistral"),
@@ -69,12 +95,35 @@ def trained(environment: dict[str, str], world: Path, tmp_path_factory: pytest.T
         "whisper": tiny_whisper(root / "whisper"),
     }
     succeed(
-        environment, "compose", root / "two", "--backbone", f"auto:{parts['lm']}",
-        "--encoder", f"image=siglip:{parts['siglip']}", "--encoder", f"audio=whisper:{parts['whisper']}",
-    )  # fmt: skip
-    succeed(environment, "compose", root / "three", "--from", root / "two", "--encoder", "timeseries=patches")
+        environment,
+        "compose",
+        root / "two",
+        "--backbone",
+        f"auto:{parts['lm']}",
+        "--encoder",
+        f"image=siglip:{parts['siglip']}",
+        "--encoder",
+        f"audio=whisper:{parts['whisper']}",
+    )
+    succeed(
+        environment,
+        "compose",
+        root / "three",
+        "--from",
+        root / "two",
+        "--encoder",
+        "timeseries=patches",
+    )
     common = [f"data={world / 'data.jsonl'}", "batch_size=1", "max_tokens=512"]
-    succeed(environment, "train", "align", f"model={root / 'three'}", f"out={root / 'aligned'}", *common, "max_steps=2")
+    succeed(
+        environment,
+        "train",
+        "align",
+        f"model={root / 'three'}",
+        f"out={root / 'aligned'}",
+        *common,
+        "max_steps=2",
+    )
     out = f"out={root / 'out'}"
     more = ["max_steps=40", "learning_rate=3e-3"]
     succeed(environment, "train", "instruct", f"model={root / 'aligned'}", out, *common, *more)
@@ -92,13 +141,25 @@ def test_image_audio_and_timeseries_in_one_conversation(
     environment: dict[str, str], trained: Path, world: Path
 ) -> None:
     answer = succeed(
-        environment, "generate", trained, "--prompt", "What?", "--image", world / "a.png",
-        "--timeseries", world / "c.csv", "--max-new-tokens", 8,
-    )  # fmt: skip
+        environment,
+        "generate",
+        trained,
+        "--prompt",
+        "What?",
+        "--image",
+        world / "a.png",
+        "--timeseries",
+        world / "c.csv",
+        "--max-new-tokens",
+        8,
+    )
     assert answer == "Yes.\n"
-    turns = f"/image {world / 'a.png'}\n/timeseries {world / 'c.csv'}\nWhat?\n/audio {world / 'b.wav'}\nAnd?\n"
+    media = [f"/{kind} {world / name}" for kind, name in FILES.items()]
+    turns = "\n".join([media[0], media[1], "What?", media[2], "And?"])
     command = [sys.executable, "-m", "mmmodal", "chat", str(trained), "--max-new-tokens", "8"]
-    done = subprocess.run(command, input=turns, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        command, input=turns, capture_output=True, text=True, check=False, env=environment
+    )
     assert done.stdout == "Yes.\nNo.\n", done.stderr
 
 
@@ -112,7 +173,9 @@ tower = model.model.tower("timeseries")
 assert "frequency" not in tower.state_dict()
 assert torch.equal(tower.frequency, model.model.encoders["timeseries"].build().frequency)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -132,8 +195,12 @@ def _installed_here() -> bool:
     return any(d.name == "mmmodal-timeseries" for d in distributions())
 
 
-def test_a_bad_series_is_one_clear_error(environment: dict[str, str], trained: Path, tmp_path: Path) -> None:
+def test_a_bad_series_is_one_clear_error(
+    environment: dict[str, str], trained: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bad.csv").write_text("1\ntwo\n")
-    done = mmmodal(environment, "generate", trained, "--prompt", "x", "--timeseries", tmp_path / "bad.csv")
+    done = mmmodal(
+        environment, "generate", trained, "--prompt", "x", "--timeseries", tmp_path / "bad.csv"
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"Error: {tmp_path / 'bad.csv'}: not rows of numbers"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import mmmodal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+import mmmodal
 from mmmodal.errors import MediaError, RenderError
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

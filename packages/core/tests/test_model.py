@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import mmmodal
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
+from PIL import Image
+from transformers import AutoModelForCausalLM
+
+import mmmodal
 from mmmodal.errors import CheckpointError, MMModalError, SpliceError
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from PIL import Image
-from transformers import AutoModelForCausalLM
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +115,19 @@ def test_what_a_head_does_to_its_logits_is_kept(
     tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
     tokenizer.save_pretrained(tmp_path / "lm")
     config = AutoConfig.for_model(
-        family, vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=256, bos_token_id=1,
-        eos_token_id=2, pad_token_id=0, **special,
-    )  # fmt: skip
+        family,
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        **special,
+    )
     torch.manual_seed(0)
     bare = AutoModelForCausalLM.from_config(config).eval()
     if getattr(bare.lm_head, "bias", None) is not None:
@@ -222,7 +235,7 @@ def test_markers_and_slots_are_never_generated(model: MMModalForConditionalGener
 def test_slots_without_media_name_the_sample(model: MMModalForConditionalGeneration) -> None:
     batch = batch_of(model, MIXED)
     batch["pixel_values"] = batch["pixel_values"][:1]
-    with pytest.raises(SpliceError, match="sample 2 of the batch has .* image slots, but only 0"):
+    with pytest.raises(SpliceError, match=r"sample 2 of the batch has .* image slots, but only 0"):
         model(**batch)
 
 
@@ -243,6 +256,10 @@ def test_saving_and_loading_gives_identical_logits_twice(
     ).read_text()
 
 
+@pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.20") and find_spec("librosa") is None,
+    reason="the pipeline of transformers before 5.20 imports librosa",
+)
 def test_auto_classes_and_pipeline_load_it(folders: dict[str, Path], tmp_path: Path) -> None:
     picture(1).save(tmp_path / "a.png")
     code = f"""
@@ -254,14 +271,16 @@ model = AutoModelForMultimodalLM.from_pretrained(folder)
 processor = AutoProcessor.from_pretrained(folder)
 chat = [{{"role": "user", "content": [{{"type": "image", "path": {str(tmp_path / "a.png")!r}}},
                                       {{"type": "text", "text": "hello"}}]}}]
-batch = processor.apply_chat_template(chat, tokenize=True, return_dict=True, add_generation_prompt=True)
+options = dict(tokenize=True, return_dict=True, add_generation_prompt=True)
+batch = processor.apply_chat_template(chat, **options)
 ids = model.generate(**batch, max_new_tokens=4, do_sample=False)
 text = processor.batch_decode(ids[:, batch["input_ids"].shape[1]:], skip_special_tokens=True)[0]
 pipe = pipeline("any-to-any", model=folder)
-found = pipe(text=chat, max_new_tokens=4, return_full_text=False, generate_kwargs={{"do_sample": False}})
+greedy = {{"do_sample": False}}
+found = pipe(text=chat, max_new_tokens=4, return_full_text=False, generate_kwargs=greedy)
 assert found[0]["generated_text"] == text, (found, text)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -304,7 +323,8 @@ def test_a_modality_is_added_to_a_trained_model(parts: dict[str, Path], tmp_path
     assert logits_of(both, [user(picture(1), clip(1), "x")]).isfinite().all()
     with pytest.raises(MMModalError, match="takes 'image' already"):
         mmmodal.compose(
-            from_model=tmp_path / "two", encoders={"image": f"siglip:{parts['siglip']}"}
+            from_model=tmp_path / "two",
+            encoders={"image": f"siglip:{parts['siglip']}"},
         )
 
 
@@ -330,7 +350,7 @@ def test_a_checkpoint_without_its_plugin_names_the_package(folders: dict[str, Pa
     code = f"import mmmodal; mmmodal.load({str(folders['llama'])!r})"
     environment = {"MMMODAL_PLUGINS": "vision-siglip", "PATH": ""}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode != 0
     assert "mmmodal-audio-whisper" in done.stderr.splitlines()[-1]

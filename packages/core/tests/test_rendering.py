@@ -9,17 +9,37 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import IGNORE, MarkerIds, Renderer
 from mmmodal.errors import RenderError
 from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
-from transformers import AutoTokenizer
 
 MARKERS = ["<image>", "</image>", "<|image|>"]
 FRAGMENTS = [
-    *MARKERS, "</audio>", "<think>", "[INST]", "[/INST]", "<s>", "</s>", "<unk>", "<0x0A>",
-    "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<", "im", "age>", "|", "\n", " ", "a", "é", "😀",
-]  # fmt: skip
+    *MARKERS,
+    "</audio>",
+    "<think>",
+    "[INST]",
+    "[/INST]",
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<0x0A>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<",
+    "im",
+    "age>",
+    "|",
+    "\n",
+    " ",
+    "a",
+    "é",
+    "😀",
+]
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from mmmodal.errors import SpliceError
 from mmmodal.model.generation import repeat_per_sample
 from mmmodal.model.splice import Features, splice
-from torch import Tensor
 
 D = 8
 

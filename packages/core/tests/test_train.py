@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mmmodal
 import pytest
 import torch
+
+import mmmodal
 from mmmodal.errors import ConfigError, MMModalError, RecordError
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
@@ -28,7 +29,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["qwen2", "llama"], ids=["tied", "untied"])
-def model(request: pytest.FixtureRequest, parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(
+    request: pytest.FixtureRequest, parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return compose(parts, tmp_path_factory.mktemp("model") / "start", request.param)
 
 
@@ -58,7 +61,9 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_align_trains_projectors_and_marker_rows_alone(model: Path, data: Path, tmp_path: Path) -> None:
+def test_align_trains_projectors_and_marker_rows_alone(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
     before = weights(model)
     run_stage(recipe("align", model, data, tmp_path / "out"))
     after = weights(tmp_path / "out")
@@ -71,7 +76,9 @@ def test_align_trains_projectors_and_marker_rows_alone(model: Path, data: Path, 
     assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
 
 
-def test_instruct_trains_the_language_model_and_keeps_the_towers(model: Path, data: Path, tmp_path: Path) -> None:
+def test_instruct_trains_the_language_model_and_keeps_the_towers(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
     before = weights(model)
     run_stage(recipe("instruct", model, data, tmp_path / "out"))
     moved = changed(before, weights(tmp_path / "out"))
@@ -89,9 +96,13 @@ def test_the_input_folder_is_not_touched(untied: Path, data: Path, tmp_path: Pat
     assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in untied.iterdir()} == before
 
 
-def test_metrics_are_json_lines_and_checkpoints_go_when_done(untied: Path, data: Path, tmp_path: Path) -> None:
+def test_metrics_are_json_lines_and_checkpoints_go_when_done(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
     outcome = run_stage(recipe("align", untied, data, tmp_path / "out"))
-    rows = [json.loads(line) for line in (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
     assert outcome.finished and outcome.steps == 6
     assert not (tmp_path / "out/run/checkpoints").exists()
@@ -99,7 +110,9 @@ def test_metrics_are_json_lines_and_checkpoints_go_when_done(untied: Path, data:
         run_stage(recipe("align", untied, data, tmp_path / "out"))
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(untied: Path, data: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
     run_stage(recipe("align", untied, data, tmp_path / "straight"))
     command = [
         sys.executable, "-m", "mmmodal", "train", "align", f"model={untied}", f"data={data}",
@@ -112,7 +125,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(untied: Path, data: Path
     kept = list((tmp_path / "broken/run/checkpoints").iterdir())
     names = {path.name for path in kept[0].iterdir()}
     assert "trained.safetensors" in names and "model.safetensors" not in names
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "broken")
     assert not changed(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
@@ -129,7 +142,9 @@ def interrupt(command: list[str], metrics: Path, number: int) -> subprocess.Comp
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def test_a_changed_recipe_does_not_continue_another_run(untied: Path, data: Path, tmp_path: Path) -> None:
+def test_a_changed_recipe_does_not_continue_another_run(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     (out / "run").mkdir(parents=True)
     noted = recipe("align", untied, data, out).fingerprint()
@@ -140,7 +155,9 @@ def test_a_changed_recipe_does_not_continue_another_run(untied: Path, data: Path
 
 def test_all_errors_of_a_recipe_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_recipe("align", ["model=a", "out=b", "learning_rat=1", "batch_size=0", "train=[tower]"])
+        load_recipe(
+            "align", ["model=a", "out=b", "learning_rat=1", "batch_size=0", "train=[tower]"]
+        )
     text = str(caught.value)
     assert "'data' is missing" in text
     assert "Did you mean 'learning_rate'?" in text
@@ -159,7 +176,9 @@ def test_an_unknown_recipe_suggests_a_known_one() -> None:
         ({"media": [{"kind": "image", "uri": "../gone.png"}]}, r"\.\./gone\.png"),
     ],
 )
-def test_a_bad_medium_names_its_row(untied: Path, tmp_path: Path, damage: dict[str, Any], message: str) -> None:
+def test_a_bad_medium_names_its_row(
+    untied: Path, tmp_path: Path, damage: dict[str, Any], message: str
+) -> None:
     row = {
         "id": "x",
         "messages": [
@@ -174,7 +193,9 @@ def test_a_bad_medium_names_its_row(untied: Path, tmp_path: Path, damage: dict[s
         run_stage(recipe("align", untied, path, tmp_path / "out"))
 
 
-def test_a_conversation_that_is_too_long_names_its_row(untied: Path, data: Path, tmp_path: Path) -> None:
+def test_a_conversation_that_is_too_long_names_its_row(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
     with pytest.raises(RecordError, match=r"records\.jsonl:\d+: the conversation takes \d+ tokens"):
         run_stage(recipe("align", untied, data, tmp_path / "out", "max_tokens=10"))
 
@@ -202,7 +223,12 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
         f"deepspeed={deepspeed}", "precision=fp32",
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=800
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]

@@ -36,7 +36,7 @@ _PUBLIC = {
     "load": "mmmodal.loading",
 }
 
-__all__ = sorted(_PUBLIC)
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -75,7 +75,7 @@ class Chat:
         Args:
             content: a text, or texts and media parts in the order in which they are to be read.
             stream: called with each piece of the answer as it comes.
-            media: items before the text, by modality or its plural: `images=[…]`, `audio=["a.wav"]`.
+            media: items before the text, by modality or its plural: `images=[…]`, `audio=[…]`.
 
         Raises:
             RenderError: nothing was said, or the conversation no longer fits the context.
@@ -126,8 +126,8 @@ class Chat:
         for keyword, values in media.items():
             known = self.processor.modalities
             kind = keyword if keyword in known else keyword.removesuffix("s")
-            values = values if isinstance(values, list | tuple) else [values]
-            parts += [{"type": kind, "data": value} for value in values]
+            items = values if isinstance(values, list | tuple) else [values]
+            parts += [{"type": kind, "data": item} for item in items]
         return parts
 
     def _answer(self, stream: Callable[[str], Any] | None) -> str:
@@ -152,22 +152,24 @@ class Chat:
 
     def _render(self) -> Rendered:
         lengths = [self.processor.num_slots(kind, features) for kind, features in self._features]
-        rendered = self.processor.renderer.render(
+        rendered: Rendered = self.processor.renderer.render(
             self.messages, lengths, add_generation_prompt=True
         )
         context = getattr(self.model.config.text_config, "max_position_embeddings", None)
         needed = len(rendered.input_ids) + 1
         if context and needed > context:
             raise RenderError(
-                f"the conversation takes {needed} tokens with its media ({sum(lengths)} slots), but "
-                f"the model's context is {context}; start anew or use fewer media"
+                f"the conversation takes {needed} tokens with its media ({sum(lengths)} slots), "
+                f"but the model's context is {context}; start anew or use fewer media"
             )
         return rendered
 
     def _reusable(self, ids: list[int]) -> int:
         """Keep of the cache what the new ids begin with, and return how many that are."""
         same = 0
-        while same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]:
+        while (
+            same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]
+        ):
             same += 1
         slots = {marker.slot for marker in self.processor.markers.values()}
         while same and ids[same] in slots:  # never from the middle of a medium
@@ -197,7 +199,7 @@ class Chat:
         return inputs
 
 
-class _Stream(BaseStreamer):  # type: ignore[misc]
+class _Stream(BaseStreamer):
     """Pass on text as soon as later tokens cannot change it."""
 
     def __init__(self, tokenizer: Any, emit: Callable[[str], Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -80,7 +81,9 @@ def _check_folder(path: str | Path) -> None:
         raise CheckpointError(f"{path}: no such folder")
     config = folder / "config.json"
     if not config.is_file():
-        raise CheckpointError(f"{path} holds no config.json; is it a folder made by `mmmodal compose`?")
+        raise CheckpointError(
+            f"{path} holds no config.json; is it a folder made by `mmmodal compose`?"
+        )
     try:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError):
@@ -114,7 +117,8 @@ def finish_loading(model: Any, report: Any) -> None:
         encoder, projector = base.encoders[name], base.projectors[name]
         width = model.config.text_config.hidden_size
         restore_buffers(base.tower(name), encoder.build)
-        restore_buffers(base.projector(name), lambda p=projector, e=encoder: p.build(e.width, width))
+        projection = functools.partial(projector.build, encoder.width, width)
+        restore_buffers(base.projector(name), projection)
 
 
 def restore_buffers(module: Any, build: Any) -> None:

@@ -19,9 +19,7 @@ def datagen() -> None:
 @click.option("--sessions", default=50_000, show_default=True, help="Sessions to make at most.")
 @click.option("--p-image", default=0.6, show_default=True, help="How likely a row is an image's.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same sessions.")
-def compose(
-    images: Path, audio: Path, out: Path, sessions: int, p_image: float, seed: int
-) -> None:
+def compose(images: Path, audio: Path, out: Path, sessions: int, p_image: float, seed: int) -> None:
     """Join records of IMAGES and AUDIO into sessions about 2 to 4 of them (paper §4.4)."""
     from mmmodal.conversation.writing import write_records
     from mmmodal.data.dataset import read_records

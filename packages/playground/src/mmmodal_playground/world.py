@@ -12,7 +12,12 @@ from typing import Any
 
 __all__ = ["LANGUAGES", "Scene", "Sound", "make_records"]
 
-COLOURS = {"red": (220, 40, 40), "green": (40, 170, 70), "blue": (50, 80, 220), "yellow": (240, 210, 50)}
+COLOURS = {
+    "red": (220, 40, 40),
+    "green": (40, 170, 70),
+    "blue": (50, 80, 220),
+    "yellow": (240, 210, 50),
+}
 SHAPES = ("circle", "square", "triangle")
 PITCHES = {"low": 330, "high": 1320}  # Hz
 COUNTS = (1, 2, 3)
@@ -33,8 +38,15 @@ LANGUAGES = {
     },
     "ms": {
         "words": {
-            "red": "merah", "green": "hijau", "blue": "biru", "yellow": "kuning", "circle": "bulatan",
-            "square": "segi empat", "triangle": "segi tiga", "low": "rendah", "high": "tinggi",
+            "red": "merah",
+            "green": "hijau",
+            "blue": "biru",
+            "yellow": "kuning",
+            "circle": "bulatan",
+            "square": "segi empat",
+            "triangle": "segi tiga",
+            "low": "rendah",
+            "high": "tinggi",
         },
         "image": "Apa yang ada dalam gambar {n}?",
         "image_answer": "{shape} {colour}.",
@@ -44,7 +56,7 @@ LANGUAGES = {
         "yes": "Ya.",
         "no": "Tidak.",
     },
-}  # fmt: skip
+}
 """How each language asks and answers."""
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from mmmodal import pretrained
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
-from mmmodal import pretrained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

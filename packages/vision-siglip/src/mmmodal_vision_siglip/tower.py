@@ -25,5 +25,6 @@ class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ig
         """Encode pixels [N, 3, H, W] as N of [1, h, w, D]: one tile of patches each."""
         kwargs["return_dict"] = True
         hidden = super().forward(values, **kwargs).last_hidden_state  # [N, h * w, D]
-        side = self.config.image_size // self.config.patch_size
-        return list(hidden.unflatten(1, (1, side, side)).unbind())
+        patch: Any = self.embeddings.patch_size
+        h, w = (size // patch for size in values.shape[-2:])
+        return list(hidden.unflatten(1, (1, h, w)).unbind())

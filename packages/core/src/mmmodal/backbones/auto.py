@@ -78,8 +78,11 @@ def _ask(source: str, call: Callable[[], T]) -> T:
             raise
         if Path(source).is_dir():
             found = ", ".join(sorted(os.listdir(source))[:8]) or "nothing"
-            reason = f"it is a folder that holds {found}; expected config.json, tokenizer.json, *.safetensors"
+            wanted = "config.json, tokenizer.json and *.safetensors"
+            reason = f"it is a folder that holds {found}; expected {wanted}"
         else:
             reason = "it is neither a folder nor a model that could be reached on the Hub"
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise PartError(f"language model {source!r} cannot be loaded: {reason} ({line[:160]})") from None
+        raise PartError(
+            f"language model {source!r} cannot be loaded: {reason} ({line[:160]})"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class Session:
         elif command.startswith("/") and command[1:] in self.kinds and argument:
             self.attach(command[1:], argument.strip())
         elif command.startswith("/"):
-            click.echo(f"Error: unknown command or missing argument: {line}; /help lists all", err=True)
+            click.echo(
+                f"Error: unknown command or missing argument: {line}; /help lists all", err=True
+            )
         elif line or self.pending:
             self.answer(line)
         return True
@@ -96,7 +99,9 @@ class Session:
     def answer(self, text: str) -> None:
         """Say the text with the media that wait, and stream the answer to stdout."""
         parts, self.pending = self.pending, []
-        self.chat.say([*({"type": p["type"], "path": p["path"]} for p in parts), text], stream=_emit)
+        self.chat.say(
+            [*({"type": p["type"], "path": p["path"]} for p in parts), text], stream=_emit
+        )
         click.echo()
 
     def help(self) -> None:
@@ -108,10 +113,8 @@ class Session:
 
     def _read(self) -> str | None:
         if sys.stdin.isatty():
-            try:
+            with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  line editing and history for input()
-            except ImportError:
-                pass
             try:
                 return input("> ")
             except EOFError:

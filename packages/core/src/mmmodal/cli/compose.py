@@ -11,7 +11,9 @@ import click
 from mmmodal.cli.talking import talking
 
 
-def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def _pairs(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
     pairs = {}
     for text in values:
         key, equals, value = text.partition("=")
@@ -116,7 +118,9 @@ def _parts(
             chosen = options.pop((modality, kind), {})
             named[f"{kind}s"][modality] = part.model_copy(update={"options": chosen})
     for modality, _ in options:
-        raise click.UsageError(f"--set {modality}.projector.…: name the projector with --projector too")
+        raise click.UsageError(
+            f"--set {modality}.projector.…: name the projector with --projector too"
+        )
     return named
 
 

@@ -44,7 +44,9 @@ def generate(
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
         named = [{"kind": kind, "path": path} for kind, path in pairs]
-        click.echo(json.dumps({"prompt": text, "media": named, "answer": answer}, ensure_ascii=False))
+        click.echo(
+            json.dumps({"prompt": text, "media": named, "answer": answer}, ensure_ascii=False)
+        )
     else:
         click.echo(answer)
 

@@ -41,7 +41,9 @@ class Encoder(ABC):
 
     options: Any
 
-    def __init__(self, options: Config | None = None, tower_config: PreTrainedConfig | None = None) -> None:
+    def __init__(
+        self, options: Config | None = None, tower_config: PreTrainedConfig | None = None
+    ) -> None:
         self.options = options if options is not None else self.Options()
         self.tower_config = tower_config
 

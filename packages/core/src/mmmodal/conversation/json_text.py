@@ -29,9 +29,7 @@ def parse_json(text: bytes | str, where: str) -> Any:
     """
     try:
         string = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        value = json.loads(
-            string, object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite
-        )
+        value = DECODER.decode(string)
         if string.count("[") + string.count("{") > MOST_DEPTH:
             _check_depth(value)
         if isinstance(text, str) or SURROGATE.search(string):
@@ -92,6 +90,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise _Refused(f"the number {text[:40]} is too large; write it as text")
     return number
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)
 
 
 def _check_depth(value: Any) -> None:

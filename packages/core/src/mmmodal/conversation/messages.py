@@ -21,8 +21,8 @@ def read_messages(
     """Split a chat into messages that refer to media by index, and the media: (modality, value).
 
     A message's content is a text or a list of parts: `{"type": "text", "text": …}`,
-    `{"type": "image", "image" | "url" | "path": …}`, OpenAI's `image_url` and `input_audio`, and the
-    same for any other modality.
+    `{"type": "image", "image" | "url" | "path": …}`, OpenAI's `image_url` and `input_audio`, and
+    the same for any other modality.
 
     Raises:
         RenderError: a part is of no known type; nothing is dropped.
@@ -34,7 +34,9 @@ def read_messages(
         content = turn.get("content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(parts, list):
-            raise RenderError(f"the content of a message is a text or a list of parts, got {content!r}")
+            raise RenderError(
+                f"the content of a message is a text or a list of parts, got {content!r}"
+            )
         read = []
         for part in parts:
             kind, value = _part(part, known)
@@ -61,16 +63,22 @@ def _part(part: Any, known: set[str]) -> tuple[str, Any]:
         return "text", part["text"]
     if isinstance(kind, str) and kind.endswith("_url") and kind.removesuffix("_url") in known:
         target = part.get(kind)
-        return kind.removesuffix("_url"), target.get("url") if isinstance(target, Mapping) else target
+        return kind.removesuffix("_url"), target.get("url") if isinstance(
+            target, Mapping
+        ) else target
     if isinstance(kind, str) and kind.startswith("input_") and kind.removeprefix("input_") in known:
         return kind.removeprefix("input_"), _inline(kind.removeprefix("input_"), part.get(kind))
     if kind in known:
         for key in (kind, *LOCATIONS):
             if part.get(key) is not None:
                 return kind, part[key]
-        raise RenderError(f"a part of type {kind!r} names no medium; give it under {kind!r} or 'path'")
+        raise RenderError(
+            f"a part of type {kind!r} names no medium; give it under {kind!r} or 'path'"
+        )
     hint = suggest(str(kind), known | {"text"})
-    raise RenderError(f"a message has a part of type {kind!r}, which this model does not take{hint}")
+    raise RenderError(
+        f"a message has a part of type {kind!r}, which this model does not take{hint}"
+    )
 
 
 def _inline(kind: str, target: Any) -> Any:

@@ -62,7 +62,8 @@ class Record(Config):
 
     @model_validator(mode="after")
     def _parts_and_media_agree(self) -> Record:
-        used = [part for message in self.messages for part in message.content if part.type != "text"]
+        parts = [part for message in self.messages for part in message.content]
+        used = [part for part in parts if part.type != "text"]
         for part in used:
             index = part.media
             if index is None or not 0 <= index < len(self.media):

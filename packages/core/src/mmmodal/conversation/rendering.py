@@ -78,14 +78,18 @@ class Renderer:
         contents = [self._content(message) for message in messages]
         text = self._apply_template(messages, contents, add_generation_prompt)
         order = self._tokens.media_order(text)
-        wanted = [part.media for message in messages for part in message.content if part.text is None]
+        wanted = [
+            part.media for message in messages for part in message.content if part.text is None
+        ]
         if order != wanted:
             raise RenderError(
                 "the chat template leaves out or reorders media; it must show every message once"
             )
         spans = self._supervised(messages, contents, text, add_generation_prompt)
         encoded = self._tokens.encode(text)
-        return self._expand(encoded, spans, [(kinds[index], lengths[index], index) for index in order])
+        return self._expand(
+            encoded, spans, [(kinds[index], lengths[index], index) for index in order]
+        )
 
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, for generation to stop at."""

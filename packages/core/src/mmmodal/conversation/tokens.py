@@ -46,8 +46,8 @@ class MarkupTokenizer:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise RenderError(
-                f"{type(tokenizer).__name__} has no fast tokenizer (tokenizer.json); convert it with "
-                "`AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers"
+                f"{type(tokenizer).__name__} has no fast tokenizer (tokenizer.json); convert it "
+                "with `AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers"
             )
         self._nonce = f"zq{secrets.token_hex(8)}q"
         self._added = dict(tokenizer.added_tokens_decoder)
@@ -63,10 +63,10 @@ class MarkupTokenizer:
                 special=token.special,
             )
             self._plain.add_tokens([sentinel])
-            self._meaning[self._plain.token_to_id(sentinel.content)] = id_
+            self._meaning[self._id_of(sentinel.content)] = id_
         medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
         self._plain.add_tokens([medium])
-        self._meaning[self._plain.token_to_id(medium.content)] = self.MEDIUM
+        self._meaning[self._id_of(medium.content)] = self.MEDIUM
         # Longest first, as the tokenizer itself matches: `<|im_end|>` before `<|im`.
         literals = sorted((re.escape(text) for text in self._ids_by_text), key=len, reverse=True)
         self._literal = re.compile("|".join(literals) or r"(?!)")
@@ -104,8 +104,8 @@ class MarkupTokenizer:
         for id_, raw in zip(ids, encoding.ids, strict=True):
             if id_ in self._added and raw not in self._meaning:
                 raise RenderError(
-                    f"the tokenizer forms its special token {self._added[id_].content!r} from plain "
-                    "text; remove it from the text"
+                    f"the tokenizer forms its special token {self._added[id_].content!r} from "
+                    "plain text; remove it from the text"
                 )
         return Encoded(ids, [(places.source(a), places.source(b)) for a, b in encoding.offsets])
 
@@ -131,6 +131,11 @@ class MarkupTokenizer:
         if match[2] is not None:
             return f"{self._nonce}m"
         return self._sentinel(self._ids_by_text[match[0]])
+
+    def _id_of(self, token: str) -> int:
+        id_ = self._plain.token_to_id(token)
+        assert id_ is not None, token
+        return id_
 
     def _sentinel(self, id_: int) -> str:
         return f"{self._nonce}t{id_}t"

@@ -43,7 +43,8 @@ class PreparedDataset:
             RecordError: there is no row at all.
         """
         datasets = [
-            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps) for path in recipe.data
+            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps)
+            for path in recipe.data
         ]
         for path, dataset in zip(recipe.data, datasets, strict=True):
             if not len(dataset):
@@ -64,7 +65,10 @@ class PreparedDataset:
         where, record = dataset[row]
         try:
             items = [
-                (ref.kind, self._processor.read(ref.kind, ref.uri, root=dataset.root, limits=self._limits))
+                (
+                    ref.kind,
+                    self._processor.read(ref.kind, ref.uri, root=dataset.root, limits=self._limits),
+                )
                 for ref in record.media
             ]
             sample = self._processor.prepare(record.messages, items, where=where)

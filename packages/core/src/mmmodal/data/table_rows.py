@@ -134,8 +134,8 @@ def _values(table: Any, index: int, where: str) -> dict[str, Any]:
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         reason = f"the row cannot be read ({type(error).__name__}); save the table again"
         raise RecordError(where, reason) from None
-    result: dict[str, Any] = values
-    return result
+    # A table fills what a row does not have with nulls.
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _damaged(path: Path, error: Exception, place: str = "") -> RecordError:

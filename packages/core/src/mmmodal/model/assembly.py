@@ -79,7 +79,8 @@ def _grow(
     entries = {**model.processor.modalities, **{a.modality.name: _entry(a) for a in additions}}
     model.processor = MMModalProcessor(tokenizer, entries)
     _set_generation(model)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _add_tokens(
@@ -100,22 +101,29 @@ def _add_tokens(
     tokenizer.add_tokens(
         [AddedToken(token, special=True, normalized=False) for token in new], special_tokens=True
     )
-    before = model.get_input_embeddings().weight.shape[0]
+    before = _rows(model)
     if len(tokenizer) > before:
         model.resize_token_embeddings(
             len(tokenizer), pad_to_multiple_of=PAD_TO, mean_resizing=False
         )
-    after = model.get_input_embeddings().weight.shape[0]
+    after = _rows(model)
     # Also rows that a padded vocabulary had before the tokens existed, as Qwen's.
-    rows = [*tokenizer.convert_tokens_to_ids(new), *range(before, after)]
+    added: Any = tokenizer.convert_tokens_to_ids(new)
+    rows = [*added, *range(before, after)]
     _initialise(model, rows, min(known, before))
     model.config.text_config.vocab_size = after
 
 
+def _rows(model: MMModalForConditionalGeneration) -> int:
+    table: Any = model.get_input_embeddings()
+    return int(table.weight.shape[0])
+
+
 def _initialise(model: MMModalForConditionalGeneration, rows: Sequence[int], known: int) -> None:
+    table: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()
-    initialise_rows(model.get_input_embeddings().weight, rows, known)
-    if head.weight is not model.get_input_embeddings().weight:
+    initialise_rows(table.weight, rows, known)
+    if head.weight is not table.weight:
         initialise_rows(head.weight, rows, known)
     if head.bias is not None:
         initialise_rows(head.bias, rows, known)
@@ -193,7 +201,7 @@ def _encoder_config(addition: Addition) -> Any:
 
 def _set_generation(model: MMModalForConditionalGeneration) -> None:
     """Stop at the template's turn end, and never generate a marker, a slot or a padding row."""
-    processor = model.processor
+    processor: Any = model.processor
     config: Any = model.generation_config
     ends = config.eos_token_id if config.eos_token_id is not None else []
     ends = [ends] if isinstance(ends, int) else list(ends)
@@ -201,5 +209,5 @@ def _set_generation(model: MMModalForConditionalGeneration) -> None:
     config.eos_token_id = sorted(set(ends))
     config.pad_token_id = processor.tokenizer.pad_token_id
     never = [i for ids in processor.markers.values() for i in (ids.begin, ids.end, ids.slot)]
-    padding = range(len(processor.tokenizer), model.get_input_embeddings().weight.shape[0])
+    padding = range(len(processor.tokenizer), _rows(model))
     config.suppress_tokens = sorted({*(config.suppress_tokens or []), *never, *padding})

@@ -10,7 +10,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mmmodal.errors import CheckpointError
 
-__all__ = ["MMModalConfig", "MMModalEncoderConfig", "PART_KEYS"]
+__all__ = ["PART_KEYS", "MMModalConfig", "MMModalEncoderConfig"]
 
 PART_KEYS = ("encoder", "package", "version", "options")
 """What every `<modality>_config` holds, so that the encoder can be found again."""
@@ -58,7 +58,9 @@ class MMModalConfig(PreTrainedConfig):
             for key in MODALITY_KEYS:
                 full = f"{name}_{key}"
                 if full not in kwargs:
-                    raise CheckpointError(f"config.json lacks {full!r}, which modality {name!r} needs")
+                    raise CheckpointError(
+                        f"config.json lacks {full!r}, which modality {name!r} needs"
+                    )
                 value = kwargs.pop(full)
                 if key == "config" and isinstance(value, dict):
                     value = build_config(full, value)
@@ -71,7 +73,7 @@ class MMModalConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
-    def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:  # type: ignore[override]
+    def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:
         """Name the nested configs, so that attention and dtype settings reach them."""
         names = [f"{name}_config" for name in getattr(self, "modality_names", [])]
         return {
@@ -91,7 +93,7 @@ def build_config(name: str, values: dict[str, Any]) -> PreTrainedConfig:
     Raises:
         CheckpointError: its `model_type` is unknown here.
     """
-    model_type = values.get("model_type")
+    model_type = str(values.get("model_type"))
     if model_type == MMModalEncoderConfig.model_type:
         return MMModalEncoderConfig(**values)
     if model_type not in CONFIG_MAPPING:

@@ -28,7 +28,7 @@ class MediaGenerationMixin(GenerationMixin):
         outputs = model.encode_media(kwargs, given)
         if outputs:
             kwargs["mm_encoder_outputs"] = outputs
-        return super().generate(*args, **kwargs)
+        return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def _maybe_prepare_encoder_kwargs_for_generation(
         self, inputs_tensor: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any

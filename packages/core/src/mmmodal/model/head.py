@@ -34,13 +34,17 @@ class Head:
         self._model = _without_weights(text_config)
         self.decoder_prefix = self._model.base_model_prefix
         if not hasattr(self._model, self.decoder_prefix):
-            raise PartError(f"{type(self._model).__name__} has no decoder named {self.decoder_prefix!r}")
+            raise PartError(
+                f"{type(self._model).__name__} has no decoder named {self.decoder_prefix!r}"
+            )
         self.lm_head = self._model.get_output_embeddings()
         if not isinstance(self.lm_head, nn.Linear):
             raise PartError(f"the head of {type(self._model).__name__} is no linear layer")
         setattr(self._model, self.decoder_prefix, _Given())
 
-    def logits(self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0) -> Tensor:
+    def logits(
+        self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0
+    ) -> Tensor:
         """Map hidden states [B, T, D] to logits [B, T or kept, vocabulary] with `lm_head`."""
         if self._model.get_output_embeddings() is not lm_head:
             self._model.set_output_embeddings(lm_head)
@@ -59,5 +63,7 @@ def _without_weights(text_config: PreTrainedConfig) -> PreTrainedModel:
     config = copy.deepcopy(text_config)
     with torch.device("meta"):
         # Attention never runs here, so no attention library is asked for.
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            config, attn_implementation="eager"
+        )
     return model

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.parts import encoder_of, projector_of
 from mmmodal.model.splice import Features, splice
+
+if TYPE_CHECKING:
+    from mmmodal.model.processing import MMModalProcessor
 
 __all__ = [
     "MMModalForConditionalGeneration",
@@ -70,7 +73,7 @@ class MMModalPreTrainedModel(PreTrainedModel):
         """
 
     @property
-    def input_modalities(self) -> tuple[str, ...]:
+    def input_modalities(self) -> Any:  # type: ignore[override]
         """Say what the model takes, in transformers' own words."""
         known = [name for name in self.config.modality_names if name in ("image", "video", "audio")]
         return (*known, "text")
@@ -85,7 +88,8 @@ class MMModalPreTrainedModel(PreTrainedModel):
         from mmmodal.loading import finish_loading
 
         info = kwargs.pop("output_loading_info", False)
-        model, report = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
+        loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
+        model, report = loaded
         finish_loading(model, report)
         return (model, report) if info else model
 
@@ -173,7 +177,9 @@ class MMModalModel(MMModalPreTrainedModel):
         for key in [key for key in inputs if key == stem or key.startswith(f"{stem}_")]:
             value = inputs.pop(key)
             if value is not None:
-                found["values" if key == stem else key.removeprefix(f"{stem}_")] = self._placed(value)
+                found["values" if key == stem else key.removeprefix(f"{stem}_")] = self._placed(
+                    value
+                )
         return found
 
     def _placed(self, value: Tensor) -> Tensor:
@@ -259,20 +265,24 @@ class MMModalModel(MMModalPreTrainedModel):
 class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedModel):
     """The composed model with the language model's own head."""
 
+    processor: MMModalProcessor
+    """Set by `mmmodal.load` and `mmmodal.compose`; transformers loads it by itself."""
+
     def __init__(self, config: MMModalConfig) -> None:
         super().__init__(config)
         head = Head(config.text_config)
         # Not a submodule: it holds no weights but lm_head's, which is registered below.
         self.__dict__["_head"] = head
-        self.model = MMModalModel(config)
-        self.lm_head = new_lm_head(head)
+        self.model: MMModalModel = MMModalModel(config)
+        self.lm_head: nn.Module = new_lm_head(head)
         self.loss_type = "ForCausalLM"
         self._tied_weights_keys = {"lm_head.weight": f"model.{self._embedding_name()}.weight"}
         self.post_init()
 
     def _embedding_name(self) -> str:
         wanted = self.model.get_input_embeddings()
-        return next(name for name, module in self.model.named_modules() if module is wanted)
+        names = [name for name, module in self.model.named_modules() if module is wanted]
+        return str(names[0])
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the language model's token embeddings."""
@@ -288,7 +298,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         """Replace the head's linear layer."""
-        self.lm_head = new_embeddings  # type: ignore[assignment]
+        self.lm_head = new_embeddings
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """Return the tower of a modality."""
@@ -350,7 +360,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
 def project(
     projector: Projector, module: nn.Module, features: Sequence[Tensor]
 ) -> tuple[Tensor, list[int]]:
-    """Project the features of N items [*shape, D_enc] in one call: [M, D] and each item's length."""
+    """Project N items [*shape, D_enc] in one call: to [M, D], and the length of each item."""
     shapes = [tuple(item.shape[:-1]) for item in features]
     lengths = [projector.length(shape) for shape in shapes]
     flat = [item.flatten(0, -2) for item in features]  # N of [n, D_enc]
@@ -363,7 +373,7 @@ def project(
 
 
 def _features(output: Any) -> Features:
-    """Accept our output, a list of items, and the rows that chunked prefill cuts out, [1, rows, D]."""
+    """Accept our output, a list of items, and what chunked prefill cuts out, [1, rows, D]."""
     values = output.pooler_output
     if not isinstance(values, Tensor):
         return Features(torch.cat(list(values)), [len(item) for item in values])
@@ -372,10 +382,10 @@ def _features(output: Any) -> Features:
 
 def _several_ranks() -> bool:
     distributed = torch.distributed
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    return distributed.get_world_size() > 1
 
 
 def _loss_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "ignore_index")}
-
-

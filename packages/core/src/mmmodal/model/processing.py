@@ -29,7 +29,7 @@ ModalityEntry = dict[str, Any]
 """What processor_config.json holds of a modality: its encoder's entry and its projector's."""
 
 
-class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
+class MMModalProcessor(ProcessorMixin):
     """Tokenizer, media readers and encoders' preprocessing; holds no weights."""
 
     def __init__(
@@ -126,7 +126,9 @@ class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
         )
         return BatchFeature(batch)
 
-    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any:
+    def apply_chat_template(  # type: ignore[override]
+        self, conversation: Any, **kwargs: Any
+    ) -> Any:
         """Turn chats in transformers' form into tensors, as its own processors do.
 
         Media in the chat are read here. With `tokenize=False` the result is the text, markers
@@ -147,7 +149,9 @@ class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
 
     def _chat_options(self, kwargs: dict[str, Any]) -> tuple[Renderer, bool]:
         if kwargs.pop("continue_final_message", False):
-            raise RenderError("continuing an assistant's turn is not supported; end with a user turn")
+            raise RenderError(
+                "continuing an assistant's turn is not supported; end with a user turn"
+            )
         if kwargs.pop("tools", None) or kwargs.pop("documents", None):
             raise RenderError("tools and documents are not supported")
         template = kwargs.pop("chat_template", None)
@@ -196,7 +200,9 @@ class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
         prompts = [text] if isinstance(text, str) else list(text or [])
         given = {"image": images, "audio": audio, **media}
         columns = {
-            name: _per_prompt(value, len(prompts)) for name, value in given.items() if value is not None
+            name: _per_prompt(value, len(prompts))
+            for name, value in given.items()
+            if value is not None
         }
         samples = [
             self._prompt_sample(prompt, {name: items[i] for name, items in columns.items()}, i)
@@ -238,14 +244,16 @@ class MMModalProcessor(ProcessorMixin):  # type: ignore[misc]
             slots = sample.input_ids.count(markers.slot)
             wanted = sum(self.num_slots(name, item) for item in sample.features.get(name, []))
             if slots != wanted:
-                raise SpliceError(f"{sample.where or 'sample'}: {slots} {name} slots for {wanted} features")
+                raise SpliceError(
+                    f"{sample.where or 'sample'}: {slots} {name} slots for {wanted} features"
+                )
 
 
 def marker_ids(
     tokenizer: PreTrainedTokenizerBase, kinds: Mapping[str, Modality]
 ) -> dict[str, MarkerIds]:
     """Look up the ids of each modality's markers and slot."""
-    lookup = tokenizer.convert_tokens_to_ids
+    lookup: Any = tokenizer.convert_tokens_to_ids
     return {
         name: MarkerIds(lookup(kind.begin), lookup(kind.end), lookup(kind.slot))
         for name, kind in kinds.items()

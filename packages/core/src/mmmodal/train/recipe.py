@@ -111,7 +111,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     elif path.suffix not in (".yaml", ".yml"):
         hint = suggest(name, recipe_names())
         raise ConfigError("recipe", [f"{name!r} is neither a recipe nor a YAML file{hint}"])
-    return validate(Recipe, apply_overrides(read_yaml(path), overrides), f"recipe {name}")
+    return validate(Recipe, apply_overrides(read_yaml(path), overrides, Recipe), f"recipe {name}")
 
 
 def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
@@ -129,7 +129,9 @@ def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
     source: Any = shipped.get(choice, Path(choice))
     if choice not in shipped and not Path(choice).is_file():
         hint = suggest(choice, [*shipped, "none", "auto"])
-        raise ConfigError("recipe", [f"'deepspeed': {choice!r} is no shipped configuration or file{hint}"])
+        raise ConfigError(
+            "recipe", [f"'deepspeed': {choice!r} is no shipped configuration or file{hint}"]
+        )
     try:
         values: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
     except ValueError:

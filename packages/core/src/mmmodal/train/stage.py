@@ -122,7 +122,9 @@ def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(run / "checkpoints"),
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
+        lr_scheduler_type="constant_with_warmup"
+        if recipe.schedule == "constant"
+        else recipe.schedule,
         warmup_steps=recipe.warmup_ratio,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
@@ -175,7 +177,9 @@ def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForCondi
     from mmmodal.loading import load
 
     half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
-    return load(recipe.model, dtype=half, device="cpu").train()
+    model = load(recipe.model, dtype=half, device="cpu")
+    model.train()
+    return model
 
 
 def _hold_trained_in_fp32(model: Any, arguments: TrainingArguments) -> None:

@@ -83,7 +83,9 @@ def read_trained(folder: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors has an error class of its own per version
         reason = "is missing" if not path.exists() else f"is damaged ({type(error).__name__})"
-        raise CheckpointError(f"{path} {reason}; remove {folder} to go on from an older one") from None
+        raise CheckpointError(
+            f"{path} {reason}; remove {folder} to go on from an older one"
+        ) from None
 
 
 @torch.no_grad()
@@ -96,6 +98,8 @@ def add_trained(model: MMModalForConditionalGeneration, state: Mapping[str, Tens
             parameters[name].copy_(value.to(parameters[name].dtype))
     if overlay:
         rows = _overlay(model)
-        rows.rows.weight.copy_(overlay["model.marker_embedding.rows.weight"].to(rows.rows.weight.dtype))
+        rows.rows.weight.copy_(
+            overlay["model.marker_embedding.rows.weight"].to(rows.rows.weight.dtype)
+        )
         weight: Any = model.get_input_embeddings().weight
         rows.fold_into(weight)

@@ -20,7 +20,7 @@ from mmmodal.train.trainable import read_trained, trained_state, write_trained
 __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 
 
-class StageTrainer(Trainer):  # type: ignore[misc]
+class StageTrainer(Trainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,16 +31,19 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         model = self.accelerator.unwrap_model(self.model)
         if self.args.should_save:
-            write_trained(trained_state(model, state_dict), Path(output_dir or self.args.output_dir))
+            write_trained(
+                trained_state(model, state_dict), Path(str(output_dir or self.args.output_dir))
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        target = dict((model or self.model).named_parameters())
+        whole: Any = model or self.model
+        target = dict(whole.named_parameters())
         with torch.no_grad():
             for name, value in read_trained(Path(resume_from_checkpoint)).items():
                 target[name].copy_(value)
 
 
-class ProgressBar(TrainerCallback):  # type: ignore[misc]
+class ProgressBar(TrainerCallback):
     """One updating line on stderr with the loss."""
 
     def __init__(self) -> None:
@@ -80,7 +83,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
             self._bar.close()
 
 
-class MetricsFile(TrainerCallback):  # type: ignore[misc]
+class MetricsFile(TrainerCallback):
     """Append every log of the Trainer to a JSONL file."""
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +105,7 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
                 file.write(json.dumps({**row, **logs}) + "\n")
 
 
-class Interruption(TrainerCallback):  # type: ignore[misc]
+class Interruption(TrainerCallback):
     """End after the running step, with a checkpoint, on Ctrl-C or SIGTERM; at once on a second."""
 
     def __init__(self) -> None:

@@ -86,13 +86,11 @@ class ForeignRow(BaseModel):
 
     def record(self, place: Place, values: Mapping[str, Any], **changes: Any) -> Record:
         """Build a record of `messages` and `media` with what the row says besides."""
-        # A table fills keys that a row does not have with nulls.
-        extra = {key: value for key, value in (self.model_extra or {}).items() if value is not None}
         about = {
             "id": place.fallback_id if self.id is None else self.id,
             "lang": self.lang,
             "group": self.group,
-            "meta": extra or None,
+            "meta": self.model_extra or None,
         }
         return validated(Record, about | dict(values) | changes, place.where)
 
@@ -107,6 +105,12 @@ def _formats() -> dict[str, Format]:
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     found: list[Format] = [import_module(f"{__name__}.{name}").FORMAT for name in names]
     return {each.name: each for each in found}
+
+
+@functools.cache
+def _structured() -> frozenset[str]:
+    """Return the keys by which rows are told apart and taken apart, of all formats."""
+    return frozenset(key for each in _formats().values() for key in each.structured)
 
 
 def find_format(name: str) -> Format:
@@ -139,9 +143,12 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
 def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Parse the columns of a table that hold JSON as text."""
     opened = dict(row)
-    for key in {key for each in _formats().values() for key in each.structured}:
+    for key in _structured():
         if isinstance(opened.get(key), str):
-            opened[key] = parse_json(opened[key], f"{where}: {key!r}")
+            try:
+                opened[key] = parse_json(opened[key], where)
+            except RecordError as error:
+                raise RecordError(where, f"{key!r}: {error.reason}") from None
     return opened
 
 
@@ -196,16 +203,19 @@ def _about_field(problem: str) -> str:
     return whole.rpartition(" (got ")[0] if whole != problem else problem
 
 
-def complete(row: dict[str, Any], record: Record, where: str) -> dict[str, Any]:
+def complete(
+    row: Mapping[str, Any], record: Record, model: type[ForeignRow], where: str
+) -> dict[str, Any]:
     """Add what a record says besides its conversation to the row of another format.
 
     Raises:
-        RecordError: a key of `meta` has a meaning of its own in that format.
+        RecordError: a key of `meta` has a meaning of its own in `model`, the format's row.
     """
     about = {"lang": record.lang, "group": record.group}
-    row |= {key: value for key, value in about.items() if value is not None}
-    for key, value in (record.meta or {}).items():
-        if key in row:
-            raise RecordError(where, f"meta.{key} cannot be kept: the format uses {key!r} itself")
-        row[key] = value
-    return row
+    meta = record.meta or {}
+    if taken := sorted(meta.keys() & (_structured() | model.model_fields.keys())):
+        reason = (
+            f"meta.{taken[0]} cannot be kept: {taken[0]!r} has a meaning of its own in the format"
+        )
+        raise RecordError(where, reason)
+    return {**row, **{key: value for key, value in about.items() if value is not None}, **meta}

@@ -71,7 +71,7 @@ class Llava(Format):
         row: dict[str, Any] = {"id": record.id}
         if paths:
             row[KIND] = paths[0] if len(paths) == 1 else paths
-        return complete(row | {"conversations": turns}, record, where)
+        return complete(row | {"conversations": turns}, record, _Row, where)
 
 
 FORMAT = Llava()

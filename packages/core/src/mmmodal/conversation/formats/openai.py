@@ -73,10 +73,10 @@ class OpenAI(Format):
         """Write one record; a medium that is a file becomes `<modality>_url` with its path."""
         (record,) = records
         messages = [
-            {"role": message.role, "content": _content(message, record)}
+            {"role": message.role, "content": _content(message, record, where)}
             for message in record.messages
         ]
-        return complete({"id": record.id, "messages": messages}, record, where)
+        return complete({"id": record.id, "messages": messages}, record, ForeignRow, where)
 
 
 def _role(message: Any, field: str, where: str) -> str:
@@ -130,9 +130,14 @@ def _data_uri(modality: str, target: Any) -> str | None:
     return f"data:{modality}/{name};base64,{data}"
 
 
-def _content(message: Message, record: Record) -> str | list[dict[str, Any]]:
-    if len(message.content) == 1 and message.content[0].text is not None:
-        return message.content[0].text
+def _content(message: Message, record: Record, where: str) -> str | list[dict[str, Any]]:
+    if all(part.text is not None for part in message.content):
+        return "".join(part.text or "" for part in message.content)
+    known = registry().names("modalities")
+    for part in message.content:
+        if part.text is None and part.type not in known:
+            reason = f"no installed plugin provides {part.type!r}, so it could not be read back"
+            raise RecordError(where, reason)
     return [
         {"type": "text", "text": part.text}
         if part.media is None

@@ -93,7 +93,7 @@ class Paper(Format):
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Tell by turns with a `role`, or by a question and its answer."""
         if row.get(QUESTION) is not None and row.get(ANSWER) is not None:
-            return True
+            return not {"messages", *TURN_KEYS} & row.keys()
         turns = [turn for key in TURN_KEYS if isinstance(row.get(key), list) for turn in row[key]]
         return any(isinstance(turn, Mapping) and "role" in turn for turn in turns)
 
@@ -136,7 +136,7 @@ class Paper(Format):
         """Write one record, or the two languages of one, in the form they were read in."""
         first = records[0]
         meta = dict(first.meta or {})
-        form = validated(Form, _mapping(meta.pop(FORM, None)), where)
+        form = _read_form(meta.pop(FORM, {}), where)
         paths = media_in_order(first)
         row: dict[str, Any] = {} if form.anonymous else {"id": first.id}
         if len(records) > 1:
@@ -145,7 +145,7 @@ class Paper(Format):
         row |= _written_media(first, form, paths, where)
         texts = [_texts(record, form, where) for record in records]
         row |= _written_turns(first, form, texts)
-        return complete(row, first.model_copy(update={"meta": meta}), where)
+        return complete(row, first.model_copy(update={"meta": meta}), _Row, where)
 
 
 def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, Any]:
@@ -159,6 +159,12 @@ def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, An
     }
     changed = Form.model_validate(form).model_dump(exclude_defaults=True)
     return {FORM: changed} if changed else {}
+
+
+def _read_form(value: Any, where: str) -> Form:
+    if not isinstance(value, Mapping):
+        raise RecordError(where, f"meta.{FORM} is what this format remembers there; rename yours")
+    return validated(Form, value, where)
 
 
 def _media(known: _Row, where: str) -> tuple[str, tuple[str, ...]]:
@@ -246,10 +252,6 @@ def _guess(path: str, marks: Sequence[Marker], where: str) -> str:
             "where it belongs",
         )
     return kind
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _written_media(record: Record, form: Form, paths: Sequence[str], where: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,8 @@ from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.parts import encoder_of, projector_of
+from mmmodal.model.processing import MMModalProcessor
 from mmmodal.model.splice import Features, splice
-
-if TYPE_CHECKING:
-    from mmmodal.model.processing import MMModalProcessor
 
 __all__ = [
     "MMModalForConditionalGeneration",

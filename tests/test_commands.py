@@ -127,7 +127,9 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("case", UNKNOWN)
-def test_an_unknown_or_unfit_part_is_told(call: Run, parts: Path, tmp_path: Path, case: str) -> None:
+def test_an_unknown_or_unfit_part_is_told(
+    call: Run, parts: Path, tmp_path: Path, case: str
+) -> None:
     wrong, words = UNKNOWN[case]
     given = ["--encoder", f"image=siglip:{parts / 'siglip'}"]
     if wrong[0] == "--encoder" and wrong[1].startswith("image"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import CheckpointError
+from mmmodal.errors import CheckpointError, MMModalError
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +40,11 @@ def load(
     import mmmodal.auto as auto
 
     _check_folder(path)
-    model = auto.MMModalForConditionalGeneration.from_pretrained(str(path), dtype=dtype, **kwargs)
-    model.processor = auto.MMModalProcessor.from_pretrained(str(path))
+    with _naming_damage(path):
+        kind = auto.MMModalForConditionalGeneration
+        model = kind.from_pretrained(str(path), dtype=dtype, **kwargs)
+        model.processor = auto.MMModalProcessor.from_pretrained(str(path))
+    _check_agreement(path, model.config.modality_names, list(model.processor.modalities))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     result: MMModalForConditionalGeneration = model.to(device).eval()
     return result
@@ -86,13 +89,57 @@ def _check_folder(path: str | Path) -> None:
         )
     try:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         raise CheckpointError(f"{config} is not valid JSON") from None
     if model_type != "mmmodal":
         raise CheckpointError(
             f"{path} is a {model_type!r} model, not a composed one; make one with "
             f"`mmmodal compose OUT --backbone auto:{path} --encoder …`"
         )
+    for name in ("processor_config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{path} lacks {name}, which `mmmodal compose` writes beside it")
+
+
+def _check_agreement(path: str | Path, model: list[str], processor: list[str]) -> None:
+    if sorted(model) != sorted(processor):
+        raise CheckpointError(
+            f"{path}: config.json is for {', '.join(model) or 'text'}, but processor_config.json "
+            f"for {', '.join(processor) or 'text'}; copy both from the same model"
+        )
+
+
+@contextlib.contextmanager
+def _naming_damage(path: str | Path) -> Iterator[None]:
+    """Turn what transformers raises over a damaged folder into one error that names the file."""
+    try:
+        yield
+    except MMModalError:
+        raise
+    except Exception as error:
+        if os.environ.get("MMMODAL_DEBUG") == "1":
+            raise
+        told = " ".join(str(error).split())[:200]
+        where = _damaged_file(Path(path)) or path
+        raise CheckpointError(
+            f"{where} cannot be loaded ({type(error).__name__}: {told}); copy or save it again"
+        ) from None
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    """Find the file that cannot be read: JSON that does not parse, safetensors that are cut off."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            else:
+                with safe_open(str(path), framework="pt"):
+                    pass
+        except Exception:  # safetensors has an error class of its own
+            return path
+    return None
 
 
 def finish_loading(model: Any, report: Any) -> None:

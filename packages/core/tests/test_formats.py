@@ -204,7 +204,7 @@ REPLY = {"role": "assistant", "content": "y"}
         ({"conversations": [USER | {"content": None}]}, r"'conversations.0.content': .* valid string"),
         ({"conversations": [USER | {"content": ["a"]}]}, r"'conversations.0.content': .* valid string"),
         ({"conversations": [USER | {"weight": 0}]}, r"unknown key 'conversations.0.weight'"),
-        ({"conversations": [REPLY, USER]}, r"a user turn must come before it"),
+        ({"image": "a", "conversations": [REPLY, USER]}, r"a user turn must come before it"),
     ],
 )
 def test_a_bad_row_of_the_paper_says_what_is_wrong(row: dict[str, Any], message: str) -> None:

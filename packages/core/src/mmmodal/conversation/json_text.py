@@ -12,7 +12,7 @@ from mmmodal.errors import RecordError
 __all__ = ["dump_json", "parse_json", "printable"]
 
 MOST_DEPTH = 100  # lists and objects inside each other; ours need seven
-SURROGATE = re.compile(r"\\u[dD][89abAB]")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # `str.splitlines` and JavaScript end lines at these too.
 LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 

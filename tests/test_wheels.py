@@ -1,0 +1,73 @@
+"""Wheels of core and one encoder alone, in a fresh environment, make a model that talks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmmodal_playground.tiny import tiny_whisper
+from mmmodal_playground.tiny_language import tiny_language_model
+from mmmodal_playground.world import Sound
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        **settings,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `mmmodal` of an environment that holds two wheels and what they ask for."""
+    folder = tmp_path_factory.mktemp("wheels")
+    uv = [sys.executable, "-m", "uv"]
+    for package in ("core", "audio-whisper"):
+        build = ["build", "-q", "--wheel", "--out-dir", folder, ROOT / "packages" / package]
+        run(*uv, *build)
+    run(*uv, "venv", "-q", "--python", sys.executable, folder / "env")
+    python = folder / "env/bin/python"
+    constraints = ["-c", ROOT / "constraints.txt"]
+    run(*uv, "pip", "install", "-q", "--python", python, *constraints, *folder.glob("*.whl"))
+    listed = json.loads(run(*uv, "pip", "list", "--python", python, "--format", "json").stdout)
+    ours = {row["name"] for row in listed if row["name"].startswith("mmmodal")}
+    assert ours == {"mmmodal-core", "mmmodal-audio-whisper"}
+    return folder / "env/bin/mmmodal"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_two_wheels_compose_train_and_chat(command: Path, tmp_path: Path) -> None:
+    Sound(2, "low", 0.5).play(tmp_path / "a.wav")
+    record = {
+        "id": "1",
+        "messages": [
+            {"role": "user", "content": [{"type": "audio", "media": 0}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "Two beeps."}]},
+        ],
+        "media": [{"kind": "audio", "uri": "a.wav"}],
+    }
+    (tmp_path / "data.jsonl").write_text(json.dumps(record) + "\n")
+    lm = tiny_language_model(tmp_path / "lm", "llama")
+    whisper = tiny_whisper(tmp_path / "whisper")
+    quiet = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "2"}}
+    parts = ["--backbone", f"auto:{lm}", "--encoder", f"audio=whisper:{whisper}"]
+    run(command, "compose", "start", *parts, **quiet)
+    common = ["data=data.jsonl", "batch_size=1"]
+    run(command, "train", "align", "model=start", "out=aligned", *common, "max_steps=2", **quiet)
+    more = ["learning_rate=3e-3", "max_steps=40"]
+    run(command, "train", "instruct", "model=aligned", "out=chatty", *common, *more, **quiet)
+    said = run(command, "chat", "chatty", "--audio", "a.wav", input="\n", **quiet)
+    assert said.stdout == "Two beeps.\n"

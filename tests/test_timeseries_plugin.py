@@ -137,6 +137,22 @@ def test_the_plugin_is_listed(environment: dict[str, str]) -> None:
     assert "timeseries" in succeed(environment, "modalities")
 
 
+def test_its_own_conformance_tests_pass(environment: dict[str, str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(PLUGIN / "tests"),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=PLUGIN
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_image_audio_and_timeseries_in_one_conversation(
     environment: dict[str, str], trained: Path, world: Path
 ) -> None:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmmodal.conversation.formats import find_format, read_row
-from mmmodal.conversation.formats import Place
+from mmmodal.conversation.formats import Place, find_format, read_row
 from mmmodal.conversation.records import Record
 from mmmodal.conversation.writing import write_records
 from mmmodal.data.dataset import read_records

@@ -139,7 +139,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path, text: str) -> None:
         ('[{"a": 1}, {"a": 3},\n]', ":2: not valid JSON: expecting value"),
         ('[{"a": 1}, {"a": 3}\n', ":1: the list does not end: the file is cut off"),
         ('[{"a": 1}, {"a": 3}, {"b', ":1: the list does not end: the file is cut off"),
-        ('[{"a": 1}, {"a": 3}]\n]', ":1: there is text behind the end of the list"),
+        ('[{"a": 1}, {"a": 3}]\n]', ":2: there is text behind the end of the list"),
         ('[{"a": 1}, {"a": 3}}', ":1: a bracket closes that none opened"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmmodal.conversation.records import MediaRef, Message, Part, Record
+from mmmodal.errors import RecordError
 
-__all__ = ["compose_sessions"]
+__all__ = ["compose_sessions", "moved"]
 
 
 def compose_sessions(
@@ -44,6 +47,28 @@ def compose_sessions(
         if any(drawn.count(pool) > len(left[pool]) for pool in drawn):
             return
         yield _joined(f"session-{seed}-{number}", [left[pool].pop() for pool in drawn])
+
+
+def moved(record: Record, folder: Path, target: Path) -> Record:
+    """Return a record of a file in `folder` as a file in `target` would write it.
+
+    Raises:
+        RecordError: a medium would lie outside of `target`, where no loader looks.
+    """
+    media = tuple(_moved(ref, record.id, folder, target) for ref in record.media)
+    return record.model_copy(update={"media": media})
+
+
+def _moved(ref: MediaRef, name: str, folder: Path, target: Path) -> MediaRef:
+    if ref.uri.startswith("data:") or os.path.isabs(ref.uri):
+        return ref
+    uri = os.path.relpath(folder / ref.uri, target)
+    if uri.startswith(os.pardir):
+        raise RecordError(
+            f"record {name!r}",
+            f"its medium {ref.uri!r} lies outside of {target}; write to a folder that holds it",
+        )
+    return ref.model_copy(update={"uri": Path(uri).as_posix()})
 
 
 def _joined(name: str, records: Sequence[Record]) -> Record:

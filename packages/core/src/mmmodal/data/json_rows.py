@@ -16,6 +16,7 @@ __all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
 
 LONGEST = 256 * 1024 * 1024  # bytes of one row
 CHUNK = 1024 * 1024
+BLANK = re.compile(rb"\s*")
 # A string as a whole, or its beginning where the end is not there yet; or a bracket or comma.
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 
@@ -145,19 +146,24 @@ class _Scanner:
     def element(self, last: bool) -> Iterator[Piece]:
         """Yield what lies between the last two separators, unless the whole list is empty."""
         text = self._buffer[self._start : self._position - 1]
-        blank = len(text) - len(text.lstrip())
-        line = self._line + text.count(b"\n", 0, blank)
         if text.strip() or not (last and self._count == 0):
+            line, blank = self._first_line()
             yield Piece(line, self._offset + self._start + blank, text.strip())
         self._count += 1
         self.begin()
 
     def problem(self, reason: str) -> Piece:
-        return Piece(self._line, self._offset + self._position, b"", reason)
+        return Piece(self._first_line()[0], self._offset + self._position, b"", reason)
 
     def rest(self) -> bytes:
         """Return what follows the list, or enough of it."""
         return self._buffer[self._position :].strip() or self._file.read(CHUNK)
+
+    def _first_line(self) -> tuple[int, int]:
+        """Return the line on which the current element's text begins, and the blanks before it."""
+        match = BLANK.match(self._buffer, self._start)
+        blank = match[0] if match else b""
+        return self._line + blank.count(b"\n"), len(blank)
 
     def _fill(self) -> bool:
         """Read on, dropping what lies before the current element."""

@@ -28,7 +28,7 @@ class RootMaps:
         for old, new in self._pairs:
             rest = ref.uri.removeprefix(f"{old}/")
             if rest != ref.uri:
-                return ref.model_copy(update={"uri": f"{new}/{rest}" if new else rest})
+                return ref.model_copy(update={"uri": f"{new}{rest}"})
         return ref
 
 
@@ -36,4 +36,4 @@ def _parse(text: str) -> tuple[str, str]:
     old, equals, new = text.partition("=")
     if not equals or not old.rstrip("/"):
         raise ConfigError("root map", [f"{text!r} is not of the form OLD=NEW"])
-    return old.rstrip("/"), new.rstrip("/") or new[:1]
+    return old.rstrip("/"), f"{new.rstrip('/')}/" if new else ""

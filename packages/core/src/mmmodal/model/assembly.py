@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mmmodal.composing import Addition
-    from mmmodal.contracts import Backbone, Encoder
+    from mmmodal.contracts import Backbone, Encoder, Projector
+    from mmmodal.plugins import Provided
 
 __all__ = ["assemble", "extend"]
 
@@ -166,35 +167,33 @@ def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
     return tower
 
 
-def _part_entry(addition: Addition) -> dict[str, Any]:
-    provided = addition.provided["encoder"]
+def _described(word: str, part: Encoder | Projector, provided: Provided) -> dict[str, Any]:
+    """Say what a checkpoint records of a part: its name, who brings it, its options."""
     return {
-        "encoder": addition.encoder.name,
+        word: part.name,
         "package": provided.package,
         "version": provided.version,
-        "options": addition.encoder.options.model_dump(mode="json"),
+        "options": part.options.model_dump(mode="json"),
     }
+
+
+def _encoder_entry(addition: Addition) -> dict[str, Any]:
+    return _described("encoder", addition.encoder, addition.provided["encoder"])
 
 
 def _projector_entry(addition: Addition) -> dict[str, Any]:
-    provided = addition.provided["projector"]
-    return {
-        "projector": addition.projector.name,
-        "package": provided.package,
-        "version": provided.version,
-        "options": addition.projector.options.model_dump(mode="json"),
-    }
+    return _described("projector", addition.projector, addition.provided["projector"])
 
 
 def _entry(addition: Addition) -> dict[str, Any]:
-    return {**_part_entry(addition), "projector": _projector_entry(addition)}
+    return {**_encoder_entry(addition), "projector": _projector_entry(addition)}
 
 
 def _encoder_config(addition: Addition) -> Any:
     config = addition.encoder.tower_config
     if config is None:
-        return MMModalEncoderConfig(**_part_entry(addition))
-    for key, value in _part_entry(addition).items():
+        return MMModalEncoderConfig(**_encoder_entry(addition))
+    for key, value in _encoder_entry(addition).items():
         setattr(config, key, value)
     return config
 

@@ -40,7 +40,10 @@ def conversation(number: int, **changes: Any) -> dict[str, Any]:
     answer = [{"type": "text", "text": "Seekor kucing."}]
     return {
         "id": f"r{number}",
-        "messages": [{"role": "user", "content": content}, {"role": "assistant", "content": answer}],
+        "messages": [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": answer},
+        ],
         "media": [{"kind": "image", "uri": "media/a.png"}, {"kind": "audio", "uri": "media/b.wav"}],
     } | changes
 
@@ -125,7 +128,7 @@ def test_check_without_media_reads_rows_only(folder: Path, data: Run) -> None:
     path = lines(folder / "a.jsonl", conversation(1, media=gone))
 
     assert data("check", path)[0] == 1
-    assert data("check", path, "--no-media") == (0, "1 records, no errors\n", "")
+    assert data("check", path, "--no-media") == (0, "1 record, no errors\n", "")
 
 
 def test_check_says_which_modality_no_plugin_provides(folder: Path, data: Run) -> None:
@@ -141,16 +144,29 @@ def test_check_says_which_modality_no_plugin_provides(folder: Path, data: Run) -
 def test_check_takes_equal_ids_where_the_format_uses_one_for_all_questions_about_an_image(
     folder: Path, data: Run
 ) -> None:
-    row = {"id": "7", "image": "media/a.png", "conversations": [{"from": "human", "value": "<image>x"}]}
+    turns = [{"from": "human", "value": "<image>x"}, {"from": "gpt", "value": "y"}]
+    row = {"id": "7", "image": "media/a.png", "conversations": turns}
 
     assert data("check", lines(folder / "a.jsonl", row, row))[0] == 0
+
+
+def test_check_finds_a_row_that_teaches_nothing(folder: Path, data: Run) -> None:
+    row = {"messages": [{"role": "user", "content": "Apa khabar?"}]}
+    path = lines(folder / "a.jsonl", row)
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert f"{path}:1: no assistant turn: there is nothing to learn from it; add one\n" in out
 
 
 def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, data: Run) -> None:
     rows = [json.loads(line) for line in EXAMPLES.read_text("utf-8").splitlines()]
     for uri in [name for row in (rows[0], rows[5]) for name in files(row)]:
         local = folder / "media" / Path(uri).name
-        local.write_bytes((folder / ("media/b.wav" if uri.endswith("mp3") else "media/a.png")).read_bytes())
+        local.write_bytes(
+            (folder / ("media/b.wav" if uri.endswith("mp3") else "media/a.png")).read_bytes()
+        )
     path = lines(folder / "paper.jsonl", rows[0], rows[5])
     maps = ["/home/ubuntu/output-audio", "/home/ubuntu/filtered-llava-images", "output-audio"]
 
@@ -178,7 +194,7 @@ def test_check_of_a_file_without_rows_is_an_error(folder: Path, data: Run) -> No
     code, out, _ = data("check", path)
 
     assert code == 1
-    assert out == f"{path}: there is not a single record in it\n0 records, 1 error\n"
+    assert out == f"{path}: there is not a single record in it\nno records, 1 error\n"
 
 
 @pytest.mark.parametrize("command", ["check", "stats"])
@@ -192,7 +208,10 @@ def test_a_missing_file_is_one_line_on_stderr(command: str, tmp_path: Path, data
     ("arguments", "words"),
     [
         (["check"], "Missing argument 'PATH'"),
-        (["check", "x", "--format", "lava"], "'lava' is not one of 'llava', 'native', 'openai', 'paper'"),
+        (
+            ["check", "x", "--format", "lava"],
+            "'lava' is not one of 'llava', 'native', 'openai', 'paper'",
+        ),
         (["convert", "x", "y", "--to", "lava"], "'lava' is not one of"),
         (["preview", "x"], "Missing option '--model'"),
     ],
@@ -223,7 +242,7 @@ def test_stats_count_what_is_in_the_paper_s_examples(data: Run) -> None:
     assert code == 0
     assert summary["records"] == 9
     assert summary["languages"] == {"en": 3, "ms": 3, "unknown": 3}
-    assert summary["turns"] == {"total": 32, "min": 2, "median": 2, "mean": 3.56, "max": 12}
+    assert summary["turns"] == {"total": 34, "min": 2, "median": 2, "mean": 3.78, "max": 12}
     assert summary["media"]["audio"] == {"total": 9, "min": 0, "median": 1, "mean": 1.0, "max": 2}
     assert summary["media"]["image"] == {"total": 8, "min": 0, "median": 1, "mean": 0.89, "max": 3}
     records = [record for _, record in read_records(EXAMPLES)]
@@ -238,7 +257,9 @@ def test_stats_count_what_is_in_the_paper_s_examples(data: Run) -> None:
 
 
 def test_stats_print_an_aligned_table(folder: Path, data: Run) -> None:
-    code, out, err = data("stats", lines(folder / "a.jsonl", conversation(1), conversation(2, lang="ms")))
+    code, out, err = data(
+        "stats", lines(folder / "a.jsonl", conversation(1), conversation(2, lang="ms"))
+    )
 
     assert (code, err) == (0, "")
     assert out.splitlines() == [
@@ -269,13 +290,19 @@ def test_the_paper_s_rows_convert_to_native_and_back_unchanged(tmp_path: Path, d
     first = data("convert", EXAMPLES, native)
     second = data("convert", native, back, "--to", "paper")
 
-    assert first == (0, f"{native}: 9 records\n", f"Media paths are still relative to {EXAMPLES.parent}\n")
+    assert first == (
+        0,
+        f"{native}: 9 records\n",
+        f"Media paths are still relative to {EXAMPLES.parent}\n",
+    )
     assert second == (0, f"{back}: 9 records\n", "")
     rows = [json.loads(line) for line in EXAMPLES.read_text("utf-8").splitlines()]
     assert [json.loads(line) for line in back.read_text("utf-8").splitlines()] == rows
 
 
-def test_what_the_format_cannot_hold_is_an_error_that_names_the_row(folder: Path, data: Run) -> None:
+def test_what_the_format_cannot_hold_is_an_error_that_names_the_row(
+    folder: Path, data: Run
+) -> None:
     row = {"image": "a.png", "conversations": [{"role": "user", "content": "<image>x"}]}
     path = lines(folder / "a.jsonl", row, conversation(2))
     out = folder / "out.jsonl"
@@ -295,7 +322,7 @@ def test_bad_rows_are_skipped_and_counted_where_that_is_asked_for(folder: Path, 
 
     assert (code, json.loads(printed)) == (0, {"records": 2, "format": "native", "out": str(out)})
     assert err.splitlines()[0].startswith(f"Skipped {path}:2: not valid JSON")
-    assert err.splitlines()[1:] == ["1 bad rows were skipped"]
+    assert err.splitlines()[1:] == ["1 bad row skipped"]
     assert [record.id for _, record in read_records(out)] == ["r1", "r3"]
 
 
@@ -309,7 +336,10 @@ def test_ids_that_another_format_repeats_become_unique_and_our_own_must_be(
     assert [record.id for _, record in read_records(out)] == ["7", "7#2", "8"]
 
     code, _, err = data("convert", lines(folder / "b.jsonl", conversation(1), conversation(1)), out)
-    assert (code, err) == (1, f"Error: {folder}/b.jsonl:2: the id 'r1' came before; make it unique\n")
+    assert (code, err) == (
+        1,
+        f"Error: {folder}/b.jsonl:2: the id 'r1' came before; make it unique\n",
+    )
 
 
 def test_converting_onto_the_file_itself_is_refused(folder: Path, data: Run) -> None:
@@ -341,13 +371,16 @@ class Letters:
 
 
 SLOT, SOUND = 1000, 1001
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def rendered(text: str, learned: str) -> SimpleNamespace:
     """Make tokens of a text in which `@` and `#` are slots; `learned` has a `^` below each label."""
     ids = [{"@": SLOT, "#": SOUND}.get(letter, ord(letter)) for letter in text]
     pairs = zip(ids, learned.ljust(len(ids)), strict=True)
-    return SimpleNamespace(input_ids=ids, labels=[id_ if mark == "^" else -100 for id_, mark in pairs])
+    return SimpleNamespace(
+        input_ids=ids, labels=[id_ if mark == "^" else -100 for id_, mark in pairs]
+    )
 
 
 SHOWN = rendered(
@@ -359,7 +392,7 @@ SHOWN = rendered(
 def test_preview_counts_slots_and_marks_what_is_learned() -> None:
     text = format_preview(SHOWN, Letters(), {SLOT: "image", SOUND: "audio"})
 
-    assert text == "user:<[image ×4]><[audio ×2]>Apa ini? ai:⟦ Kucing.$⟧ user:"
+    assert text == f"user:<[image {TIMES}4]><[audio {TIMES}2]>Apa ini? ai:⟦ Kucing.$⟧ user:"
 
 
 def test_preview_on_a_terminal_is_green_and_underlined() -> None:
@@ -378,7 +411,7 @@ def test_preview_does_not_pass_control_characters_to_the_terminal() -> None:
 def test_preview_of_two_media_side_by_side_counts_each_modality() -> None:
     text = format_preview(rendered("@@#@", "   "), Letters(), {SLOT: "image", SOUND: "audio"})
 
-    assert text == "[image ×2][audio ×1][image ×1]"
+    assert text == f"[image {TIMES}2][audio {TIMES}1][image {TIMES}1]"
 
 
 @pytest.fixture(scope="module")
@@ -399,7 +432,7 @@ def test_preview_shows_rows_as_the_model_reads_them(folder: Path, model: Path, d
     assert code == 0
     headings = [line for line in out.splitlines() if line.startswith("──")]
     assert [line.split(" · ")[0] for line in headings] == [f"── {path}:2", f"── {path}:3"]
-    assert out.count("<|im_start|>user\n<image>[image ×") == 2
+    assert out.count(f"<|im_start|>user\n<image>[image {TIMES}") == 2
     assert out.count("⟦Seekor kucing.<|im_end|>⟧") == 2
 
 
@@ -407,7 +440,11 @@ def test_preview_names_the_row_it_cannot_show(folder: Path, model: Path, data: R
     gone = [{"kind": "image", "uri": "gone.png"}, {"kind": "audio", "uri": "media/b.wav"}]
     path = lines(folder / "a.jsonl", "{", conversation(2, media=gone))
 
-    for row, reason in ((1, "1: not valid JSON"), (2, "2: gone.png: no such file"), (3, " there is no row 3")):
+    for row, reason in (
+        (1, "1: not valid JSON"),
+        (2, "2: gone.png: no such file"),
+        (3, " there is no row 3"),
+    ):
         code, out, err = data("preview", path, "--model", model, "--row", row)
         assert (code, out) == (1, "")
         assert err.splitlines()[-1].startswith(f"Error: {path}:{reason}")

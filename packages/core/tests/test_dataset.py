@@ -81,7 +81,9 @@ def test_a_dataset_reads_records_in_another_process(ten: Path) -> None:
 
 
 def test_a_dataset_holds_no_records(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(number, meta={"x": "y" * 1000}) for number in range(200)])
+    path = lines(
+        tmp_path / "a.jsonl", [row(number, meta={"x": "y" * 1000}) for number in range(200)]
+    )
 
     assert len(pickle.dumps(RecordDataset(path))) < 200 * 40 + 2000
 
@@ -127,7 +129,9 @@ def test_bad_rows_are_left_out_and_told_where_that_is_asked_for(tmp_path: Path) 
     assert dataset.skipped == 2
 
 
-def test_a_file_that_changes_while_it_is_used_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_used_is_an_error_that_names_the_row(
+    tmp_path: Path,
+) -> None:
     path = lines(tmp_path / "a.jsonl", [row(1), row(2)])
     dataset = RecordDataset(path)
     lines(path, ["x" * 400])
@@ -153,6 +157,25 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
     assert next(read_records(path))[1].id == "r1"
 
 
+def test_records_that_datasets_loaded_from_our_files_are_the_same(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", [row(number) for number in range(3)])
+    expected = [record for _, record in read_records(path)]
+    write_records(expected, tmp_path / "a.parquet")
+
+    for builder, name in (("json", "a.jsonl"), ("parquet", "a.parquet")):
+        loaded = datasets.load_dataset(
+            builder,
+            data_files=str(tmp_path / name),
+            split="train",
+            cache_dir=str(tmp_path / "cache"),
+        )
+        loaded.save_to_disk(tmp_path / builder)
+        loaded.to_parquet(tmp_path / "again.parquet")
+
+        for again in (tmp_path / builder, tmp_path / "again.parquet"):
+            assert [record for _, record in read_records(again)] == expected
+
+
 # Root maps
 
 
@@ -176,7 +199,9 @@ def test_root_maps_rewrite_the_absolute_paths_that_the_paper_prints(tmp_path: Pa
 
 
 def test_root_maps_take_whole_folder_names_and_touch_nothing_else(tmp_path: Path) -> None:
-    media = [{"kind": "image", "uri": uri} for uri in ("/data/a", "/data2/a", "data/a", "https://x/a")]
+    media = [
+        {"kind": "image", "uri": uri} for uri in ("/data/a", "/data2/a", "data/a", "https://x/a")
+    ]
     content = [{"type": "image", "media": index} for index in range(4)]
     path = lines(
         tmp_path / "a.jsonl", [row(1, media=media, messages=[{"role": "user", "content": content}])]

@@ -18,7 +18,9 @@ from mmmodal.errors import ConfigError, RecordError
 
 EXAMPLES = [
     json.loads(line)
-    for line in (Path(__file__).parent / "data/paper_examples.jsonl").read_text("utf-8").splitlines()
+    for line in (Path(__file__).parent / "data/paper_examples.jsonl")
+    .read_text("utf-8")
+    .splitlines()
 ]
 """The rows that the paper prints: sections 2, 3, 4.1, 4.2, 4.3 and 4.4."""
 
@@ -98,7 +100,9 @@ def test_media_without_markers_come_before_the_first_question_as_the_paper_prepa
     }
 
     assert [ref.kind for ref in record.media] == ["audio", "image"]
-    assert shown(record)[0][1] == f"{{{MIXED['filename'][0]}}} {{{MIXED['filename'][1]}}} {question}"
+    assert (
+        shown(record)[0][1] == f"{{{MIXED['filename'][0]}}} {{{MIXED['filename'][1]}}} {question}"
+    )
     assert read(prepared)[0].messages == record.messages
 
 
@@ -108,7 +112,10 @@ def test_markers_tell_the_modality_whatever_the_file_is_called() -> None:
         "conversations": [{"role": "user", "content": "<audio>x<image>"}],
     }
 
-    assert [(ref.kind, ref.uri) for ref in read(row)[0].media] == [("audio", "a.jpg"), ("image", "b")]
+    assert [(ref.kind, ref.uri) for ref in read(row)[0].media] == [
+        ("audio", "a.jpg"),
+        ("image", "b"),
+    ]
 
 
 def test_markers_in_several_turns_take_the_files_in_order() -> None:
@@ -125,7 +132,10 @@ def test_markers_in_several_turns_take_the_files_in_order() -> None:
 
 
 def test_an_end_marker_belongs_to_the_begin_marker_before_it() -> None:
-    row = {"filename": ["a"], "conversations": [{"role": "user", "content": "<image> </image>x </image>"}]}
+    row = {
+        "filename": ["a"],
+        "conversations": [{"role": "user", "content": "<image> </image>x </image>"}],
+    }
 
     assert shown(read(row)[0]) == [("user", "{a}x </image>")]
 
@@ -195,14 +205,22 @@ REPLY = {"role": "assistant", "content": "y"}
         (
             {
                 "filename": ["a", "b"],
-                "chat": [{"role": "user", "content": "<image><audio>", "content_ms": "<audio><image>"}],
+                "chat": [
+                    {"role": "user", "content": "<image><audio>", "content_ms": "<audio><image>"}
+                ],
             },
             r"the languages mark media of different kinds",
         ),
         ({"filename": 5, "conversations": [USER]}, r"'filename': give a path or a list of paths"),
         ({"filename": ["a", None], "conversations": [USER]}, r"'filename': give a path or a list"),
-        ({"conversations": [USER | {"content": None}]}, r"'conversations.0.content': .* valid string"),
-        ({"conversations": [USER | {"content": ["a"]}]}, r"'conversations.0.content': .* valid string"),
+        (
+            {"conversations": [USER | {"content": None}]},
+            r"'conversations.0.content': .* valid string",
+        ),
+        (
+            {"conversations": [USER | {"content": ["a"]}]},
+            r"'conversations.0.content': .* valid string",
+        ),
         ({"conversations": [USER | {"weight": 0}]}, r"unknown key 'conversations.0.weight'"),
         ({"image": "a", "conversations": [REPLY, USER]}, r"a user turn must come before it"),
     ],
@@ -278,7 +296,9 @@ def test_a_bad_row_of_llava_says_what_is_wrong(change: dict[str, Any], message: 
 def test_llava_cannot_hold_audio() -> None:
     (record,) = read(SESSION)
 
-    with pytest.raises(RecordError, match=r"f.jsonl:3: this format cannot hold 'audio' \(it holds: image\)"):
+    with pytest.raises(
+        RecordError, match=r"f.jsonl:3: this format cannot hold 'audio' \(it holds: image\)"
+    ):
         write("llava", record)
 
 
@@ -301,7 +321,7 @@ def test_meta_that_means_something_else_in_the_other_format_is_refused() -> None
 
 # OpenAI messages
 
-OPENAI = {
+OPENAI: dict[str, Any] = {
     "id": "1",
     "messages": [
         {"role": "system", "content": "Be brief."},
@@ -332,7 +352,10 @@ def test_openai_messages_come_back_unchanged_with_their_urls() -> None:
 
 
 def test_openai_messages_without_an_id_are_named_after_their_row() -> None:
-    messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "x"}]}]
+    messages = [
+        {"role": "developer", "content": "s"},
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+    ]
 
     (record,) = read({"messages": messages})
 
@@ -348,7 +371,9 @@ def test_a_sound_file_is_written_as_a_url_and_data_as_input_audio() -> None:
     data = write("openai", record.model_copy(update={"media": (mp3, *record.media[1:])}))
 
     assert paths[0] == {"type": "audio_url", "audio_url": {"url": SESSION["filename"][0]}}
-    assert shown(read({"messages": [{"role": "user", "content": paths}]})[0])[0][1].startswith("{/home")
+    assert shown(read({"messages": [{"role": "user", "content": paths}]})[0])[0][1].startswith(
+        "{/home"
+    )
     assert data["messages"][0]["content"][0] == {
         "type": "input_audio",
         "input_audio": {"data": "AAAA", "format": "mp3"},
@@ -366,9 +391,17 @@ def part(**values: Any) -> dict[str, Any]:
         (part(type="video_url", video_url="x"), r"'messages.0': a part of type 'video_url'"),
         (part(type="image_url", image_url=5), r"has 'image_url': \{\"url\": \"…\"\}"),
         (part(type="input_audio", input_audio={"data": "x"}), r"has 'input_audio': .*\"format\""),
-        ({"messages": [{"role": "tool", "content": "x"}]}, r"'messages.0': its role is .* got 'tool'"),
         (
-            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None}]},
+            {"messages": [{"role": "tool", "content": "x"}]},
+            r"'messages.0': its role is .* got 'tool'",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {"role": "assistant", "content": None},
+                ]
+            },
             r"'messages.1': its content is a text or a list of parts",
         ),
         (
@@ -376,7 +409,12 @@ def part(**values: Any) -> dict[str, Any]:
             r"'messages.0': only role and content are understood, not 'weight'",
         ),
         (
-            {"messages": [{"role": "user", "content": "x"}, OPENAI["messages"][1] | {"role": "assistant"}]},  # type: ignore[index]
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    OPENAI["messages"][1] | {"role": "assistant"},
+                ]
+            },
             r"turn 2 \(assistant\): it holds a medium \(image\)",
         ),
     ],
@@ -389,7 +427,10 @@ def test_bad_openai_messages_say_what_is_wrong(row: dict[str, Any], message: str
 
 
 def test_a_row_of_no_known_format_is_told_what_rows_look_like() -> None:
-    refuses({"prompt": "x", "reply": "y"}, r"no known format has its keys \('prompt', 'reply'\). .*llava: ")
+    refuses(
+        {"prompt": "x", "reply": "y"},
+        r"no known format has its keys \('prompt', 'reply'\). .*llava: ",
+    )
     refuses([1], r"a row is a JSON object \{…\}, got list")
 
 
@@ -430,7 +471,9 @@ def test_a_format_is_added_by_adding_a_file(tmp_path: Path) -> None:
 
     result = run_python("-c", script)
 
-    assert result.stdout.split() == ["llava", "native", "openai", "paper", "shout", "shout"], result.stderr
+    assert result.stdout.split() == ["llava", "native", "openai", "paper", "shout", "shout"], (
+        result.stderr
+    )
 
 
 def test_markers_of_a_modality_that_a_plugin_brings_are_understood(tmp_path: Path) -> None:
@@ -470,11 +513,14 @@ JUNK = st.recursive(
     | st.floats()
     | st.text(st.characters(), max_size=6)
     | st.sampled_from(["<image>", "[", '[{"role": 1}]', "\ud800", "user", "image", "a.mp3"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["role", "content", "type", "from", "value", "media", "\ud800"]) | st.text(max_size=3),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "from", "value", "media", "\ud800"])
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=6,
 )
@@ -500,7 +546,9 @@ def damaged_rows(draw: st.DrawFn) -> Any:
             elif action == "replace":
                 holder[key] = draw(JUNK)
             elif isinstance(holder, dict):
-                holder[draw(st.sampled_from(["media", "image", "chat", "messages", "id", "meta"]))] = draw(JUNK)
+                holder[
+                    draw(st.sampled_from(["media", "image", "chat", "messages", "id", "meta"]))
+                ] = draw(JUNK)
             else:
                 holder.append(draw(JUNK) if action == "add" else copy.deepcopy(holder[key]))
             break

@@ -20,7 +20,11 @@ from mmmodal.errors import ConfigError, RecordError
 PLAIN = st.text(max_size=20) | st.sampled_from(["\x85\u2028", "\n", "😀", "\0", "[", "<b>"])
 TEXTS = PLAIN | st.sampled_from(["<image>", "a <audio></audio> b", "</image>"])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
@@ -40,7 +44,10 @@ def records(draw: st.DrawFn) -> Record:
     if draw(st.booleans()):
         messages.append({"role": "system", "content": [text_part(draw(words(texts)))]})
     for index in range(draw(st.integers(1, 3))):
-        content = [text_part(draw(words(texts))), *map(text_part, draw(st.lists(texts, max_size=2)))]
+        content = [
+            text_part(draw(words(texts))),
+            *map(text_part, draw(st.lists(texts, max_size=2))),
+        ]
         taken, shown = (shown, []) if index == 0 else (shown[:1], shown[1:])
         for medium in taken:
             part = {"type": kinds[medium], "media": medium}
@@ -54,7 +61,9 @@ def records(draw: st.DrawFn) -> Record:
             "media": media,
             "lang": draw(st.none() | st.sampled_from(["en", "ms"])),
             "group": draw(st.none() | TEXTS),
-            "meta": draw(st.none() | st.dictionaries(st.text(max_size=8), JSON, min_size=1, max_size=3)),
+            "meta": draw(
+                st.none() | st.dictionaries(st.text(max_size=8), JSON, min_size=1, max_size=3)
+            ),
         }
     )
 
@@ -112,7 +121,7 @@ def test_what_another_format_writes_it_reads_back_and_the_rest_it_refuses(
 
 def said(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return who says and shows what, however it is cut into parts."""
-    turns = []
+    turns: list[tuple[str, list[tuple[str, str]]]] = []
     for message in record.messages:
         parts: list[tuple[str, str]] = []
         for part in message.content:
@@ -126,7 +135,10 @@ def said(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     return turns
 
 
-USER = {"role": "user", "content": [{"type": "image", "media": 0}, {"type": "text", "text": "Apa?"}]}
+USER = {
+    "role": "user",
+    "content": [{"type": "image", "media": 0}, {"type": "text", "text": "Apa?"}],
+}
 REPLY = {"role": "assistant", "content": [{"type": "text", "text": "Kucing."}]}
 ROW = {"id": "1", "messages": [USER, REPLY], "media": [{"kind": "image", "uri": "a.jpg"}]}
 
@@ -151,18 +163,36 @@ TWO = [{"kind": "image", "uri": "a.jpg"}, {"kind": "image", "uri": "b.jpg"}]
         ({"media": []}, r"a part refers to medium 0, but the record has 0 media"),
         ({"media": TWO}, r"no message refers to medium 1"),
         ({"media": [{"kind": "audio", "uri": "a"}]}, r"refers to medium 0, which is 'audio'"),
-        ({"messages": [turn("user", {"type": "text"})]}, r"'messages.0.content.0': a text part has"),
+        (
+            {"messages": [turn("user", {"type": "text"})]},
+            r"'messages.0.content.0': a text part has",
+        ),
         ({"messages": [turn("user", {"type": "image"})]}, r"has `media`, the index of its medium"),
-        ({"messages": [turn("human", TEXT)]}, r"'messages.0.role': input should be 'system', 'user'"),
+        (
+            {"messages": [turn("human", TEXT)]},
+            r"'messages.0.role': input should be 'system', 'user'",
+        ),
         ({"messages": [{"role": "user", "content": "x"}]}, r"'messages.0.content' is a text; "),
         ({"messages": [USER, turn("assistant")]}, r"turn 2 \(assistant\): it is empty"),
-        ({"messages": [turn("user", {"type": "text", "text": " \n"})], "media": []}, r"it is empty"),
+        (
+            {"messages": [turn("user", {"type": "text", "text": " \n"})], "media": []},
+            r"it is empty",
+        ),
         ({"messages": [REPLY], "media": []}, r"turn 1 \(assistant\): a user turn must come before"),
-        ({"messages": [USER, REPLY, REPLY]}, r"turn 3 \(assistant\): it follows a turn of the same"),
+        (
+            {"messages": [USER, REPLY, REPLY]},
+            r"turn 3 \(assistant\): it follows a turn of the same",
+        ),
         ({"messages": [USER, turn("system", TEXT)]}, r"turn 2 \(system\): .* can only come first"),
         ({"messages": [turn("system", TEXT)], "media": []}, r"there is no user turn; add one"),
-        ({"messages": [turn("user", TEXT), turn("assistant", IMAGE)]}, r"media belong into user turns"),
-        ({"messages": [turn("system", IMAGE), turn("user", TEXT)]}, r"media belong into user turns"),
+        (
+            {"messages": [turn("user", TEXT), turn("assistant", IMAGE)]},
+            r"media belong into user turns",
+        ),
+        (
+            {"messages": [turn("system", IMAGE), turn("user", TEXT)]},
+            r"media belong into user turns",
+        ),
         ({"meta": [1]}, r"'meta': input should be a valid dictionary"),
         ({"meta": "{"}, r"^x:7: 'meta': not valid JSON: expecting property name"),
     ],
@@ -180,7 +210,9 @@ def test_a_bad_row_is_one_line_that_names_the_field(change: dict[str, Any], mess
 def test_all_problems_of_a_row_are_told_at_once_but_not_hundreds() -> None:
     row = ROW | {"messages": [{"role": "user", "content": [{"typ": i}]} for i in range(100)]}
 
-    with pytest.raises(RecordError, match=r"'messages.0.content.0.type' is missing; .*and 196 more$"):
+    with pytest.raises(
+        RecordError, match=r"'messages.0.content.0.type' is missing; .*and 196 more$"
+    ):
         read_row(row, Place("x:1", "x-1"))
 
 

@@ -46,7 +46,9 @@ def values(path: Path) -> list[Any]:
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": "\xc3\xbc\\u2028"}\n{"a": 3}')
+    path = write(
+        tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": "\xc3\xbc\\u2028"}\n{"a": 3}'
+    )
 
     assert values(path) == [(1, {"a": 1}), (4, {"a": "ü\u2028"}), (5, {"a": 3})]
 
@@ -76,7 +78,6 @@ def test_a_bad_line_does_not_hide_the_others(tmp_path: Path) -> None:
         (b'{"a": "\xff"}', r"not UTF-8 text \(at byte 8\); save the file as UTF-8"),
         (b'{"a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", r"nested more than 100 levels deep"),
         (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", r"nested more than 100 levels deep"),
-        (b'{"a":' * 10_000, r"nested more than 100 levels deep|not valid JSON"),
         (b'{"a": "x\ty"}', r"not valid JSON: invalid control character"),
         (b"{'a': 1}", r"not valid JSON: expecting property name"),
         (b'{"a": 1} {"a": 2}', r"not valid JSON: extra data"),
@@ -86,8 +87,6 @@ def test_a_bad_line_does_not_hide_the_others(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("form", ["lines", "list"])
 def test_a_bad_row_is_one_clear_error(tmp_path: Path, form: str, text: bytes, reason: str) -> None:
-    if form == "list" and text.count(b"{") != text.count(b"}"):
-        pytest.skip("in a list its brackets end elsewhere")
     joined = b'{"a": 1}\n' + text if form == "lines" else b'[{"a": 1},\n' + text + b"]"
     path = write(tmp_path / "a.json", joined)
 
@@ -97,6 +96,13 @@ def test_a_bad_row_is_one_clear_error(tmp_path: Path, form: str, text: bytes, re
         rows[1].read()
     assert str(caught.value).startswith(f"{path}:2: ")
     assert "\n" not in str(caught.value)
+
+
+def test_brackets_that_never_close_are_an_error_however_many(tmp_path: Path) -> None:
+    for name, text in (("a.jsonl", b'{"a":' * 10_000), ("a.json", b"[" * 10_000)):
+        (row,) = list(open_rows(write(tmp_path / name, text)))
+        with pytest.raises(RecordError, match=rf"{name}:1: "):
+            row.read()
 
 
 def test_good_surrogate_pairs_and_nesting_of_a_hundred_are_read() -> None:
@@ -117,7 +123,9 @@ def test_a_value_that_json_cannot_hold_is_not_written() -> None:
 
 
 def test_rows_of_a_list_are_named_by_the_line_they_begin_in(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", '\ufeff [\n {"a":\n 1},\n\n {"b": "],[{\\"\\\\"}, {"c": [{}]}\n]\n')
+    path = write(
+        tmp_path / "a.json", '\ufeff [\n {"a":\n 1},\n\n {"b": "],[{\\"\\\\"}, {"c": [{}]}\n]\n'
+    )
 
     assert values(path) == [
         (2, {"a": 1}),
@@ -154,7 +162,9 @@ def test_a_bad_list_tells_its_problem_and_keeps_the_good_rows(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    rows=st.lists(st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.lists(st.text(max_size=9)))),
+    rows=st.lists(
+        st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.lists(st.text(max_size=9)))
+    ),
     indent=st.sampled_from([None, 0, 2]),
     chunk=st.integers(1, 40),
     ascii_only=st.booleans(),
@@ -282,7 +292,9 @@ def test_random_access_to_parquet_keeps_few_row_groups(
 
 
 def test_a_saved_dataset_is_read_in_its_order_without_decoding(tmp_path: Path) -> None:
-    rows = [{"id": str(index), "picture": {"bytes": b"no image", "path": None}} for index in range(600)]
+    rows = [
+        {"id": str(index), "picture": {"bytes": b"no image", "path": None}} for index in range(600)
+    ]
     features = datasets.Features({"id": datasets.Value("string"), "picture": datasets.Image()})
     saved = datasets.Dataset.from_list(rows, features=features).shuffle(seed=1)
     saved.save_to_disk(tmp_path / "saved")
@@ -297,7 +309,9 @@ def test_a_saved_dataset_of_several_splits_says_which_there_are(tmp_path: Path) 
     one = datasets.Dataset.from_list([{"id": "1"}])
     datasets.DatasetDict({"train": one, "test": one}).save_to_disk(tmp_path / "saved")
 
-    with pytest.raises(RecordError, match=r"several splits; name one of: .*saved/test, .*saved/train"):
+    with pytest.raises(
+        RecordError, match=r"several splits; name one of: .*saved/test, .*saved/train"
+    ):
         open_rows(tmp_path / "saved")
     assert values(tmp_path / "saved" / "train") == [(1, {"id": "1"})]
 
@@ -341,7 +355,9 @@ def test_what_is_no_file_of_rows_is_refused_by_name(tmp_path: Path) -> None:
         tmp_path / "pipe": "it is a pipe, socket or device",
         tmp_path / "folder": "it is a folder, but not one saved by `datasets`",
         write(tmp_path / "a.jsonl.gz", gzip.compress(b"{}")): "gzip-compressed; unpack it first",
-        write(tmp_path / "utf16.json", '{"a": 1}'.encode("utf-16")): "UTF-16 text; save it as UTF-8",
+        write(
+            tmp_path / "utf16.json", '{"a": 1}'.encode("utf-16")
+        ): "UTF-16 text; save it as UTF-8",
         write(tmp_path / "pretty.json", '{\n  "a": 1\n}'): "its rows run over several lines",
         write(tmp_path / "a.zip", b"PK\x03\x04..."): "a zip archive",
     }
@@ -352,7 +368,10 @@ def test_what_is_no_file_of_rows_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(content=st.binary(max_size=60) | st.text(st.sampled_from('[]{}",:\\ 1a\n\ufeff'), max_size=30).map(str.encode))
+@given(
+    content=st.binary(max_size=60)
+    | st.text(st.sampled_from('[]{}",:\\ 1a\n\ufeff'), max_size=30).map(str.encode)
+)
 def test_any_bytes_are_rows_or_record_errors(content: bytes) -> None:
     path = write(Path(os.environ["PYTEST_LIST_FOLDER"]) / "any", content)
     try:

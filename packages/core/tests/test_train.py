@@ -228,7 +228,7 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=800,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]

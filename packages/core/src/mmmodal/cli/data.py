@@ -69,7 +69,7 @@ def check(
     if as_json:
         print_json({"records": records, "errors": errors})
     else:
-        click.echo(f"{records:,} records, {len(errors) or 'no'} error{'s' * (len(errors) != 1)}")
+        click.echo(f"{_counted(records, 'record')}, {_counted(len(errors), 'error')}")
     if errors:
         context.exit(1)
 
@@ -91,7 +91,7 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
         print_json(summary)
         return
     languages = ", ".join(f"{name} {count:,}" for name, count in summary["languages"].items())
-    click.echo(f"{summary['records']:,} records ({languages or 'no language'})\n")
+    click.echo(f"{_counted(summary['records'], 'record')} ({languages or 'no language'})\n")
     rows = [{"what": "turns per record"} | summary["turns"]]
     rows += [{"what": f"{kind} per record"} | row for kind, row in summary["media"].items()]
     spoken = summary["characters"].items()
@@ -134,7 +134,7 @@ def convert(
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:
-        click.echo(f"{out}: {count:,} records")
+        click.echo(f"{out}: {_counted(count, 'record')}")
 
 
 data.add_command(preview_command, "preview")
@@ -158,7 +158,7 @@ def _records(
                 record = _with_unique_id(item, record, ids)
             yield item.row.where, record
     if skipped:
-        click.echo(f"{skipped:,} bad rows were skipped", err=True)
+        click.echo(f"{_counted(skipped, 'bad row')} skipped", err=True)
 
 
 def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
@@ -172,6 +172,10 @@ def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
         record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
     ids.add(record.id)
     return record
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}" if number else f"no {word}s"
 
 
 def _with_progress(scanned: Iterable[Scanned]) -> Iterator[Scanned]:

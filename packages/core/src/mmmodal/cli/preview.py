@@ -84,10 +84,8 @@ def _printable(text: str) -> str:
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
 )
-@click.option(
-    "-n", "number", default=1, type=click.IntRange(min=1), help="How many conversations; 1."
-)
-@click.option("--row", default=1, type=click.IntRange(min=1), help="The line or row to begin at.")
+@click.option("-n", "number", default=1, type=click.IntRange(1), help="How many conversations (1).")
+@click.option("--row", default=1, type=click.IntRange(1), help="The line or row to begin at.")
 @root_option
 @reading_options
 def preview_command(

@@ -35,6 +35,9 @@ class Checker:
         if item.format == "native":
             # Other formats use one id for all questions about an image.
             yield from self._id_problems(item.record, item)
+        if all(message.role != "assistant" for message in item.record.messages):
+            reason = "no assistant turn: there is nothing to learn from it; add one"
+            yield RecordError(item.row.where, reason)
         for index, ref in enumerate(item.record.media):
             if reason := self._medium_problem(ref):
                 yield RecordError(item.row.where, f"medium {index}: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def _json_rows(path: Path, head: bytes) -> RowSource:
 
     if head.startswith(b"["):
         return JsonRows(path, split_list)
-    if head.partition(b"\n")[0].strip() == b"{":
+    if re.match(rb'\{\s*\n\s*"', head):
         reason = "its rows run over several lines; write each on one line, or all as one list [ … ]"
         raise RecordError(printable(path), reason)
     return JsonRows(path, split_lines)

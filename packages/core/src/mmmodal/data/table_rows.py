@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from mmmodal.conversation.json_text import printable
+from mmmodal.conversation.json_text import parse_json, printable
 from mmmodal.data.rows import Row, RowSource
 from mmmodal.errors import RecordError
 
@@ -134,8 +134,30 @@ def _values(table: Any, index: int, where: str) -> dict[str, Any]:
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         reason = f"the row cannot be read ({type(error).__name__}); save the table again"
         raise RecordError(where, reason) from None
+    if json_columns := _json_columns(table.schema):
+        types = {name: table.schema.field(name).type for name in json_columns}
+        values |= {name: _open_json(values[name], type, where) for name, type in types.items()}
     # A table fills what a row does not have with nulls.
     return {key: value for key, value in values.items() if value is not None}
+
+
+@functools.lru_cache(maxsize=8)
+def _json_columns(schema: pyarrow.Schema) -> tuple[str, ...]:
+    """Return the columns with JSON in them, as `datasets` makes them of parts that differ."""
+    return tuple(field.name for field in schema if "arrow.json" in str(field.type))
+
+
+def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:
+    """Parse the JSON texts inside a value of that type."""
+    if value is None:
+        return None
+    if isinstance(type, pyarrow.JsonType):
+        return parse_json(value, where)
+    if pyarrow.types.is_list(type) or pyarrow.types.is_large_list(type):
+        return [_open_json(item, type.value_type, where) for item in value]
+    if pyarrow.types.is_struct(type):
+        return {field.name: _open_json(value[field.name], field.type, where) for field in type}
+    return value
 
 
 def _damaged(path: Path, error: Exception, place: str = "") -> RecordError:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mmmodal.errors import PartError
+from mmmodal.model.zero3 import whole_weights
 
 __all__ = ["Head", "new_lm_head"]
 
@@ -61,7 +62,7 @@ def new_lm_head(head: Head) -> nn.Linear:
 
 def _without_weights(text_config: PreTrainedConfig) -> PreTrainedModel:
     config = copy.deepcopy(text_config)
-    with torch.device("meta"):
+    with whole_weights(), torch.device("meta"):
         # Attention never runs here, so no attention library is asked for.
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, attn_implementation="eager"

@@ -193,12 +193,14 @@ def _hold_trained_in_fp32(model: Any, arguments: TrainingArguments) -> None:
 def _finish(trainer: Any, recipe: Recipe, run: Path) -> None:
     """Write the whole model: the input's weights, bitwise, with what was trained put in."""
     from mmmodal.loading import load
+    from mmmodal.model.zero3 import whole_weights
     from mmmodal.train.trainable import add_trained, read_trained
 
     last = run / "trained"
     trainer.save_model(str(last))
     if _rank() == 0:
-        whole = load(recipe.model, device="cpu")
+        with whole_weights():
+            whole = load(recipe.model, device="cpu")
         add_trained(whole, read_trained(last))
         _move_in(whole, recipe.out)
         shutil.rmtree(last)

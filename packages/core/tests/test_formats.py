@@ -162,6 +162,16 @@ def test_languages_of_different_rows_are_not_joined() -> None:
     assert not paper.joins([english, malay], malay)
 
 
+def test_languages_that_show_media_in_another_order_are_not_joined() -> None:
+    english, malay = read(AUDIOS)
+    question = malay.messages[0]
+    swapped = question.model_copy(update={"content": question.content[::-1]})
+    reordered = malay.model_copy(update={"messages": (swapped, *malay.messages[1:])})
+
+    assert find_format("paper").joins([english], malay)
+    assert not find_format("paper").joins([english], reordered)
+
+
 USER = {"role": "user", "content": "<image>x"}
 REPLY = {"role": "assistant", "content": "y"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ from pydantic import Field
 from mmmodal.config import Config
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.errors import PartError
+from mmmodal.model.addition import Addition
 from mmmodal.parts import find
-from mmmodal.plugins import Provided
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Addition", "Part", "Plan", "compose", "plan"]
+__all__ = ["Part", "Plan", "compose", "plan"]
 
 
 class Part(Config):
@@ -37,18 +37,6 @@ class Part(Config):
             return text
         name, _, source = text.partition(":")
         return cls(name=name, source=source or None)
-
-
-@dataclass(frozen=True)
-class Addition:
-    """One modality to be added: its parts, built from options but without weights."""
-
-    modality: Modality
-    encoder: Encoder
-    projector: Projector
-    source: str | None
-    provided: Mapping[str, Provided] = field(repr=False)
-    """Which package brings the `encoder` and the `projector`."""
 
 
 @dataclass(frozen=True)

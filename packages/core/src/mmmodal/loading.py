@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["finish_loading", "load", "new_folder", "save"]
+__all__ = ["load", "new_folder", "save"]
 
 
 def load(
@@ -140,42 +139,3 @@ def _damaged_file(folder: Path) -> Path | None:
         except Exception:  # safetensors has an error class of its own
             return path
     return None
-
-
-def finish_loading(model: Any, report: Any) -> None:
-    """Check that every weight was there, and rebuild what is never saved.
-
-    transformers fills buffers that are not saved with garbage where it does not know the module
-    (measured, 5.23); the author's constructor knows their values.
-
-    Raises:
-        CheckpointError: weights are missing.
-    """
-    missing = sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
-    if missing:
-        raise CheckpointError(
-            f"{model.config._name_or_path}: the weights of {missing[0]!r} and "
-            f"{len(missing) - 1} others are missing"
-            if len(missing) > 1
-            else f"{model.config._name_or_path}: the weights of {missing[0]!r} are missing"
-        )
-    base = getattr(model, "model", model)
-    for name in model.config.modality_names:
-        encoder, projector = base.encoders[name], base.projectors[name]
-        width = model.config.text_config.hidden_size
-        restore_buffers(base.tower(name), encoder.build)
-        projection = functools.partial(projector.build, encoder.width, width)
-        restore_buffers(base.projector(name), projection)
-
-
-def restore_buffers(module: Any, build: Any) -> None:
-    """Copy the buffers that are never saved from a newly built twin of `module`."""
-    from transformers import PreTrainedModel
-
-    unsaved = [name for name, _ in module.named_buffers() if name not in module.state_dict()]
-    if not unsaved or isinstance(module, PreTrainedModel):
-        return
-    twin = dict(build().named_buffers())
-    for name in unsaved:
-        buffer = module.get_buffer(name)
-        buffer.copy_(twin[name].to(buffer.device, buffer.dtype))

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
+from mmmodal.model.addition import Addition
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
 from mmmodal.model.markers import initialise_rows
 from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -18,7 +19,6 @@ from mmmodal.model.processing import MMModalProcessor, marker_ids
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mmmodal.composing import Addition
     from mmmodal.contracts import Backbone, Encoder, Projector
     from mmmodal.plugins import Provided
 

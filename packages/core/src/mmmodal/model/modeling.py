@@ -6,8 +6,7 @@ B batch, T tokens, N items of a modality, M their feature vectors, D the languag
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,37 +15,26 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
-    BaseModelOutputWithPooling,
     CausalLMOutputWithPast,
 )
 
 from mmmodal.contracts import Encoder, Projector
 from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
+from mmmodal.model.features import MediaFeatures, as_features, project
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.parts import encoder_of, projector_of
 from mmmodal.model.processing import MMModalProcessor
-from mmmodal.model.splice import Features, splice
+from mmmodal.model.restoring import finish_loading
+from mmmodal.model.splice import splice
 
 __all__ = [
     "MMModalForConditionalGeneration",
     "MMModalModel",
     "MMModalPreTrainedModel",
-    "MediaFeatures",
 ]
-
-
-@dataclass
-class MediaFeatures(BaseModelOutputWithPooling):
-    """The projected features of the items of one modality."""
-
-    pooler_output: Tensor | None = None
-    """[M, D], all items behind one another."""
-
-    lengths: Sequence[int] | None = None
-    """The number of vectors of each item."""
 
 
 class MMModalPreTrainedModel(PreTrainedModel):
@@ -83,8 +71,6 @@ class MMModalPreTrainedModel(PreTrainedModel):
         Raises:
             CheckpointError: weights are missing, or a part's package is not installed.
         """
-        from mmmodal.loading import finish_loading
-
         info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
         model, report = loaded
@@ -233,7 +219,7 @@ class MMModalModel(MMModalPreTrainedModel):
             inputs_embeds = self.embed(input_ids)
         if media:
             slots = self._slots(input_ids, inputs_embeds, media)
-            features = {name: _features(output) for name, output in media.items()}
+            features = {name: as_features(output) for name, output in media.items()}
             inputs_embeds = splice(inputs_embeds, slots, features)
         outputs: BaseModelOutputWithPast = self.language_model(
             attention_mask=attention_mask,
@@ -353,29 +339,6 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-
-def project(
-    projector: Projector, module: nn.Module, features: Sequence[Tensor]
-) -> tuple[Tensor, list[int]]:
-    """Project N items [*shape, D_enc] in one call: to [M, D], and the length of each item."""
-    shapes = [tuple(item.shape[:-1]) for item in features]
-    lengths = [projector.length(shape) for shape in shapes]
-    flat = [item.flatten(0, -2) for item in features]  # N of [n, D_enc]
-    if projector.pointwise:
-        return module(torch.cat(flat)), lengths
-    padded = nn.utils.rnn.pad_sequence(flat, batch_first=True)  # [N, n_max, D_enc]
-    projected = module(padded, shapes)  # [N, m_max, D]
-    kept = [item[:length] for item, length in zip(projected, lengths, strict=True)]
-    return torch.cat(kept), lengths
-
-
-def _features(output: Any) -> Features:
-    """Accept our output, a list of items, and what chunked prefill cuts out, [1, rows, D]."""
-    values = output.pooler_output
-    if not isinstance(values, Tensor):
-        return Features(torch.cat(list(values)), [len(item) for item in values])
-    return Features(values.flatten(0, -2), getattr(output, "lengths", None))
 
 
 def _several_ranks() -> bool:

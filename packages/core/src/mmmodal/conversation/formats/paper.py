@@ -129,8 +129,9 @@ class Paper(Format):
         first, group = held[0], record.group
         same = (first.group, first.media, first.meta) == (group, record.media, record.meta)
         ids = (first.id, record.id) == tuple(f"{group}-{language}" for language in LANGUAGES)
+        shown = media_in_order(first) == media_in_order(record)
         roles = [message.role for message in first.messages]
-        return same and ids and roles == [message.role for message in record.messages]
+        return same and ids and shown and roles == [message.role for message in record.messages]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
         """Write one record, or the two languages of one, in the form they were read in."""
@@ -269,7 +270,8 @@ def _texts(record: Record, form: Form, where: str) -> list[str]:
     if not form.unmarked:
         return texts
     kinds = [ref.kind for ref in record.media]
-    first = next(index for index, message in enumerate(record.messages) if message.role == "user")
+    roles = [message.role for message in record.messages]
+    first = roles.index("user") if "user" in roles else 0
     bare = list(texts)
     bare[first] = texts[first].removeprefix(_prefix(kinds, marks))
     left = [kind for text in bare for kind, _ in split_marked(text, marks) if kind != "text"]

@@ -1,0 +1,57 @@
+"""What transformers leaves undone when it loads a model with parts it does not know."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from mmmodal.errors import CheckpointError
+from mmmodal.model.zero3 import whole_weights
+
+__all__ = ["finish_loading"]
+
+
+def finish_loading(model: Any, report: Any) -> None:
+    """Check that every weight was there, and rebuild what is never saved.
+
+    transformers fills buffers that are not saved with garbage where it does not know the module
+    (measured, 5.23); the author's constructor knows their values.
+
+    Raises:
+        CheckpointError: weights are missing.
+    """
+    missing = sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
+    if missing:
+        raise CheckpointError(
+            f"{model.config._name_or_path}: the weights of {missing[0]!r} and "
+            f"{len(missing) - 1} others are missing"
+            if len(missing) > 1
+            else f"{model.config._name_or_path}: the weights of {missing[0]!r} are missing"
+        )
+    base = getattr(model, "model", model)
+    for name in model.config.modality_names:
+        encoder, projector = base.encoders[name], base.projectors[name]
+        width = model.config.text_config.hidden_size
+        _restore_buffers(base.tower(name), encoder.build)
+        projection = functools.partial(projector.build, encoder.width, width)
+        _restore_buffers(base.projector(name), projection)
+
+
+def _restore_buffers(module: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Copy the buffers that are never saved from a newly built twin of `module`."""
+    saved = module.state_dict().keys()
+    unsaved = [name for name, _ in module.named_buffers() if name not in saved]
+    if not unsaved:
+        return
+    known = isinstance(module, PreTrainedModel)  # its weights need not be drawn for the twin
+    with whole_weights(), no_init_weights() if known else contextlib.nullcontext():
+        twin = dict(build().named_buffers())
+    for name in unsaved:
+        buffer = module.get_buffer(name)
+        buffer.copy_(twin[name].to(buffer.device, buffer.dtype))

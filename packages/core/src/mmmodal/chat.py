@@ -124,8 +124,7 @@ class Chat:
     def _media_parts(self, media: dict[str, Any]) -> list[dict[str, Any]]:
         parts = []
         for keyword, values in media.items():
-            known = self.processor.modalities
-            kind = keyword if keyword in known else keyword.removesuffix("s")
+            kind = self.processor.modality_named(keyword)
             items = values if isinstance(values, list | tuple) else [values]
             parts += [{"type": kind, "data": item} for item in items]
         return parts

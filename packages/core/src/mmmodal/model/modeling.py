@@ -60,9 +60,8 @@ class MMModalPreTrainedModel(PreTrainedModel):
 
     @property
     def input_modalities(self) -> Any:  # type: ignore[override]
-        """Say what the model takes, in transformers' own words."""
-        known = [name for name in self.config.modality_names if name in ("image", "video", "audio")]
-        return (*known, "text")
+        """Say what the model takes; transformers asks for it by this name."""
+        return (*self.config.modality_names, "text")
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

@@ -76,10 +76,20 @@ class MMModalProcessor(ProcessorMixin):
         self, modality: str, value: Any, *, root: Path | None = None, limits: Limits | None = None
     ) -> Any:
         """Read one medium from a path, a data URI, bytes, or an object such as a PIL image."""
-        if modality not in self.modalities:
-            known = ", ".join(sorted(self.modalities)) or "text only"
-            raise RenderError(f"this model takes no {modality!r} (it takes: {known})")
-        return read_media(self.kinds[modality], value, root=root, limits=limits or Limits())
+        kind = self.kinds[self.modality_named(modality)]
+        return read_media(kind, value, root=root, limits=limits or Limits())
+
+    def modality_named(self, keyword: str) -> str:
+        """Return the modality that a keyword such as `image` or `images` means.
+
+        Raises:
+            RenderError: this model takes none of that name.
+        """
+        for name in (keyword, keyword.removesuffix("s")):
+            if name in self.modalities:
+                return name
+        known = ", ".join(sorted(self.modalities)) or "text only"
+        raise RenderError(f"this model takes no {keyword!r} (it takes: {known})")
 
     def prepare(
         self,
@@ -174,10 +184,8 @@ class MMModalProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        images: Any = None,
-        text: Any = None,
-        audio: Any = None,
         *,
+        text: Any = None,
         return_tensors: str | None = "pt",
         padding: Any = True,
         **media: Any,
@@ -187,21 +195,19 @@ class MMModalProcessor(ProcessorMixin):
         For conversations use `apply_chat_template`: there what a user types is text.
 
         Args:
-            images: the images of the prompt, in order; for several prompts a list for each.
             text: one prompt or a list of prompts.
-            audio: the clips, like `images`.
             return_tensors: always PyTorch tensors.
             padding: always to the longest prompt, on the left.
-            media: the items of other modalities under the modality's name.
+            media: the items of each modality in order, under its name or the plural (`images=`);
+                for several prompts a list for each.
 
         Raises:
             SpliceError: the markers in a prompt and the media given for it disagree.
         """
         prompts = [text] if isinstance(text, str) else list(text or [])
-        given = {"image": images, "audio": audio, **media}
         columns = {
-            name: _per_prompt(value, len(prompts))
-            for name, value in given.items()
+            self.modality_named(keyword): _per_prompt(value, len(prompts))
+            for keyword, value in media.items()
             if value is not None
         }
         samples = [

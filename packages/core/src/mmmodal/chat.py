@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import Rendered
 from mmmodal.data.collation import input_names
-from mmmodal.errors import RenderError
+from mmmodal.errors import RecordError, RenderError
 from mmmodal.model.processing import text_message
 
 if TYPE_CHECKING:
@@ -57,13 +59,16 @@ class Chat:
         self.system = system
         self.root = root
         self.generation = {"max_new_tokens": 512, "do_sample": False, **generation}
+        self.cut_short = False
+        """Whether the last answer reached `max_new_tokens` or the end of the context."""
+
         self.reset()
 
     def reset(self) -> None:
         """Forget all turns."""
         self.messages: list[Message] = [text_message("system", self.system)] if self.system else []
         self._features: list[tuple[str, Any]] = []
-        self._origins: list[str] = []
+        self._origins: list[str | None] = []
         self._cache: DynamicCache | None = None
         self._cached_ids: list[int] = []
 
@@ -94,14 +99,38 @@ class Chat:
         return answer
 
     def save(self, path: str | Path) -> None:
-        """Write the conversation as a record, one JSON line; media are named by their path."""
+        """Write the conversation as a record, one JSON line; media by their path from there.
+
+        Raises:
+            RecordError: nothing was said yet, a medium came from no file, or one lies outside of
+                the target's folder, where no loader would look for it.
+        """
+        if not any(message.role == "assistant" for message in self.messages):
+            raise RecordError(str(path), "there is no answer to save yet")
         media = [
-            {"kind": kind, "uri": origin}
+            {"kind": kind, "uri": self._uri(origin, Path(path))}
             for (kind, _), origin in zip(self._features, self._origins, strict=True)
         ]
         messages = [message.model_dump(exclude_none=True) for message in self.messages]
         record = {"id": Path(path).stem, "messages": messages, "media": media}
-        Path(path).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(record, ensure_ascii=False) + "\n"
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RecordError(str(path), f"cannot be written ({error.strerror})") from None
+
+    def _uri(self, origin: str | None, target: Path) -> str:
+        if origin is None:
+            raise RecordError(str(target), "a medium was given as an object; give files to save")
+        if origin.startswith("data:"):
+            return origin
+        medium = (self.root or Path()) / origin
+        uri = os.path.relpath(medium.resolve(), target.parent.resolve())
+        if uri.startswith(os.pardir):
+            raise RecordError(
+                str(target), f"{origin} lies outside of its folder; save to a folder that holds it"
+            )
+        return Path(uri).as_posix()
 
     def _hear(self, content: Content, media: dict[str, Any]) -> None:
         parts = [*self._media_parts(media), *([content] if isinstance(content, str) else content)]
@@ -114,7 +143,7 @@ class Chat:
         for kind, value in items:
             item = self.processor.read(kind, value, root=self.root)
             self._features.append((kind, self.processor.encoders[kind].preprocess(item)))
-            self._origins.append(value if isinstance(value, str) else _origin(value))
+            self._origins.append(str(value) if isinstance(value, str | Path) else None)
         shifted = [
             part if part.media is None else Part(type=part.type, media=first + part.media)
             for part in message.content
@@ -132,6 +161,8 @@ class Chat:
     def _answer(self, stream: Callable[[str], Any] | None) -> str:
         rendered = self._render()
         start = self._reusable(rendered.input_ids)
+        room = self._context() - len(rendered.input_ids)
+        longest = min(self.generation["max_new_tokens"], room)
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
@@ -139,9 +170,11 @@ class Chat:
             streamer=_Stream(self.processor.tokenizer, stream) if stream else None,
             return_dict_in_generate=True,
             **self._new_media(rendered, start),
-            **self.generation,
+            **{**self.generation, "max_new_tokens": longest},
         )
         sequence = output.sequences[0].tolist()
+        ends: Any = self.model.generation_config.eos_token_id
+        self.cut_short = sequence[-1] not in ends
         self._cache = output.past_key_values
         self._cached_ids = sequence[: self._cache.get_seq_length()] if self._cache else []
         answer: str = self.processor.tokenizer.decode(
@@ -154,14 +187,19 @@ class Chat:
         rendered: Rendered = self.processor.renderer.render(
             self.messages, lengths, add_generation_prompt=True
         )
-        context = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        context = self._context()
         needed = len(rendered.input_ids) + 1
-        if context and needed > context:
+        if needed > context:
             raise RenderError(
                 f"the conversation takes {needed} tokens with its media ({sum(lengths)} slots), "
                 f"but the model's context is {context}; start anew or use fewer media"
             )
         return rendered
+
+    def _context(self) -> int:
+        """Return the model's positions; models that know none have no end."""
+        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        return int(positions or sys.maxsize)
 
     def _reusable(self, ids: list[int]) -> int:
         """Keep of the cache what the new ids begin with, and return how many that are."""
@@ -230,7 +268,3 @@ class _Stream(BaseStreamer):
         if len(text) > self._shown:
             self._emit(text[self._shown :])
             self._shown = len(text)
-
-
-def _origin(value: Any) -> str:
-    return str(value) if isinstance(value, Path) else f"<{type(value).__name__}>"

@@ -118,12 +118,15 @@ def compose(
     Raises:
         PartError: a part is unknown or does not fit.
     """
-    from mmmodal.loading import save
-    from mmmodal.model.assembly import assemble, extend
+    from mmmodal.loading import check_new, save
 
+    if out is not None:
+        check_new(out)  # before anything is downloaded
     planned = plan(
         backbone=backbone, encoders=encoders, projectors=projectors, from_model=from_model
     )
+    from mmmodal.model.assembly import assemble, extend
+
     if planned.backbone is None:
         model = extend(planned.source, planned.additions, dtype)
     else:

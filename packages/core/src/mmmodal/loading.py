@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["load", "new_folder", "save"]
+__all__ = ["check_new", "load", "new_folder", "save"]
 
 
 def load(
@@ -60,19 +60,32 @@ def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
 @contextlib.contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that takes its name when the block ends well, else vanishes."""
-    target = Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} exists already; choose another folder or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = check_new(path)
     working = target.with_name(f".{target.name}.writing-{os.getpid()}")
     try:
-        working.mkdir()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            working.mkdir()
+        except OSError as error:
+            raise CheckpointError(f"{target} cannot be made ({error.strerror})") from None
         yield working
         if target.exists():
             target.rmdir()
         working.rename(target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+def check_new(path: str | Path) -> Path:
+    """Return the path if nothing stands there, or an empty folder.
+
+    Raises:
+        CheckpointError: something does; nothing is ever overwritten.
+    """
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} exists already; choose another folder or remove it")
+    return target
 
 
 def _check_folder(path: str | Path) -> None:
@@ -95,7 +108,12 @@ def _check_folder(path: str | Path) -> None:
             f"{path} is a {model_type!r} model, not a composed one; make one with "
             f"`mmmodal compose OUT --backbone auto:{path} --encoder …`"
         )
-    for name in ("processor_config.json", "tokenizer.json"):
+    for name in (
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ):
         if not (folder / name).is_file():
             raise CheckpointError(f"{path} lacks {name}, which `mmmodal compose` writes beside it")
 

@@ -39,6 +39,8 @@ def find_file(source: str, name: str) -> Path | None:
         raise PartError(
             f"{source}: no such folder, and the Hub does not give it: {reason}"
         ) from None
+    if not found and name == "config.json":  # which every model has: there is no such model
+        raise PartError(f"{source}: no such folder, and no such model could be had from the Hub")
     return Path(found) if found else None
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mmmodal.cli.talking import talking
+
 
 @click.group()
 def playground() -> None:
@@ -28,10 +30,14 @@ def make(out: Path, number: int, seed: int) -> None:
 @click.option("--seed", default=0, show_default=True)
 def parts(out: Path, seed: int) -> None:
     """Write tiny parts with random weights to OUT: siglip, whisper and three language models."""
-    from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
-    from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
+    with talking():
+        from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
+        from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
 
-    click.echo(str(tiny_siglip(out / "siglip", seed=seed)))
-    click.echo(str(tiny_whisper(out / "whisper", seed=seed)))
-    for family in FAMILIES:
-        click.echo(str(tiny_language_model(out / family, family, seed=seed)))
+        made = [
+            tiny_siglip(out / "siglip", seed=seed),
+            tiny_whisper(out / "whisper", seed=seed),
+            *(tiny_language_model(out / family, family, seed=seed) for family in FAMILIES),
+        ]
+    for folder in made:
+        click.echo(str(folder))

@@ -133,7 +133,7 @@ class _Conversation:
 
     def record(self) -> dict[str, Any]:
         turns: list[Callable[[], None]] = [self.look, self.listen]
-        self.chance.choice(turns)()
+        self.look()
         for _ in range(self.chance.randint(1, 3)):
             choices = [*turns, self.compare] if len(self.scenes) > 1 else turns
             self.chance.choice(choices)()

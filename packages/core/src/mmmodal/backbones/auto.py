@@ -27,11 +27,22 @@ class AutoBackbone(Backbone):
     def config(self, source: str) -> PreTrainedConfig:
         """Read the config and refuse what is no causal language model."""
         from transformers import AutoConfig
-        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_CAUSAL_LM_MAPPING,
+            MODEL_FOR_MASKED_LM_MAPPING,
+        )
 
         config: PreTrainedConfig = _ask(source, lambda: AutoConfig.from_pretrained(source))
         if getattr(config, "is_encoder_decoder", False):
             raise PartError(f"{source} is an encoder-decoder model; a backbone is decoder-only")
+        masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
+        if masked and getattr(config, "is_decoder", None) is False:
+            raise PartError(
+                f"{source} is a {config.model_type!r} encoder, which reads both ways; a backbone "
+                "reads from left to right"
+            )
+        if config.model_type == "mmmodal":
+            raise PartError(f"{source} is a composed model already; add to it with --from {source}")
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise PartError(
                 f"{source} is a {config.model_type!r} model, which transformers has no causal "
@@ -73,7 +84,9 @@ def _ask(source: str, call: Callable[[], T]) -> T:
         raise PartError("backbone 'auto' needs a source: `auto:FOLDER` or `auto:HUB_ID`")
     try:
         return call()
-    except (OSError, ValueError, KeyError) as error:
+    except PartError:
+        raise
+    except Exception as error:  # safetensors and tokenizers have error classes of their own
         if os.environ.get("MMMODAL_DEBUG") == "1":
             raise
         if Path(source).is_dir():

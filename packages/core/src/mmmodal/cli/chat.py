@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mmmodal.cli.generate import MEDIA_SETTINGS, open_chat
+from mmmodal.cli.generate import MEDIA_SETTINGS, open_chat, talking_options
 from mmmodal.cli.media_options import read_media_options
 from mmmodal.cli.talking import talking
 
@@ -24,9 +25,7 @@ COMMANDS = {
 @click.command(context_settings=MEDIA_SETTINGS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--system", help="What the model is told first.")
-@click.option("--max-new-tokens", default=512, show_default=True, help="The longest answer.")
-@click.option("--temperature", default=0.0, show_default=True, help="0 always takes the likeliest.")
-@click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one.")
+@talking_options
 @click.argument("media", nargs=-1, type=click.UNPROCESSED)
 def chat(
     checkpoint: Path,
@@ -66,11 +65,19 @@ class Session:
                     return
             except MMModalError as error:
                 click.echo(f"Error: {error}", err=True)
+            except KeyboardInterrupt:
+                click.echo("\n(stopped; the turn is forgotten, /exit leaves)", err=True)
+            except Exception as error:
+                # A conversation is not lost to one turn that goes wrong.
+                if os.environ.get("MMMODAL_DEBUG") == "1":
+                    raise
+                told = " ".join(str(error).split())[:300]
+                click.echo(f"Error: unexpected {type(error).__name__}: {told}", err=True)
 
     def obey(self, line: str) -> bool:
         """Do what one line says; False when it says to leave."""
         command, _, argument = line.partition(" ")
-        if command == "/exit":
+        if command in ("/exit", "/quit"):
             return False
         if command == "/reset":
             self.chat.reset()
@@ -78,10 +85,10 @@ class Session:
         elif command == "/help":
             self.help()
         elif command == "/save" and argument:
-            self.chat.save(argument.strip())
-            click.echo(f"saved to {argument.strip()}", err=True)
+            self.chat.save(_path(argument))
+            click.echo(f"saved to {_path(argument)}", err=True)
         elif command.startswith("/") and command[1:] in self.kinds and argument:
-            self.attach(command[1:], argument.strip())
+            self.attach(command[1:], _path(argument))
         elif command.startswith("/"):
             click.echo(
                 f"Error: unknown command or missing argument: {line}; /help lists all", err=True
@@ -115,11 +122,22 @@ class Session:
         if sys.stdin.isatty():
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  line editing and history for input()
-            try:
-                return input("> ")
-            except EOFError:
-                return None
+            while True:
+                try:
+                    return input("> ")
+                except EOFError:
+                    return None
+                except KeyboardInterrupt:
+                    click.echo(err=True)  # a half-typed line is dropped
         return sys.stdin.readline() or None
+
+
+def _path(text: str) -> str:
+    """Read a path as typed or dragged into a terminal: quoted, or with ~."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1]
+    return str(Path(text).expanduser())
 
 
 def _emit(piece: str) -> None:

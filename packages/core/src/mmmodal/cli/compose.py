@@ -63,7 +63,13 @@ def _pairs(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A Jinja file, for a tokenizer that has no chat template.",
 )
-@click.option("--dtype", default="auto", help="float32, bfloat16 …; the language model's own.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="The precision to hold it in; auto is the language model's own.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be downloaded, and how large it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compose(
@@ -84,7 +90,7 @@ def compose(
     parts = _parts(encoders, projectors, settings)
     wanted: dict[str, Any] = {"backbone": backbone, "from_model": from_model, **parts}
     if dry_run:
-        _tell_plan(wanted, as_json)
+        _tell_plan(out, wanted, as_json)
         return
     template = chat_template.read_text(encoding="utf-8") if chat_template else None
     with talking():
@@ -124,10 +130,13 @@ def _parts(
     return named
 
 
-def _tell_plan(wanted: dict[str, Any], as_json: bool) -> None:
-    from mmmodal.composing import plan
+def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
+    with talking():
+        from mmmodal.composing import plan
+        from mmmodal.loading import check_new
 
-    downloads = plan(**wanted).downloads()
+        check_new(out)
+        downloads = plan(**wanted).downloads()
     if as_json:
         rows = {
             source: None if files is None else [{"file": f, "bytes": n} for f, n in files]
@@ -144,7 +153,8 @@ def _tell_plan(wanted: dict[str, Any], as_json: bool) -> None:
         for name, size in files or []:
             click.echo(f"{size / 1e6:>10.1f} MB  {source}/{name}")
             total += size
-    click.echo(f"{total / 1e6:>10.1f} MB  in all")
+    unknown = " and what is unknown" if None in downloads.values() else ""
+    click.echo(f"{total / 1e6:>10.1f} MB  in all{unknown}")
 
 
 def _tell_result(out: Path, model: Any, as_json: bool) -> None:

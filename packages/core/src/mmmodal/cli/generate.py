@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,34 @@ from mmmodal.cli.talking import talking
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
 
+def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how to answer."""
+    for option in (
+        click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one."),
+        click.option(
+            "--temperature",
+            type=click.FloatRange(0, 100),
+            default=0.0,
+            show_default=True,
+            help="0 always takes the likeliest token.",
+        ),
+        click.option(
+            "--max-new-tokens",
+            type=click.IntRange(1),
+            default=512,
+            show_default=True,
+            help="The longest answer.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command(context_settings=MEDIA_SETTINGS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--prompt", required=True, help="What to ask; `-` reads it from standard input.")
 @click.option("--system", help="What the model is told first.")
-@click.option("--max-new-tokens", default=512, show_default=True, help="The longest answer.")
-@click.option("--temperature", default=0.0, show_default=True, help="0 always takes the likeliest.")
-@click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one.")
+@talking_options
 @click.option("--json", "as_json", is_flag=True, help="Print prompt, media and answer as JSON.")
 @click.argument("media", nargs=-1, type=click.UNPROCESSED)
 def generate(

@@ -50,8 +50,8 @@ class Renderer:
     ) -> None:
         if not tokenizer.chat_template:
             raise RenderError(
-                "the tokenizer has no chat template; give one with `chat_template=` "
-                "(a Jinja text), as tokenizer_config.json or chat_template.jinja would hold"
+                f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template; "
+                "give one, a Jinja text, with --chat-template FILE or `chat_template=`"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.data.prepared import PreparedDataset
-from mmmodal.errors import CheckpointError, MMModalError
+from mmmodal.errors import CheckpointError
 from mmmodal.train.recipe import Recipe, deepspeed_config
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ __all__ = ["Outcome", "run_stage"]
 
 RUN = "run"
 """The subfolder of `out` that holds a run's checkpoints, recipe and metrics."""
+
+NOTED = "recipe.json"
+"""What a run was begun with."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,24 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     from mmmodal.train.trainable import choose
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
 
-    run = _open_run(recipe, fresh)
+    run = _find_run(recipe, fresh)
     has_gpu = torch.cuda.is_available()
     arguments = _arguments(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
     _join_ranks(arguments)
     set_seed(recipe.seed)
     model = _load_model(recipe, arguments)
     dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    _begin_run(recipe, run, fresh)
     choose(model, recipe.train)
     _hold_trained_in_fp32(model, arguments)
-    with Interruption() as interruption:
+    bar = ProgressBar()
+    with Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
             model=model,
             args=arguments,
             train_dataset=dataset,
             data_collator=model.processor.collate,
-            callbacks=[ProgressBar(), MetricsFile(run / "metrics.jsonl"), interruption],
+            callbacks=[bar, MetricsFile(run / "metrics.jsonl"), interruption],
         )
         result = trainer.train(resume_from_checkpoint=_last_checkpoint(run))
     finished = interruption.signal is None
@@ -84,30 +90,43 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     )
 
 
-def _open_run(recipe: Recipe, fresh: bool) -> Path:
-    """Return the folder of the run, new or to be continued with the same recipe."""
-    run = recipe.out / RUN
-    if (recipe.out / "config.json").exists():
-        raise CheckpointError(f"{recipe.out} holds a finished model; choose another `out`")
-    if recipe.out.resolve() == recipe.model.resolve():
+def _find_run(recipe: Recipe, fresh: bool) -> Path:
+    """Return the folder of the run, to be made or continued; nothing is written yet.
+
+    Raises:
+        CheckpointError: `out` holds something else than an unfinished run of this recipe.
+    """
+    out, run = recipe.out, recipe.out / RUN
+    if (out / "config.json").exists():
+        raise CheckpointError(f"{out} holds a finished model; choose another `out`")
+    if out.resolve() == recipe.model.resolve():
         raise CheckpointError("`out` is the input folder, which is never changed; choose another")
-    if recipe.out.exists() and not run.exists() and any(recipe.out.iterdir()):
-        raise CheckpointError(f"{recipe.out} exists and is no training run; choose another `out`")
-    if fresh and _rank() == 0:
-        shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True, exist_ok=True)
-    noted = run / "recipe.json"
-    if noted.exists() and not fresh:
-        before = json.loads(noted.read_text(encoding="utf-8"))
+    ours = (run / NOTED).is_file()
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} exists and is no training run; choose another `out`")
+    if ours and not fresh:
+        before = json.loads((run / NOTED).read_text(encoding="utf-8"))
         changed = sorted(k for k, v in recipe.fingerprint().items() if before.get(k) != v)
         if changed:
-            raise MMModalError(
-                f"{recipe.out} was begun with other values of {', '.join(changed)}; "
+            raise CheckpointError(
+                f"{out} was begun with other values of {', '.join(changed)}; "
                 "give the same ones to continue, another `out`, or --fresh to begin anew"
             )
-    if _rank() == 0:
-        noted.write_text(json.dumps(recipe.fingerprint(), indent=2) + "\n", encoding="utf-8")
     return run
+
+
+def _begin_run(recipe: Recipe, run: Path, fresh: bool) -> None:
+    """Make the folder of the run and note its recipe, once everything has been opened."""
+    if _rank() != 0:
+        return
+    try:
+        if fresh and (run / NOTED).is_file():
+            shutil.rmtree(run)
+        run.mkdir(parents=True, exist_ok=True)
+        note = json.dumps(recipe.fingerprint(), indent=2) + "\n"
+        (run / NOTED).write_text(note, encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
 
 
 def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:

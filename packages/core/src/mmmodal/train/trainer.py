@@ -79,8 +79,13 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave the finished bar."""
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, so that an error stands on its own."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 class MetricsFile(TrainerCallback):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import mmmodal
-from mmmodal.errors import MediaError, RenderError
+from mmmodal.errors import MediaError, RecordError, RenderError
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 
@@ -63,7 +63,7 @@ def test_each_turn_equals_reading_the_conversation_anew(
         assert answer == anew(model, chat)
 
 
-def anew(model: MMModalForConditionalGeneration, chat: mmmodal.Chat) -> str:
+def anew(model: MMModalForConditionalGeneration, chat: mmmodal.Chat, **settings: int) -> str:
     """Answer the last turn of `chat` without any cache."""
     processor = model.processor
     items = [
@@ -73,7 +73,7 @@ def anew(model: MMModalForConditionalGeneration, chat: mmmodal.Chat) -> str:
     sample = processor.prepare(chat.messages[:-1], items, add_generation_prompt=True)
     batch = processor.collate([sample])
     del batch["labels"]
-    output = model.generate(**batch, max_new_tokens=8, do_sample=False)
+    output = model.generate(**batch, max_new_tokens=8, do_sample=False, **settings)
     new = output[0, batch["input_ids"].shape[1] :]
     return str(processor.tokenizer.decode(new, skip_special_tokens=True)).strip()
 
@@ -187,4 +187,35 @@ def test_a_saved_conversation_is_a_record(
     chat.save(tmp_path / "talk.jsonl")
     record = Record.model_validate(json.loads((tmp_path / "talk.jsonl").read_text()))
     assert [m.role for m in record.messages] == ["user", "assistant"]
-    assert record.media[0].uri == files["image1"]
+    assert (tmp_path / record.media[0].uri).samefile(files["image1"])
+
+
+def test_a_conversation_that_no_loader_could_read_is_not_saved(
+    model: MMModalForConditionalGeneration, files: dict[str, str], tmp_path: Path
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=2)
+    with pytest.raises(RecordError, match="no answer to save yet"):
+        chat.save(tmp_path / "talk.jsonl")
+    chat.say("What?", images=[files["image1"]])
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(RecordError, match="lies outside of its folder"):
+        chat.save(tmp_path / "inner/talk.jsonl")
+    chat.say("And?", images=[Image.open(files["image1"])])
+    with pytest.raises(RecordError, match="given as an object"):
+        chat.save(tmp_path / "talk.jsonl")
+
+
+def test_turns_after_a_beam_search_equal_reading_anew(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=8, num_beams=3)
+    chat.say("What is this?", images=[files["image1"]])
+    answer = chat.say("And this?", audio=[files["audio1"]])
+    assert answer == anew(model, chat, num_beams=3)
+
+
+def test_an_answer_ends_where_the_context_does(model: MMModalForConditionalGeneration) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=5000, min_new_tokens=1)
+    chat.say("word " * 990)
+    context = model.config.text_config.max_position_embeddings
+    assert len(chat._cached_ids) + 1 <= context

@@ -17,9 +17,10 @@ from PIL import Image
 from transformers import AutoModelForCausalLM
 
 import mmmodal
-from mmmodal.errors import CheckpointError, MMModalError, SpliceError
+from mmmodal.errors import CheckpointError, MMModalError, RenderError, SpliceError
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.train.trainable import choose
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +294,84 @@ def test_rendered_prompts_take_media_at_their_markers(
     assert ids.count(processor.markers["image"].slot) == 16
     with pytest.raises(SpliceError, match="more <image> than image items"):
         processor(text="<image> <image>", images=[picture(1)])
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
+def test_text_then_tokens_equals_both_at_once(folders: dict[str, Path], family: str) -> None:
+    model = mmmodal.load(folders[family])
+    pictures, clips = [picture(1), picture(2)], [clip(1)]
+    chat = [user(pictures[0], "Which one?", clips[0], "This  one", pictures[1])]
+    expected = batch_of(model, [chat])["input_ids"]
+    text = model.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    found = model.processor(text=text, images=pictures, audio=clips)["input_ids"]
+    assert torch.equal(found, expected)
+
+
+def test_arguments_of_the_chat_template_are_not_dropped(
+    model: MMModalForConditionalGeneration,
+) -> None:
+    with pytest.raises(RenderError, match="does not take max_length"):
+        model.processor.apply_chat_template([user("x")], tokenize=True, max_length=3)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2"])
+def test_models_that_do_more_are_composed_and_trained_too(
+    parts: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    """GPT-2 calls its decoder by position; Gemma multiplies its embeddings."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
+    tokenizer.save_pretrained(tmp_path / "lm")
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 64, "num_attention_heads": 4}
+    more = {"gpt2": {"n_layer": 2}, "gemma2": {"num_hidden_layers": 2, "head_dim": 16}}[family]
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(family, **sizes, **more, **ends)
+    ).save_pretrained(tmp_path / "lm")
+    composed = mmmodal.compose(
+        backbone=f"auto:{tmp_path / 'lm'}", encoders={"image": f"siglip:{parts['siglip']}"}
+    )
+    chat = [user(picture(1), "x")]
+    expected = logits_of(composed, chat)
+    choose(composed, ["projectors", "markers"])
+    torch.testing.assert_close(logits_of(composed, chat), expected, atol=1e-5, rtol=0)
+
+
+def test_sampling_settings_that_are_half_said_are_saved(
+    parts: dict[str, Path], tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    shutil.copytree(parts["llama"], tmp_path / "lm")
+    settings = {"temperature": 0.9, "top_p": 0.6, "bos_token_id": 1, "eos_token_id": 2}
+    (tmp_path / "lm/generation_config.json").write_text(json.dumps(settings))
+    image = {"image": f"siglip:{parts['siglip']}"}
+    mmmodal.compose(tmp_path / "out", backbone=f"auto:{tmp_path / 'lm'}", encoders=image)
+    assert mmmodal.load(tmp_path / "out").generation_config.top_p == 0.6
+
+
+def test_a_processor_of_other_options_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folders["llama"], tmp_path / "m")
+    path = tmp_path / "m/processor_config.json"
+    path.write_text(path.read_text().replace('"select_layer": -2', '"select_layer": -1'))
+    with pytest.raises(CheckpointError, match="disagree on the encoder options of"):
+        mmmodal.load(tmp_path / "m")
+
+
+def test_absent_modalities_get_a_zero_gradient_in_training(
+    folders: dict[str, Path],
+) -> None:
+    model = mmmodal.load(folders["llama"]).train()
+    choose(model, ["projectors"])
+    batch = batch_of(model, [[user("only text")]])
+    model(**batch, labels=batch["input_ids"]).loss.backward()
+    for name in ("image", "audio"):
+        for parameter in model.model.projector(name).parameters():
+            assert parameter.grad is not None and not parameter.grad.any()
 
 
 def test_new_rows_start_at_the_mean_of_the_others(parts: dict[str, Path], tmp_path: Path) -> None:

@@ -153,6 +153,34 @@ def test_a_changed_recipe_does_not_continue_another_run(
         run_stage(recipe("align", untied, data, out, "learning_rate=0.5"))
 
 
+def test_a_start_that_fails_leaves_nothing_behind(untied: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(MMModalError):
+        run_stage(recipe("align", tmp_path / "nosuch", data, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert run_stage(recipe("align", untied, data, tmp_path / "out")).finished
+
+
+def test_fresh_removes_no_folder_that_is_not_a_run(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "out/run/notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    with pytest.raises(MMModalError, match="is no training run"):
+        run_stage(recipe("align", untied, data, tmp_path / "out"), fresh=True)
+    assert notes.read_text() == "mine"
+
+
+def test_half_precision_does_not_round_what_trains(
+    untied: Path, data: Path, tmp_path: Path
+) -> None:
+    still = ["learning_rate=1e-12", "weight_decay=0", "precision=bf16"]
+    run_stage(recipe("instruct", untied, data, tmp_path / "out", *still))
+    before, after = weights(untied), weights(tmp_path / "out")
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], atol=1e-9, rtol=0)
+
+
 def test_all_errors_of_a_recipe_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(
@@ -201,9 +229,12 @@ def test_a_conversation_that_is_too_long_names_its_row(
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
-@pytest.mark.parametrize("deepspeed", ["zero2-offload", "zero3"])
+@pytest.mark.parametrize(
+    ("deepspeed", "stage"),
+    [("zero2-offload", "instruct"), ("zero3", "instruct"), ("zero3", "align")],
+)
 def test_two_ranks_train_under_deepspeed_also_on_text_alone(
-    untied: Path, data: Path, tmp_path: Path, deepspeed: str
+    untied: Path, data: Path, tmp_path: Path, deepspeed: str, stage: str
 ) -> None:
     """Of four records the ranks see mixed media and text alone, in different steps."""
     rows = [json.loads(line) for line in data.read_text().splitlines()[:4]]
@@ -213,12 +244,12 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
             for m in row["messages"]
         ]
         row["media"] = []
-    mixed = data.parent / f"mixed-{deepspeed}.jsonl"
+    mixed = data.parent / f"mixed-{deepspeed}-{stage}.jsonl"
     mixed.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "out"
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "instruct",
+        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", stage,
         f"model={untied}", f"data={mixed}", f"out={out}", *SMALL, "batch_size=1", "max_steps=4",
         f"deepspeed={deepspeed}", "precision=fp32",
     ]  # fmt: skip
@@ -236,3 +267,7 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
     moved = changed(weights(untied), weights(out))
     assert any("image_projector" in name for name in moved)
     assert not any("_tower." in name for name in moved)
+    in_language_model = {name for name in moved if "language_model" in name}
+    assert ("model.language_model.embed_tokens.weight" in moved) and (
+        (len(in_language_model) == 1) == (stage == "align")
+    )

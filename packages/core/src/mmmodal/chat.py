@@ -175,7 +175,9 @@ class Chat:
         sequence = output.sequences[0].tolist()
         ends: Any = self.model.generation_config.eos_token_id
         self.cut_short = sequence[-1] not in ends
-        self._cache = output.past_key_values
+        several = len(output.sequences) > 1 or self.generation.get("num_beams", 1) > 1
+        # After a beam search the cache holds the beams that go on, not the answer that was taken.
+        self._cache = None if several else output.past_key_values
         self._cached_ids = sequence[: self._cache.get_seq_length()] if self._cache else []
         answer: str = self.processor.tokenizer.decode(
             sequence[len(rendered.input_ids) :], skip_special_tokens=True

@@ -43,7 +43,7 @@ def load(
         kind = auto.MMModalForConditionalGeneration
         model = kind.from_pretrained(str(path), dtype=dtype, **kwargs)
         model.processor = auto.MMModalProcessor.from_pretrained(str(path))
-    _check_agreement(path, model.config.modality_names, list(model.processor.modalities))
+    _check_agreement(path, model)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     result: MMModalForConditionalGeneration = model.to(device).eval()
     return result
@@ -118,12 +118,32 @@ def _check_folder(path: str | Path) -> None:
             raise CheckpointError(f"{path} lacks {name}, which `mmmodal compose` writes beside it")
 
 
-def _check_agreement(path: str | Path, model: list[str], processor: list[str]) -> None:
-    if sorted(model) != sorted(processor):
+def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -> None:
+    """Refuse a folder whose two configurations prepare and read media differently."""
+    config, processor = model.config, model.processor
+    if sorted(config.modality_names) != sorted(processor.modalities):
         raise CheckpointError(
-            f"{path}: config.json is for {', '.join(model) or 'text'}, but processor_config.json "
-            f"for {', '.join(processor) or 'text'}; copy both from the same model"
+            f"{path}: config.json is for {', '.join(config.modality_names) or 'text'}, but "
+            f"processor_config.json for {', '.join(processor.modalities) or 'text'}; copy both "
+            "from the same model"
         )
+    for name, markers in processor.markers.items():
+        encoder, entry = model.model.encoders[name], processor.modalities[name]
+        same = {
+            "encoder": (encoder.name, entry["encoder"]),
+            "encoder options": (encoder.options, processor.encoders[name].options),
+            "projector": (config.of(name, "projector_config"), entry["projector"]),
+            "token_id": (config.of(name, "token_id"), markers.slot),
+            "begin_token_id": (config.of(name, "begin_token_id"), markers.begin),
+            "end_token_id": (config.of(name, "end_token_id"), markers.end),
+            "input_name": (config.of(name, "input_name"), processor.kinds[name].input_name),
+        }
+        for key, (one, other) in same.items():
+            if one != other:
+                raise CheckpointError(
+                    f"{path}: config.json and the processor disagree on the {key} of {name!r}; "
+                    "copy all files from the same model"
+                )
 
 
 @contextlib.contextmanager

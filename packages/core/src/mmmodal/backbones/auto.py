@@ -18,6 +18,8 @@ __all__ = ["AutoBackbone"]
 
 T = TypeVar("T")
 
+WEIGHTS = ("model.safetensors", "model-*.safetensors")
+
 
 class AutoBackbone(Backbone):
     """Load through transformers' Auto classes; never with remote code."""
@@ -75,7 +77,7 @@ class AutoBackbone(Backbone):
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the files that would be downloaded."""
-        return hub_files(source, ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"))
+        return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
 
 
 def _ask(source: str, call: Callable[[], T]) -> T:

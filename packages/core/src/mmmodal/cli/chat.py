@@ -105,11 +105,12 @@ class Session:
 
     def answer(self, text: str) -> None:
         """Say the text with the media that wait, and stream the answer to stdout."""
-        parts, self.pending = self.pending, []
-        self.chat.say(
-            [*({"type": p["type"], "path": p["path"]} for p in parts), text], stream=_emit
-        )
+        media = [{"type": part["type"], "path": part["path"]} for part in self.pending]
+        self.chat.say([*media, text], stream=_emit)
+        self.pending = []  # kept until here: a turn that fails does not use them up
         click.echo()
+        if self.chat.cut_short:
+            click.echo("(cut short: the answer reached its longest)", err=True)
 
     def help(self) -> None:
         """Tell the commands."""

@@ -10,7 +10,22 @@ import click
 from mmmodal.cli.talking import talking
 
 
-@click.command()
+class RecipeCommand(click.Command):
+    """A command whose help lists what a recipe can hold."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every key with its default and meaning."""
+        from mmmodal.train.recipe import Recipe
+
+        rows = []
+        for name, field in Recipe.model_fields.items():
+            default = "" if field.is_required() else f" ({field.default})"
+            rows.append((name, f"{field.description or ''}{default}".strip()))
+        with formatter.section("Keys of a recipe"):
+            formatter.write_dl(rows)
+
+
+@click.command(cls=RecipeCommand)
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--fresh", is_flag=True, help="Forget an interrupted run in `out` and begin anew.")

@@ -91,6 +91,18 @@ class Renderer:
             encoded, spans, [(kinds[index], lengths[index], index) for index in order]
         )
 
+    def text(
+        self,
+        messages: Sequence[Message],
+        media: Sequence[str] = (),
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Return what the template writes, each medium as the text that `media` has for it."""
+        contents = [self._content(message) for message in messages]
+        rendered = self._apply_template(messages, contents, add_generation_prompt)
+        return self._tokens.plain(rendered, media)
+
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, for generation to stop at."""
         probe = [_text_message("user", "a"), _text_message("assistant", "b")]
@@ -184,6 +196,7 @@ class Renderer:
         ids: list[int] = []
         labels: list[int] = []
         upcoming = iter(media)
+        turn = 0  # of the supervised ones: the first that ends behind this token
         for id_, (start, end) in zip(encoded.ids, encoded.spans, strict=True):
             if id_ == MarkupTokenizer.MEDIUM:
                 kind, length, _ = next(upcoming)
@@ -194,7 +207,9 @@ class Renderer:
                 continue
             ids.append(id_)
             # A token that straddles the border carries the turn's first letters: it is supervised.
-            spoken = any(start < b and max(end, start + 1) > a for a, b in spans)
+            while turn < len(spans) and spans[turn][1] <= start:
+                turn += 1
+            spoken = turn < len(spans) and spans[turn][0] < max(end, start + 1)
             labels.append(id_ if spoken else IGNORE)
         return Rendered(ids, labels, [index for _, _, index in media])
 

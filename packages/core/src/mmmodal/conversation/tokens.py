@@ -12,6 +12,7 @@ import bisect
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,18 +55,20 @@ class MarkupTokenizer:
         self._ids_by_text = {token.content: id_ for id_, token in self._added.items()}
         self._plain = _without_added_tokens(backend)
         self._meaning: dict[int, int] = {}
-        for id_, token in self._added.items():
-            sentinel = AddedToken(
+        medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
+        sentinels = [
+            AddedToken(
                 self._sentinel(id_),
                 lstrip=token.lstrip,
                 rstrip=token.rstrip,
                 normalized=token.normalized,
                 special=token.special,
             )
-            self._plain.add_tokens([sentinel])
-            self._meaning[self._id_of(sentinel.content)] = id_
-        medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
-        self._plain.add_tokens([medium])
+            for id_, token in self._added.items()
+        ]
+        self._plain.add_tokens([*sentinels, medium])  # one by one takes quadratic time
+        for id_ in self._added:
+            self._meaning[self._id_of(self._sentinel(id_))] = id_
         self._meaning[self._id_of(medium.content)] = self.MEDIUM
         # Longest first, as the tokenizer itself matches: `<|im_end|>` before `<|im`.
         literals = sorted((re.escape(text) for text in self._ids_by_text), key=len, reverse=True)
@@ -91,6 +94,16 @@ class MarkupTokenizer:
     def media_order(self, rendered: str) -> list[int]:
         """Return the indices of the media in the order in which the template shows them."""
         return [int(index) for index in re.findall(rf"{self._nonce}m(\d+);", rendered)]
+
+    def plain(self, rendered: str, media: Sequence[str]) -> str:
+        """Undo `escape`, and put for each medium the text that stands for it."""
+
+        def shown(match: re.Match[str]) -> str:
+            if match[2] is not None:
+                return media[int(match[2])]
+            return match[0] if match[1] is None else self._added[int(match[1])].content
+
+        return self._marks.sub(shown, rendered)
 
     def find_added_token(self, rendered: str, start: int) -> re.Match[str] | None:
         """Find the first added token that the template wrote at or after `start`."""

@@ -67,6 +67,8 @@ def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
     model.model.language_model = getattr(causal, causal.base_model_prefix)
     model.set_output_embeddings(causal.get_output_embeddings())
     model.generation_config = causal.generation_config
+    probe = torch.zeros(1, 1, causal.config.hidden_size, dtype=causal.dtype)
+    model.head.logits(model.get_output_embeddings(), probe)  # refuses a head it cannot run
     return model
 
 
@@ -206,6 +208,9 @@ def _set_generation(model: MMModalForConditionalGeneration) -> None:
     ends = [ends] if isinstance(ends, int) else list(ends)
     ends += [processor.tokenizer.eos_token_id, *processor.renderer.turn_end_ids()]
     config.eos_token_id = sorted(set(ends))
+    sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 50, "typical_p": 1.0, "min_p": None}
+    if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):
+        config.do_sample = True  # what some models leave unsaid, and saving insists on
     config.pad_token_id = processor.tokenizer.pad_token_id
     never = [i for ids in processor.markers.values() for i in (ids.begin, ids.end, ids.slot)]
     padding = range(len(processor.tokenizer), _rows(model))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from mmmodal.errors import PartError
 from mmmodal.model.zero3 import whole_weights
@@ -24,8 +24,10 @@ __all__ = ["Head", "new_lm_head"]
 class _Given(nn.Module):
     """Stand in for the decoder: its output is the hidden states passed in as embeddings."""
 
-    def forward(self, inputs_embeds: Tensor, **kwargs: Any) -> BaseModelOutputWithPast:
-        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)
+    def forward(
+        self, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
 
 
 class Head:

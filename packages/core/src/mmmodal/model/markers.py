@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mmmodal.errors import PartError
+from mmmodal.model.zero3 import gathered
 
 __all__ = ["MarkerEmbedding", "initialise_rows"]
 
@@ -18,15 +22,31 @@ class MarkerEmbedding(nn.Module):
 
     ids: Tensor
 
-    def __init__(self, ids: Sequence[int], table: Tensor) -> None:
+    def __init__(self, ids: Sequence[int], embeddings: nn.Module) -> None:
+        """Take a copy of the rows `ids` of a model's token embeddings.
+
+        Raises:
+            PartError: the embeddings do more to a row than multiply it, as Gemma's do.
+        """
         super().__init__()
-        self.register_buffer("ids", torch.tensor(list(ids), device=table.device), persistent=False)
-        self.rows = nn.Embedding.from_pretrained(table[list(ids)].detach().clone(), freeze=False)
+        weight: Any = embeddings.weight
+        places = torch.tensor(list(ids), device=weight.device)
+        with gathered(weight), torch.no_grad():
+            rows = weight[places].detach().clone()  # [rows, D]
+            shown = embeddings(places)
+        self.scale = float((shown.float() * rows.float()).sum() / rows.float().square().sum())
+        if not torch.allclose(shown.float(), self.scale * rows.float(), rtol=1e-2, atol=1e-4):
+            raise PartError(
+                f"{type(embeddings).__name__} does more than look rows up, so that markers cannot "
+                "be trained alone; train the language_model too"
+            )
+        self.register_buffer("ids", places, persistent=False)
+        self.rows = nn.Embedding.from_pretrained(rows, freeze=False)
 
     def forward(self, input_ids: Tensor, embeddings: Tensor) -> Tensor:
         """Put the trained rows where `input_ids` [B, T] name them in `embeddings` [B, T, D]."""
         is_row = input_ids[..., None] == self.ids  # [B, T, rows]
-        rows = self.rows(is_row.int().argmax(-1)).to(embeddings.dtype)  # [B, T, D]
+        rows = self.scale * self.rows(is_row.int().argmax(-1)).to(embeddings.dtype)  # [B, T, D]
         return torch.where(is_row.any(-1, keepdim=True), rows, embeddings)
 
     @torch.no_grad()

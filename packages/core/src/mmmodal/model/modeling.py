@@ -173,9 +173,11 @@ class MMModalModel(MMModalPreTrainedModel):
     ) -> dict[str, MediaFeatures]:
         """Take the media tensors of all modalities out of `inputs` and encode them.
 
-        Where ranks train together, every rank runs every part once, in the same order, on an
-        example where it has no item: a rank that skips a part which others run leaves them waiting
-        for its weights (ZeRO-3) or gradients (ZeRO-2, DDP). No item is counted then.
+        In training every part runs once a step, in the same order, on an example where the batch
+        has no item of its modality. A rank that skipped a part which others run would leave them
+        waiting for its weights (ZeRO-3) or gradients (ZeRO-2, DDP), and a projector without any
+        gradient would be moved by its last one again (ZeRO-2 offload: measured). No item is
+        counted then.
         """
         outputs = dict(given or {})
         for name in self.config.modality_names:
@@ -184,7 +186,7 @@ class MMModalModel(MMModalPreTrainedModel):
                 raise SpliceError(f"{name} is given twice: as tensors and in mm_encoder_outputs")
             if raw:
                 outputs[name] = self._perceive(name, raw)
-            elif name not in outputs and self.training and _several_ranks():
+            elif name not in outputs and self.training and torch.is_grad_enabled():
                 outputs[name] = self._perceive(name, self._example(name))
                 outputs[name].lengths = []
         return outputs
@@ -255,7 +257,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         super().__init__(config)
         head = Head(config.text_config)
         # Not a submodule: it holds no weights but lm_head's, which is registered below.
-        self.__dict__["_head"] = head
+        self.__dict__["head"] = head
         self.model: MMModalModel = MMModalModel(config)
         self.lm_head: nn.Module = new_lm_head(head)
         self.loss_type = "ForCausalLM"
@@ -325,7 +327,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-        logits = self._head.logits(self.lm_head, outputs[0], logits_to_keep)
+        logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)
         loss = None
         if labels is not None:
             loss = self.loss_function(
@@ -338,13 +340,6 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-
-def _several_ranks() -> bool:
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return False
-    return distributed.get_world_size() > 1
 
 
 def _loss_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:

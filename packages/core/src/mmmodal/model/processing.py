@@ -141,10 +141,9 @@ class MMModalProcessor(ProcessorMixin):
     ) -> Any:
         """Turn chats in transformers' form into tensors, as its own processors do.
 
-        Media in the chat are read here. With `tokenize=False` the result is the text, markers
-        included, with one slot a medium. Of the other arguments of transformers' method,
-        `add_generation_prompt`, `return_dict`, `chat_template` and `continue_final_message=False`
-        are understood.
+        Media in the chat are read here. With `tokenize=False` the result is the text, with the
+        markers of each medium, as calling the processor takes it. Of the other arguments of
+        transformers' method those that change nothing here are refused, not dropped.
         """
         single = bool(conversation) and isinstance(conversation[0], Mapping)
         chats = [conversation] if single else conversation
@@ -167,6 +166,11 @@ class MMModalProcessor(ProcessorMixin):
         template = kwargs.pop("chat_template", None)
         if template is not None and template != self.chat_template:
             raise RenderError("set the processor's chat_template instead of passing another one")
+        known = {"tokenize", "return_dict", "add_generation_prompt", "return_tensors", "padding"}
+        wrong = [key for key, value in kwargs.items() if key not in known and value]
+        if wrong or kwargs.get("return_tensors") not in (None, "auto", "pt"):
+            told = ", ".join(sorted(wrong)) or "return_tensors other than 'pt'"
+            raise RenderError(f"apply_chat_template does not take {told}")
         return self.renderer, bool(kwargs.pop("add_generation_prompt", False))
 
     def _chat_sample(self, chat: Sequence[Mapping[str, Any]], prompt: bool) -> Sample:
@@ -178,9 +182,8 @@ class MMModalProcessor(ProcessorMixin):
         self, renderer: Renderer, chat: Sequence[Mapping[str, Any]], prompt: bool
     ) -> str:
         messages, media = read_messages(chat, self.modalities)
-        rendered = renderer.render(messages, [1] * len(media), add_generation_prompt=prompt)
-        text: str = self.tokenizer.decode(rendered.input_ids)
-        return text
+        shown = [f"{self.kinds[kind].begin}{self.kinds[kind].end}" for kind, _ in media]
+        return renderer.text(messages, shown, add_generation_prompt=prompt)
 
     def __call__(
         self,
@@ -223,8 +226,8 @@ class MMModalProcessor(ProcessorMixin):
         queues = {name: iter(items) for name, items in media.items()}
         names = {self.kinds[name].begin: name for name in media if name in self.kinds}
         pattern = "|".join(
-            f"({re.escape(begin)})(?:{re.escape(self.kinds[name].end)})?"
-            for begin, name in names.items()
+            rf"({re.escape(begin)})(?:{re.escape(kind.slot)})*(?:{re.escape(kind.end)})?"
+            for begin, kind in ((begin, self.kinds[name]) for begin, name in names.items())
         )
         ids: list[int] = []
         features: dict[str, list[Any]] = {}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from torch import nn
 from transformers.integrations import deepspeed as integration
 
-__all__ = ["whole_weights"]
+__all__ = ["gathered", "whole_weights"]
 
 
 @contextlib.contextmanager
@@ -30,3 +31,15 @@ def whole_weights() -> Iterator[None]:
     finally:
         integration.set_hf_deepspeed_config(config)
         partition_parameters.restore_init_context()
+
+
+@contextlib.contextmanager
+def gathered(parameter: nn.Parameter) -> Iterator[None]:
+    """Have the whole of a parameter that ZeRO-3 may have spread over the ranks, to read it."""
+    if not hasattr(parameter, "ds_id"):
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters([parameter]):
+        yield

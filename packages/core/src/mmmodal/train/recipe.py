@@ -136,4 +136,7 @@ def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
         values: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
     except ValueError:
         raise ConfigError(choice, ["not valid JSON"]) from None
+    if values.get("zero_optimization", {}).get("stage") == 3:
+        # Without it nobody has the trained weights in the end.
+        values["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return values

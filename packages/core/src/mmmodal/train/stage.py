@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.data.prepared import PreparedDataset
-from mmmodal.errors import CheckpointError
+from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.train.recipe import Recipe, deepspeed_config
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     model = _load_model(recipe, arguments)
     dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
     _begin_run(recipe, run, fresh)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
     choose(model, recipe.train)
-    _hold_trained_in_fp32(model, arguments)
+    _hold(model, arguments)
     bar = ProgressBar()
     with Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
@@ -105,7 +107,10 @@ def _find_run(recipe: Recipe, fresh: bool) -> Path:
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} exists and is no training run; choose another `out`")
     if ours and not fresh:
-        before = json.loads((run / NOTED).read_text(encoding="utf-8"))
+        try:
+            before = json.loads((run / NOTED).read_text(encoding="utf-8"))
+        except ValueError:
+            raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
         changed = sorted(k for k, v in recipe.fingerprint().items() if before.get(k) != v)
         if changed:
             raise CheckpointError(
@@ -124,7 +129,8 @@ def _begin_run(recipe: Recipe, run: Path, fresh: bool) -> None:
             shutil.rmtree(run)
         run.mkdir(parents=True, exist_ok=True)
         note = json.dumps(recipe.fingerprint(), indent=2) + "\n"
-        (run / NOTED).write_text(note, encoding="utf-8")
+        (run / f".{NOTED}").write_text(note, encoding="utf-8")
+        (run / f".{NOTED}").replace(run / NOTED)
     except OSError as error:
         raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
 
@@ -135,6 +141,8 @@ def _arguments(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if has_gpu else "fp32"
+    if precision == "fp16" and not has_gpu:
+        raise ConfigError("recipe", ["'precision': fp16 needs a GPU; use bf16 or fp32"])
     deepspeed = deepspeed_config(recipe.deepspeed, has_gpu)
     if deepspeed is not None:
         _pretend_to_be_launched()
@@ -195,18 +203,31 @@ def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForCondi
 
     from mmmodal.loading import load
 
-    half = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else torch.float32
-    model = load(recipe.model, dtype=half, device="cpu")
+    # Under autocast what trains is held as it was saved, in fp32, and only the rest is halved.
+    held = "auto" if arguments.deepspeed is None and _half(arguments) else _half(arguments)
+    model = load(recipe.model, dtype=held or torch.float32, device="cpu")
     model.train()
     return model
 
 
-def _hold_trained_in_fp32(model: Any, arguments: TrainingArguments) -> None:
-    """Keep what trains in fp32 under autocast; DeepSpeed holds fp32 copies of its own."""
-    if arguments.deepspeed is None:
+def _half(arguments: TrainingArguments) -> Any:
+    """Return the half precision that the arguments ask for, or None."""
+    import torch
+
+    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
+
+
+def _hold(model: Any, arguments: TrainingArguments) -> None:
+    """Keep what trains in fp32 under autocast and the rest in half precision.
+
+    DeepSpeed holds all in half precision, and fp32 copies of what trains.
+    """
+    half = _half(arguments)
+    if arguments.deepspeed is None and half is not None:
         for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+            parameter.data = (
+                parameter.data.float() if parameter.requires_grad else parameter.to(half)
+            )
 
 
 def _finish(trainer: Any, recipe: Recipe, run: Path) -> None:

@@ -47,8 +47,7 @@ def _overlay(model: MMModalForConditionalGeneration) -> MarkerEmbedding:
         for name in config.modality_names
         for key in ("begin_token_id", "end_token_id")
     ]
-    weight: Any = model.get_input_embeddings().weight
-    return MarkerEmbedding(ids, weight)
+    return MarkerEmbedding(ids, model.get_input_embeddings())
 
 
 def trained_state(

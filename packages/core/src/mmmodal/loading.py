@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.model.processing import MMModalProcessor
 
-__all__ = ["check_new", "load", "new_folder", "save"]
+__all__ = ["check_new", "load", "load_processor", "new_folder", "save"]
 
 
 def load(
@@ -42,11 +43,25 @@ def load(
     with _naming_damage(path):
         kind = auto.MMModalForConditionalGeneration
         model = kind.from_pretrained(str(path), dtype=dtype, **kwargs)
-        model.processor = auto.MMModalProcessor.from_pretrained(str(path))
+    model.processor = load_processor(path)
     _check_agreement(path, model)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     result: MMModalForConditionalGeneration = model.to(device).eval()
     return result
+
+
+def load_processor(path: str | Path) -> MMModalProcessor:
+    """Load what prepares conversations for a composed model, without the model.
+
+    Raises:
+        CheckpointError: it is no model folder of ours.
+    """
+    import mmmodal.auto as auto
+
+    _check_folder(path)
+    with _naming_damage(path):
+        processor: MMModalProcessor = auto.MMModalProcessor.from_pretrained(str(path))
+    return processor
 
 
 def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 
 from mmmodal.cli.data_options import path_argument, reading_options, root_option
+from mmmodal.cli.talking import talking
 
 __all__ = ["format_preview", "preview_command"]
 
@@ -101,45 +102,22 @@ def preview_command(
     from mmmodal.data.dataset import scan
     from mmmodal.errors import RecordError
 
-    processor = _processor(model)
+    with talking():
+        from mmmodal.data.prepared import prepare_record
+        from mmmodal.loading import load_processor
+
+        processor = load_processor(model)
     slots = {ids.slot: name for name, ids in processor.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
     shown = 0
     for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
         if item.error is not None:
             raise item.error
-        sample = _prepare(processor, item, path.parent if root is None else root)
+        assert item.record is not None, item
+        folder = path.parent if root is None else root
+        sample = prepare_record(processor, item.record, item.row.where, folder)
         text = format_preview(sample, processor.tokenizer, slots, colour=sys.stdout.isatty())
         click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
         shown += 1
     if not shown:
         raise RecordError(str(path), f"there is no row {row}")
-
-
-def _processor(model: Path) -> Any:
-    from mmmodal.cli.talking import talking
-    from mmmodal.errors import CheckpointError
-
-    if not (model / "config.json").is_file():
-        raise CheckpointError(
-            f"{model} holds no config.json; is it a folder made by `mmmodal compose`?"
-        )
-    with talking():
-        import mmmodal.auto as auto
-
-        return auto.MMModalProcessor.from_pretrained(str(model))
-
-
-def _prepare(processor: Any, item: Any, root: Path) -> Any:
-    """Render one record; whatever is wrong with it is told with its row."""
-    from mmmodal.errors import MMModalError, RecordError
-
-    try:
-        items = [
-            (ref.kind, processor.read(ref.kind, ref.uri, root=root)) for ref in item.record.media
-        ]
-        return processor.prepare(item.record.messages, items, where=item.row.where)
-    except RecordError:
-        raise
-    except MMModalError as error:
-        raise RecordError(item.row.where, str(error)) from None

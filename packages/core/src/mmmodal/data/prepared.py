@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
 from mmmodal.errors import MMModalError, RecordError
@@ -14,7 +17,29 @@ if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
     from mmmodal.train.recipe import Recipe
 
-__all__ = ["PreparedDataset"]
+__all__ = ["PreparedDataset", "prepare_record"]
+
+
+def prepare_record(
+    processor: MMModalProcessor,
+    record: Record,
+    where: str,
+    root: Path,
+    limits: Limits | None = None,
+) -> Sample:
+    """Read a record's media under `root`, render and preprocess it.
+
+    Raises:
+        RecordError: whatever is wrong with it, with its row.
+    """
+    try:
+        read = functools.partial(processor.read, root=root, limits=limits)
+        items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
+        return processor.prepare(record.messages, items, where=where)
+    except RecordError:
+        raise
+    except MMModalError as error:
+        raise RecordError(where, str(error)) from None
 
 
 class PreparedDataset:
@@ -63,19 +88,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        try:
-            items = [
-                (
-                    ref.kind,
-                    self._processor.read(ref.kind, ref.uri, root=dataset.root, limits=self._limits),
-                )
-                for ref in record.media
-            ]
-            sample = self._processor.prepare(record.messages, items, where=where)
-        except RecordError:
-            raise
-        except MMModalError as error:
-            raise RecordError(where, str(error)) from None
+        sample = prepare_record(self._processor, record, where, dataset.root, self._limits)
         if len(sample.input_ids) > self._max_tokens:
             raise RecordError(
                 where,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import time
@@ -28,6 +29,17 @@ class StageTrainer(Trainer):
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
 
+    @property
+    def model_wrapped(self) -> Any:
+        """The model as the ranks run it: with DeepSpeed its engine."""
+        return self._model_wrapped
+
+    @model_wrapped.setter
+    def model_wrapped(self, value: Any) -> None:
+        if hasattr(value, "load_checkpoint") and not hasattr(value, "saves_what_trains"):
+            _save_what_trains(value)
+        self._model_wrapped = value
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         model = self.accelerator.unwrap_model(self.model)
         if self.args.should_save:
@@ -41,6 +53,23 @@ class StageTrainer(Trainer):
         with torch.no_grad():
             for name, value in read_trained(Path(resume_from_checkpoint)).items():
                 target[name].copy_(value)
+
+
+def _save_what_trains(engine: Any) -> None:
+    """Leave frozen weights out of a DeepSpeed engine's checkpoints: the input folder has them.
+
+    transformers asks for that with PEFT alone, and gives no way to ask for it otherwise.
+    """
+    load = engine.load_checkpoint
+
+    def load_checkpoint(*args: Any, **kwargs: Any) -> Any:
+        return load(*args, **{**kwargs, "load_module_strict": False})
+
+    engine.save_checkpoint = functools.partial(
+        engine.save_checkpoint, exclude_frozen_parameters=True
+    )
+    engine.load_checkpoint = load_checkpoint
+    engine.saves_what_trains = True
 
 
 class ProgressBar(TrainerCallback):

@@ -58,7 +58,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = [
         "learning_rate=3e-3",
         "schedule=cosine",
-        "epochs=70",
+        "epochs=120",
         "log_every=20",
         f"out={root / 'trained'}",
     ]

@@ -115,7 +115,7 @@ def make_records(folder: Path, number: int, seed: int = 0) -> Path:
     with path.open("w", encoding="utf-8") as file:
         for index in range(number):
             language = ("en", "ms")[index % 2]
-            record = _Conversation(folder, f"{seed}-{index}", language, chance).record()
+            record = _Conversation(folder, seed, index, language, chance).record()
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     return path
 
@@ -123,8 +123,11 @@ def make_records(folder: Path, number: int, seed: int = 0) -> Path:
 class _Conversation:
     """Two to four turns; each brings media or asks back about earlier ones."""
 
-    def __init__(self, folder: Path, name: str, language: str, chance: random.Random) -> None:
-        self.folder, self.name, self.language, self.chance = folder, name, language, chance
+    def __init__(
+        self, folder: Path, seed: int, number: int, language: str, chance: random.Random
+    ) -> None:
+        self.folder, self.number, self.language, self.chance = folder, number, language, chance
+        self.name = f"{seed}-{number}"
         self.phrases: Any = LANGUAGES[language]
         self.media: list[dict[str, str]] = []
         self.scenes: list[Scene] = []
@@ -133,7 +136,8 @@ class _Conversation:
 
     def record(self) -> dict[str, Any]:
         turns: list[Callable[[], None]] = [self.look, self.listen]
-        self.look()
+        first = self.look if self.number == 0 else self.chance.choice(turns)
+        first()
         for _ in range(self.chance.randint(1, 3)):
             choices = [*turns, self.compare] if len(self.scenes) > 1 else turns
             self.chance.choice(choices)()

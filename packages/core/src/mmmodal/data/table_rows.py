@@ -134,7 +134,8 @@ def _values(table: Any, index: int, where: str) -> dict[str, Any]:
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         reason = f"the row cannot be read ({type(error).__name__}); save the table again"
         raise RecordError(where, reason) from None
-    if json_columns := _json_columns(table.schema):
+    # Without its metadata, with which older versions of pyarrow cannot hash it.
+    if json_columns := _json_columns(table.schema.remove_metadata()):
         types = {name: table.schema.field(name).type for name in json_columns}
         values |= {name: _open_json(values[name], type, where) for name, type in types.items()}
     # A table fills what a row does not have with nulls.

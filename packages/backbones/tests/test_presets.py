@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mmmodal.plugins import registry
 from mmmodal_backbones import BACKBONES
 
@@ -22,3 +24,9 @@ def test_every_preset_names_a_repository() -> None:
 def test_the_papers_three_models_are_there() -> None:
     names = {backbone.name for backbone in BACKBONES}
     assert {"qwen1.5-0.5b", "tinyllama-1.1b", "mistral-7b"} <= names
+
+
+def test_the_readme_lists_every_preset() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for backbone in BACKBONES:
+        assert f"| `{backbone.name}` | {backbone.source} |" in text

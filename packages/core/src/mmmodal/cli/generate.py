@@ -62,6 +62,10 @@ def generate(
     pairs = read_media_options(media, registry().names("modalities"))
     text = sys.stdin.read() if prompt == "-" else prompt
     with talking():
+        from mmmodal.media import Limits, open_source
+
+        for _, path in pairs:
+            open_source(path, root=None, limits=Limits())  # a wrong path is told before loading
         chat = open_chat(checkpoint, system, max_new_tokens, temperature, device)
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:

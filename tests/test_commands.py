@@ -194,11 +194,14 @@ def test_an_unknown_option_is_wrong_usage(call: Run, model: Path) -> None:
     refused(result, "no such option: --imag", "--image", code=2)
 
 
-def test_a_modality_that_the_model_does_not_take(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_a_modality_that_the_model_does_not_take(
+    call: Run, parts: Path, world: Path, tmp_path: Path
+) -> None:
+    clip = next((world / "media").glob("*.wav"))
     only = ["--backbone", f"auto:{parts / 'lm'}", "--encoder", f"image=siglip:{parts / 'siglip'}"]
     assert call("compose", tmp_path / "m", *only)[0] == 0
-    result = call("generate", tmp_path / "m", "--prompt", "x", "--audio", "a.wav")
-    refused(result, "audio", "image")
+    result = call("generate", tmp_path / "m", "--prompt", "x", "--audio", clip)
+    refused(result, "'audio', which this model does not take", "image")
 
 
 def test_a_bad_line_of_data_is_named(call: Run, model: Path, world: Path, tmp_path: Path) -> None:

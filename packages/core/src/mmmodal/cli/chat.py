@@ -99,14 +99,13 @@ class Session:
 
     def attach(self, kind: str, path: str) -> None:
         """Read a medium for the next turn now, so that a wrong path is told at once."""
-        item = self.chat.processor.read(kind, path)
-        self.pending.append({"type": kind, "data": item, "path": path})
+        self.chat.processor.read(kind, path)
+        self.pending.append({"type": kind, "path": path})
         click.echo(f"{kind} {path} will go with your next message", err=True)
 
     def answer(self, text: str) -> None:
         """Say the text with the media that wait, and stream the answer to stdout."""
-        media = [{"type": part["type"], "path": part["path"]} for part in self.pending]
-        self.chat.say([*media, text], stream=_emit)
+        self.chat.say([*self.pending, text], stream=_emit)
         self.pending = []  # kept until here: a turn that fails does not use them up
         click.echo()
         if self.chat.cut_short:

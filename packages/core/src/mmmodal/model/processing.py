@@ -147,16 +147,17 @@ class MMModalProcessor(ProcessorMixin):
         """
         single = bool(conversation) and isinstance(conversation[0], Mapping)
         chats = [conversation] if single else conversation
-        renderer, prompt = self._chat_options(kwargs)
+        prompt = self._wants_prompt(kwargs)
         if not kwargs.pop("tokenize", False):
-            texts = [self._chat_text(renderer, chat, prompt) for chat in chats]
+            texts = [self._chat_text(chat, prompt) for chat in chats]
             return texts[0] if single else texts
         samples = [self._chat_sample(chat, prompt) for chat in chats]
         batch = self.collate(samples, padding_side="left")
         del batch["labels"]
         return batch if kwargs.pop("return_dict", False) else batch["input_ids"]
 
-    def _chat_options(self, kwargs: dict[str, Any]) -> tuple[Renderer, bool]:
+    def _wants_prompt(self, kwargs: dict[str, Any]) -> bool:
+        """Take `add_generation_prompt` out of the arguments and refuse what is not understood."""
         if kwargs.pop("continue_final_message", False):
             raise RenderError(
                 "continuing an assistant's turn is not supported; end with a user turn"
@@ -171,19 +172,17 @@ class MMModalProcessor(ProcessorMixin):
         if wrong or kwargs.get("return_tensors") not in (None, "auto", "pt"):
             told = ", ".join(sorted(wrong)) or "return_tensors other than 'pt'"
             raise RenderError(f"apply_chat_template does not take {told}")
-        return self.renderer, bool(kwargs.pop("add_generation_prompt", False))
+        return bool(kwargs.pop("add_generation_prompt", False))
 
     def _chat_sample(self, chat: Sequence[Mapping[str, Any]], prompt: bool) -> Sample:
         messages, media = read_messages(chat, self.modalities)
         items = [(kind, self.read(kind, value)) for kind, value in media]
         return self.prepare(messages, items, add_generation_prompt=prompt)
 
-    def _chat_text(
-        self, renderer: Renderer, chat: Sequence[Mapping[str, Any]], prompt: bool
-    ) -> str:
+    def _chat_text(self, chat: Sequence[Mapping[str, Any]], prompt: bool) -> str:
         messages, media = read_messages(chat, self.modalities)
         shown = [f"{self.kinds[kind].begin}{self.kinds[kind].end}" for kind, _ in media]
-        return renderer.text(messages, shown, add_generation_prompt=prompt)
+        return self.renderer.text(messages, shown, add_generation_prompt=prompt)
 
     def __call__(
         self,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mmmodal.cli.main import run
+from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
-from mmmodal_playground.world import make_records
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import mmmodal
+from beeps import make_records
 from mmmodal.conversation.records import Message, Record
 from mmmodal.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -16,7 +17,6 @@ from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
-from mmmodal_playground.world import make_records
 
 CONVERSATIONS = 32
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mmmodal_playground.speech import Voice, save_speech
 from mmmodal_playground.tiny import tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
-from mmmodal_playground.world import Sound
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_two_wheels_compose_train_and_chat(command: Path, tmp_path: Path) -> None:
-    Sound(2, "low", 0.5).play(tmp_path / "a.wav")
+    save_speech(tmp_path / "a.wav", "a red circle", Voice("en"))
     record = {
         "id": "1",
         "messages": [

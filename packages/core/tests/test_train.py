@@ -18,7 +18,7 @@ import mmmodal
 from mmmodal.errors import ConfigError, MMModalError, RecordError
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
-from mmmodal_playground.world import make_records
+from mmmodal_playground.records import make_records
 
 SMALL = ["batch_size=2", "max_steps=6", "log_every=1", "weight_decay=0.1", "max_tokens=512"]
 

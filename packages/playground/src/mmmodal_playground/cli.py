@@ -1,43 +1,106 @@
-"""`mmmodal playground`: data and tiny parts to try everything with, made on the spot."""
+"""`mmmodal playground`: data and parts to try everything with, made on the spot."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from mmmodal.cli.talking import talking
+from mmmodal_playground.things import COLOURS, SHAPES, TALKS, Split, Thing
+from mmmodal_playground.writing import writing
 
 
 @click.group()
 def playground() -> None:
-    """Make data and tiny parts to try everything with; nothing is downloaded."""
+    """Make data and parts to try everything with; nothing is downloaded."""
 
 
 @playground.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--n", "number", default=200, show_default=True, help="Conversations to make.")
+@click.option(
+    "--split",
+    type=click.Choice(get_args(Split)),
+    default="train",
+    show_default=True,
+    help="test has scenes, phrases and pairs that train never has.",
+)
+@click.option(
+    "--n",
+    "number",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Conversations to make.",
+)
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
-def make(out: Path, number: int, seed: int) -> None:
-    """Write conversations about drawn scenes and beeps, with their media, to OUT."""
-    from mmmodal_playground.world import make_records
+def make(out: Path, split: Split, number: int, seed: int) -> None:
+    """Write conversations about drawn scenes and spoken phrases, with their media, to OUT."""
+    from mmmodal_playground.records import make_records
 
-    click.echo(str(make_records(out, number, seed)))
+    with talking(), writing(out):
+        path = make_records(out, number, seed, split)
+    click.echo(str(path))
 
 
 @playground.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True)
-def parts(out: Path, seed: int) -> None:
-    """Write tiny parts with random weights to OUT: siglip, whisper and three language models."""
-    with talking():
-        from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
-        from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
+@click.argument("colour", type=click.Choice(list(COLOURS)))
+@click.argument("shape", type=click.Choice(SHAPES))
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--seed", default=0, show_default=True, help="Where it lies, and how large it is.")
+def draw(colour: str, shape: str, out: Path, seed: int) -> None:
+    """Draw one shape to the picture OUT."""
+    import random
 
-        made = [
-            tiny_siglip(out / "siglip", seed=seed),
-            tiny_whisper(out / "whisper", seed=seed),
-            *(tiny_language_model(out / family, family, seed=seed) for family in FAMILIES),
-        ]
-    for folder in made:
-        click.echo(str(folder))
+    from mmmodal_playground.scenes import draw_scene, single_scene
+
+    scene = single_scene(Thing(colour, shape), "test", random.Random(seed))
+    with writing(out):
+        draw_scene(scene).save(out)
+    click.echo(str(out))
+
+
+@playground.command()
+@click.argument("text")
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--lang", type=click.Choice(list(TALKS)), default="en", show_default=True)
+@click.option("--voice", help="A voice of espeak-ng, such as en-us+f3, instead of a random one.")
+@click.option("--seed", default=0, show_default=True, help="Voice, speed and pitch.")
+def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
+    """Speak TEXT to the sound file OUT."""
+    import random
+    from dataclasses import replace
+
+    from mmmodal_playground.speech import any_voice, save_speech
+
+    chosen = any_voice(lang, random.Random(seed))
+    with writing(out):
+        save_speech(out, text, replace(chosen, name=voice) if voice else chosen)
+    click.echo(str(out))
+
+
+@playground.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def parts(as_json: bool) -> None:
+    """List the trained parts that ship with this package, and how good they are."""
+    from mmmodal.cli.table import print_json, print_table
+    from mmmodal_playground.parts import PARTS, part_folder, part_quality
+
+    rows = [
+        {
+            "name": name,
+            "megabytes": round(sum(f.stat().st_size for f in folder.iterdir()) / 1e6, 1),
+            "quality": part_quality(name),
+            "folder": str(folder),
+        }
+        for name, folder in ((name, part_folder(name)) for name in PARTS)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        quality: dict[str, float] = row["quality"]  # type: ignore[assignment]
+        row["quality"] = f"{min(quality.values()):.2f} to {max(quality.values()):.2f}"
+    headings = {"name": "PART", "megabytes": "MB", "quality": "ACCURACY", "folder": "FOLDER"}
+    print_table(rows, headings)

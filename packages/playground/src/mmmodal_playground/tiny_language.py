@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal_playground.world import LANGUAGES
+from mmmodal_playground.things import TALKS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,7 +26,7 @@ CORPUS = (
     "Hello! Describe the image, please. Yes. No. Ya. Tidak.",
     "0 1 2 3 4 5 6 7 8 9",
     "<|im_start|>system user assistant <|im_end|> [INST] [/INST] <|user|> <|assistant|>",
-    *(str(phrase) for language in LANGUAGES.values() for phrase in language.values()),
+    *(frame for talk in TALKS.values() for frame in talk.frames),
 )
 
 CHATML = (

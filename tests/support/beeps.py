@@ -1,4 +1,7 @@
-"""Scenes of coloured shapes, sounds of beeps, and conversations about several of them."""
+"""Drawn shapes, beeps, and conversations about them: what parts with random weights can learn.
+
+Speech would be too hard for an encoder that was never trained.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Train the shipped parts from a seed: `python -m mmmodal_playground.build`."""

@@ -1,0 +1,75 @@
+"""`python -m mmmodal_playground.build OUT`: train the parts, measure them, write checksums."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from mmmodal_playground.build import hearing, language, translation, vision
+from mmmodal_playground.build.quality import MEASURES
+from mmmodal_playground.parts import CHECKSUMS, PARTS, checksums
+
+TRAINERS = {
+    "siglip": vision.train,
+    "whisper": hearing.train,
+    "llama": language.train,
+    "translator": translation.train,
+}
+
+STEPS = {"siglip": 2400, "whisper": 3000, "llama": 3500, "translator": 1500}
+"""What the shipped parts were trained with."""
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    default=PARTS,
+    help="Train this part only; may be given several times.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Train each part for so many steps.")
+@click.option("--measure-only", is_flag=True, help="Measure parts that are there; train nothing.")
+def build(
+    out: Path, seed: int, parts: tuple[str, ...], steps: int | None, measure_only: bool
+) -> None:
+    """Train the playground's parts from a seed into OUT, with their log and measured quality."""
+    import torch
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    out.mkdir(parents=True, exist_ok=True)
+    quality_file = out / "quality.json"
+    for part in parts:
+        log_file = out / f"{part}.log"
+
+        def log(line: str, log_file: Path = log_file) -> None:
+            click.echo(line, err=True)
+            with log_file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+        if not measure_only:
+            log_file.unlink(missing_ok=True)
+            log(
+                f"{part}: seed {seed}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+            )
+            start = time.monotonic()
+            TRAINERS[part](out / part, seed=seed, steps=steps or STEPS[part], log=log)
+            log(f"{part}: trained in {time.monotonic() - start:.0f} s")
+        measured = {key: round(value, 4) for key, value in MEASURES[part](out / part).items()}
+        log(f"{part}: {json.dumps(measured)}")
+        quality = json.loads(quality_file.read_text()) if quality_file.exists() else {}
+        quality_file.write_text(json.dumps({**quality, part: measured}, indent=2) + "\n")
+    (out / CHECKSUMS).write_text(json.dumps(checksums(out), indent=2) + "\n")
+    click.echo(str(out))
+
+
+if __name__ == "__main__":
+    build()

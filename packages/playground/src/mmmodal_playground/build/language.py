@@ -1,0 +1,196 @@
+"""Train the Llama part: a chat model that knows the world from words alone.
+
+It reads the dialogues of `mmmodal quickstart` with a description in the place of each medium,
+between the markers that will stand around its slots. So it can talk before it sees or hears, and
+what is left to learn for a composed model is to put into a projector's tokens what the words said.
+
+Half of the descriptions are written as slots will be: words of a phrase drawn out and with gaps
+between them, as sound goes; a picture as the grid of its patches, with a word where a thing is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmmodal.media.audio import Audio
+from mmmodal.media.image import Image
+from mmmodal_playground.build.fitting import Log, fit
+from mmmodal_playground.build.tokenizing import train_tokenizer
+from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue
+from mmmodal_playground.things import TALKS, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+__all__ = ["any_dialogue", "chat_tokenizer", "described", "new_model", "train"]
+
+WIDTH, LAYERS = 192, 4
+POSITIONS = 2048
+BATCH = 48
+RATE = 1.5e-3
+IGNORED = -100
+GRID = 4  # patches along a side of the pictures that `in_slots` writes
+USER, ASSISTANT, END, BLANK = "<|user|>", "<|assistant|>", "<|end|>", "<|blank|>"
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] not in ['user', 'assistant'] %}"
+    "{{ raise_exception('this model knows the roles user and assistant only') }}{% endif %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def any_dialogue(split: Split, chance: random.Random) -> Dialogue:
+    """Make a dialogue of any task and language."""
+    return make_dialogue(chance.choice(TASKS), chance.choice(list(TALKS)), split, chance)
+
+
+def in_words(medium: Medium, language: str) -> str:
+    """Describe a medium in a sentence."""
+    if isinstance(medium, Clip):
+        return f"{Audio.begin}{medium.phrase.text}{Audio.end}"
+    return f"{Image.begin}{medium.describe(TALKS[language])}{Image.end}"
+
+
+def in_slots(medium: Medium, language: str, chance: random.Random) -> str:
+    """Describe a medium as its slots will: word by word in time, or patch by patch."""
+    if isinstance(medium, Clip):
+        pieces = [BLANK] * chance.randint(0, 2)
+        for word in medium.phrase.text.split():
+            pieces += [f" {word}"] * chance.choice((1, 1, 2)) + [BLANK] * chance.choice((0, 0, 1))
+        return "".join((Audio.begin, *pieces, Audio.end))
+    words = TALKS[language].words
+    cells = [BLANK] * GRID**2
+    for shape in medium.shapes:
+        thing = shape.thing
+        for index in range(GRID**2):
+            x, y = (index % GRID + 0.5) / GRID, (index // GRID + 0.5) / GRID
+            if max(abs(x - shape.x), abs(y - shape.y)) < 0.6 * shape.radius + 0.5 / GRID:
+                cells[index] = f" {words[chance.choice((thing.colour, thing.shape))]}"
+    return "".join((Image.begin, *cells, Image.end))
+
+
+def described(
+    dialogue: Dialogue, describe: Callable[[Medium, str], str] = in_words
+) -> list[dict[str, str]]:
+    """Return a dialogue's messages with its media as words between their markers."""
+    messages = []
+    for turn in dialogue.turns:
+        media = "".join(describe(dialogue.media[i], dialogue.language) for i in turn.media)
+        text = media + turn.question if turn.media_first else turn.question + media
+        messages.append({"role": "user", "content": text})
+        messages.append({"role": "assistant", "content": turn.answer})
+    return messages
+
+
+def chat_tokenizer() -> PreTrainedTokenizerFast:
+    """Make the tokenizer, with a chat template and the markers of both modalities."""
+    chance = random.Random(0)
+    sentences = []
+    for split in ("train", "test"):
+        for _ in range(3000):
+            dialogue = any_dialogue(split, chance)
+            sentences += [text for t in dialogue.turns for text in (t.question, t.answer)]
+            sentences += [in_words(medium, dialogue.language)[7:-8] for medium in dialogue.media]
+    tokenizer = train_tokenizer(
+        sentences,
+        {"pad_token": "<|pad|>", "eos_token": END},
+        chat_template=TEMPLATE,
+        model_max_length=POSITIONS,
+    )
+    markers = [Image.begin, Image.end, Audio.begin, Audio.end]
+    tokenizer.add_special_tokens({"additional_special_tokens": [USER, ASSISTANT, BLANK, *markers]})
+    return tokenizer
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """Return the model with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=512,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        max_position_embeddings=POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
+    """Write the trained model and its tokenizer to `folder`."""
+    import torch
+
+    torch.manual_seed(seed)
+    tokenizer = chat_tokenizer()
+    model = new_model(tokenizer)
+    batches = _batches(tokenizer, random.Random(seed))
+
+    def loss(step: int) -> dict[str, Tensor]:
+        ids, labels = next(batches)
+        hidden = model.model(ids).last_hidden_state[:, :-1]  # padding is behind: causal
+        wanted = labels[:, 1:]
+        logits = model.lm_head(hidden[wanted != IGNORED])
+        return {"answers": torch.nn.functional.cross_entropy(logits, wanted[wanted != IGNORED])}
+
+    fit("language", model.parameters(), loss, steps=steps, learning_rate=RATE, log=log)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerFast, chance: random.Random
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield token ids and labels [B, T] of dialogues about as long as each other."""
+    import torch
+
+    while True:
+        window = [
+            _encode(tokenizer, _written(any_dialogue("train", chance), chance))
+            for _ in range(BATCH * 16)
+        ]
+        window.sort(key=lambda row: len(row[0]))
+        groups = [window[at : at + BATCH] for at in range(0, len(window), BATCH)]
+        chance.shuffle(groups)
+        for group in groups:
+            longest = len(group[-1][0])
+            ids = [row + [tokenizer.pad_token_id] * (longest - len(row)) for row, _ in group]
+            labels = [row + [IGNORED] * (longest - len(row)) for _, row in group]
+            yield torch.tensor(ids), torch.tensor(labels)
+
+
+def _written(dialogue: Dialogue, chance: random.Random) -> list[dict[str, str]]:
+    """Describe half of all media in words and half in slots."""
+
+    def either(medium: Medium, language: str) -> str:
+        if chance.random() < 0.5:
+            return in_words(medium, language)
+        return in_slots(medium, language, chance)
+
+    return described(dialogue, either)
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]
+) -> tuple[list[int], list[int]]:
+    """Return ids and labels: the assistant's words and turn ends are learned."""
+    backend = tokenizer.backend_tokenizer
+    ids: list[int] = []
+    labels: list[int] = []
+    for message in messages:
+        head, text = f"<|{message['role']}|>", f"{message['content']}{END}"
+        start, said = (backend.encode(part).ids for part in (head, text))
+        ids += [*start, *said]
+        taught = said if message["role"] == "assistant" else [IGNORED] * len(said)
+        labels += [*[IGNORED] * len(start), *taught]
+    return ids, labels

@@ -1,0 +1,79 @@
+"""Dialogues as records with their media in files, as every other command reads them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, Task, make_dialogue
+from mmmodal_playground.scenes import draw_scene
+from mmmodal_playground.speech import Say, save_speech, speaking
+from mmmodal_playground.things import TALKS, Split
+
+__all__ = ["dialogues", "make_records", "write_records"]
+
+
+def dialogues(
+    number: int, *, split: Split, seed: int = 0, tasks: Sequence[Task] = TASKS
+) -> Iterator[Dialogue]:
+    """Make `number` dialogues, tasks and languages in turn; the same seed makes the same."""
+    chance = random.Random(f"{split} {seed}")
+    turns = [(task, language) for task in tasks for language in TALKS]
+    for index in range(number):
+        task, language = turns[index % len(turns)]
+        yield make_dialogue(task, language, split, chance)
+
+
+def make_records(folder: Path, number: int, seed: int = 0, split: Split = "train") -> Path:
+    """Write `number` dialogues with their media; return the path of `records.jsonl`."""
+    return write_records(folder, dialogues(number, split=split, seed=seed), f"{split}-{seed}")
+
+
+def write_records(folder: Path, made: Iterable[Dialogue], name: str) -> Path:
+    """Write dialogues and their media to `folder`; `name` begins every id and file name."""
+    (folder / "media").mkdir(parents=True, exist_ok=True)
+    path = folder / "records.jsonl"
+    with path.open("w", encoding="utf-8") as file, speaking() as say:
+        for index, dialogue in enumerate(made):
+            record = _record(folder, dialogue, f"{name}-{index}", say)
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return path
+
+
+def _record(folder: Path, dialogue: Dialogue, name: str, say: Say) -> dict[str, Any]:
+    media = [
+        _write_medium(folder, f"media/{name}-{index}", medium, say)
+        for index, medium in enumerate(dialogue.media)
+    ]
+    messages = []
+    for turn in dialogue.turns:
+        content = [{"type": media[index]["kind"], "media": index} for index in turn.media]
+        content.insert(len(content) if turn.media_first else 0, _text(turn.question))
+        messages.append({"role": "user", "content": content})
+        messages.append({"role": "assistant", "content": [_text(turn.answer)]})
+    return {
+        "id": name,
+        "lang": dialogue.language,
+        "messages": messages,
+        "media": media,
+        "meta": {
+            "task": dialogue.task,
+            "kinds": [turn.kind for turn in dialogue.turns],
+            "scored": [turn.scored for turn in dialogue.turns],
+        },
+    }
+
+
+def _write_medium(folder: Path, stem: str, medium: Medium, say: Say) -> dict[str, str]:
+    if isinstance(medium, Clip):
+        save_speech(folder / f"{stem}.wav", medium.phrase.text, medium.voice, say)
+        return {"kind": "audio", "uri": f"{stem}.wav"}
+    draw_scene(medium).save(folder / f"{stem}.png")
+    return {"kind": "image", "uri": f"{stem}.png"}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}

@@ -1,0 +1,206 @@
+"""What a quickstart does, step by step; a step that is done is not done again.
+
+Everything is written under one folder: `data`, `start` (the composed model), `aligned`, `model`,
+`evaluation`, `results.json` and `report.html`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import MMModalError
+from mmmodal_playground.dialogues import TASKS, Dialogue, Task
+from mmmodal_playground.records import dialogues, write_records
+from mmmodal_playground.things import TALKS
+
+if TYPE_CHECKING:
+    from mmmodal.conversation.records import Record
+
+__all__ = ["Interrupted", "Quickstart", "Sizes"]
+
+TASKS_OF_STAGE: dict[str, tuple[Task, ...]] = {"align": ("image", "audio"), "instruct": TASKS}
+STRIDES = {"kernel": 12, "stride": 6}
+"""Of the audio projector: words of this world take a third of a second, 16 positions."""
+
+TEST_SEED = 1_000_000_000
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many conversations a quickstart makes."""
+
+    align: int = 2400
+    instruct: int = 4800
+    tested: int = 200
+    """Held-out ones, of each task and language."""
+
+
+class Interrupted(MMModalError):
+    """Training was stopped from outside; holds the signal's name."""
+
+    def __init__(self, signal: str, out: Path) -> None:
+        self.signal = signal
+        super().__init__(f"stopped by {signal}; run the same command again to go on in {out}")
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """One quickstart in its folder."""
+
+    out: Path
+    seed: int
+    tell: Tell
+    sizes: Sizes = Sizes()
+
+    def begin(self) -> None:
+        """Make the folder, or find in it what an earlier call with the same settings left.
+
+        Raises:
+            MMModalError: the folder holds something else.
+        """
+        noted = self.out / "quickstart.json"
+        settings = {"seed": self.seed, **asdict(self.sizes)}
+        if noted.is_file():
+            try:
+                before = json.loads(noted.read_text(encoding="utf-8"))
+            except ValueError:
+                raise MMModalError(
+                    f"{noted} is damaged; remove {self.out} and begin anew"
+                ) from None
+            if before != settings:
+                raise MMModalError(
+                    f"{self.out} was begun with other settings ({_short(before)}, now "
+                    f"{_short(settings)}); choose another --out, or remove it"
+                )
+            return
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise MMModalError(f"{self.out} exists and is no quickstart; choose another --out")
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(noted, settings)
+
+    def make_data(self) -> None:
+        """Write the conversations of both stages and the held-out ones."""
+        for stage, tasks in TASKS_OF_STAGE.items():
+            number = getattr(self.sizes, stage)
+            made = dialogues(number, split="train", seed=self.seed, tasks=tasks)
+            self._write(stage, made)
+        tested = self.sizes.tested * len(TASKS) * len(TALKS)
+        self._write("test", dialogues(tested, split="test", seed=TEST_SEED + self.seed))
+
+    def _write(self, name: str, made: Iterable[Dialogue]) -> None:
+        folder = self.out / "data" / name
+        if folder.exists():
+            return
+        self.tell(f"drawing and speaking the conversations in {folder}")
+        working = folder.with_name(f".{name}")
+        shutil.rmtree(working, ignore_errors=True)
+        write_records(working, made, name)
+        working.rename(folder)
+
+    def compose(self) -> None:
+        """Join the trained parts."""
+        import mmmodal
+
+        folder = self.out / "start"
+        if not folder.exists():
+            self.tell(f"composing SigLIP, Whisper and Llama in {folder}")
+            mmmodal.compose(
+                folder,
+                backbone="playground-llama",
+                encoders={"image": "playground-siglip", "audio": "playground-whisper"},
+                projectors={"audio": mmmodal.Part(name="conv", options=STRIDES)},
+            )
+
+    def train(self, stage: str, start: str, end: str) -> float:
+        """Run one stage as `mmmodal train` does; return the seconds that it took in all.
+
+        Raises:
+            Interrupted: a signal stopped it; a checkpoint was written.
+        """
+        from mmmodal.train.recipe import load_recipe
+        from mmmodal.train.stage import run_stage
+
+        out, metrics = self.out / end, self.out / end / "run" / "metrics.jsonl"
+        if not (out / "config.json").exists():
+            self.tell(f"training {out}")
+            values = {
+                "model": self.out / start,
+                "data": self.out / "data" / stage / "records.jsonl",
+                "out": out,
+                "seed": self.seed,
+            }
+            recipe = str(files(__package__) / "recipes" / f"{stage}.yaml")
+            outcome = run_stage(load_recipe(recipe, [f"{k}={v}" for k, v in values.items()]))
+            if outcome.interrupted_by is not None:
+                raise Interrupted(outcome.interrupted_by, self.out)
+        return _seconds(read_lines(metrics))
+
+    def evaluate(self, name: str, model: str, *, shuffled: bool = False) -> list[list[str]]:
+        """Let a model answer the held-out conversations, with their own media or with others'."""
+        path = self.out / "evaluation" / f"{name}.json"
+        if not path.exists():
+            self.tell(f"asking {self.out / model} for {path}")
+            path.parent.mkdir(exist_ok=True)
+            write_json(path, self._answers(model, shuffled))
+        answers: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        return answers
+
+    def _answers(self, model: str, shuffled: bool) -> list[list[str]]:
+        from tqdm import tqdm
+
+        import mmmodal
+        from mmmodal_playground.quickstart.answering import answer_records, shuffle_media
+        from mmmodal_playground.quickstart.scoring import task_of
+
+        records = self.tested()
+        if shuffled:
+            tasks = sorted(set(map(task_of, records)))
+            groups = [[r for r in records if task_of(r) == task] for task in tasks]
+            exchanged = {r.id: r for group in groups for r in shuffle_media(group)}
+            records = [exchanged[record.id] for record in records]
+        loaded = mmmodal.load(self.out / model)
+        with tqdm(total=len(records), unit="conversation") as bar:
+            return answer_records(loaded, records, self.out / "data" / "test", bar.update)
+
+    def tested(self) -> list[Record]:
+        """Return the held-out conversations."""
+        from mmmodal.conversation.records import Record
+
+        path = self.out / "data" / "test" / "records.jsonl"
+        return [Record.model_validate(row) for row in read_lines(path)]
+
+    def curves(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what both stages logged."""
+        folders = {"align": "aligned", "instruct": "model"}
+        return {
+            stage: read_lines(self.out / folder / "run" / "metrics.jsonl")
+            for stage, folder in folders.items()
+        }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file that is there whole or not at all."""
+    working = path.with_name(f".{path.name}")
+    working.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(working, path)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Read a JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _seconds(rows: list[dict[str, Any]]) -> float:
+    return sum(float(row.get("train_runtime", 0.0)) for row in rows)
+
+
+def _short(settings: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in settings.items()) if isinstance(settings, dict) else "?"

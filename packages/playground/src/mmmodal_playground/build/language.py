@@ -20,6 +20,7 @@ from mmmodal.media.image import Image
 from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue
+from mmmodal_playground.scenes import Shape
 from mmmodal_playground.things import TALKS, Split
 
 if TYPE_CHECKING:
@@ -66,12 +67,20 @@ def in_slots(medium: Medium, language: str, chance: random.Random) -> str:
     words = TALKS[language].words
     cells = [BLANK] * GRID**2
     for shape in medium.shapes:
-        thing = shape.thing
-        for index in range(GRID**2):
-            x, y = (index % GRID + 0.5) / GRID, (index // GRID + 0.5) / GRID
-            if max(abs(x - shape.x), abs(y - shape.y)) < 0.6 * shape.radius + 0.5 / GRID:
-                cells[index] = f" {words[chance.choice((thing.colour, thing.shape))]}"
+        named = [f" {words[word]}" for word in (shape.thing.colour, shape.thing.shape)]
+        covered = [index for index in range(GRID**2) if _covers(shape, index)]
+        chance.shuffle(covered)
+        for place, index in enumerate(covered):  # each of its words at least once
+            cells[index] = named[place] if place < 2 else chance.choice(named)
+        if len(covered) == 1:
+            cells[covered[0]] = "".join(named)
     return "".join((Image.begin, *cells, Image.end))
+
+
+def _covers(shape: Shape, index: int) -> bool:
+    """Tell whether a shape covers a cell of the grid, row by row."""
+    x, y = (index % GRID + 0.5) / GRID, (index // GRID + 0.5) / GRID
+    return max(abs(x - shape.x), abs(y - shape.y)) < 0.6 * shape.radius + 0.5 / GRID
 
 
 def described(

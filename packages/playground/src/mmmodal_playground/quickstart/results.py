@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
-from mmmodal_playground.quickstart.scoring import accuracies, majorities
+from mmmodal_playground.parts import part_quality
+from mmmodal_playground.quickstart.report import Shown, write_report
+from mmmodal_playground.quickstart.scoring import accuracies, majorities, task_of
 from mmmodal_playground.quickstart.steps import Quickstart, write_json
 
 __all__ = ["results_of"]
@@ -40,4 +43,32 @@ def results_of(run: Quickstart) -> dict[str, Any]:
     return results
 
 
-def _report(run: Quickstart, results: dict[str, Any], answers: list[list[str]]) -> None: ...
+def _report(run: Quickstart, results: dict[str, Any], answers: list[list[str]]) -> None:
+    """Write the page, with one dialogue of each task and language."""
+    records, root = run.tested(), run.out / "data" / "test"
+    firsts = {task_of(record): index for index, record in reversed([*enumerate(records)])}
+    write_report(
+        run.out / "report.html",
+        results=results,
+        curves=run.curves(),
+        conversations=[
+            Shown(records[index].model_dump(), root, answers[index])
+            for index in sorted(firsts.values())
+        ],
+        facts=_facts(run, results),
+        quality={part: part_quality(part) for part in ("siglip", "whisper", "llama")},
+        command=f"mmmodal chat {run.out / 'model'}",
+    )
+
+
+def _facts(run: Quickstart, results: dict[str, Any]) -> dict[str, str]:
+    sizes = run.sizes
+    versions = {name: version(name) for name in ("mmmodal-core", "torch", "transformers")}
+    return {
+        "Parts": "playground-siglip, playground-whisper, playground-llama",
+        "Trained on": f"{sizes.align:,} conversations (align), {sizes.instruct:,} (instruct)",
+        "Trained for": f"{results['seconds']:.0f} s",
+        "Asked": f"{sizes.tested:,} held-out conversations of each task and language",
+        "Seed": str(run.seed),
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+    }

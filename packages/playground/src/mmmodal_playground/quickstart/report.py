@@ -1,0 +1,210 @@
+"""A quickstart's report: one HTML file that holds everything it shows and loads nothing."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean
+from string import Template
+from typing import Any
+
+from mmmodal_playground.quickstart.report_charts import (
+    TARGET,
+    accuracy_scale,
+    loss_chart,
+    mark,
+    row_chart,
+)
+from mmmodal_playground.quickstart.report_chats import (
+    Shown,
+    chat_card,
+    icon,
+    language_name,
+    task_name,
+)
+
+__all__ = ["Shown", "write_report"]
+
+MEASURES = {
+    "accuracy": ("Accuracy", "the share of questions that it answers right, after both stages"),
+    "stage1": ("Stage 1 only", "the model after align, before it was taught to converse"),
+    "majority": ("Majority", "always giving the commonest answer to each kind of question"),
+    "shuffled": ("Shuffled", "the same questions about another conversation’s media"),
+}
+"""What stands in the columns, and what each means."""
+
+STAGES = {
+    "align": ("Stage 1: align", "The projectors learn to show the language model what is there."),
+    "instruct": ("Stage 2: instruct", "Projectors and language model learn to converse about it."),
+}
+Row = Mapping[str, float]
+
+
+def write_report(
+    path: Path,
+    *,
+    results: Mapping[str, Any],
+    curves: Mapping[str, Iterable[Mapping[str, Any]]],
+    conversations: Sequence[Shown],
+    facts: Mapping[str, str],
+    quality: Mapping[str, Mapping[str, float]],
+    command: str,
+) -> None:
+    """Write the report to `path`, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        results: `tasks`, each with its accuracy and what to compare that with; and `seconds`.
+        curves: what each stage logged.
+        conversations: what was asked and what the model answered.
+        facts: whatever else is worth knowing, in order.
+        quality: what was measured of each part that the model is made of.
+        command: what the reader types to talk with the model.
+
+    Raises:
+        MediaError: a conversation's medium cannot be read.
+    """
+    tasks: Mapping[str, Row] = results["tasks"]
+    page = Template(_resource("report.html")).substitute(
+        style=_resource("report.css"),
+        headline=_headline(tasks, float(results["seconds"])),
+        legend=_legend(),
+        scale=accuracy_scale(),
+        rows=_rows(tasks),
+        mean=_mean_row(tasks),
+        curves="".join(_curve(stage, curves.get(stage, ())) for stage in STAGES),
+        conversations="".join(chat_card(shown) for shown in conversations),
+        command=escape(command),
+        facts=_facts(facts),
+        quality="".join(_quality(part, measured) for part, measured in quality.items()),
+    )
+    _replace(path, page)
+
+
+def _resource(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _replace(path: Path, page: str) -> None:
+    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
+    try:
+        working.write_text(page, encoding="utf-8", errors="replace")  # of half a surrogate pair
+        os.replace(working, path)
+    finally:
+        working.unlink(missing_ok=True)
+
+
+def _headline(tasks: Mapping[str, Row], seconds: float) -> str:
+    if not tasks:
+        return "<h1>No question was asked</h1>"
+    worst = min(tasks, key=lambda name: tasks[name]["accuracy"])
+    questions = sum(int(row["n"]) for row in tasks.values())
+    conversations = sum(int(row["conversations"]) for row in tasks.values())
+    mean = fmean(row["accuracy"] for row in tasks.values())
+    lowest = tasks[worst]["accuracy"]
+    figures = {
+        "Hardest task": f"{_percent(lowest)}&thinsp;%<small>{_full_name(worst)}</small>",
+        "Trained in": f"{_duration(seconds)}<small>both stages</small>",
+        "Asked": f"{questions:,} questions<small>in {conversations:,} conversations</small>",
+    }
+    return (
+        f'<h1><span class="number">{_percent(mean)}<span class="sign">%</span></span> '
+        "of the answers are right</h1>"
+        '<p class="lead">A tiny SigLIP, a tiny Whisper and a tiny Llama were joined into one model '
+        "and trained in two stages to talk about pictures and spoken phrases, in English and "
+        "Malay. Then it was asked about pictures and phrases that were held out; the number is the "
+        f"mean over {len(tasks)} tasks.</p>"
+        f'<dl class="figures">{_pairs(figures)}</dl>'
+    )
+
+
+def _pairs(items: Mapping[str, str]) -> str:
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in items.items())
+
+
+def _legend() -> str:
+    meanings = (
+        f"<li>{mark(measure)}<span><b>{name}</b> {meaning}</span></li>"
+        for measure, (name, meaning) in MEASURES.items()
+    )
+    return "".join(meanings)
+
+
+def _rows(tasks: Mapping[str, Row]) -> str:
+    drawn, before = [], None
+    for name, row in tasks.items():
+        task, _, code = name.rpartition("-")
+        kind = "row" if task == before else "row first"
+        drawn.append(_row(name, f"{icon(task)}{escape(task_name(task))}", code, row, kind))
+        before = task
+    return "".join(drawn)
+
+
+def _row(name: str, head: str, code: str, row: Row, kind: str) -> str:
+    low = row["accuracy"] < TARGET
+    warning = f'<span class="below">below {100 * TARGET:.0f}</span>' if low else ""
+    cells = "".join(
+        f'<td role="cell" class="number {measure}" data-name="{title}">'
+        f"{warning if measure == 'accuracy' else ''}{_percent(row[measure])}</td>"
+        for measure, (title, _) in MEASURES.items()
+    )
+    return (
+        f'<tr role="row" class="{kind}{" low" if low else ""}" data-task="{escape(name)}">'
+        f'<th role="rowheader" scope="row">{head}</th>'
+        f'<td role="cell" class="language">{escape(language_name(code))}</td>'
+        f'<td role="cell" class="chart">{row_chart(row)}</td>{cells}'
+        f'<td role="cell" class="number n" data-name="Questions">{int(row["n"]):,}</td></tr>'
+    )
+
+
+def _mean_row(tasks: Mapping[str, Row]) -> str:
+    if not tasks:
+        return ""
+    means = {name: fmean(row[name] for row in tasks.values()) for name in MEASURES}
+    means["n"] = sum(row["n"] for row in tasks.values())
+    return _row("mean", "Mean of all", "", means, "row first")
+
+
+def _curve(stage: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    title, meaning = STAGES[stage]
+    return (
+        f'<figure class="card"><figcaption><h3>{title}</h3><p>{meaning}</p></figcaption>'
+        f"{loss_chart(rows, title)}</figure>"
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
+        for name, value in facts.items()
+    )
+
+
+def _quality(part: str, measured: Mapping[str, float]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name.replace("-", " "))}</th>'
+        f'<td class="number">{_percent(value)}</td></tr>'
+        for name, value in measured.items()
+    )
+    return f"<table><caption>{escape(part)}</caption><tbody>{rows}</tbody></table>"
+
+
+def _full_name(name: str) -> str:
+    task, _, code = name.rpartition("-")
+    return escape(f"{task_name(task)}, {language_name(code)}")
+
+
+def _percent(share: float) -> str:
+    """Round down: nothing below the target, or wrong at times, looks as if it were not."""
+    return f"{math.floor(1000 * share + 1e-6) / 10:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest}&thinsp;s"
+    return f"{minutes}&thinsp;min {rest}&thinsp;s"

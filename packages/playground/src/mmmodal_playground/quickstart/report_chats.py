@@ -1,0 +1,179 @@
+"""Conversations of the report: media where they come in, answers beside the right ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mmmodal.media import Limits, read_media
+from mmmodal.media.audio import Audio
+from mmmodal.media.image import Image
+from mmmodal_playground.quickstart.report_charts import wave
+from mmmodal_playground.quickstart.scoring import normalise
+from mmmodal_playground.wording import ANSWERS
+
+__all__ = ["Shown", "chat_card", "icon", "language_name", "task_name"]
+
+TASK_NAMES = {
+    "image": "One picture",
+    "audio": "One clip",
+    "images": "Several pictures",
+    "audios": "Several clips",
+    "image-audio": "Pictures and clips",
+    "recall": "Recall",
+}
+LANGUAGE_NAMES = {"en": "English", "ms": "Malay"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A conversation that the report shows."""
+
+    record: Mapping[str, Any]
+    """In the native format."""
+
+    root: Path
+    """What its media's addresses are relative to."""
+
+    answers: Sequence[str]
+    """The model's, to each of the user's turns."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A question with its media, and what was answered."""
+
+    parts: Sequence[Mapping[str, Any]]
+    answer: str
+    expected: str
+    scored: bool
+
+    @property
+    def is_right(self) -> bool:
+        return normalise(self.answer) == normalise(self.expected)
+
+
+def task_name(task: str) -> str:
+    """Return what a reader calls a task."""
+    return TASK_NAMES.get(task, task)
+
+
+def language_name(code: str) -> str:
+    """Return what a reader calls a language."""
+    return LANGUAGE_NAMES.get(code, code)
+
+
+def icon(name: str) -> str:
+    """Draw one of the skeleton's symbols; a task that has none gets nothing."""
+    if name not in (*TASK_NAMES, "right", "wrong"):
+        return ""
+    return f'<svg class="icon" aria-hidden="true"><use href="#{name}"/></svg>'
+
+
+def chat_card(shown: Shown) -> str:
+    """Return one conversation as HTML."""
+    record = shown.record
+    meta = record.get("meta") or {}
+    task, code = str(meta.get("task", "")), str(record.get("lang") or "")
+    turns = list(_turns(shown))
+    right = sum(turn.is_right for turn in turns)
+    media = list(_figures(record["media"], code, shown.root))
+    said = "".join(_turn_html(turn, media) for turn in turns)
+    return (
+        f'<article class="card chat"><header>{icon(task)}'
+        f"<h3>{escape(task_name(task))}</h3>"
+        f'<span class="tag">{escape(language_name(code))}</span>'
+        f'<span class="tally">{right} of {len(turns)} right</span></header>'
+        f'<ol lang="{escape(code)}">{said}</ol></article>'
+    )
+
+
+def _turns(shown: Shown) -> Iterator[_Turn]:
+    messages = shown.record["messages"]
+    asked = [message for message in messages if message["role"] == "user"]
+    expected = [_text(message) for message in messages if message["role"] == "assistant"]
+    meta = shown.record.get("meta") or {}
+    scored = meta.get("scored") or [True] * len(asked)
+    for question, answer, true, counts in zip(asked, shown.answers, expected, scored, strict=True):
+        yield _Turn(question["content"], answer, true, bool(counts))
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return "".join(part.get("text") or "" for part in message["content"])
+
+
+def _turn_html(turn: _Turn, media: Sequence[str]) -> str:
+    pieces = []
+    for is_text, parts in groupby(turn.parts, lambda part: part["type"] == "text"):
+        if is_text:
+            pieces += [f'<p dir="auto">{escape(part["text"])}</p>' for part in parts]
+        else:
+            figures = "".join(media[part["media"]] for part in parts)
+            pieces.append(f'<div class="media">{figures}</div>')
+    return (
+        '<li class="asked bubble"><span class="unseen" lang="en">You: </span>'
+        f"{''.join(pieces)}</li>"
+        f'<li class="answered {"right" if turn.is_right else "wrong"}">'
+        '<span class="unseen" lang="en">The model: </span>'
+        f'<div class="bubble"><p dir="auto">{escape(turn.answer) or "<i>nothing</i>"}</p>'
+        f"{_correction(turn)}</div>{_verdict(turn)}</li>"
+    )
+
+
+def _verdict(turn: _Turn) -> str:
+    word = "right" if turn.is_right else "wrong"
+    note = "" if turn.scored else '<span class="note">not scored</span>'
+    return f'<p class="verdict" lang="en"><span>{icon(word)}{word}</span>{note}</p>'
+
+
+def _correction(turn: _Turn) -> str:
+    if turn.is_right:
+        return ""
+    expected = f'<b class="expected" dir="auto">{escape(turn.expected)}</b>'
+    return f'<p class="correction"><span lang="en">right answer: </span>{expected}</p>'
+
+
+def _figures(media: Sequence[Mapping[str, str]], code: str, root: Path) -> Iterator[str]:
+    """Return each medium, named as the questions name it."""
+    names = ANSWERS.get(code, ANSWERS["en"])
+    for index, medium in enumerate(media):
+        kind = medium["kind"]
+        number = [other["kind"] for other in media[: index + 1]].count(kind)
+        name = names[kind].format(n=number)
+        body = (_sound if kind == "audio" else _picture)(medium["uri"], root, name)
+        yield f'<figure class="{escape(kind)}">{body}<figcaption>{name}</figcaption></figure>'
+
+
+def _picture(uri: str, root: Path, name: str) -> str:
+    """Encode a picture anew, whatever the file holds besides it."""
+    picture = read_media(Image(), uri, root=root, limits=Limits())
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    width, height = picture.size
+    return (
+        f'<img src="{_data_uri("image/png", file)}" width="{width}" height="{height}" '
+        f'alt="{name}: coloured shapes on a plain ground">'
+    )
+
+
+def _sound(uri: str, root: Path, name: str) -> str:
+    """Encode a clip anew, whatever the file holds besides it."""
+    import soundfile
+
+    clip = read_media(Audio(), uri, root=root, limits=Limits())
+    file = io.BytesIO()
+    soundfile.write(file, clip.samples, clip.rate, subtype="PCM_16", format="WAV")
+    return (
+        f'{wave(clip.samples)}<audio controls preload="metadata" '
+        f'aria-label="{name}, a spoken phrase" src="{_data_uri("audio/wav", file)}"></audio>'
+    )
+
+
+def _data_uri(kind: str, file: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

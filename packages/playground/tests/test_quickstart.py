@@ -1,0 +1,142 @@
+"""A quickstart goes through all its steps, goes on where it was stopped, and tells what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mmmodal
+from mmmodal.cli.main import run
+from mmmodal.errors import MMModalError
+from mmmodal_playground.quickstart.answering import answer_records
+from mmmodal_playground.quickstart.results import results_of
+from mmmodal_playground.quickstart.steps import Quickstart, Sizes
+
+SMALL = Sizes(align=64, instruct=96, tested=4)
+SCRIPT = """
+import sys
+from pathlib import Path
+from mmmodal_playground.quickstart.results import results_of
+from mmmodal_playground.quickstart.steps import Interrupted, Quickstart, Sizes
+tell = lambda line: print(line, flush=True)
+try:
+    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=64, instruct=96, tested=4)))
+except Interrupted as stop:
+    print(stop)
+    sys.exit(130)
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
+    quickstart = Quickstart(tmp_path_factory.mktemp("quickstart") / "out", 0, print, SMALL)
+    results_of(quickstart)
+    return quickstart
+
+
+def test_results_have_every_task_and_language_beside_blind_baselines(done: Quickstart) -> None:
+    results = json.loads((done.out / "results.json").read_text())
+    names = {"image", "audio", "images", "audios", "image-audio", "recall"}
+    assert set(results["tasks"]) == {f"{name}-{code}" for name in names for code in ("en", "ms")}
+    for row in results["tasks"].values():
+        assert set(row) == {
+            "accuracy",
+            "n",
+            "conversations",
+            "majority",
+            "shuffled",
+            "stage1",
+        }
+        assert row["conversations"] == SMALL.tested <= row["n"]
+        assert all(0 <= row[k] <= 1 for k in ("accuracy", "majority", "shuffled", "stage1"))
+    assert results["seconds"] > 0 and results["seed"] == 0
+    assert (done.out / "report.html").stat().st_size > 10_000
+
+
+def test_answers_in_a_batch_are_those_of_a_chat(done: Quickstart) -> None:
+    model = mmmodal.load(done.out / "model")
+    root, records = done.out / "data" / "test", done.tested()[:12]
+    for record, answers in zip(records, answer_records(model, records, root), strict=True):
+        chat = mmmodal.Chat(model, root=root, max_new_tokens=32)
+        for message, answer in zip(record.messages[::2], answers, strict=True):
+            content = [
+                part.text
+                if part.media is None
+                else {"type": part.type, "path": record.media[part.media].uri}
+                for part in message.content
+            ]
+            assert chat.say(content) == answer
+
+
+def test_a_finished_quickstart_does_nothing_twice(done: Quickstart) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
+    told: list[str] = []
+    results_of(Quickstart(done.out, 0, told.append, SMALL))
+    assert not told
+    assert before == {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_the_same_command_goes_on_after_it_was_stopped(
+    done: Quickstart, tmp_path: Path, stop: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        while (line := first.stdout.readline()) and "training" not in line:
+            pass
+        metrics = tmp_path / "out" / "aligned" / "run" / "metrics.jsonl"
+        while not metrics.exists() and first.poll() is None:
+            time.sleep(0.05)
+        os.kill(first.pid, stop)
+        first.communicate()
+    assert first.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "drawing" not in again.stdout and "composing" not in again.stdout
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    expected = json.loads((done.out / "results.json").read_text())
+    assert results["tasks"].keys() == expected["tasks"].keys()
+
+
+def test_other_settings_in_the_same_folder_are_refused(done: Quickstart) -> None:
+    with pytest.raises(MMModalError, match="begun with other settings"):
+        Quickstart(done.out, 1, print, SMALL).begin()
+    assert run(["quickstart", "--out", str(done.out), "--seed", "3"]) == 1
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert run(["quickstart", "--out", str(tmp_path)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["playground", "say", "a red circle", "/dev/full"]) == 1
+    error = capsys.readouterr().err
+    assert "/dev/full" in error and "make room" in error and "Traceback" not in error
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_the_quickstart_of_the_readme_reaches_what_it_promises(tmp_path: Path) -> None:
+    command = ["mmmodal", "quickstart", "--out", str(tmp_path / "out"), "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    results = json.loads(finished.stdout)
+    assert len(results["tasks"]) == 12
+    for name, row in results["tasks"].items():
+        assert row["conversations"] >= 200
+        assert row["accuracy"] >= 0.85, name
+        assert row["shuffled"] <= row["majority"] + 0.08, name
+    assert "mmmodal chat" in finished.stderr

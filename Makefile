@@ -13,10 +13,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT ?= 300
 TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
 
-.PHONY: help test test-all test-oldest bench lint format wheels pins clean
+.PHONY: help quickstart test test-all test-oldest bench lint format wheels pins clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+quickstart: $(READY) ## compose, train, measure and talk: the main job in one command
+	mmmodal quickstart $(if $(OUT),--out $(OUT))
 
 test: $(READY) ## everything a commit can break; at most 15 minutes on two cores
 	$(TEST)

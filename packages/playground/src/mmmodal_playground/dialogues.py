@@ -19,10 +19,14 @@ from mmmodal_playground.speech import Voice, any_voice
 from mmmodal_playground.things import TALKS, Split, Thing, things_of
 from mmmodal_playground.wording import ask, medium_name
 
-__all__ = ["TASKS", "Clip", "Dialogue", "Medium", "Task", "Turn", "make_dialogue"]
+__all__ = ["TASKS", "Clip", "Dialogue", "Medium", "Task", "Turn", "make_dialogue", "make_quiz"]
 
 Task = Literal["image", "audio", "images", "audios", "image-audio", "recall"]
 TASKS: tuple[Task, ...] = ("image", "audio", "images", "audios", "image-audio", "recall")
+
+
+ALONE = 0.75
+"""How many of several pictures show one thing, so that they can be compared."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,21 @@ def make_dialogue(task: Task, language: str, split: Split, chance: random.Random
     else:
         making.several()
     return Dialogue(task, language, tuple(making.media), tuple(making.turns))
+
+
+def make_quiz(
+    language: str, split: Split, chance: random.Random, *, turns: int, media: int = 4
+) -> Dialogue:
+    """Make a long conversation: many questions about at most `media` media that come first."""
+    making = _Making("image-audio", language, split, chance)
+    for _ in range(chance.randint(1, media)):
+        making.bring(chance.choice(("image", "audio")))
+    for _ in range(turns):
+        if len(making.media) > 1 and chance.random() < 0.3:
+            making.compare()
+        else:
+            making.ask_about(chance.randrange(len(making.media)))
+    return Dialogue(making.task, language, tuple(making.media), tuple(making.turns))
 
 
 class _Making:
@@ -135,7 +154,7 @@ class _Making:
         if kind == "audio":
             phrase = any_phrase(self.language, thing, self.split, self.chance)
             self.media.append(Clip(phrase, any_voice(self.language, self.chance)))
-        elif self.task in ("images", "image-audio") and self.chance.random() < 0.8:
+        elif self.task in ("images", "image-audio") and self.chance.random() < ALONE:
             self.media.append(single_scene(thing, self.split, self.chance))
         else:
             self.media.append(any_scene(self.split, self.chance))

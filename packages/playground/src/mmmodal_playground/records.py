@@ -8,12 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, Task, make_dialogue
+from mmmodal_playground.dialogues import (
+    TASKS,
+    Clip,
+    Dialogue,
+    Medium,
+    Task,
+    make_dialogue,
+    make_quiz,
+)
 from mmmodal_playground.scenes import draw_scene
 from mmmodal_playground.speech import Say, save_speech, speaking
 from mmmodal_playground.things import TALKS, Split
 
-__all__ = ["dialogues", "make_records", "write_records"]
+__all__ = ["dialogues", "make_records", "quizzes", "write_records"]
 
 
 def dialogues(
@@ -25,6 +33,15 @@ def dialogues(
     for index in range(number):
         task, language = turns[index % len(turns)]
         yield make_dialogue(task, language, split, chance)
+
+
+def quizzes(number: int, *, seed: int = 0, turns: int, media: int) -> Iterator[Dialogue]:
+    """Make long training dialogues about at most `media` media, languages in turn."""
+    chance = random.Random(f"quizzes {seed} {media}")
+    languages = list(TALKS)
+    for index in range(number):
+        language = languages[index % len(languages)]
+        yield make_quiz(language, "train", chance, turns=turns, media=media)
 
 
 def make_records(folder: Path, number: int, seed: int = 0, split: Split = "train") -> Path:

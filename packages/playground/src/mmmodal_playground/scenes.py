@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,15 +119,22 @@ def pair_scene(a: Thing, b: Thing, split: Split, chance: random.Random) -> Scene
     return None
 
 
-def draw_scene(scene: Scene, size: int = SIZE) -> Image:
-    """Draw an RGB picture of `size` by `size` pixels with smooth edges."""
+Colour = tuple[int, int, int]
+
+
+def draw_scene(scene: Scene, size: int = SIZE, *, fills: Sequence[Colour] = ()) -> Image:
+    """Draw an RGB picture of `size` by `size` pixels with smooth edges.
+
+    `fills` are other colours than those of the things, one for each shape.
+    """
     from PIL import Image, ImageDraw
 
     large = size * SMOOTH
     picture = Image.new("RGB", (large, large), scene.ground)
     pen = ImageDraw.Draw(picture)
-    for shape in scene.shapes:
-        _draw(pen, shape, large)
+    fills = fills or [COLOURS[thing.colour] for thing in scene.things]
+    for shape, fill in zip(scene.shapes, fills, strict=True):
+        _draw(pen, shape, fill, large)
     return picture.resize((size, size), Image.Resampling.BOX)
 
 
@@ -147,9 +155,8 @@ def _ground(chance: random.Random) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _draw(pen: ImageDraw, shape: Shape, size: int) -> None:
+def _draw(pen: ImageDraw, shape: Shape, fill: Colour, size: int) -> None:
     """Draw one shape inside its radius."""
-    fill = COLOURS[shape.thing.colour]
     x, y, r = (size * value for value in (shape.x, shape.y, shape.radius))
 
     def points(radii: list[float], start: float) -> list[tuple[float, float]]:

@@ -11,7 +11,8 @@ between them, as sound goes; a picture as the grid of its patches, with a word w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ from mmmodal.media.audio import Audio
 from mmmodal.media.image import Image
 from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.tokenizing import train_tokenizer
-from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue
+from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue, make_quiz
+from mmmodal_playground.questions import about_phrase, about_scene
 from mmmodal_playground.scenes import Shape
 from mmmodal_playground.things import TALKS, Split
+from mmmodal_playground.wording import medium_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = ["any_dialogue", "chat_tokenizer", "described", "new_model", "train"]
 
-WIDTH, LAYERS = 192, 4
+WIDTH, LAYERS = 128, 4
 POSITIONS = 2048
-BATCH = 48
+TURNS = 8  # of a quiz
+CUES = 16  # of a drill
+BATCH = 16  # dialogues, as many quizzes, and as many drills
 RATE = 1.5e-3
 IGNORED = -100
 GRID = 4  # patches along a side of the pictures that `in_slots` writes
+Row = tuple[list[int], list[int]]
+"""Token ids and labels."""
+
 USER, ASSISTANT, END, BLANK = "<|user|>", "<|assistant|>", "<|end|>", "<|blank|>"
 TEMPLATE = (
     "{% for message in messages %}"
@@ -123,12 +131,13 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
-        intermediate_size=512,
+        intermediate_size=3 * WIDTH,
         num_hidden_layers=LAYERS,
-        num_attention_heads=6,
-        num_key_value_heads=6,
+        num_attention_heads=4,
+        num_key_value_heads=4,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
+        initializer_range=0.05,  # with 0.02 so small a network attends to nothing for long
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -143,55 +152,111 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
     torch.manual_seed(seed)
     tokenizer = chat_tokenizer()
     model = new_model(tokenizer)
-    batches = _batches(tokenizer, random.Random(seed))
+    chance = random.Random(seed)
+    rows = {"dialogues": _dialogue, "quizzes": _quiz, "drills": _drill}
+    batches = {
+        name: _batches(partial(make, tokenizer, chance), chance, tokenizer.pad_token_id)
+        for name, make in rows.items()
+    }
 
     def loss(step: int) -> dict[str, Tensor]:
-        ids, labels = next(batches)
-        hidden = model.model(ids).last_hidden_state[:, :-1]  # padding is behind: causal
-        wanted = labels[:, 1:]
-        logits = model.lm_head(hidden[wanted != IGNORED])
-        return {"answers": torch.nn.functional.cross_entropy(logits, wanted[wanted != IGNORED])}
+        return {name: _loss(model, *next(batch)) for name, batch in batches.items()}
 
     fit("language", model.parameters(), loss, steps=steps, learning_rate=RATE, log=log)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
+def _loss(model: LlamaForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss of the labels that count; ids and labels are [B, T]."""
+    import torch
+
+    hidden = model.model(ids).last_hidden_state[:, :-1]  # padding is behind: causal
+    wanted = labels[:, 1:]
+    logits = model.lm_head(hidden[wanted != IGNORED])
+    return torch.nn.functional.cross_entropy(logits, wanted[wanted != IGNORED])
+
+
+def _dialogue(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    return _encode(tokenizer, _written(any_dialogue("train", chance), chance))
+
+
+def _quiz(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Ask much about the same media."""
+    language = chance.choice(list(TALKS))
+    quiz = make_quiz(language, "train", chance, turns=TURNS)
+    return _encode(tokenizer, _written(quiz, chance))
+
+
+def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Name media, or a part of one, and what is true of it, over and over: " image 2 star: red;".
+
+    Which of several things is meant is by far the hardest to learn, and is learned several times
+    sooner where a row asks for little else, again and again.
+    """
+    language = chance.choice(list(TALKS))
+    media = make_quiz(language, "train", chance, turns=0).media
+    shown = "".join(_either(medium, language, chance) for medium in media)
+    pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
+    for _ in range(CUES):
+        index = chance.randrange(len(media))
+        cue, answer = _cue(media, index, language, chance)
+        pieces += [(f" {cue}:", False), (f" {answer};", True)]
+    ids: list[int] = []
+    labels: list[int] = []
+    for text, taught in pieces:
+        said = tokenizer.backend_tokenizer.encode(text).ids
+        ids += said
+        labels += said if taught else [IGNORED] * len(said)
+    return ids, labels
+
+
+def _cue(
+    media: Sequence[Medium], index: int, language: str, chance: random.Random
+) -> tuple[str, str]:
+    """Name one medium, and perhaps a colour, shape or place in it; return what belongs to it."""
+    medium, talk = media[index], TALKS[language]
+    number = [type(m) is type(medium) for m in media[: index + 1]].count(True)
+    if isinstance(medium, Clip):
+        questions = about_phrase(medium.phrase, talk, chance)[:1]
+        name = medium_name(language, "audio", number)
+    else:
+        asked = about_scene(medium, talk, chance)
+        questions = [question for question in asked if question.kind != "shows"]
+        name = medium_name(language, "image", number)
+    question = chance.choice(questions)
+    return " ".join((name, *question.words.values())), question.answer
+
+
 def _batches(
-    tokenizer: PreTrainedTokenizerFast, chance: random.Random
+    make: Callable[[], Row], chance: random.Random, padding: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield token ids and labels [B, T] of dialogues about as long as each other."""
+    """Yield token ids and labels [B, T] of rows about as long as each other."""
     import torch
 
     while True:
-        window = [
-            _encode(tokenizer, _written(any_dialogue("train", chance), chance))
-            for _ in range(BATCH * 16)
-        ]
-        window.sort(key=lambda row: len(row[0]))
+        window = sorted((make() for _ in range(BATCH * 8)), key=lambda row: len(row[0]))
         groups = [window[at : at + BATCH] for at in range(0, len(window), BATCH)]
         chance.shuffle(groups)
         for group in groups:
             longest = len(group[-1][0])
-            ids = [row + [tokenizer.pad_token_id] * (longest - len(row)) for row, _ in group]
+            ids = [row + [padding] * (longest - len(row)) for row, _ in group]
             labels = [row + [IGNORED] * (longest - len(row)) for _, row in group]
             yield torch.tensor(ids), torch.tensor(labels)
 
 
 def _written(dialogue: Dialogue, chance: random.Random) -> list[dict[str, str]]:
     """Describe half of all media in words and half in slots."""
-
-    def either(medium: Medium, language: str) -> str:
-        if chance.random() < 0.5:
-            return in_words(medium, language)
-        return in_slots(medium, language, chance)
-
-    return described(dialogue, either)
+    return described(dialogue, lambda medium, language: _either(medium, language, chance))
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]
-) -> tuple[list[int], list[int]]:
+def _either(medium: Medium, language: str, chance: random.Random) -> str:
+    if chance.random() < 0.5:
+        return in_words(medium, language)
+    return in_slots(medium, language, chance)
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> Row:
     """Return ids and labels: the assistant's words and turn ends are learned."""
     backend = tokenizer.backend_tokenizer
     ids: list[int] = []

@@ -2,14 +2,16 @@
 
 The side loss asks the features of each patch for the colour and the shape that cover it; SigLIP 2
 (arXiv:2502.14786) has dense side losses for the same reason: alone, the sigmoid loss learns
-colours, then places, and shapes very late. Its heads are thrown away.
+colours, then places, and shapes very late. Its heads are thrown away. Some pictures have shapes in
+colours without a name; they go into the side loss on shapes alone, so that a shape is known in a
+colour that it was never seen in.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.scenes import (
     PLACES,
+    Colour,
     Scene,
     any_scene,
     draw_scene,
@@ -40,8 +43,11 @@ __all__ = [
 ]
 
 IMAGE, PATCH = 64, 16  # pixels
+IGNORED = -100
 WIDTH, TEXT_LENGTH = 128, 20
 POOL = 24_000  # scenes that are drawn, each shown again and again
+PLAIN = 6_000  # scenes in colours without a name
+BATCH = {"groups": 48, "plain": 48}
 GROUP = 4  # a scene and three that differ from it a little: hard negatives
 
 
@@ -110,8 +116,9 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
     batches = _Batches(tokenizer, seed, log)
 
     def loss(step: int) -> dict[str, Tensor]:
-        pixels, ids, same, *covers = batches.next(64)
+        pixels, ids, same, *covers = batches.next()
         seen = model.vision_model(pixel_values=pixels, output_hidden_states=True)
+        named = seen.pooler_output[: len(ids)]  # plain pictures are behind, without a text
         said = model.text_model(input_ids=ids).pooler_output
         patches = seen.hidden_states[-2]
         side = [
@@ -119,7 +126,7 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
             for head, cover in zip(heads, covers, strict=True)
         ]
         return {
-            "sigmoid": _sigmoid_loss(model, seen.pooler_output, said, same),
+            "sigmoid": _sigmoid_loss(model, named, said, same),
             "colours": side[0],
             "shapes": side[1],
         }
@@ -147,10 +154,13 @@ class _Batches:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, log: Log) -> None:
         import torch
 
-        self.chance = random.Random(seed)
-        scenes = [scene for _ in range(POOL // GROUP) for scene in _group(self.chance)]
-        log(f"vision: drawing {len(scenes)} scenes")
-        self.pixels = torch.stack([_drawn(scene) for scene in scenes])  # uint8 [n, 3, H, W]
+        self.chance = chance = random.Random(seed)
+        scenes = [scene for _ in range(POOL // GROUP) for scene in _group(chance)]
+        plain = [any_scene("train", chance) for _ in range(PLAIN)]
+        log(f"vision: drawing {len(scenes)} scenes, and {len(plain)} in other colours")
+        drawn = [_drawn(scene) for scene in scenes]
+        drawn += [_drawn(scene, [_nameless(chance) for _ in scene.shapes]) for scene in plain]
+        self.pixels = torch.stack(drawn)  # uint8 [n, 3, H, W]
         self.texts = torch.stack(
             [encode(tokenizer, [s.describe(talk) for s in scenes]) for talk in TALKS.values()]
         )  # [languages, n, T]
@@ -158,32 +168,49 @@ class _Batches:
         meanings = [names.setdefault(s.describe(TALKS["en"]), len(names)) for s in scenes]
         self.meanings = torch.tensor(meanings)
         self.colours, self.shapes = (
-            torch.tensor([_cover(scene)[kind] for scene in scenes]) for kind in range(2)
+            torch.tensor([_cover(scene)[kind] for scene in (*scenes, *plain)]) for kind in range(2)
         )
-        self.order = self._orders()
+        self.colours[len(scenes) :] = IGNORED
+        self.groups = self._endlessly(range(len(scenes) // GROUP))
+        self.plain = self._endlessly(range(len(scenes), len(scenes) + len(plain)))
 
-    def _orders(self) -> Iterator[int]:
-        groups = list(range(len(self.pixels) // GROUP))
+    def _endlessly(self, numbers: Iterable[int]) -> Iterator[int]:
+        order = list(numbers)
         while True:
-            self.chance.shuffle(groups)
-            yield from groups
+            self.chance.shuffle(order)
+            yield from order
 
-    def next(self, groups: int) -> tuple[Tensor, ...]:
-        """Return pixels, token ids, who means the same [B, B], colours and shapes of patches."""
+    def next(self) -> tuple[Tensor, ...]:
+        """Return pixels, and for those that have a text its ids and who means the same [B, B].
+
+        Behind them come the colours and shapes that cover each patch of all pictures.
+        """
         import torch
 
-        chosen = [next(self.order) * GROUP + i for _ in range(groups) for i in range(GROUP)]
+        chosen = [
+            next(self.groups) * GROUP + i for _ in range(BATCH["groups"]) for i in range(GROUP)
+        ]
         index = torch.tensor(chosen)
         languages = torch.tensor([self.chance.randrange(len(TALKS)) for _ in chosen])
         meanings = self.meanings[index]
-        pixels = self.pixels[index].float() / 127.5 - 1
+        all_of_them = torch.tensor([*chosen, *(next(self.plain) for _ in range(BATCH["plain"]))])
+        pixels = self.pixels[all_of_them].float() / 127.5 - 1
         return (
             pixels + 0.05 * torch.randn_like(pixels),
             self.texts[languages, index],
             meanings[:, None] == meanings,
-            self.colours[index],
-            self.shapes[index],
+            self.colours[all_of_them],
+            self.shapes[all_of_them],
         )
+
+
+def _nameless(chance: random.Random) -> Colour:
+    """Return a colour far from white and from all that have a name."""
+    while True:
+        red, green, blue = (chance.randint(0, 230) for _ in range(3))
+        nearest = min(math.dist((red, green, blue), known) for known in COLOURS.values())
+        if nearest > 60:
+            return red, green, blue
 
 
 def _group(chance: random.Random) -> list[Scene]:
@@ -233,13 +260,14 @@ def pixels(scenes: Sequence[Scene]) -> Tensor:
     return values
 
 
-def _drawn(scene: Scene) -> Tensor:
-    """Draw a scene in the tower's own size: uint8 [3, H, W]."""
+def _drawn(scene: Scene, fills: Sequence[Colour] = ()) -> Tensor:
+    """Draw a scene as files show it, in the tower's size: uint8 [3, H, W]."""
     import numpy as np
     import torch
+    from PIL import Image
 
-    picture = np.array(draw_scene(scene, IMAGE))
-    return torch.from_numpy(picture).permute(2, 0, 1).contiguous()
+    picture = draw_scene(scene, fills=fills).resize((IMAGE, IMAGE), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def encode(tokenizer: Any, texts: list[str]) -> Tensor:

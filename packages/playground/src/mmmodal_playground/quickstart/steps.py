@@ -12,12 +12,13 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import MMModalError
-from mmmodal_playground.dialogues import TASKS, Dialogue, Task
-from mmmodal_playground.records import dialogues, write_records
+from mmmodal_playground.dialogues import TASKS, Dialogue
+from mmmodal_playground.records import dialogues, quizzes, write_records
 from mmmodal_playground.things import TALKS
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
-TASKS_OF_STAGE: dict[str, tuple[Task, ...]] = {"align": ("image", "audio"), "instruct": TASKS}
 STRIDES = {"kernel": 12, "stride": 6}
 """Of the audio projector: words of this world take a third of a second, 16 positions."""
 
@@ -39,6 +39,8 @@ class Sizes:
 
     align: int = 2400
     instruct: int = 4800
+    """Half of them dialogues such as the held-out ones, half with more questions."""
+
     tested: int = 200
     """Held-out ones, of each task and language."""
 
@@ -88,10 +90,11 @@ class Quickstart:
 
     def make_data(self) -> None:
         """Write the conversations of both stages and the held-out ones."""
-        for stage, tasks in TASKS_OF_STAGE.items():
-            number = getattr(self.sizes, stage)
-            made = dialogues(number, split="train", seed=self.seed, tasks=tasks)
-            self._write(stage, made)
+        sizes, seed = self.sizes, self.seed
+        self._write("align", quizzes(sizes.align, seed=seed, turns=5, media=1))
+        half = sizes.instruct // 2
+        talked = dialogues(half, split="train", seed=seed)
+        self._write("instruct", chain(talked, quizzes(half, seed=seed, turns=8, media=4)))
         tested = self.sizes.tested * len(TASKS) * len(TALKS)
         self._write("test", dialogues(tested, split="test", seed=TEST_SEED + self.seed))
 

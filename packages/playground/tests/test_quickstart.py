@@ -19,7 +19,7 @@ from mmmodal_playground.quickstart.answering import answer_records
 from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Quickstart, Sizes
 
-SMALL = Sizes(align=64, instruct=96, tested=4)
+SMALL = Sizes(align=64, instruct=96, tested=8)
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Interrupted, Quickstart, Sizes
 tell = lambda line: print(line, flush=True)
 try:
-    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=64, instruct=96, tested=4)))
+    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=64, instruct=96, tested=8)))
 except Interrupted as stop:
     print(stop)
     sys.exit(130)
@@ -125,18 +125,3 @@ def test_a_full_disk_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["playground", "say", "a red circle", "/dev/full"]) == 1
     error = capsys.readouterr().err
     assert "/dev/full" in error and "make room" in error and "Traceback" not in error
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_the_quickstart_of_the_readme_reaches_what_it_promises(tmp_path: Path) -> None:
-    command = ["mmmodal", "quickstart", "--out", str(tmp_path / "out"), "--json"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    results = json.loads(finished.stdout)
-    assert len(results["tasks"]) == 12
-    for name, row in results["tasks"].items():
-        assert row["conversations"] >= 200
-        assert row["accuracy"] >= 0.85, name
-        assert row["shuffled"] <= row["majority"] + 0.08, name
-    assert "mmmodal chat" in finished.stderr

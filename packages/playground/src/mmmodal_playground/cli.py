@@ -50,14 +50,14 @@ def make(out: Path, split: Split, number: int, seed: int) -> None:
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seed", default=0, show_default=True, help="Where it lies, and how large it is.")
 def draw(colour: str, shape: str, out: Path, seed: int) -> None:
-    """Draw one shape to the picture OUT."""
+    """Draw one shape to the PNG file OUT."""
     import random
 
     from mmmodal_playground.scenes import draw_scene, single_scene
 
     scene = single_scene(Thing(colour, shape), "test", random.Random(seed))
     with writing(out):
-        draw_scene(scene).save(out)
+        draw_scene(scene).save(out, format="PNG")
     click.echo(str(out))
 
 
@@ -68,7 +68,7 @@ def draw(colour: str, shape: str, out: Path, seed: int) -> None:
 @click.option("--voice", help="A voice of espeak-ng, such as en-us+f3, instead of a random one.")
 @click.option("--seed", default=0, show_default=True, help="Voice, speed and pitch.")
 def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
-    """Speak TEXT to the sound file OUT."""
+    """Speak TEXT to the WAV file OUT."""
     import random
     from dataclasses import replace
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _ctypes
 import contextlib
 import ctypes
+import io
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -102,10 +103,12 @@ def speak(text: str, voice: Voice) -> NDArray[np.float32]:
 
 
 def save_speech(path: Path, text: str, voice: Voice, say: Say = speak) -> None:
-    """Speak a text into a sound file of 16-bit samples; its suffix names the format."""
+    """Speak a text into a WAV file of 16-bit samples."""
     import soundfile
 
-    soundfile.write(path, say(text, voice), RATE, subtype="PCM_16")
+    file = io.BytesIO()  # libsndfile does not say why it cannot write to a disk
+    soundfile.write(file, say(text, voice), RATE, subtype="PCM_16", format="WAV")
+    path.write_bytes(file.getvalue())
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def language_quality(folder: Path, number: int = 200) -> Quality:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     quality = {}
     for task in TASKS:
         for code in TALKS:
@@ -151,7 +151,6 @@ def _generate(model: Any, tokenizer: Any, chats: list[list[dict[str, str]]]) -> 
         chats,
         add_generation_prompt=True,
         padding=True,
-        padding_side="left",
         return_dict=True,
         return_tensors="pt",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmmodal_playground.scenes import draw_scene, single_scene
-from mmmodal_playground.speech import Voice, save_speech
-from mmmodal_playground.things import THINGS
+from beeps import Scene, Sound
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
 
@@ -44,8 +41,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    draw_scene(single_scene(THINGS[0], "train", random.Random(0))).save(folder / "a.png")
-    save_speech(folder / "b.wav", "a red circle", Voice("en"))
+    Scene("red", "circle", 32, 32).draw(folder / "a.png")
+    Sound(2, "low", 0.5).play(folder / "b.wav")
     series = np.sin(np.linspace(0, 6, 22))
     (folder / "c.csv").write_text("\n".join(f"{x:.4f}" for x in series) + "\n")
     record = {

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal_playground.things import TALKS
-
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -26,7 +24,22 @@ CORPUS = (
     "Hello! Describe the image, please. Yes. No. Ya. Tidak.",
     "0 1 2 3 4 5 6 7 8 9",
     "<|im_start|>system user assistant <|im_end|> [INST] [/INST] <|user|> <|assistant|>",
-    *(frame for talk in TALKS.values() for frame in talk.frames),
+    "{}",
+    "What is in picture {n}?",
+    "A {colour} {shape}.",
+    "What do you hear in audio {n}?",
+    "{count} {pitch} beeps.",
+    "Do pictures {a} and {b} show the same colour?",
+    "Yes.",
+    "No.",
+    "{'red': 'merah', 'green': 'hijau', 'blue': 'biru', 'yellow': 'kuning', 'circle': 'bulatan', 'square': 'segi empat', 'triangle': 'segi tiga', 'low': 'rendah', 'high': 'tinggi'}",
+    "Apa yang ada dalam gambar {n}?",
+    "{shape} {colour}.",
+    "Apa yang anda dengar dalam audio {n}?",
+    "{count} bunyi {pitch}.",
+    "Adakah gambar {a} dan {b} sama warna?",
+    "Ya.",
+    "Tidak.",
 )
 
 CHATML = (

@@ -37,6 +37,7 @@ POSITIONS = 2048
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
 BATCH = 16  # dialogues, as many quizzes, and as many drills
+DRILLED = 0.35  # of all steps are drills alone, two batches each: what they teach comes first
 RATE = 1.5e-3
 IGNORED = -100
 GRID = 4  # patches along a side of the pictures that `in_slots` writes
@@ -160,6 +161,9 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
     }
 
     def loss(step: int) -> dict[str, Tensor]:
+        if step < DRILLED * steps:
+            first, second = (_loss(model, *next(batches["drills"])) for _ in range(2))
+            return {"drills": (first + second) / 2}
         return {name: _loss(model, *next(batch)) for name, batch in batches.items()}
 
     fit("language", model.parameters(), loss, steps=steps, learning_rate=RATE, log=log)

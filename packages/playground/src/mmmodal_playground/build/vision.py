@@ -46,8 +46,8 @@ IMAGE, PATCH = 64, 16  # pixels
 IGNORED = -100
 WIDTH, TEXT_LENGTH = 128, 20
 POOL = 24_000  # scenes that are drawn, each shown again and again
-PLAIN = 6_000  # scenes in colours without a name
-BATCH = {"groups": 48, "plain": 48}
+PLAIN = 12_000  # scenes in colours without a name
+BATCH = {"groups": 56, "plain": 64}
 GROUP = 4  # a scene and three that differ from it a little: hard negatives
 
 

@@ -83,10 +83,19 @@ def make_dialogue(task: Task, language: str, split: Split, chance: random.Random
 
 
 def make_quiz(
-    language: str, split: Split, chance: random.Random, *, turns: int, media: int = 4
+    language: str,
+    split: Split,
+    chance: random.Random,
+    *,
+    turns: int,
+    media: int = 4,
+    alone: float = ALONE,
 ) -> Dialogue:
-    """Make a long conversation: many questions about at most `media` media that come first."""
-    making = _Making("image-audio", language, split, chance)
+    """Make a long conversation: many questions about at most `media` media that come first.
+
+    Of its pictures the share `alone` shows one thing.
+    """
+    making = _Making("image-audio", language, split, chance, alone)
     for _ in range(chance.randint(1, media)):
         making.bring(chance.choice(("image", "audio")))
     for _ in range(turns):
@@ -100,8 +109,11 @@ def make_quiz(
 class _Making:
     """A dialogue that grows turn by turn."""
 
-    def __init__(self, task: Task, language: str, split: Split, chance: random.Random) -> None:
+    def __init__(
+        self, task: Task, language: str, split: Split, chance: random.Random, alone: float = ALONE
+    ) -> None:
         self.task, self.language, self.split, self.chance = task, language, split, chance
+        self.alone = alone
         self.talk = TALKS[language]
         self.media: list[Medium] = []
         self.turns: list[Turn] = []
@@ -154,7 +166,7 @@ class _Making:
         if kind == "audio":
             phrase = any_phrase(self.language, thing, self.split, self.chance)
             self.media.append(Clip(phrase, any_voice(self.language, self.chance)))
-        elif self.task in ("images", "image-audio") and self.chance.random() < ALONE:
+        elif self.task in ("images", "image-audio") and self.chance.random() < self.alone:
             self.media.append(single_scene(thing, self.split, self.chance))
         else:
             self.media.append(any_scene(self.split, self.chance))

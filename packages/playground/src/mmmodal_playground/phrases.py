@@ -41,4 +41,5 @@ def all_phrases(language: str, split: Split) -> list[Phrase]:
 
 def any_phrase(language: str, thing: Thing, split: Split, chance: random.Random) -> Phrase:
     """Pick a phrase of the split about `thing`."""
-    return chance.choice([p for p in all_phrases(language, split) if p.thing == thing])
+    phrases = (Phrase(language, frame, thing) for frame in range(len(TALKS[language].frames)))
+    return chance.choice([phrase for phrase in phrases if phrase.split == split])

@@ -18,32 +18,33 @@ if TYPE_CHECKING:
 __all__ = ["PlaygroundLlama", "PlaygroundSiglip", "PlaygroundWhisper"]
 
 
-class PlaygroundSiglip(Siglip):
+class _Shipped(Encoder):
+    """An encoder whose own weights are checked before they are read."""
+
+    part: ClassVar[str]
+
+    @classmethod
+    def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
+        """Check the shipped weights, then read their config."""
+        if source in (None, cls.source):
+            source = str(part_folder(cls.part))
+        return super().from_source(source, options)
+
+
+class PlaygroundSiglip(_Shipped, Siglip):
     """The tiny SigLIP that knows the playground's shapes."""
 
     name: ClassVar[str] = "playground-siglip"
+    part: ClassVar[str] = "siglip"
     source: ClassVar[str | None] = str(shipped() / "siglip")
 
-    @classmethod
-    def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Check the shipped weights, then read their config."""
-        if source in (None, cls.source):
-            source = str(part_folder("siglip"))
-        return super().from_source(source, options)
 
-
-class PlaygroundWhisper(Whisper):
+class PlaygroundWhisper(_Shipped, Whisper):
     """The tiny Whisper that knows the playground's phrases."""
 
     name: ClassVar[str] = "playground-whisper"
+    part: ClassVar[str] = "whisper"
     source: ClassVar[str | None] = str(shipped() / "whisper")
-
-    @classmethod
-    def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Check the shipped weights, then read their config."""
-        if source in (None, cls.source):
-            source = str(part_folder("whisper"))
-        return super().from_source(source, options)
 
 
 class PlaygroundLlama(AutoBackbone):

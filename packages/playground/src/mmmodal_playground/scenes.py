@@ -41,6 +41,11 @@ class Shape:
     radius: float
     turn: float  # radians
 
+    def covers(self, index: int, rows: int) -> bool:
+        """Tell whether it covers cell `index` of a grid of `rows` by `rows`, row by row."""
+        x, y = (index % rows + 0.5) / rows, (index // rows + 0.5) / rows
+        return max(abs(x - self.x), abs(y - self.y)) < 0.6 * self.radius + 0.5 / rows
+
 
 @dataclass(frozen=True)
 class Scene:

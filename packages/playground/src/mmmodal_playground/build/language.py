@@ -20,9 +20,9 @@ from mmmodal.media.audio import Audio
 from mmmodal.media.image import Image
 from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.tokenizing import train_tokenizer
+from mmmodal_playground.build.vision import GRID
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue, make_quiz
 from mmmodal_playground.questions import about_phrase, about_scene
-from mmmodal_playground.scenes import Shape
 from mmmodal_playground.things import TALKS, Split
 from mmmodal_playground.wording import medium_name
 
@@ -36,11 +36,11 @@ WIDTH, LAYERS = 128, 4
 POSITIONS = 2048
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
+ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
 BATCH = 16  # dialogues, as many quizzes, and as many drills
-DRILLED = 0.35  # of all steps are drills alone, two batches each: what they teach comes first
+DRILLED = 0.4  # of all steps are drills alone, two batches each: what they teach comes first
 RATE = 1.5e-3
 IGNORED = -100
-GRID = 4  # patches along a side of the pictures that `in_slots` writes
 Row = tuple[list[int], list[int]]
 """Token ids and labels."""
 
@@ -77,19 +77,13 @@ def in_slots(medium: Medium, language: str, chance: random.Random) -> str:
     cells = [BLANK] * GRID**2
     for shape in medium.shapes:
         named = [f" {words[word]}" for word in (shape.thing.colour, shape.thing.shape)]
-        covered = [index for index in range(GRID**2) if _covers(shape, index)]
+        covered = [index for index in range(GRID**2) if shape.covers(index, GRID)]
         chance.shuffle(covered)
         for place, index in enumerate(covered):  # each of its words at least once
             cells[index] = named[place] if place < 2 else chance.choice(named)
         if len(covered) == 1:
             cells[covered[0]] = "".join(named)
     return "".join((Image.begin, *cells, Image.end))
-
-
-def _covers(shape: Shape, index: int) -> bool:
-    """Tell whether a shape covers a cell of the grid, row by row."""
-    x, y = (index % GRID + 0.5) / GRID, (index // GRID + 0.5) / GRID
-    return max(abs(x - shape.x), abs(y - shape.y)) < 0.6 * shape.radius + 0.5 / GRID
 
 
 def described(
@@ -199,7 +193,7 @@ def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
     sooner where a row asks for little else, again and again.
     """
     language = chance.choice(list(TALKS))
-    media = make_quiz(language, "train", chance, turns=0).media
+    media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
     shown = "".join(_either(medium, language, chance) for medium in media)
     pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
     for _ in range(CUES):

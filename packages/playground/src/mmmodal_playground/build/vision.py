@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, SiglipImageProcessor, SiglipModel
 
 __all__ = [
+    "GRID",
     "encode",
     "image_processor",
     "new_model",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 IMAGE, PATCH = 64, 16  # pixels
+GRID = IMAGE // PATCH  # patches along a side
 IGNORED = -100
 WIDTH, TEXT_LENGTH = 128, 20
 POOL = 24_000  # scenes that are drawn, each shown again and again
@@ -242,12 +244,10 @@ def _change(thing: Thing, chance: random.Random) -> Thing:
 
 def _cover(scene: Scene) -> tuple[list[int], list[int]]:
     """Return the colour and shape that cover each patch, 0 for none, row by row."""
-    rows = IMAGE // PATCH
-    colours, shapes = [0] * rows**2, [0] * rows**2
+    colours, shapes = [0] * GRID**2, [0] * GRID**2
     for shape in scene.shapes:
-        for index in range(rows**2):
-            x, y = (index % rows + 0.5) / rows, (index // rows + 0.5) / rows
-            if max(abs(x - shape.x), abs(y - shape.y)) < 0.6 * shape.radius + 0.5 / rows:
+        for index in range(GRID**2):
+            if shape.covers(index, GRID):
                 colours[index] = 1 + list(COLOURS).index(shape.thing.colour)
                 shapes[index] = 1 + SHAPES.index(shape.thing.shape)
     return colours, shapes

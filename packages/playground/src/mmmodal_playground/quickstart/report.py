@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -26,6 +25,7 @@ from mmmodal_playground.quickstart.report_chats import (
     language_name,
     task_name,
 )
+from mmmodal_playground.writing import write_whole
 
 __all__ = ["Shown", "write_report"]
 
@@ -82,20 +82,11 @@ def write_report(
         facts=_facts(facts),
         quality="".join(_quality(part, measured) for part, measured in quality.items()),
     )
-    _replace(path, page)
+    write_whole(path, page)
 
 
 def _resource(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _replace(path: Path, page: str) -> None:
-    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    try:
-        working.write_text(page, encoding="utf-8", errors="replace")  # of half a surrogate pair
-        os.replace(working, path)
-    finally:
-        working.unlink(missing_ok=True)
 
 
 def _headline(tasks: Mapping[str, Row], seconds: float) -> str:

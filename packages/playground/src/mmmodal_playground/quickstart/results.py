@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmmodal_playground.parts import part_quality
 from mmmodal_playground.quickstart.report import Shown, write_report
 from mmmodal_playground.quickstart.scoring import accuracies, majorities, task_of
 from mmmodal_playground.quickstart.steps import Quickstart, write_json
+
+if TYPE_CHECKING:
+    from mmmodal.conversation.records import Record
 
 __all__ = ["results_of"]
 
@@ -39,13 +42,15 @@ def results_of(run: Quickstart) -> dict[str, Any]:
     }
     results = {"tasks": tasks, "seconds": round(seconds, 1), "seed": run.seed}
     write_json(run.out / "results.json", results)
-    _report(run, results, answers["accuracy"])
+    _report(run, results, records, answers["accuracy"])
     return results
 
 
-def _report(run: Quickstart, results: dict[str, Any], answers: list[list[str]]) -> None:
+def _report(
+    run: Quickstart, results: dict[str, Any], records: list[Record], answers: list[list[str]]
+) -> None:
     """Write the page, with one dialogue of each task and language."""
-    records, root = run.tested(), run.out / "data" / "test"
+    root = run.out / "data" / "test"
     firsts = {task_of(record): index for index, record in reversed([*enumerate(records)])}
     write_report(
         run.out / "report.html",

@@ -7,7 +7,6 @@ Everything is written under one folder: `data`, `start` (the composed model), `a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from mmmodal.errors import MMModalError
 from mmmodal_playground.dialogues import TASKS, Dialogue
 from mmmodal_playground.records import dialogues, quizzes, write_records
 from mmmodal_playground.things import TALKS
+from mmmodal_playground.writing import write_whole
 
 if TYPE_CHECKING:
     from mmmodal.conversation.records import Record
@@ -190,10 +190,8 @@ class Quickstart:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file that is there whole or not at all."""
-    working = path.with_name(f".{path.name}")
-    working.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(working, path)
+    """Write a JSON file that is there whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_lines(path: Path) -> list[Any]:

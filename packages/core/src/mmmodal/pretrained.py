@@ -12,7 +12,7 @@ from mmmodal.errors import PartError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["WEIGHT_FILES", "layers_to_run", "read_json", "read_tensors"]
+__all__ = ["WEIGHT_FILES", "layers_to_run", "read_json", "read_pickled", "read_tensors"]
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -100,6 +100,30 @@ def read_tensors(
                         f"asks for {list(shapes[name])}"
                     )
                 yield name, weights.get_tensor(stored)
+
+
+def read_pickled(path: Path) -> Any:
+    """Read tensors and plain values from a `.pt` file, the only form some weights are published in.
+
+    Nothing in the file is run, and tensors are mapped to memory, not copied. This is the one place
+    that reads pickles from others; formats that have safetensors are read from those.
+
+    Raises:
+        PartError: the file is damaged, or holds anything but tensors and plain values.
+    """
+    import pickle
+    import zipfile
+
+    import torch
+
+    try:
+        mapped = zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError):
+        raise PartError(
+            f"{path}: it is damaged, or holds more than tensors and plain values, and nothing else "
+            "is unpickled; download it again"
+        ) from None
 
 
 def _files_of_tensors(source: str) -> dict[str, str]:

@@ -1,39 +1,30 @@
-"""SigLIP's options and preprocessing; its network is in tower.py."""
+"""SigLIP's options and preprocessing; its network is in tower.py, its sources in formats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mmmodal import pretrained
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
+from mmmodal_vision_siglip.formats import open_checkpoint
+from mmmodal_vision_siglip.pixels import ResizeMode, cut, square
 
 if TYPE_CHECKING:
+    from PIL import Image as Pillow
     from torch import Tensor, nn
     from transformers import SiglipVisionConfig
 
 __all__ = ["Siglip", "SiglipOptions"]
 
 Filter = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
-FILTERS: tuple[Filter, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
-ARCHITECTURE = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_channels",
-    "image_size",
-    "patch_size",
-    "hidden_act",
-    "layer_norm_eps",
-    "attention_dropout",
-)
-"""What of a SigLIP config the tower needs."""
+STORED_WHERE_SET = ("tiles", "resize_mode", "fill_color")
+"""Options that a checkpoint holds only where they are not the default, as from before they were."""
 
 
 class SiglipOptions(Config):
@@ -45,16 +36,33 @@ class SiglipOptions(Config):
     post_norm: bool = False
     """Normalise it as SigLIP does its last."""
 
+    tiles: int = Field(1, ge=1, le=12)
+    """Cut pictures into up to so many tiles, and add the whole as one more; 1: never."""
+
     image_size: int = Field(384, ge=1)  # pixels; the source's
     patch_size: int = Field(16, ge=1)  # pixels; the source's
     resample: Filter = "bicubic"
+    resize_mode: ResizeMode = "squash"
+    fill_color: int = Field(0, ge=0, le=255)  # around a picture whose longest side was fitted
     rescale_factor: float = 1 / 255
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
+    @model_validator(mode="after")
+    def _tiles_are_squashed(self) -> Self:
+        if self.tiles > 1 and self.resize_mode != "squash":
+            raise ValueError(f"tiles need resize_mode=squash, not {self.resize_mode!r}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        defaults = {name: type(self).model_fields[name].default for name in STORED_WHERE_SET}
+        values: dict[str, Any] = handler(self)
+        return {key: v for key, v in values.items() if key not in defaults or v != defaults[key]}
+
 
 class Siglip(Encoder):
-    """SigLIP, or SigLIP 2 of fixed resolution, in the format of transformers."""
+    """SigLIP, or SigLIP 2 of fixed resolution, in the formats of transformers and open_clip."""
 
     name: ClassVar[str] = "siglip"
     modality: ClassVar[str] = "image"
@@ -72,10 +80,14 @@ class Siglip(Encoder):
         source = source or cls.source
         if source is None:
             example = f"{cls.name}:google/siglip-base-patch16-384"
-            raise PartError(f"encoder {cls.name!r} needs a source: a folder or Hub id ({example})")
-        tower = _read_config(source)
+            raise PartError(
+                f"encoder {cls.name!r} needs a source: a folder, a Hub id, a name or file of "
+                f"open_clip ({example})"
+            )
+        checkpoint = open_checkpoint(source)
+        tower = checkpoint.config()
         sizes = {"image_size": tower.image_size, "patch_size": tower.patch_size}
-        given = {**_read_preprocessing(source), **sizes, **options}
+        given = {**checkpoint.preprocessing(), **sizes, **options}
         checked = validate(SiglipOptions, given, f"options of encoder {cls.name!r}")
         for key, size in sizes.items():
             if getattr(checked, key) != size:
@@ -90,8 +102,10 @@ class Siglip(Encoder):
         return self._config().hidden_size
 
     def preprocess(self, item: Any) -> Tensor:
-        """Resize a picture to the square the tower takes and normalise it: [3, H, W]."""
-        import numpy as np
+        """Resize a picture to the square the tower takes and normalise it: [3, H, W].
+
+        With `tiles`, it is cut into such squares: [tiles, 3, H, W], row by row, the whole last.
+        """
         import torch
         from PIL import Image
 
@@ -100,19 +114,27 @@ class Siglip(Encoder):
             raise MediaError("unsupported", origin, "pass a Pillow image")
         if 0 in item.size:
             raise MediaError("empty", "image", f"{item.width} x {item.height} pixels")
+        image = item if item.mode == "RGB" else item.convert("RGB")
         options = self.options
-        size = (options.image_size, options.image_size)
-        resized = item.convert("RGB").resize(size, Image.Resampling[options.resample.upper()])
-        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)  # [3, H, W]
-        mean, std = (
-            torch.tensor(v)[:, None, None] for v in (options.image_mean, options.image_std)
-        )
-        return ((pixels * options.rescale_factor - mean) / std).contiguous()
+        side, resample = options.image_size, Image.Resampling[options.resample.upper()]
+        if options.tiles == 1:
+            fitted = square(image, side, resample, options.resize_mode, options.fill_color)
+            return self._normalised(fitted)
+        return torch.stack([self._normalised(t) for t in cut(image, side, resample, options.tiles)])
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
-        """Tell the grid of patches (1, h, w)."""
+        """Tell the grids of patches (tiles, h, w)."""
         side = self.options.image_size // self.options.patch_size
-        return (1, side, side)
+        return (1 if self.options.tiles == 1 else len(features), side, side)
+
+    def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""
+        import torch
+
+        if self.options.tiles == 1:
+            return {"values": torch.stack(list(batch))}  # [N, 3, H, W]
+        counts = torch.tensor([len(tiles) for tiles in batch])
+        return {"values": torch.cat(list(batch)), "counts": counts}  # [n, 3, H, W], [N]
 
     def example(self) -> Any:
         """Return a grey picture."""
@@ -127,60 +149,30 @@ class Siglip(Encoder):
         return SiglipTower(self._config(), self.options.post_norm)
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights of the layers that are run, from the safetensors of `source`."""
-        import torch
+        """Yield the weights of the layers that are run, in whatever format `source` has."""
+        from mmmodal_vision_siglip.tower import tensor_shapes
 
-        with torch.device("meta"):
-            shapes = {name: value.shape for name, value in self.build().state_dict().items()}
-        return pretrained.read_tensors(source, shapes, ("vision_model.", ""))
+        shapes = tensor_shapes(self._config(), self.options.post_norm)
+        return open_checkpoint(source).tensors(shapes)
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""
-        from mmmodal.downloads import hub_files
+        return open_checkpoint(source).download_size()
 
-        return hub_files(source, pretrained.WEIGHT_FILES)
+    def _normalised(self, image: Pillow.Image) -> Tensor:
+        import numpy as np
+        import torch
+
+        options = self.options
+        mean, std = (
+            torch.tensor(v)[:, None, None] for v in (options.image_mean, options.image_std)
+        )
+        pixels = (
+            torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float()
+        )  # [3, H, W]
+        return pixels.mul_(options.rescale_factor).sub_(mean).div_(std)
 
     def _config(self) -> SiglipVisionConfig:
         if self.tower_config is None:
             raise PartError(f"encoder {self.name!r} was made without a source and has no tower")
         return self.tower_config
-
-
-def _read_config(source: str) -> SiglipVisionConfig:
-    """Read the vision tower's config, with its full depth and without its pooling head."""
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import SiglipVisionConfig
-
-    values = pretrained.read_json(source, "config.json")
-    if values is None:
-        raise PartError(f"{source}: it has no config.json; is it a model of transformers?")
-    kind = values.get("model_type")
-    vision = values.get("vision_config", {}) if kind == "siglip" else values
-    if kind not in ("siglip", "siglip_vision_model") or not isinstance(vision, dict):
-        raise PartError(f"{source} is a {kind!r} model, not SigLIP of fixed resolution")
-    known = {key: vision[key] for key in ARCHITECTURE if key in vision}
-    try:
-        config = SiglipVisionConfig(**known, vision_use_head=False)
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise PartError(f"{source}: config.json is no valid SigLIP config: {reason}") from None
-    if config.num_channels != 3 or not isinstance(config.image_size, int):
-        raise PartError(f"{source}: only square RGB pictures are supported")
-    return config
-
-
-def _read_preprocessing(source: str) -> dict[str, Any]:
-    """Read the options that preprocessing takes from the source's image processor."""
-    values = pretrained.read_json(source, "preprocessor_config.json")
-    if values is None:
-        both = pretrained.read_json(source, "processor_config.json") or {}
-        values = both.get("image_processor", {})
-    keys = ("rescale_factor", "image_mean", "image_std")
-    found = {key: values[key] for key in keys if values.get(key) is not None}
-    if values.get("do_rescale") is False:
-        found["rescale_factor"] = 1.0
-    if values.get("do_normalize") is False:
-        found |= {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
-    if values.get("resample") in range(len(FILTERS)):
-        found["resample"] = FILTERS[values["resample"]]
-    return found

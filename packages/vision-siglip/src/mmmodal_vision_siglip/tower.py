@@ -1,16 +1,17 @@
 """The network: transformers' SigLIP without text, pooling head and unused layers.
 
-N images, h × w patches of an image, D width.
+N images, n tiles of all of them, h × w patches of a tile, D width.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-__all__ = ["SiglipTower"]
+__all__ = ["SiglipTower", "tensor_shapes"]
 
 
 class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ignore]
@@ -21,10 +22,21 @@ class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ig
         if not post_norm:
             self.add_module("post_layernorm", nn.Identity())
 
-    def forward(self, values: Tensor, **kwargs: Any) -> list[Tensor]:
-        """Encode pixels [N, 3, H, W] as N of [1, h, w, D]: one tile of patches each."""
+    def forward(self, values: Tensor, counts: Tensor | None = None, **kwargs: Any) -> list[Tensor]:
+        """Encode pixels [n, 3, H, W], all in one batch, as N of [tiles, h, w, D].
+
+        `counts` [N] says how many tiles each image has; without it, each has one.
+        """
         kwargs["return_dict"] = True
-        hidden = super().forward(values, **kwargs).last_hidden_state  # [N, h * w, D]
+        hidden = super().forward(values, **kwargs).last_hidden_state  # [n, h * w, D]
         patch: Any = self.embeddings.patch_size
         h, w = (size // patch for size in values.shape[-2:])
-        return list(hidden.unflatten(1, (1, h, w)).unbind())
+        tiles = hidden.unflatten(1, (h, w))  # [n, h, w, D]
+        return list(tiles.split(1 if counts is None else counts.tolist()))
+
+
+def tensor_shapes(config: SiglipVisionConfig, post_norm: bool) -> dict[str, tuple[int, ...]]:
+    """List the tensors of a tower by name, without memory for them."""
+    with torch.device("meta"):
+        tower = SiglipTower(config, post_norm)
+    return {name: tuple(value.shape) for name, value in tower.state_dict().items()}

@@ -1,0 +1,200 @@
+"""Models of open_clip: its own names, folders and Hub repositories, and files of weights.
+
+open_clip says what a model is, where its weights are and how its pictures are made into pixels; no
+model of open_clip is built to read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal import pretrained
+from mmmodal.downloads import hub_files
+from mmmodal.errors import PartError
+from mmmodal_vision_siglip.formats.checkpoint import Checkpoint
+from mmmodal_vision_siglip.formats.timm_trunk import read_architecture, trunk_name
+from mmmodal_vision_siglip.formats.weights_file import WeightsFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import SiglipVisionConfig
+
+__all__ = [
+    "CONFIG_FILE",
+    "OpenClipCheckpoint",
+    "fits",
+    "from_repository",
+    "read_config",
+    "trunk_shape",
+]
+
+CONFIG_FILE = "open_clip_config.json"
+SAFE_FILE = "open_clip_model.safetensors"
+PICKLED_FILE = "open_clip_pytorch_model.bin"
+LOCAL_FILES = (SAFE_FILE, "open_clip_pytorch_model.safetensors", PICKLED_FILE)
+"""What a folder's weights are called, in the order in which open_clip looks for them."""
+
+PREFIXES = ("visual.trunk.", "module.visual.trunk.", "trunk.")
+"""Before a trunk's names: in a model, in one that was trained on several GPUs, in a tower alone."""
+
+
+class OpenClipCheckpoint(Checkpoint):
+    """A model's config and preprocessing, and where its weights are."""
+
+    def __init__(
+        self,
+        source: str,
+        model: Mapping[str, Any],
+        pictures: Mapping[str, Any],
+        weights: Path | Mapping[str, Any],
+    ) -> None:
+        """Take what open_clip knows of a model.
+
+        Args:
+            source: as the user wrote it.
+            model: open_clip's config of the model.
+            pictures: open_clip's config of its preprocessing, as far as it is given.
+            weights: a file, or open_clip's entry of pretrained weights that it can download.
+        """
+        super().__init__(source)
+        self.model = model
+        self.pictures = pictures
+        self.weights = weights
+
+    def config(self) -> SiglipVisionConfig:
+        """Ask timm what the trunk of that name is."""
+        return read_architecture(self.model["vision_cfg"], self.source)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Translate open_clip's settings; what is not given has open_clip's defaults."""
+        from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+        values = merge_preprocess_dict(PreprocessCfg(), dict(self.pictures))
+        mean, std = (
+            (value,) * 3 if isinstance(value, int | float) else tuple(value)
+            for value in (values["mean"], values["std"])
+        )
+        return {
+            "image_mean": mean,
+            "image_std": std,
+            # open_clip's "random" is for training and means bicubic otherwise.
+            "resample": "bilinear" if values["interpolation"] == "bilinear" else "bicubic",
+            "resize_mode": values["resize_mode"],
+            "fill_color": values["fill_color"],
+        }
+
+    def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
+        """Read the trunk's tensors and give them our names, the stacked projections one by one."""
+        file = WeightsFile(self._file())
+        prefix = _prefix(file, [trunk_name(name)[0] for name in shapes])
+        for name, shape in shapes.items():
+            stored, third = trunk_name(name)
+            _check(file, prefix + stored, _stored_shape(name, shape), self.source)
+            start, end = (
+                (None, None) if third is None else (third * shape[0], (third + 1) * shape[0])
+            )
+            yield name, file.rows(prefix + stored, start, end).reshape(*shape)
+
+    def download_size(self) -> list[tuple[str, int]] | None:
+        """List the file that open_clip would download, which is safetensors where there is one."""
+        if isinstance(self.weights, Path):
+            return []
+        from huggingface_hub import try_to_load_from_cache
+
+        repository = self.weights["hf_hub"].rstrip("/")
+        if isinstance(try_to_load_from_cache(repository, SAFE_FILE), str):
+            return []
+        found = hub_files(repository, (SAFE_FILE, PICKLED_FILE))
+        return found and ([file for file in found if file[0] == SAFE_FILE] or found)
+
+    def _file(self) -> Path:
+        if isinstance(self.weights, Path):
+            return self.weights
+        import open_clip
+
+        try:
+            return Path(open_clip.download_pretrained(dict(self.weights)))
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise PartError(f"{self.source}: open_clip cannot download it: {reason}") from None
+
+
+def trunk_shape(file: WeightsFile, stored: str) -> tuple[int, ...] | None:
+    """Return the shape of the trunk's tensor of that name in a file; None if it has no such."""
+    name = _prefix(file, [stored]) + stored
+    return file.shape(name) if name in file.names else None
+
+
+def fits(file: WeightsFile, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """Tell whether a file holds a trunk of just those tensors, and of no more layers."""
+    wanted = {trunk_name(name)[0]: _stored_shape(name, shape) for name, shape in shapes.items()}
+    prefix = _prefix(file, wanted)
+    layers = {name for name in file.names if name.startswith(f"{prefix}blocks.")}
+    return layers <= {prefix + name for name in wanted} and all(
+        prefix + name in file.names and file.shape(prefix + name) == shape
+        for name, shape in wanted.items()
+    )
+
+
+def _prefix(file: WeightsFile, wanted: Iterable[str]) -> str:
+    """Return what stands before the trunk's names in a file."""
+    names = list(wanted)
+    return max(PREFIXES, key=lambda prefix: sum(prefix + name in file.names for name in names))
+
+
+def _stored_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return a tensor's shape in the trunk: [1, h * w, D] of positions, all rows of q, k and v."""
+    stored, third = trunk_name(name)
+    if stored == "pos_embed":
+        return (1, *shape)
+    return tuple(shape) if third is None else (3 * shape[0], *shape[1:])
+
+
+def _check(file: WeightsFile, name: str, shape: tuple[int, ...], source: str) -> None:
+    if name not in file.names:
+        raise PartError(f"{source}: {name!r} is missing in {file.path.name}")
+    if file.shape(name) != shape:
+        raise PartError(
+            f"{source}: {name!r} has shape {list(file.shape(name))} in {file.path.name}, but its "
+            f"config asks for {list(shape)}"
+        )
+
+
+def read_config(source: str, place: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Read the model's config and its preprocessing in a folder or repository; None without one.
+
+    Raises:
+        PartError: it is damaged.
+    """
+    values = pretrained.read_json(place, CONFIG_FILE)
+    if values is None:
+        return None
+    model, pictures = values.get("model_cfg"), values.get("preprocess_cfg", {})
+    if not isinstance(model, dict) or not isinstance(model.get("vision_cfg"), dict):
+        raise PartError(f"{source}: {CONFIG_FILE} has no model_cfg with a vision_cfg")
+    if not isinstance(pictures, dict):
+        raise PartError(f"{source}: preprocess_cfg in {CONFIG_FILE} is no JSON object")
+    return model, pictures
+
+
+def from_repository(source: str, place: str) -> OpenClipCheckpoint | None:
+    """Open a folder or Hub repository as open_clip writes it; None if it has no config of its own.
+
+    Raises:
+        PartError: its config is damaged, or a folder has no weights.
+    """
+    found = read_config(source, place)
+    if found is None:
+        return None
+    folder = Path(place)
+    if not folder.is_dir():
+        return OpenClipCheckpoint(source, *found, {"hf_hub": f"{place}/"})
+    files = [folder / name for name in LOCAL_FILES if (folder / name).is_file()]
+    if not files:
+        raise PartError(
+            f"{source}: there are no weights beside {CONFIG_FILE}: no {', '.join(LOCAL_FILES)}; "
+            "name the file itself if it is called otherwise"
+        )
+    return OpenClipCheckpoint(source, *found, files[0])

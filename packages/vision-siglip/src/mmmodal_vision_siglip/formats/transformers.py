@@ -1,0 +1,91 @@
+"""Checkpoints of transformers: `config.json` beside safetensors, in a folder or on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmmodal import pretrained
+from mmmodal.downloads import hub_files
+from mmmodal.errors import PartError
+from mmmodal_vision_siglip.formats.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import SiglipVisionConfig
+
+__all__ = ["MODEL_TYPES", "TransformersCheckpoint"]
+
+MODEL_TYPES = ("siglip", "siglip_vision_model")
+"""SigLIP with its text tower, and without; SigLIP 2 of fixed resolution says the same."""
+
+ARCHITECTURE = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "image_size",
+    "patch_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "attention_dropout",
+)
+"""What of a SigLIP config the tower needs."""
+
+FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+"""Pillow's filters by the numbers that image processors are stored with."""
+
+
+class TransformersCheckpoint(Checkpoint):
+    """A folder, or a repository of the Hub, whose `config.json` says that it is SigLIP."""
+
+    def __init__(self, source: str, values: Mapping[str, Any]) -> None:
+        """Take the source and what its `config.json` holds."""
+        super().__init__(source)
+        self.values = values
+
+    def config(self) -> SiglipVisionConfig:
+        """Read the part of `config.json` that is about pictures."""
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import SiglipVisionConfig
+
+        whole = self.values.get("model_type") == "siglip"
+        vision = self.values.get("vision_config", {}) if whole else self.values
+        if not isinstance(vision, dict):
+            raise PartError(f"{self.source}: vision_config in config.json is no JSON object")
+        known = {key: vision[key] for key in ARCHITECTURE if key in vision}
+        try:
+            config = SiglipVisionConfig(**known, vision_use_head=False)
+        except (StrictDataclassError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise PartError(
+                f"{self.source}: config.json is no valid SigLIP config: {reason}"
+            ) from None
+        if config.num_channels != 3 or not isinstance(config.image_size, int):
+            raise PartError(f"{self.source}: only square RGB pictures are supported")
+        return config
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Read the options of the source's image processor."""
+        values = pretrained.read_json(self.source, "preprocessor_config.json")
+        if values is None:
+            both = pretrained.read_json(self.source, "processor_config.json") or {}
+            values = both.get("image_processor", {})
+        keys = ("rescale_factor", "image_mean", "image_std")
+        found = {key: values[key] for key in keys if values.get(key) is not None}
+        if values.get("do_rescale") is False:
+            found["rescale_factor"] = 1.0
+        if values.get("do_normalize") is False:
+            found |= {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
+        if values.get("resample") in range(len(FILTERS)):
+            found["resample"] = FILTERS[values["resample"]]
+        return found
+
+    def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
+        """Read safetensors, whole models' and vision towers' alike."""
+        return pretrained.read_tensors(self.source, shapes, ("vision_model.", ""))
+
+    def download_size(self) -> list[tuple[str, int]] | None:
+        """List the weight files that are not on this machine yet."""
+        return hub_files(self.source, pretrained.WEIGHT_FILES)

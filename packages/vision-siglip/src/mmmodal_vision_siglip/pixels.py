@@ -11,6 +11,11 @@ __all__ = ["ResizeMode", "best_grid", "cut", "square"]
 
 ResizeMode = Literal["squash", "shortest", "longest"]
 
+LONGEST = 32
+"""Of a strip longer than so many times its shorter side, `shortest` looks at the middle alone: of
+16,384 × 1 it would make millions of pixels, to cut off all but S.
+"""
+
 
 def square(
     image: Pillow.Image, side: int, resample: Pillow.Resampling, mode: ResizeMode, fill: int
@@ -67,17 +72,17 @@ def cut(
 
 
 def _middle(image: Pillow.Image, side: int, resample: Pillow.Resampling) -> Pillow.Image:
-    """Return the middle S × S of the picture resized to a shorter side of S.
+    """Return the middle S × S of the picture resized to a shorter side of S."""
+    shorter = min(image.size)
+    if max(image.size) > LONGEST * shorter:
+        image = _centre(image, *(min(length, LONGEST * shorter) for length in image.size))
+    width, height = (int(side * length / shorter) for length in image.size)
+    return _centre(image.resize((width, height), resample), side, side)
 
-    The rest is never made: a thin strip of 16,384 × 1 would be millions of pixels long.
-    """
-    box = []
-    for length in image.size:
-        whole = int(side * length / min(image.size))  # of which S are kept
-        start, scale = round((whole - side) / 2), length / whole
-        box += [(start * scale, (start + side) * scale)]
-    (left, right), (top, bottom) = box
-    return image.resize((side, side), resample, box=(left, top, right, bottom))
+
+def _centre(image: Pillow.Image, width: int, height: int) -> Pillow.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def _framed(image: Pillow.Image, side: int, resample: Pillow.Resampling, fill: int) -> Pillow.Image:

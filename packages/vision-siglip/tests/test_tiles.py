@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import mmmodal
 from mmmodal.errors import ConfigError
 from mmmodal.testing import EncoderTests
 from mmmodal_playground.tiny import tiny_siglip
+from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_vision_siglip import Siglip, SiglipOptions
 from mmmodal_vision_siglip.pixels import best_grid
 
@@ -110,6 +112,28 @@ def test_features_of_a_tile_are_those_of_the_cut_picture_alone(folder: Path) -> 
     for tile, alone in zip(found, [*crops, image], strict=True):  # the whole comes last
         expected = encoded(whole, folder, [alone])[0][0]
         torch.testing.assert_close(tile, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_composed_model_reads_pictures_of_several_tiles(folder: Path, tmp_path: Path) -> None:
+    language = tiny_language_model(tmp_path / "language", "llama")
+    encoder = mmmodal.Part(name="siglip", source=str(folder), options={"tiles": 4})
+    model = mmmodal.compose(
+        tmp_path / "model", backbone=f"auto:{language}", encoders={"image": encoder}
+    )
+    images = [picture(100, 30), picture(30, 30), picture(60, 120)]  # of 4, 1 and 3 tiles
+    content = [{"type": "image", "image": image} for image in images]
+    chat = [{"role": "user", "content": [*content, {"type": "text", "text": "hm"}]}]
+    expected = None
+    for whole in (model, mmmodal.load(tmp_path / "model")):
+        batch = whole.processor.apply_chat_template([chat], tokenize=True, return_dict=True)
+        slot = whole.processor.markers["image"].slot
+        assert (batch["input_ids"] == slot).sum() == (4 + 1 + 3) * 16
+        assert batch["pixel_values_counts"].tolist() == [4, 1, 3]
+        with torch.no_grad():
+            logits = whole(**batch).logits
+        assert logits.isfinite().all()
+        expected = logits if expected is None else expected
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_tiles_come_row_by_row(folder: Path) -> None:

@@ -101,6 +101,11 @@ class Siglip(Encoder):
         """The tower's hidden size."""
         return self._config().hidden_size
 
+    @property
+    def tiled(self) -> bool:
+        """Whether pictures are cut."""
+        return self.options.tiles > 1
+
     def preprocess(self, item: Any) -> Tensor:
         """Resize a picture to the square the tower takes and normalise it: [3, H, W].
 
@@ -117,7 +122,7 @@ class Siglip(Encoder):
         image = item if item.mode == "RGB" else item.convert("RGB")
         options = self.options
         side, resample = options.image_size, Image.Resampling[options.resample.upper()]
-        if options.tiles == 1:
+        if not self.tiled:
             fitted = square(image, side, resample, options.resize_mode, options.fill_color)
             return self._normalised(fitted)
         return torch.stack([self._normalised(t) for t in cut(image, side, resample, options.tiles)])
@@ -125,13 +130,13 @@ class Siglip(Encoder):
     def shape(self, features: Tensor) -> tuple[int, ...]:
         """Tell the grids of patches (tiles, h, w)."""
         side = self.options.image_size // self.options.patch_size
-        return (1 if self.options.tiles == 1 else len(features), side, side)
+        return (len(features) if self.tiled else 1, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""
         import torch
 
-        if self.options.tiles == 1:
+        if not self.tiled:
             return {"values": torch.stack(list(batch))}  # [N, 3, H, W]
         counts = torch.tensor([len(tiles) for tiles in batch])
         return {"values": torch.cat(list(batch)), "counts": counts}  # [n, 3, H, W], [N]

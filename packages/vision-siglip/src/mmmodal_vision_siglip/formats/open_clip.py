@@ -103,7 +103,9 @@ class OpenClipCheckpoint(Checkpoint):
             return []
         from huggingface_hub import try_to_load_from_cache
 
-        repository = self.weights["hf_hub"].rstrip("/")
+        repository = self.weights.get("hf_hub", "").rstrip("/")
+        if not repository:
+            return None
         if isinstance(try_to_load_from_cache(repository, SAFE_FILE), str):
             return []
         found = hub_files(repository, (SAFE_FILE, PICKLED_FILE))
@@ -121,10 +123,10 @@ class OpenClipCheckpoint(Checkpoint):
             raise PartError(f"{self.source}: open_clip cannot download it: {reason}") from None
 
 
-def trunk_shape(file: WeightsFile, stored: str) -> tuple[int, ...] | None:
-    """Return the shape of the trunk's tensor of that name in a file; None if it has no such."""
+def trunk_shape(file: WeightsFile, stored: str) -> tuple[int, ...]:
+    """Return the shape of the trunk's tensor of that name in a file; () if it has no such."""
     name = _prefix(file, [stored]) + stored
-    return file.shape(name) if name in file.names else None
+    return file.shape(name) if name in file.names else ()
 
 
 def fits(file: WeightsFile, shapes: Mapping[str, Sequence[int]]) -> bool:

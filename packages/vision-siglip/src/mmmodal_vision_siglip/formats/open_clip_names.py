@@ -49,18 +49,18 @@ def from_name(source: str, name: str, weights: str) -> OpenClipCheckpoint | None
         return None
     read_architecture(model["vision_cfg"], source)  # other models are refused before their weights
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if Path(weights).is_file():
-        return _with_file(source, name, Path(weights))
     if not weights and len(tags) == 1:
         weights = tags[0]
     if not weights:
         raise PartError(f"{source}: say which weights: {', '.join(f'{name}:{t}' for t in tags)}")
     entry = open_clip.get_pretrained_cfg(name, weights)
-    if not entry:
-        raise PartError(
-            f"{source}: {weights!r} is neither a file nor a tag of {name}{suggest(weights, tags)}"
-        )
-    return OpenClipCheckpoint(source, model, entry, entry)
+    if entry:
+        return OpenClipCheckpoint(source, model, entry, entry)
+    if Path(weights).is_file():
+        return _with_file(source, name, Path(weights))
+    raise PartError(
+        f"{source}: {weights!r} is neither a file nor a tag of {name}{suggest(weights, tags)}"
+    )
 
 
 def from_file(source: str) -> OpenClipCheckpoint:
@@ -83,7 +83,7 @@ def from_file(source: str) -> OpenClipCheckpoint:
         raise PartError(f"{source}: it may be any of {', '.join(fitting)}; {wanted}")
     raise PartError(
         f"{source}: there is no {CONFIG_FILE} beside it, and no SigLIP of open_clip has tensors of "
-        f"these names and shapes; {wanted}"
+        f"these names and shapes; {wanted}, or the folder of a model of transformers"
     )
 
 
@@ -104,7 +104,7 @@ def _fits(file: WeightsFile, name: str) -> bool:
 
     model = open_clip.get_model_config(name)
     patches, positions = (trunk_shape(file, stored) for stored in (PATCHES, "pos_embed"))
-    if patches is None or positions is None or patches[0] != model["embed_dim"]:
+    if len(patches) != 4 or len(positions) != 3 or patches[0] != model["embed_dim"]:
         return False
     if (model["vision_cfg"]["image_size"] // patches[-1]) ** 2 != positions[1]:
         return False

@@ -22,8 +22,11 @@ from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.build.vision import GRID
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue, make_quiz
+from mmmodal_playground.phrases import any_phrase
 from mmmodal_playground.questions import about_phrase, about_scene
-from mmmodal_playground.things import TALKS, Split
+from mmmodal_playground.scenes import single_scene
+from mmmodal_playground.speech import any_voice
+from mmmodal_playground.things import TALKS, Split, Thing, things_of
 from mmmodal_playground.wording import medium_name
 
 if TYPE_CHECKING:
@@ -32,15 +35,20 @@ if TYPE_CHECKING:
 
 __all__ = ["any_dialogue", "chat_tokenizer", "described", "new_model", "train"]
 
-WIDTH, LAYERS = 128, 4
+WIDTH, LAYERS = 128, 6
 POSITIONS = 2048
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
 ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
 BATCH = 16  # dialogues, as many quizzes, and as many drills
-DRILLED = 0.4  # of all steps are drills alone, two batches each: what they teach comes first
 RATE = 1.5e-3
 IGNORED = -100
+LESSONS = (
+    (0.25, {"roll calls": 2}),
+    (0.55, {"roll calls": 1, "drills": 1}),
+    (1.0, {"dialogues": 1, "quizzes": 1, "drills": 1}),
+)
+"""How many batches of each kind make a step, up to which share of all steps."""
 Row = tuple[list[int], list[int]]
 """Token ids and labels."""
 
@@ -148,17 +156,23 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
     tokenizer = chat_tokenizer()
     model = new_model(tokenizer)
     chance = random.Random(seed)
-    rows = {"dialogues": _dialogue, "quizzes": _quiz, "drills": _drill}
+    rows = {
+        "roll calls": _roll_call,
+        "drills": _drill,
+        "quizzes": _quiz,
+        "dialogues": _dialogue,
+    }
     batches = {
         name: _batches(partial(make, tokenizer, chance), chance, tokenizer.pad_token_id)
         for name, make in rows.items()
     }
 
     def loss(step: int) -> dict[str, Tensor]:
-        if step < DRILLED * steps:
-            first, second = (_loss(model, *next(batches["drills"])) for _ in range(2))
-            return {"drills": (first + second) / 2}
-        return {name: _loss(model, *next(batch)) for name, batch in batches.items()}
+        lesson = next(kinds for until, kinds in LESSONS if step < until * steps)
+        return {
+            name: torch.stack([_loss(model, *next(batches[name])) for _ in range(count)]).mean()
+            for name, count in lesson.items()
+        }
 
     fit("language", model.parameters(), loss, steps=steps, learning_rate=RATE, log=log)
     model.save_pretrained(folder)
@@ -186,20 +200,42 @@ def _quiz(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
     return _encode(tokenizer, _written(quiz, chance))
 
 
-def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
-    """Name media, or a part of one, and what is true of it, over and over: " image 2 star: red;".
+def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Name three media and their things, over and over: " image 2 red star audio 1 black circle".
 
-    Which of several things is meant is by far the hardest to learn, and is learned several times
-    sooner where a row asks for little else, again and again.
+    Which of several things is meant is by far the hardest to learn. It is learned many times
+    sooner where a row asks for nothing else, and for it right behind the name.
     """
+    language = chance.choice(list(TALKS))
+    things = chance.sample(things_of("train"), 3)
+    media = [_showing(thing, language, chance) for thing in things]
+    shown = "".join(in_words(medium, language) for medium in media)
+    order = [index for _ in range(CUES // 4) for index in chance.sample(range(3), 3)]
+    cues = [(_name(media, index, language), TALKS[language].name(things[index])) for index in order]
+    return _cued(tokenizer, shown, cues)
+
+
+def _showing(thing: Thing, language: str, chance: random.Random) -> Medium:
+    if chance.random() < 0.5:
+        return single_scene(thing, "train", chance)
+    phrase = any_phrase(language, thing, "train", chance)
+    return Clip(phrase, any_voice(language, chance))
+
+
+def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Name media, or a part of one, and what is true of it: " image 2 star red"."""
     language = chance.choice(list(TALKS))
     media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
     shown = "".join(_either(medium, language, chance) for medium in media)
+    asked = chance.choices(range(len(media)), k=CUES)
+    cues = [_cue(media, index, language, chance) for index in asked]
+    return _cued(tokenizer, shown, cues)
+
+
+def _cued(tokenizer: PreTrainedTokenizerFast, shown: str, cues: Sequence[tuple[str, str]]) -> Row:
     pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
-    for _ in range(CUES):
-        index = chance.randrange(len(media))
-        cue, answer = _cue(media, index, language, chance)
-        pieces += [(f" {cue}:", False), (f" {answer};", True)]
+    for cue, answer in cues:
+        pieces += [(f" {cue}", False), (f" {answer}", True)]
     ids: list[int] = []
     labels: list[int] = []
     for text, taught in pieces:
@@ -214,16 +250,20 @@ def _cue(
 ) -> tuple[str, str]:
     """Name one medium, and perhaps a colour, shape or place in it; return what belongs to it."""
     medium, talk = media[index], TALKS[language]
-    number = [type(m) is type(medium) for m in media[: index + 1]].count(True)
     if isinstance(medium, Clip):
         questions = about_phrase(medium.phrase, talk, chance)[:1]
-        name = medium_name(language, "audio", number)
     else:
         asked = about_scene(medium, talk, chance)
         questions = [question for question in asked if question.kind != "shows"]
-        name = medium_name(language, "image", number)
     question = chance.choice(questions)
+    name = _name(media, index, language)
     return " ".join((name, *question.words.values())), question.answer
+
+
+def _name(media: Sequence[Medium], index: int, language: str) -> str:
+    kind = type(media[index])
+    number = [type(medium) is kind for medium in media[: index + 1]].count(True)
+    return medium_name(language, "audio" if kind is Clip else "image", number)
 
 
 def _batches(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -33,6 +37,7 @@ BYTES_PER_PIXEL = 4  # what Pillow takes for every mode of more than one channel
 MOST_SCANS = 64  # usual progressive JPEGs have 10; 1,000 in a 400 kB file took 40 s to decode
 MOST_SEGMENTS = 10_000
 MOST_READS = 500_000
+WARNINGS = threading.Lock()  # filters of warnings are global: two threads would leave them changed
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 258, 262, 322, 323
 
 
@@ -49,7 +54,8 @@ class Image(Modality):
         damaged = decoding(source.origin, "the image is damaged or cut off", "replace the file")
         with source.open(limits) as file, damaged:
             try:
-                image = _open(file, source.origin)
+                with _quiet():
+                    image = _open(file, source.origin)
                 _check_size(image, limits, source.origin)
                 if image.format == "JPEG":
                     _check_scans(file, source.origin)
@@ -95,6 +101,13 @@ class Metered:
         if self._reads > MOST_READS:
             raise MediaError("too-large", self._origin, "it has too many segments; save it anew")
         return self._file.read(size)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's remarks on headers from the user; nothing slow belongs in here."""
+    with WARNINGS, warnings.catch_warnings(action="ignore"):
+        yield
 
 
 def _open(file: BinaryIO, origin: str) -> Pillow.Image:
@@ -180,7 +193,8 @@ def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
     from PIL.Image import Transpose
 
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        with _quiet():
+            orientation = image.getexif().get(0x0112, 1)
     except Exception:  # broken EXIF data raises anything, and the picture is good without
         return None
     turns = {

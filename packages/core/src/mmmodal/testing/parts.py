@@ -27,7 +27,7 @@ __all__ = [
     "through_safetensors",
 ]
 
-HEAVY = ("torch", "transformers", "torchvision", "soundfile", "datasets", "accelerate")
+HEAVY = ("torch", "transformers", "torchvision", "soundfile", "av", "datasets", "accelerate")
 """What importing a plugin must not load: `mmmodal plugins` would wait for it."""
 
 

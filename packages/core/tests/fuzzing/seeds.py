@@ -1,0 +1,108 @@
+"""Small valid files of every container and codec that is read, for the fuzzer to damage."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image as pillow
+
+sys.path.insert(0, str(Path(__file__).parents[4] / "tests" / "support"))
+
+from media_files import CLIPS, write_clip
+
+__all__ = ["SEEDS"]
+
+SAMPLES = 4_000
+RATE = 16_000
+WRITTEN_BY_LIBSNDFILE = {
+    "wav-pcm16": ("WAV", "PCM_16"),
+    "wav-pcm24": ("WAV", "PCM_24"),
+    "wav-float": ("WAV", "FLOAT"),
+    "wav-ulaw": ("WAV", "ULAW"),
+    "wav-adpcm": ("WAV", "IMA_ADPCM"),
+    "wavex-pcm16": ("WAVEX", "PCM_16"),
+    "rf64-pcm16": ("RF64", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg-vorbis": ("OGG", "VORBIS"),
+    "ogg-opus": ("OGG", "OPUS"),
+    "mp3-lame": ("MP3", "MPEG_LAYER_III"),
+}
+FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof"
+
+
+def images() -> dict[str, bytes]:
+    """Return pictures of 32 x 24 pixels."""
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 256, (24, 32, 3), np.uint8)
+    noise[:12] = 200  # something that compresses
+    rgb = pillow.fromarray(noise)
+    rgba = pillow.fromarray(np.dstack([noise, noise[..., 0]]))
+    turned = pillow.Exif()
+    turned[0x0112] = 6
+    deep = pillow.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    frames = [rgb.rotate(180), rgb.convert("L").convert("RGB")]
+    several: dict[str, Any] = {"save_all": True, "append_images": frames}
+    return {
+        "jpeg": encode(rgb, "JPEG"),
+        "jpeg-progressive": encode(rgb, "JPEG", progressive=True),
+        "jpeg-grey": encode(rgb.convert("L"), "JPEG"),
+        "jpeg-cmyk": encode(rgb.convert("CMYK"), "JPEG"),
+        "jpeg-exif": encode(rgb, "JPEG", exif=turned),
+        "png": encode(rgb, "PNG"),
+        "png-alpha": encode(rgba, "PNG"),
+        "png-palette": encode(rgb.convert("P"), "PNG", transparency=3),
+        "png-16bit": encode(deep, "PNG"),
+        "png-1bit": encode(rgb.convert("1"), "PNG"),
+        "png-animated": encode(rgb, "PNG", **several),
+        "webp": encode(rgb, "WEBP"),
+        "webp-lossless": encode(rgba, "WEBP", lossless=True),
+        "webp-animated": encode(rgb, "WEBP", **several),
+        "gif": encode(rgb, "GIF"),
+        "gif-animated": encode(rgb, "GIF", transparency=3, **several),
+        "bmp": encode(rgb, "BMP"),
+        "bmp-palette": encode(rgb.convert("P"), "BMP"),
+        "tiff": encode(rgb, "TIFF"),
+        "tiff-several": encode(rgb, "TIFF", **several),
+        "tiff-16bit": encode(deep, "TIFF"),
+        "tiff-cmyk": encode(rgb.convert("CMYK"), "TIFF"),
+        **{f"tiff-{how}": encode(rgb, "TIFF", compression=how) for how in PACKED},
+        "tiff-group4": encode(rgb.convert("1"), "TIFF", compression="group4"),
+    }
+
+
+PACKED = ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")
+
+
+def clips() -> dict[str, bytes]:
+    """Return a quarter of a second of noise and tone."""
+    random = np.random.default_rng(0)
+    tone = 0.4 * np.sin(np.arange(SAMPLES) / 7)
+    sound = np.stack([tone, random.uniform(-0.3, 0.3, SAMPLES)], 1).astype(np.float32)
+    files = {}
+    for name, (form, subtype) in WRITTEN_BY_LIBSNDFILE.items():
+        buffer = io.BytesIO()
+        soundfile.write(buffer, sound, RATE, format=form, subtype=subtype)
+        files[name] = buffer.getvalue()
+    for name in CLIPS:
+        files[name] = write_clip(sound, name)
+    files["mp4-fragments"] = write_clip(sound, "mp4-aac", movflags=FRAGMENTS, frag_duration="50000")
+    files["mp4-index-first"] = write_clip(sound, "mp4-aac", movflags="faststart")
+    files["mp4-film"] = write_clip(sound, "mp4-aac", film=True)
+    files["mp4-surround"] = write_clip(np.tile(sound, 4), "mp4-aac")
+    files["webm-live"] = write_clip(sound, "webm-opus", live="1")
+    return files
+
+
+def encode(image: pillow.Image, form: str, **options: Any) -> bytes:
+    """Write `image` as `form`."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+SEEDS = {"image": images, "audio": clips}

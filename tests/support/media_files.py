@@ -1,0 +1,116 @@
+"""Recordings and films for tests, written by libav: every container and codec that is read."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+
+RATE = 48_000
+# How each file is called in tests, what encodes its sound, and what writes it.
+CLIPS = {
+    "m4a-aac": ("aac", "ipod"),
+    "m4a-alac": ("alac", "ipod"),
+    "mp4-aac": ("aac", "mp4"),
+    "mp4-opus": ("libopus", "mp4"),
+    "mp4-flac": ("flac", "mp4"),
+    "mp4-mp3": ("libmp3lame", "mp4"),
+    "mov-pcm": ("pcm_s16be", "mov"),
+    "mov-pcm24": ("pcm_s24le", "mov"),
+    "webm-opus": ("libopus", "webm"),
+    "webm-vorbis": ("vorbis", "webm"),
+    "mkv-aac": ("aac", "matroska"),
+    "mkv-mp3": ("libmp3lame", "matroska"),
+    "mkv-flac": ("flac", "matroska"),
+    "mkv-pcm": ("pcm_s16le", "matroska"),
+    "adts-aac": ("aac", "adts"),
+    "mp3": ("libmp3lame", "mp3"),
+}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}
+
+
+def write_clip(
+    samples: np.ndarray, name: str, rate: int = RATE, film: bool = False, **options: str
+) -> bytes:
+    """Encode samples [S] or [S, channels] as `name` of CLIPS; with a picture track if `film`."""
+    codec, container = CLIPS[name]
+    return write_sound(samples, codec, container, rate, film, **options)
+
+
+def write_sound(
+    samples: np.ndarray,
+    codec: str,
+    container: str,
+    rate: int = RATE,
+    film: bool = False,
+    **options: str,
+) -> bytes:
+    """Encode samples [S] or [S, channels] with `codec` into `container`; options are libav's."""
+    if codec == "vorbis":  # libav has no good encoder of it, libsndfile does
+        return _remuxed(_ogg(samples, rate), container)
+    columns = samples[:, None] if samples.ndim == 1 else samples  # [S, channels]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        with av.open(str(path), "w", format=container, options=options) as out:
+            picture: Any = out.add_stream("mpeg4", rate=10) if film else None
+            if film:
+                picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+            sound: Any = out.add_stream(codec, rate=rate, layout=LAYOUTS[columns.shape[1]])
+            if film:
+                _draw(out, picture, len(columns) / rate)
+            for packet in _packets(sound, columns, rate):
+                out.mux(packet)
+        return path.read_bytes()
+
+
+def write_film(seconds: float, container: str = "mp4") -> bytes:
+    """Write pictures without sound."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as out:
+        picture: Any = out.add_stream("mpeg4", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+        _draw(out, picture, seconds)
+    return buffer.getvalue()
+
+
+def _packets(sound: Any, columns: np.ndarray, rate: int) -> list[Any]:
+    packed = np.ascontiguousarray(columns.astype(np.float32)).reshape(1, -1)  # [1, S x channels]
+    layout = LAYOUTS[columns.shape[1]]
+    frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
+    frame.sample_rate, frame.pts = rate, 0
+    form = sound.codec_context.codec.audio_formats[0].name
+    resampler = av.AudioResampler(format=form, layout=layout, rate=rate)
+    packets = []
+    for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+        packets += sound.encode(piece)
+    return packets
+
+
+def _draw(out: Any, picture: Any, seconds: float) -> None:
+    for number in range(round(seconds * 10)):
+        pixels = np.full((32, 32, 3), number * 20 % 256, np.uint8)
+        out.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+    out.mux(picture.encode(None))
+
+
+def _ogg(samples: np.ndarray, rate: int) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="OGG", subtype="VORBIS")
+    return buffer.getvalue()
+
+
+def _remuxed(data: bytes, container: str) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format=container) as out:
+        stream = source.streams.audio[0]
+        copy = out.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    return buffer.getvalue()

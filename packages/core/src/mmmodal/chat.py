@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 __all__ = ["Chat"]
+
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""How sentencepiece's tokenizers write a token of one byte."""
 
 Content = str | Sequence[Any]
 """A text, or a list of texts and parts such as `{"type": "image", "path": "a.png"}`."""
@@ -255,12 +259,17 @@ class _Stream(BaseStreamer):
             return
         self._ids += value.reshape(-1).tolist()
         text = self._text()
-        if not text.endswith("\ufffd"):  # half of a character of several tokens
+        if not text.endswith("\ufffd") and not self._ends_in_a_byte():  # half of a character
             self._flush(text)
 
     def end(self) -> None:
         """Pass on the rest."""
         self._flush(self._text())
+
+    def _ends_in_a_byte(self) -> bool:
+        """Tell whether the last token is one byte, which the next one can make invalid."""
+        token = self._tokenizer.convert_ids_to_tokens(self._ids[-1])
+        return BYTE.fullmatch(str(token)) is not None
 
     def _text(self) -> str:
         text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)

@@ -19,7 +19,7 @@ __all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
 ATTRIBUTES = {
     "modalities": ("begin", "end", "slot", "input_name"),
     "encoders": ("modality", "default_projector", "source"),
-    "projectors": ("pointwise",),
+    "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),
 }
 """What the class of a part says of itself, for each kind."""

@@ -17,7 +17,7 @@ from mmmodal.plugins import KINDS, Plugin, Provided, registry
 __all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
 
 ATTRIBUTES = {
-    "modalities": ("begin", "end", "slot", "input_name"),
+    "modalities": ("begin", "end", "slot", "separator", "input_name"),
     "encoders": ("modality", "default_projector", "source"),
     "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),

@@ -147,6 +147,22 @@ def test_conv_runs_once_for_items_of_any_lengths() -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("stride", [1, 3, 7, 50])
+def test_conv_does_not_pay_for_the_length_of_neighbours(stride: int) -> None:
+    projector = Conv(ConvOptions(stride=stride))
+    module = projector.build(8, 12)
+    positions: list[int] = []
+    module.linear_1.register_forward_hook(lambda _m, args, _out: positions.append(args[0].shape[2]))
+    shapes = [(1500,), (100,), (2,), (101,), (1500,)]
+    features = torch.randn(5, 1500, 8)  # what lies behind an item is not looked at either
+    together = module(features, shapes)
+    assert positions[0] <= 1500 + 100 + 40 + 101 + 1500 + 5 * stride
+    for item, (n,), output in zip(features, shapes, together, strict=True):
+        alone = module(torch.nn.functional.pad(item[:n], (0, 0, 0, max(0, 40 - n)))[None], [(n,)])
+        length = projector.length((n,))
+        torch.testing.assert_close(output[:length], alone[0, :length], atol=1e-5, rtol=0)
+
+
 def test_conv_refusal_says_what_to_use_instead() -> None:
     with pytest.raises(PartError, match=r"not grids such as \(1, 24, 24\); use 'mlp'"):
         Conv().length((1, 24, 24))

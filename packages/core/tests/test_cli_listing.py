@@ -61,6 +61,52 @@ def test_encoders_are_listed_with_their_options(tmp_path: Path) -> None:
     assert any("channels=2 side=None where=… weights=(0.5, 1.5)" in line for line in table)
 
 
+CARDS = """
+import mmmodal
+
+class Ears(mmmodal.Encoder):
+    name = "ears"
+    modality = "audio"
+    default_projector = "{projector}"
+    card = mmmodal.Card(width=768, positions=1500, per="30 s", licence="Apache-2.0")
+    width = 768
+    def preprocess(self, item): ...
+    def example(self): ...
+    def build(self): ...
+
+@mmmodal.hookimpl
+def mmmodal_encoders():
+    return [Ears]
+"""
+
+
+@pytest.mark.parametrize(
+    ("projector", "tokens"), [("conv", 487), ("mlp", 1500), ("no-such-projector", None)]
+)
+def test_published_encoders_are_listed_with_width_tokens_and_licence(
+    tmp_path: Path, projector: str, tokens: int | None
+) -> None:
+    install(tmp_path, "mmmodal-ears", CARDS.format(projector=projector))
+
+    rows = json.loads(run_mmmodal("encoders", "--json", path=tmp_path).stdout)
+    table = run_mmmodal("encoders", path=tmp_path).stdout.splitlines()
+
+    (row,) = [row for row in rows if row["name"] == "ears"]
+    card = {"width": 768, "positions": 1500, "per": "30 s", "licence": "Apache-2.0"}
+    assert row.items() >= {**card, "tokens": tokens}.items()
+    (line,) = [line for line in table if line.startswith("ears ")]
+    assert line.split()[-7:-1] == ["768", "1500", "30", "s", str(tokens or "-"), "Apache-2.0"]
+    assert table[0].split()[-6:] == ["WIDTH", "POSITIONS", "PER", "TOKENS", "LICENCE", "OPTIONS"]
+
+
+def test_of_an_encoder_without_a_card_nothing_is_made_up(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-ears", OPTIONS)
+    rows = json.loads(run_mmmodal("encoders", "--json", path=tmp_path).stdout)
+    (row,) = [row for row in rows if row["name"] == "ears"]
+    keys = ("width", "positions", "per", "tokens", "licence")
+    assert [row[key] for key in keys] == [None] * 5
+
+
 @pytest.mark.parametrize("kind", ["modalities", "projectors", "backbones"])
 def test_the_parts_of_core_are_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([kind, "--json"]) == 0

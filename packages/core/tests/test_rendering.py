@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.messages import read_messages
-from mmmodal.conversation.rendering import IGNORE, MarkerIds, Renderer
+from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.errors import RenderError
 from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
 

@@ -10,6 +10,8 @@ from mmmodal.media.image import Image
 from mmmodal.projectors.conv import Conv
 from mmmodal.projectors.linear import Linear
 from mmmodal.projectors.mlp import MLP
+from mmmodal.projectors.perceiver import Perceiver
+from mmmodal.projectors.pixel_shuffle import PixelShuffle
 
 
 @hookimpl
@@ -20,8 +22,8 @@ def mmmodal_modalities() -> list[type[Modality]]:
 
 @hookimpl
 def mmmodal_projectors() -> list[type[Projector]]:
-    """The projectors of the paper and the plain linear one."""
-    return [Linear, MLP, Conv]
+    """The projectors of the paper, the plain linear one, and two that make fewer tokens."""
+    return [Linear, MLP, Conv, PixelShuffle, Perceiver]
 
 
 @hookimpl

@@ -189,15 +189,16 @@ class Chat:
         return answer.strip()
 
     def _render(self) -> Rendered:
-        lengths = [self.processor.num_slots(kind, features) for kind, features in self._features]
+        layouts = [self.processor.layout(kind, features) for kind, features in self._features]
         rendered: Rendered = self.processor.renderer.render(
-            self.messages, lengths, add_generation_prompt=True
+            self.messages, layouts, add_generation_prompt=True
         )
         context = self._context()
         needed = len(rendered.input_ids) + 1
         if needed > context:
+            slots = sum(map(sum, layouts))
             raise RenderError(
-                f"the conversation takes {needed} tokens with its media ({sum(lengths)} slots), "
+                f"the conversation takes {needed} tokens with its media ({slots} slots), "
                 f"but the model's context is {context}; start anew or use fewer media"
             )
         return rendered
@@ -214,8 +215,9 @@ class Chat:
             same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]
         ):
             same += 1
-        slots = {marker.slot for marker in self.processor.markers.values()}
-        while same and ids[same] in slots:  # never from the middle of a medium
+        markers = self.processor.markers.values()
+        inside = {id_ for marker in markers for id_ in (marker.slot, marker.separator)}
+        while same and ids[same] in inside:  # never from the middle of a medium
             same -= 1
         if self._cache is None or same == 0:
             self._cache = None

@@ -151,6 +151,7 @@ def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -
             "token_id": (config.of(name, "token_id"), markers.slot),
             "begin_token_id": (config.of(name, "begin_token_id"), markers.begin),
             "end_token_id": (config.of(name, "end_token_id"), markers.end),
+            "separator_token_id": (config.of(name, "separator_token_id"), markers.separator),
             "input_name": (config.of(name, "input_name"), processor.kinds[name].input_name),
         }
         for key, (one, other) in same.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -9,18 +10,22 @@ from pydantic.fields import FieldInfo
 
 from mmmodal.cli.table import print_json, print_table
 from mmmodal.config import alternatives, suggest
-from mmmodal.errors import PluginError
+from mmmodal.contracts import Card, Encoder
+from mmmodal.errors import PartError, PluginError
 from mmmodal.plugins import KINDS, Plugin, Provided, registry
 
 __all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
 
 ATTRIBUTES = {
-    "modalities": ("begin", "end", "slot", "input_name"),
+    "modalities": ("begin", "end", "slot", "separator", "input_name"),
     "encoders": ("modality", "default_projector", "source"),
-    "projectors": ("pointwise",),
+    "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),
 }
 """What the class of a part says of itself, for each kind."""
+
+CARD = ("width", "positions", "per", "tokens", "licence")
+"""What is told of a published encoder; `tokens` are positions after its default projector."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -95,9 +100,30 @@ def _list_command(kind: str, what: str) -> click.Command:
 def _row(kind: str, name: str, provided: Provided) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "package": provided.package, "version": provided.version}
     row |= {key: getattr(provided.part, key, None) for key in ATTRIBUTES[kind]}
+    if kind == "encoders":
+        row |= _card(provided.part)
     if kind != "modalities":
         row["options"] = _options(provided.part)
     return row
+
+
+def _card(encoder: type[Encoder]) -> dict[str, Any]:
+    """Tell what is known of an encoder without its files; of one without a card nothing is."""
+    card = encoder.card
+    told = {} if card is None else {**asdict(card), "tokens": _tokens(encoder, card)}
+    return {key: told.get(key) for key in CARD}
+
+
+def _tokens(encoder: type[Encoder], card: Card) -> int | None:
+    """Count what the default projector makes of a card's positions; None where it needs a grid."""
+    provided = registry().get("projectors", encoder.default_projector)
+    if provided is None:
+        return None
+    try:
+        tokens: int = provided.part().length((card.positions,))
+    except PartError:
+        return None
+    return tokens
 
 
 def _options(part: type[Any]) -> list[dict[str, Any]]:
@@ -129,7 +155,8 @@ def _type_name(annotation: Any) -> str:
 
 def _print_parts(kind: str, rows: list[dict[str, Any]]) -> None:
     columns = {"name": KINDS[kind].upper(), "package": "PACKAGE", "version": "VERSION"}
-    columns |= {key: key.replace("_", " ").upper() for key in ATTRIBUTES[kind]}
+    told = [*ATTRIBUTES[kind], *(CARD if kind == "encoders" else ())]
+    columns |= {key: key.replace("_", " ").upper() for key in told}
     if kind != "modalities":
         columns["options"] = "OPTIONS"
         for row in rows:

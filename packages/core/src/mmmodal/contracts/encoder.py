@@ -82,6 +82,14 @@ class Encoder(ABC):
     def width(self) -> int:
         """The width D_enc of the features."""
 
+    @property
+    def tiled(self) -> bool:
+        """Say whether an item can have several tiles, which depends on the options alone.
+
+        A model composed with such an encoder learns one more token, which separates them.
+        """
+        return False
+
     @abstractmethod
     def preprocess(self, item: Any) -> Any:
         """Turn one media item into features for the tower: deterministic, on the CPU, no weights.

@@ -31,6 +31,12 @@ class Modality(ABC):
     slot: ClassVar[str] = ""
     """The token that holds the place of one projected feature; empty means `<|name|>`."""
 
+    separator: ClassVar[str] = ""
+    """The learned token between the tiles of an item; empty means `<|name:tile|>`.
+
+    Only models whose encoder is `tiled` have it.
+    """
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         name = getattr(cls, "name", None)
@@ -40,6 +46,7 @@ class Modality(ABC):
         cls.begin = cls.begin or f"<{name}>"
         cls.end = cls.end or f"</{name}>"
         cls.slot = cls.slot or f"<|{name}|>"
+        cls.separator = cls.separator or f"<|{name}:tile|>"
 
     @abstractmethod
     def read(self, source: Source, limits: Limits) -> Any:

@@ -22,10 +22,17 @@ class Projector(ABC):
     pointwise: ClassVar[bool] = False
     """True when every position is projected on its own, whatever item it belongs to."""
 
+    tilewise: ClassVar[bool] = False
+    """True when every tile of a grid is projected on its own; what is pointwise always is."""
+
     Options: ClassVar[type[Config]] = Config
     """What can be set; stored in the checkpoint."""
 
     options: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.tilewise = cls.tilewise or cls.pointwise
 
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()
@@ -37,6 +44,19 @@ class Projector(ABC):
         Raises:
             PartError: this projector cannot take such a shape.
         """
+
+    def runs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Tell which of the m tokens stand together: those of a tile, or all of them.
+
+        Separators are put between the runs, where the model has them.
+
+        Raises:
+            PartError: this projector cannot take such a shape.
+        """
+        if not self.tilewise or len(shape) != 3:
+            return (self.length(shape),)
+        tiles, h, w = shape
+        return (self.length((1, h, w)),) * tiles
 
     @abstractmethod
     def build(self, in_width: int, out_width: int) -> nn.Module:

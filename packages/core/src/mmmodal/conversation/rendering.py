@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
+from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.tokens import Encoded, MarkupTokenizer
 from mmmodal.errors import RenderError
@@ -15,19 +16,10 @@ from mmmodal.errors import RenderError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["IGNORE", "MarkerIds", "Rendered", "Renderer"]
+__all__ = ["IGNORE", "Rendered", "Renderer"]
 
 IGNORE = -100
 """The label of a token that carries no loss."""
-
-
-@dataclass(frozen=True)
-class MarkerIds:
-    """The token ids around and inside a medium of one modality."""
-
-    begin: int
-    end: int
-    slot: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Renderer:
     def render(
         self,
         messages: Sequence[Message],
-        lengths: Sequence[int] = (),
+        layouts: Sequence[Layout] = (),
         *,
         add_generation_prompt: bool = False,
     ) -> Rendered:
@@ -68,7 +60,7 @@ class Renderer:
 
         Args:
             messages: the turns.
-            lengths: the number of slots of each medium, by its index.
+            layouts: the slots of each medium, by its index.
             add_generation_prompt: end where the assistant is to speak.
 
         Raises:
@@ -88,7 +80,7 @@ class Renderer:
         spans = self._supervised(messages, contents, text, add_generation_prompt)
         encoded = self._tokens.encode(text)
         return self._expand(
-            encoded, spans, [(kinds[index], lengths[index], index) for index in order]
+            encoded, spans, [(kinds[index], layouts[index], index) for index in order]
         )
 
     def text(
@@ -191,7 +183,7 @@ class Renderer:
         self,
         encoded: Encoded,
         spans: Sequence[tuple[int, int]],
-        media: Sequence[tuple[str, int, int]],
+        media: Sequence[tuple[str, Layout, int]],
     ) -> Rendered:
         ids: list[int] = []
         labels: list[int] = []
@@ -199,9 +191,8 @@ class Renderer:
         turn = 0  # of the supervised ones: the first that ends behind this token
         for id_, (start, end) in zip(encoded.ids, encoded.spans, strict=True):
             if id_ == MarkupTokenizer.MEDIUM:
-                kind, length, _ = next(upcoming)
-                markers = self.markers[kind]
-                run = [markers.begin, *[markers.slot] * length, markers.end]
+                kind, layout, _ = next(upcoming)
+                run = self.markers[kind].expand(layout)
                 ids += run
                 labels += [IGNORE] * len(run)
                 continue

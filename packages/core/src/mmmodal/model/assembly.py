@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
 from mmmodal.model.addition import Addition
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
 from mmmodal.model.markers import initialise_rows
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.model.processing import MMModalProcessor, marker_ids
+from mmmodal.model.processing import MMModalProcessor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -97,7 +98,7 @@ def _add_tokens(
     wanted = [
         token
         for addition in additions
-        for token in (addition.modality.begin, addition.modality.end, addition.modality.slot)
+        for token in marker_tokens(addition.modality, _separated(addition))
     ]
     known = len(tokenizer)
     new = [token for token in wanted if token not in tokenizer.get_added_vocab()]
@@ -115,6 +116,10 @@ def _add_tokens(
     rows = [*added, *range(before, after)]
     _initialise(model, rows, min(known, before))
     model.config.text_config.vocab_size = after
+
+
+def _separated(addition: Addition) -> bool:
+    return has_separator(addition.encoder, addition.projector)
 
 
 def _rows(model: MMModalForConditionalGeneration) -> int:
@@ -140,13 +145,14 @@ def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) ->
     base.encoders[name], base.projectors[name] = encoder, projector
     base.add_module(f"{name}_tower", tower.to(model.dtype))
     base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
-    ids = marker_ids(model.processor.tokenizer, {name: kind})[name]
+    ids = marker_ids(model.processor.tokenizer, kind, _separated(addition))
     values = {
         "config": _encoder_config(addition),
         "projector_config": _projector_entry(addition),
         "token_id": ids.slot,
         "begin_token_id": ids.begin,
         "end_token_id": ids.end,
+        "separator_token_id": ids.separator,
         "input_name": kind.input_name,
     }
     for key, value in values.items():
@@ -212,6 +218,6 @@ def _set_generation(model: MMModalForConditionalGeneration) -> None:
     if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):
         config.do_sample = True  # what some models leave unsaid, and saving insists on
     config.pad_token_id = processor.tokenizer.pad_token_id
-    never = [i for ids in processor.markers.values() for i in (ids.begin, ids.end, ids.slot)]
+    never = [i for ids in processor.markers.values() for i in ids.all]
     padding = range(len(processor.tokenizer), _rows(model))
     config.suppress_tokens = sorted({*(config.suppress_tokens or []), *never, *padding})

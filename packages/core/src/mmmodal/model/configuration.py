@@ -25,6 +25,9 @@ MODALITY_KEYS = (
 )
 """What the configuration holds of each modality, as `<modality>_<key>`."""
 
+SEPARATOR_KEY = "separator_token_id"
+"""What it holds besides: None where items have no tiles, which older files do not say."""
+
 
 class MMModalEncoderConfig(PreTrainedConfig):
     """The configuration of an encoder that has no transformers config of its own."""
@@ -42,7 +45,7 @@ class MMModalConfig(PreTrainedConfig):
 
     Of a modality `image` it holds `image_config` (the tower's, with the keys of `PART_KEYS`),
     `image_projector_config`, `image_token_id` (the slot), `image_begin_token_id`,
-    `image_end_token_id` and `image_input_name`.
+    `image_end_token_id`, `image_separator_token_id` (None without tiles) and `image_input_name`.
     """
 
     model_type = "mmmodal"
@@ -65,6 +68,8 @@ class MMModalConfig(PreTrainedConfig):
                 if key == "config" and isinstance(value, dict):
                     value = build_config(full, value)
                 setattr(self, full, value)
+            separator = f"{name}_{SEPARATOR_KEY}"
+            setattr(self, separator, kwargs.pop(separator, None))
         if self.text_config is not None:
             # transformers ties the head by the top-level flag.
             kwargs["tie_word_embeddings"] = bool(
@@ -85,6 +90,11 @@ class MMModalConfig(PreTrainedConfig):
     def of(self, modality: str, key: str) -> Any:
         """Return `<modality>_<key>`."""
         return getattr(self, f"{modality}_{key}")
+
+    def learned_ids(self, modality: str) -> list[int]:
+        """Return the ids of a modality's learned tokens: begin, end and, with tiles, separator."""
+        keys = ("begin_token_id", "end_token_id", SEPARATOR_KEY)
+        return [id_ for key in keys if (id_ := self.of(modality, key)) is not None]
 
 
 def build_config(name: str, values: dict[str, Any]) -> PreTrainedConfig:

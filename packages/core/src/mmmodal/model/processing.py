@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import BatchFeature, ProcessorMixin
 
 from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.conversation.layout import MarkerIds, has_separator, marker_ids, medium_pattern
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.records import Message, Part
-from mmmodal.conversation.rendering import IGNORE, MarkerIds, Renderer
+from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.data.collation import Sample, collate
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.media import Limits
@@ -60,7 +61,12 @@ class MMModalProcessor(ProcessorMixin):
     @functools.cached_property
     def markers(self) -> dict[str, MarkerIds]:
         """The token ids of each modality's markers and slot."""
-        return marker_ids(self.tokenizer, self.kinds)
+        return {
+            name: marker_ids(
+                self.tokenizer, kind, has_separator(self.encoders[name], self.projectors[name])
+            )
+            for name, kind in self.kinds.items()
+        }
 
     @functools.cached_property
     def renderer(self) -> Renderer:
@@ -108,9 +114,9 @@ class MMModalProcessor(ProcessorMixin):
             where: names the row in errors.
         """
         features = [self.encoders[kind].preprocess(item) for kind, item in media]
-        lengths = [self.num_slots(kind, f) for (kind, _), f in zip(media, features, strict=True)]
+        layouts = [self.layout(kind, f) for (kind, _), f in zip(media, features, strict=True)]
         rendered = self.renderer.render(
-            messages, lengths, add_generation_prompt=add_generation_prompt
+            messages, layouts, add_generation_prompt=add_generation_prompt
         )
         grouped: dict[str, list[Any]] = {}
         for index in rendered.media:
@@ -119,9 +125,13 @@ class MMModalProcessor(ProcessorMixin):
         self._check(sample)
         return sample
 
+    def layout(self, modality: str, features: Any) -> tuple[int, ...]:
+        """Tell the slots that preprocessed features take, of each tile on its own."""
+        return self.projectors[modality].runs(self.encoders[modality].shape(features))
+
     def num_slots(self, modality: str, features: Any) -> int:
-        """Tell how many slots preprocessed features take."""
-        return self.projectors[modality].length(self.encoders[modality].shape(features))
+        """Tell how many slots preprocessed features take, of all tiles together."""
+        return sum(self.layout(modality, features))
 
     def collate(
         self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "right"
@@ -224,10 +234,7 @@ class MMModalProcessor(ProcessorMixin):
         """Tokenize one prompt whose begin markers stand for media, in order."""
         queues = {name: iter(items) for name, items in media.items()}
         names = {self.kinds[name].begin: name for name in media if name in self.kinds}
-        pattern = "|".join(
-            rf"({re.escape(begin)})(?:{re.escape(kind.slot)})*(?:{re.escape(kind.end)})?"
-            for begin, kind in ((begin, self.kinds[name]) for begin, name in names.items())
-        )
+        pattern = "|".join(medium_pattern(self.kinds[name]) for name in names.values())
         ids: list[int] = []
         features: dict[str, list[Any]] = {}
         for piece in re.split(pattern, prompt) if pattern else [prompt]:
@@ -240,8 +247,7 @@ class MMModalProcessor(ProcessorMixin):
                 raise SpliceError(f"prompt {number} has more {piece} than {name} items given")
             feature = self.encoders[name].preprocess(self.read(name, value))
             features.setdefault(name, []).append(feature)
-            mark = self.markers[name]
-            ids += [mark.begin, *[mark.slot] * self.num_slots(name, feature), mark.end]
+            ids += self.markers[name].expand(self.layout(name, feature))
         for name, queue in queues.items():
             if next(queue, None) is not None:
                 raise SpliceError(f"prompt {number} has fewer <{name}> than {name} items given")
@@ -255,17 +261,6 @@ class MMModalProcessor(ProcessorMixin):
                 raise SpliceError(
                     f"{sample.where or 'sample'}: {slots} {name} slots for {wanted} features"
                 )
-
-
-def marker_ids(
-    tokenizer: PreTrainedTokenizerBase, kinds: Mapping[str, Modality]
-) -> dict[str, MarkerIds]:
-    """Look up the ids of each modality's markers and slot."""
-    lookup: Any = tokenizer.convert_tokens_to_ids
-    return {
-        name: MarkerIds(lookup(kind.begin), lookup(kind.end), lookup(kind.slot))
-        for name, kind in kinds.items()
-    }
 
 
 def text_message(role: Literal["system", "user", "assistant"], text: str) -> Message:

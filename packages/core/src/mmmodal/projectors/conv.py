@@ -13,7 +13,7 @@ from mmmodal.errors import PartError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Conv", "ConvOptions"]
+__all__ = ["Conv", "ConvOptions", "windows"]
 
 
 class ConvOptions(Config):
@@ -41,11 +41,15 @@ class Conv(Projector):
                 f"projector 'conv' takes sequences (n,), not grids such as {shape}; "
                 "use 'mlp' or 'linear'"
             )
-        kernel, stride = self.options.kernel, self.options.stride
-        return (max(shape[0], kernel) - kernel) // stride + 1
+        return windows(shape[0], self.options.kernel, self.options.stride)
 
     def build(self, in_width: int, out_width: int) -> nn.Module:
         """Return the layers, which keep the paper's names."""
         from mmmodal.projectors.conv_layers import ConvLayers
 
         return ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)
+
+
+def windows(n: int, kernel: int, stride: int) -> int:
+    """Count the outputs of a convolution over n positions, padded to the kernel if need be."""
+    return (max(n, kernel) - kernel) // stride + 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+
+from mmmodal.projectors.conv import windows
 
 __all__ = ["ConvLayers"]
 
 
 class ConvLayers(nn.Module):
-    """Conv1d, GELU, Linear over a padded batch, in one call each whatever the batch holds."""
+    """Conv1d, GELU, Linear, in one call each whatever the batch holds."""
 
     def __init__(self, in_width: int, out_width: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -18,15 +21,41 @@ class ConvLayers(nn.Module):
         self.linear_2 = nn.Linear(out_width, out_width)
 
     def forward(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        """Project [N, n_max, D_enc], zeros behind each item, to [N, m_max, D_lm].
+        """Project [N, n_max, D_enc] to [N, m_max, D_lm], zeros behind each item."""
+        if len(set(shapes)) == 1:
+            return self._project(self._convolve(features))
+        tokens = [self._tokens(n) for (n,) in shapes]
+        projected = self._project(self._convolve_joined(features, shapes))  # [all m, D_lm]
+        return nn.utils.rnn.pad_sequence(list(projected.split(tokens)), batch_first=True)
 
-        `shapes` is not needed: without padding of its own, the convolution of an item's first
-        `length(shape)` outputs never reaches behind it, or only the zeros that fill its kernel.
+    def _convolve_joined(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+        """Lay items behind one another and convolve them as one, to [all m, D_lm].
+
+        A short clip beside a long one costs little more than alone. Each begins where a window
+        does; windows that reach over the end of an item are left out.
         """
-        x = features.transpose(1, 2)  # [N, D_enc, n_max]
-        short = self.linear_1.kernel_size[0] - x.shape[-1]
-        if short > 0:
-            x = nn.functional.pad(x, (0, short))
-        x = nn.functional.gelu(self.linear_1(x))  # [N, D_lm, m_max]
-        projected: Tensor = self.linear_2(x.transpose(1, 2))
+        stride = self.linear_1.stride[0]
+        row: list[Tensor] = []
+        kept: list[slice] = []
+        start = 0  # in strides
+        for item, (n,) in zip(features, shapes, strict=True):
+            strides = -(-max(n, self.linear_1.kernel_size[0]) // stride)
+            gap = strides * stride - n
+            row.append(nn.functional.pad(item[:n], (0, 0, 0, gap)))  # [n + gap, D_enc]
+            kept.append(slice(start, start + self._tokens(n)))
+            start += strides
+        convolved = self._convolve(torch.cat(row)[None])[0]  # [strides or fewer, D_lm]
+        return torch.cat([convolved[place] for place in kept])
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        """Convolve [N, n, D_enc], at least the kernel long, to [N, m, D_lm]."""
+        short = max(0, self.linear_1.kernel_size[0] - features.shape[1])
+        convolved: Tensor = self.linear_1(nn.functional.pad(features.transpose(1, 2), (0, short)))
+        return convolved.transpose(1, 2)
+
+    def _project(self, convolved: Tensor) -> Tensor:
+        projected: Tensor = self.linear_2(nn.functional.gelu(convolved))
         return projected
+
+    def _tokens(self, n: int) -> int:
+        return windows(n, self.linear_1.kernel_size[0], self.linear_1.stride[0])

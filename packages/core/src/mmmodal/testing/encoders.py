@@ -110,6 +110,14 @@ class EncoderTests:
             assert math.prod(shape) >= 1, "an item has at least one position"
             assert tuple(output.shape) == (*shape, encoder.width), "a tower keeps the shape"
 
+    def test_an_encoder_that_makes_several_tiles_says_so(
+        self, encoder: Encoder, items: Sequence[Any]
+    ) -> None:
+        shapes = [encoder.shape(encoder.preprocess(item)) for item in items]
+        if any(len(shape) == 3 and shape[0] > 1 for shape in shapes):
+            assert encoder.tiled, "its tiles would stand together without separators"
+        assert type(encoder)(encoder.options).tiled == encoder.tiled
+
     def test_neighbours_in_the_batch_change_nothing(
         self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]
     ) -> None:

@@ -44,9 +44,9 @@ class ModalityTests:
         assert modality.input_name.isidentifier()
 
     def test_its_tokens_differ(self, modality: Modality) -> None:
-        tokens = (modality.begin, modality.end, modality.slot)
+        tokens = (modality.begin, modality.end, modality.slot, modality.separator)
         assert all(tokens)
-        assert len(set(tokens)) == 3
+        assert len(set(tokens)) == 4
 
     def test_a_valid_file_is_read(self, modality: Modality, data: bytes) -> None:
         assert self.read(modality, data) is not None

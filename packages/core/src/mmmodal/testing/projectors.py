@@ -62,14 +62,23 @@ class ProjectorTests:
         self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
     ) -> list[Tensor]:
         """Project an item of each shape in one call of the module, as core does."""
-        import torch
-
         dtype = next(module.parameters()).dtype
         items = [_item(math.prod(shape)).to(dtype) for shape in shapes]  # N of [n, D_enc]
+        return self._run(projector, module, items, shapes)
+
+    def _run(
+        self,
+        projector: Projector,
+        module: nn.Module,
+        items: Sequence[Tensor],
+        shapes: Sequence[Shape],
+    ) -> list[Tensor]:
+        import torch
+
         if projector.pointwise:
-            joined: Tensor = module(torch.cat(items))
+            joined: Tensor = module(torch.cat(list(items)))
             return list(torch.split(joined, [len(item) for item in items]))
-        padded = torch.nn.utils.rnn.pad_sequence(items, batch_first=True)
+        padded = torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True)
         outputs: Tensor = module(padded, list(shapes))  # [N, m_max, D_lm]
         lengths = [projector.length(shape) for shape in shapes]
         assert outputs.shape[1] >= max(lengths)
@@ -102,6 +111,26 @@ class ProjectorTests:
         for shape in refused:
             with pytest.raises(PartError):
                 projector.length(shape)
+
+    def test_runs_add_up_to_the_length(self, projector: Projector, shapes: Sequence[Shape]) -> None:
+        for shape in shapes:
+            assert sum(projector.runs(shape)) == projector.length(shape)
+
+    def test_a_tilewise_projector_looks_at_one_tile(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        import torch
+
+        grids = [shape for shape in shapes if len(shape) == 3 and shape[0] > 1]
+        if not projector.tilewise or not grids:
+            pytest.skip("it is not tilewise, or none of the shapes has several tiles")
+        dtype = next(module.parameters()).dtype
+        for tiles, h, w in grids:
+            features = _item(tiles * h * w).to(dtype)
+            (whole,) = self._run(projector, module, [features], [(tiles, h, w)])
+            single = [(1, h, w)] * tiles
+            apart = self._run(projector, module, features.chunk(tiles), single)
+            parts.assert_close([whole], [torch.cat(apart)])
 
     def test_neighbours_in_the_batch_change_nothing(
         self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]

@@ -42,11 +42,7 @@ def choose(model: MMModalForConditionalGeneration, parts: Collection[str]) -> No
 
 def _overlay(model: MMModalForConditionalGeneration) -> MarkerEmbedding:
     config = model.config
-    ids = [
-        config.of(name, key)
-        for name in config.modality_names
-        for key in ("begin_token_id", "end_token_id")
-    ]
+    ids = [id_ for name in config.modality_names for id_ in config.learned_ids(name)]
     return MarkerEmbedding(ids, model.get_input_embeddings())
 
 

@@ -78,8 +78,8 @@ class _Asked:
     """One conversation as far as it has come."""
 
     record: Record
-    slots: list[int]
-    """Of each medium."""
+    layouts: list[tuple[int, ...]]
+    """Of each medium, the slots of its tiles."""
 
     embedded: list[Tensor]
     """Of each medium, [m, D]."""
@@ -103,15 +103,15 @@ class _Group:
         self.model, self.processor = model, model.processor
         media = [medium for record in records for medium in record.media]
         features = [self._preprocess(medium, root) for medium in media]
-        slots = [
-            self.processor.num_slots(medium.kind, item)
+        layouts = [
+            self.processor.layout(medium.kind, item)
             for medium, item in zip(media, features, strict=True)
         ]
         embedded = self._embed(media, features)
         self.asked, at = [], 0
         for record in records:
             end = at + len(record.media)
-            self.asked.append(_Asked(record, slots[at:end], embedded[at:end], [], []))
+            self.asked.append(_Asked(record, layouts[at:end], embedded[at:end], [], []))
             at = end
 
     def answers(self) -> list[list[str]]:
@@ -142,7 +142,7 @@ class _Group:
 
     def _generate(self, going: Sequence[_Asked]) -> list[str]:
         rendered = [
-            self.processor.renderer.render(one.messages, one.slots, add_generation_prompt=True)
+            self.processor.renderer.render(one.messages, one.layouts, add_generation_prompt=True)
             for one in going
         ]
         samples = [Sample(r.input_ids, r.labels, {}) for r in rendered]

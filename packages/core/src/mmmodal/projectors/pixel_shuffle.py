@@ -1,0 +1,71 @@
+"""Fewer tokens for a picture: neighbouring patches become one, as wide as all of them.
+
+The folding is that of InternVL 1.5 (§3.1, arXiv 2404.16821) and Idefics3 (arXiv 2408.12637), to
+which this one is equal number by number; two layers as in InternVL and in `mlp` follow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+from mmmodal.config import Config
+from mmmodal.contracts import Projector
+from mmmodal.errors import PartError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["PixelShuffle", "PixelShuffleOptions"]
+
+Factor = Literal[2, 3, 4]
+
+
+class PixelShuffleOptions(Config):
+    """How many patches become one: of 24 × 24 a factor of 2 leaves 144 tokens, 3 leaves 64."""
+
+    factor: Factor = 2
+    """Patches a side."""
+
+
+class PixelShuffle(Projector):
+    """Fold `factor` × `factor` patches of each tile into one token, then two layers."""
+
+    name: ClassVar[str] = "pixel-shuffle"
+    tilewise: ClassVar[bool] = True
+    Options: ClassVar[type[Config]] = PixelShuffleOptions
+    options: PixelShuffleOptions
+
+    def length(self, shape: tuple[int, ...]) -> int:
+        """Count the folded patches of all tiles of a grid (tiles, h, w).
+
+        Raises:
+            PartError: `shape` is a sequence, or `factor` does not divide its sides.
+        """
+        if len(shape) != 3:
+            raise PartError(
+                f"projector 'pixel-shuffle' takes grids (tiles, h, w), not sequences such as "
+                f"{shape}; use 'conv' or 'perceiver'"
+            )
+        _, h, w = shape
+        factor = self.options.factor
+        if h % factor or w % factor:
+            raise PartError(
+                f"projector 'pixel-shuffle' cannot fold a grid of {h} × {w} by {factor}; "
+                f"{_advice(h, w)}"
+            )
+        return math.prod(shape) // factor**2
+
+    def build(self, in_width: int, out_width: int) -> nn.Module:
+        """Return the layers, which are named as those of `mlp`."""
+        from mmmodal.projectors.pixel_shuffle_layers import PixelShuffleLayers
+
+        return PixelShuffleLayers(in_width, out_width, self.options.factor)
+
+
+def _advice(h: int, w: int) -> str:
+    fitting = [str(factor) for factor in get_args(Factor) if h % factor == w % factor == 0]
+    if not fitting:
+        known = ", ".join(map(str, get_args(Factor)))
+        return f"nor do any of the factors {known} divide it; use 'mlp' or 'perceiver'"
+    return f"set factor to {' or '.join(fitting)}"

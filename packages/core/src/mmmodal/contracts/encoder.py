@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mmmodal.config import Config, validate
@@ -13,7 +14,24 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedConfig
 
-__all__ = ["Encoder"]
+__all__ = ["Card", "Encoder"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a published encoder is, known without its files."""
+
+    width: int
+    """The width of its features."""
+
+    positions: int
+    """Features for each `per`, before the projector."""
+
+    per: str
+    """What `positions` is counted for: `image`, `30 s`."""
+
+    licence: str
+    """The SPDX name of its licence: `Apache-2.0`."""
 
 
 class Encoder(ABC):
@@ -35,6 +53,9 @@ class Encoder(ABC):
 
     source: ClassVar[str | None] = None
     """Where weights come from when the user gives no source (a Hub id); None: no default."""
+
+    card: ClassVar[Card | None] = None
+    """What a preset's `source` holds, so that it can be listed without a download; else None."""
 
     Options: ClassVar[type[Config]] = Config
     """What can be set; stored in the checkpoint, together with `tower_config`."""

@@ -126,6 +126,14 @@ def test_log_mel_is_that_of_openai_and_transformers(bands: int, seconds: float) 
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("samples", [1, 159, 200, 201, 479_599, 479_600, 479_601, 479_801, 479_999])
+def test_log_mel_at_the_end_of_the_sound_is_openais(samples: int) -> None:
+    noise = np.random.default_rng(0).uniform(-1, 1, samples).astype(np.float32)
+    found = Whisper().preprocess(Waveform(noise, RATE))["values"][0]
+    expected = whisper.log_mel_spectrogram(whisper.pad_or_trim(noise))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 def test_log_mel_of_loud_and_quiet_sounds_is_openais() -> None:
     rng = np.random.default_rng(0)
     for gain in (1e-8, 1e-4, 1.0):

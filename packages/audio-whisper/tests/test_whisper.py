@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,12 @@ class TestWhisperWithFullWindowsAndPostNorm(EncoderTests):
     @pytest.fixture
     def items(self) -> list[Waveform]:
         return [clip(0.3), clip(4.1, 8_000, seed=1)]
+
+
+def test_listing_the_encoders_loads_no_library_of_whisper() -> None:
+    code = "import sys, mmmodal_audio_whisper as w; w.mmmodal_encoders(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"torch", "transformers", "whisper", "numba", "tiktoken"}
 
 
 def test_clip_without_samples_is_refused(folder: Path) -> None:

@@ -103,6 +103,7 @@ class Whisper(Encoder):
             length = windows * options.max_source_positions
         values = log_mel(
             self._cut(samples, windows, length),
+            2 * options.max_source_positions,
             options.sampling_rate,
             options.num_mel_bins,
             options.n_fft,
@@ -156,16 +157,18 @@ class Whisper(Encoder):
         return 2 * self.options.hop_length
 
     def _cut(self, samples: NDArray[np.float32], windows: int, length: int) -> Tensor:
-        """Cut a clip into windows [W, S] that cover `length` positions, with zeros behind its end.
+        """Cut a clip that takes `length` positions into windows [W, S].
 
         The last of several windows ends where the clip ends and so overlaps the one before it:
         the little that may be left over is then heard in 30 s of sound, not alone in silence.
         """
         import torch
 
+        whole = torch.from_numpy(samples)
+        if windows == 1:
+            return whole[None]
         size = self.options.max_source_positions * self._step
-        padded = torch.zeros(max(size, length * self._step))
-        padded[: len(samples)] = torch.from_numpy(samples)
+        padded = torch.nn.functional.pad(whole, (0, length * self._step - len(whole)))
         starts = [window * size for window in range(windows)]
         starts[-1] = len(padded) - size
         return torch.stack([padded[start : start + size] for start in starts])

@@ -50,10 +50,11 @@ def save_openai(model: OpenaiWhisper, path: Path, **changes: Any) -> Path:
 
 
 def loaded(encoder: Encoder, source: str | Path) -> torch.nn.Module:
-    """Return an encoder's tower with the weights of `source`."""
-    tower = encoder.build().eval()
-    tower.load_state_dict(dict(encoder.load(str(source))))
-    return tower
+    """Return an encoder's tower with the weights of `source`, in fp32; none are drawn for it."""
+    with torch.device("meta"):
+        tower = encoder.build().eval()
+    tower.load_state_dict(dict(encoder.load(str(source))), assign=True)
+    return tower.float()
 
 
 def encode(source: str | Path, clips: Sequence[Waveform], **options: Any) -> list[Tensor]:

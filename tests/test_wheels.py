@@ -8,13 +8,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmmodal_playground.speech import Voice, save_speech
 from mmmodal_playground.tiny import tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
+from whisper_models import clip, encode, openai_whisper, save_openai
 
 ROOT = Path(__file__).parents[1]
+
+ENCODE = """
+import sys
+import numpy as np
+import torch
+from mmmodal.media.audio import Waveform
+from mmmodal_audio_whisper import Whisper
+
+source, sound, out = sys.argv[1:]
+encoder = Whisper.from_source(source, {})
+tower = encoder.build().eval()
+tower.load_state_dict(dict(encoder.load(source)))
+inputs = encoder.collate([encoder.preprocess(Waveform(np.load(sound), 44_100))])
+with torch.no_grad():
+    np.save(out, tower(**inputs)[0].numpy())
+"""
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -45,6 +63,23 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ours = {row["name"] for row in listed if row["name"].startswith("mmmodal")}
     assert ours == {"mmmodal-core", "mmmodal-audio-whisper"}
     return folder / "env/bin/mmmodal"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("format", ["transformers", "openai"])
+def test_two_wheels_give_a_working_encoder(command: Path, tmp_path: Path, format: str) -> None:
+    if format == "openai":
+        source = save_openai(openai_whisper(), tmp_path / "mine.pt")
+    else:
+        source = tiny_whisper(tmp_path / "whisper")
+    sound = clip(3.0, 44_100)
+    np.save(tmp_path / "sound.npy", sound.samples)
+    files = [source, tmp_path / "sound.npy", tmp_path / "features.npy"]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    run(command.with_name("python"), "-c", ENCODE, *files, cwd=tmp_path, env=environment)
+    expected = encode(source, [sound])[0].numpy()
+    np.testing.assert_allclose(np.load(files[-1]), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from mmmodal import pretrained
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
+from mmmodal.pretrained import layers_to_run
+from mmmodal_audio_whisper.formats import open_checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
     from transformers import WhisperConfig
 
 __all__ = ["Whisper", "WhisperOptions"]
-
-ARCHITECTURE = (
-    "d_model",
-    "num_mel_bins",
-    "encoder_layers",
-    "encoder_attention_heads",
-    "encoder_ffn_dim",
-    "encoder_layerdrop",
-    "activation_function",
-    "dropout",
-    "attention_dropout",
-    "activation_dropout",
-    "scale_embedding",
-    "max_source_positions",
-)
-"""What of a Whisper config the encoder needs."""
 
 
 class WhisperOptions(Config):
@@ -83,15 +68,17 @@ class Whisper(Encoder):
         if source is None:
             example = f"{cls.name}:openai/whisper-small"
             raise PartError(f"encoder {cls.name!r} needs a source: a folder or Hub id ({example})")
-        tower = _read_config(source)
+        checkpoint = open_checkpoint(source)
+        tower = checkpoint.config()
+        _check_heads(tower, source)
         sizes = {key: getattr(tower, key) for key in ("num_mel_bins", "max_source_positions")}
-        given = {**_read_preprocessing(source), **sizes, **options}
+        given = {**checkpoint.preprocessing(), **sizes, **options}
         checked = validate(WhisperOptions, given, f"options of encoder {cls.name!r}")
         for key, size in sizes.items():
             if getattr(checked, key) != size:
                 raise PartError(f"{source} has {key} {size}, which cannot be set to {given[key]!r}")
         depth = tower.encoder_layers
-        tower.encoder_layers = pretrained.layers_to_run(checked.select_layer, depth, source)
+        tower.encoder_layers = layers_to_run(checked.select_layer, depth, source)
         return cls(checked, tower)
 
     @property
@@ -110,21 +97,18 @@ class Whisper(Encoder):
 
         options = self.options
         samples = self._samples(item)  # [S]
-        step = 2 * options.hop_length
-        window = options.max_source_positions * step
-        count = max(1, -(-len(samples) // window))
-        padded = torch.zeros(count * window)
-        padded[: len(samples)] = torch.from_numpy(samples)
+        length = max(1, -(-len(samples) // self._step))
+        windows = -(-length // options.max_source_positions)
+        if options.length == "full":
+            length = windows * options.max_source_positions
         values = log_mel(
-            padded.view(count, window),
+            self._cut(samples, windows, length),
+            2 * options.max_source_positions,
             options.sampling_rate,
             options.num_mel_bins,
             options.n_fft,
             options.hop_length,
         )
-        length = max(1, -(-len(samples) // step))
-        if options.length == "full":
-            length = count * options.max_source_positions
         return {"values": values, "length": torch.tensor(length)}
 
     def shape(self, features: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -156,18 +140,38 @@ class Whisper(Encoder):
         return WhisperTower(self._config(), self.options.post_norm)
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights of the layers that are run, from the safetensors of `source`."""
+        """Yield the weights of the layers that are run."""
         import torch
 
         with torch.device("meta"):
             shapes = {name: value.shape for name, value in self.build().state_dict().items()}
-        return pretrained.read_tensors(source, shapes, ("model.encoder.", "encoder.", ""))
+        return open_checkpoint(source).tensors(shapes)
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""
-        from mmmodal.downloads import hub_files
+        return open_checkpoint(source).download_size()
 
-        return hub_files(source, pretrained.WEIGHT_FILES)
+    @property
+    def _step(self) -> int:
+        """The samples of a position: Whisper's second convolution halves the frames."""
+        return 2 * self.options.hop_length
+
+    def _cut(self, samples: NDArray[np.float32], windows: int, length: int) -> Tensor:
+        """Cut a clip that takes `length` positions into windows [W, S].
+
+        The last of several windows ends where the clip ends and so overlaps the one before it:
+        the little that may be left over is then heard in 30 s of sound, not alone in silence.
+        """
+        import torch
+
+        whole = torch.from_numpy(samples)
+        if windows == 1:
+            return whole[None]
+        size = self.options.max_source_positions * self._step
+        padded = torch.nn.functional.pad(whole, (0, length * self._step - len(whole)))
+        starts = [window * size for window in range(windows)]
+        starts[-1] = len(padded) - size
+        return torch.stack([padded[start : start + size] for start in starts])
 
     def _config(self) -> WhisperConfig:
         if self.tower_config is None:
@@ -188,9 +192,10 @@ class Whisper(Encoder):
             found = f"samples of shape {list(item.samples.shape)}"
             raise MediaError("empty", "audio", f"{found}; pass mono samples [S]")
         if item.seconds > self.options.max_seconds:
-            limit = f"at most {self.options.max_seconds:,.1f} s are encoded"
+            found = f"audio of {item.seconds:,.2f} s ({len(item.samples):,} samples)"
+            limit = f"at most {self.options.max_seconds:,g} s are encoded"
             todo = "cut it into clips or raise the encoder's `max_seconds`"
-            raise MediaError("too-large", f"audio of {item.seconds:,.1f} s", f"{limit}; {todo}")
+            raise MediaError("too-large", found, f"{limit}; {todo}")
         rate = self.options.sampling_rate
         samples = item.samples.astype(np.float32, copy=False)
         if item.rate == rate:
@@ -199,28 +204,7 @@ class Whisper(Encoder):
         return resampled
 
 
-def _read_config(source: str) -> WhisperConfig:
-    """Read the encoder's config, with its full depth."""
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import WhisperConfig
-
-    values = pretrained.read_json(source, "config.json")
-    if values is None:
-        raise PartError(f"{source}: it has no config.json; is it a model of transformers?")
-    if values.get("model_type") != "whisper":
-        raise PartError(f"{source} is a {values.get('model_type')!r} model, not Whisper")
-    try:
-        return WhisperConfig(**{key: values[key] for key in ARCHITECTURE if key in values})
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise PartError(f"{source}: config.json is no valid Whisper config: {reason}") from None
-
-
-def _read_preprocessing(source: str) -> dict[str, Any]:
-    """Read the options that preprocessing takes from the source's feature extractor."""
-    values = pretrained.read_json(source, "preprocessor_config.json")
-    if values is None:
-        both = pretrained.read_json(source, "processor_config.json") or {}
-        values = both.get("feature_extractor", {})
-    keys = ("sampling_rate", "n_fft", "hop_length")
-    return {key: values[key] for key in keys if values.get(key) is not None}
+def _check_heads(config: WhisperConfig, source: str) -> None:
+    width, heads = config.d_model, config.encoder_attention_heads
+    if heads < 1 or width % heads:
+        raise PartError(f"{source}: a width of {width} cannot be divided by {heads} heads")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -11,15 +12,24 @@ from transformers.audio_utils import mel_filter_bank
 __all__ = ["log_mel"]
 
 HIGHEST = 8_000.0  # Hz; of the mel bands
+SILENCE = 1e-10  # power
 RANGE = 8.0  # powers of ten below the loudest that are told apart
 
 
-def log_mel(samples: Tensor, rate: int, bands: int, n_fft: int, hop: int) -> Tensor:
-    """Turn windows [W, S] into [W, M, F], each window scaled by its own loudest point."""
+def log_mel(samples: Tensor, frames: int, rate: int, bands: int, n_fft: int, hop: int) -> Tensor:
+    """Turn windows [W, S] into [W, M, F], each scaled by its own loudest point.
+
+    Behind the samples there is silence up to `frames`, of which no transform is taken.
+    """
+    length = min(frames * hop, samples.shape[1] + n_fft)
+    heard = torch.nn.functional.pad(samples, (0, length - samples.shape[1]))
+    count = min(frames, 1 + (samples.shape[1] + n_fft // 2) // hop)
     window = torch.hann_window(n_fft)
-    spectrum = torch.stft(samples, n_fft, hop, window=window, return_complex=True)
-    power = (spectrum[..., :-1].abs() ** 2).contiguous()  # [W, n_fft // 2 + 1, F]
-    energy = (_filters(rate, bands, n_fft) @ power).clamp(min=1e-10).log10()  # [W, M, F]
+    spectrum = torch.stft(heard, n_fft, hop, window=window, return_complex=True)[..., :count]
+    power = spectrum.real.square() + spectrum.imag.square()  # [W, n_fft // 2 + 1, count]
+    energy = (_filters(rate, bands, n_fft) @ power).clamp(min=SILENCE).log10()  # [W, M, count]
+    silence = math.log10(SILENCE)
+    energy = torch.nn.functional.pad(energy, (0, frames - count), value=silence)  # [W, M, F]
     floor = energy.amax(dim=(1, 2), keepdim=True) - RANGE
     return (torch.maximum(energy, floor) + 4.0) / 4.0
 

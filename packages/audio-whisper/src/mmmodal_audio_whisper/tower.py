@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import WhisperConfig, initialization
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, sinusoids
@@ -35,4 +36,13 @@ class WhisperTower(WhisperEncoder):  # type: ignore[no-untyped-call, unused-igno
         counts: list[int] = lengths.tolist()
         windows = [-(-count // hidden.shape[1]) for count in counts]
         clips = hidden.split(windows)  # N of [windows, P, D]
-        return [clip.flatten(0, 1)[:count] for clip, count in zip(clips, counts, strict=True)]
+        return [_join(clip, count) for clip, count in zip(clips, counts, strict=True)]
+
+
+def _join(windows: Tensor, count: int) -> Tensor:
+    """Join a clip's windows [W, P, D] to [n, D]; of a last one that overlaps, take the end."""
+    if len(windows) == 1:
+        return windows[0, :count]
+    before = windows[:-1].flatten(0, 1)  # [(W - 1) * P, D]
+    rest = count - len(before)
+    return torch.cat([before, windows[-1, -rest:]])  # [n, D]

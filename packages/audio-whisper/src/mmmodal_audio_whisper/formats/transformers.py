@@ -1,0 +1,79 @@
+"""Whisper as transformers saves it: a folder or a Hub id, with JSON files and safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmmodal import pretrained
+from mmmodal.errors import PartError
+from mmmodal_audio_whisper.formats.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import WhisperConfig
+
+__all__ = ["TransformersCheckpoint"]
+
+ARCHITECTURE = (
+    "d_model",
+    "num_mel_bins",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "encoder_layerdrop",
+    "activation_function",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "scale_embedding",
+    "max_source_positions",
+)
+"""What of a Whisper config the encoder needs."""
+
+PREFIXES = ("model.encoder.", "encoder.", "")
+"""Where the encoder is in the whole model, in the model without its head, and on its own."""
+
+
+class TransformersCheckpoint(Checkpoint):
+    """A folder or Hub repository of transformers; its weights are read from safetensors only."""
+
+    def config(self) -> WhisperConfig:
+        """Read what the encoder needs of config.json."""
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import WhisperConfig
+
+        values = pretrained.read_json(self.source, "config.json")
+        if values is None:
+            raise PartError(
+                f"{self.source}: it has no config.json, as a folder of transformers has; "
+                "of openai-whisper's checkpoints name the .pt file itself"
+            )
+        if values.get("model_type") != "whisper":
+            raise PartError(f"{self.source} is a {values.get('model_type')!r} model, not Whisper")
+        try:
+            return WhisperConfig(**{key: values[key] for key in ARCHITECTURE if key in values})
+        except (StrictDataclassError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise PartError(
+                f"{self.source}: config.json is no valid Whisper config: {reason}"
+            ) from None
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Read the settings of the feature extractor."""
+        values = pretrained.read_json(self.source, "preprocessor_config.json")
+        if values is None:
+            both = pretrained.read_json(self.source, "processor_config.json") or {}
+            values = both.get("feature_extractor", {})
+        keys = ("sampling_rate", "n_fft", "hop_length")
+        return {key: values[key] for key in keys if values.get(key) is not None}
+
+    def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
+        """Yield tensors from one safetensors file or several."""
+        return pretrained.read_tensors(self.source, shapes, PREFIXES)
+
+    def download_size(self) -> list[tuple[str, int]] | None:
+        """Ask the Hub."""
+        from mmmodal.downloads import hub_files
+
+        return hub_files(self.source, pretrained.WEIGHT_FILES)

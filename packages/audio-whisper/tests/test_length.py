@@ -1,0 +1,236 @@
+"""How many positions and tokens a clip takes, and what becomes of long clips and other rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import mmmodal
+from mmmodal.composing import Part
+from mmmodal.data.collation import input_names
+from mmmodal.errors import MediaError, RenderError
+from mmmodal.loading import load, save
+from mmmodal.media.audio import Waveform
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.projectors.conv import Conv
+from mmmodal_audio_whisper import Whisper, WhisperOptions
+from mmmodal_playground.tiny_language import tiny_language_model
+from whisper_models import RATE, clip, encode, loaded
+
+WINDOW = 2 * RATE  # samples; of the tiny folder
+
+
+def positions(seconds: float, rate: int = RATE, **options: object) -> int:
+    """Count the positions of a clip as a published model has them."""
+    encoder = Whisper(WhisperOptions(**options))
+    sound = Waveform(np.full(round(seconds * rate), 0.1, np.float32), rate)
+    (found,) = encoder.shape(encoder.preprocess(sound))
+    return found
+
+
+def tokens(seconds: float, **options: object) -> int:
+    return Conv().length((positions(seconds, **options),))
+
+
+@pytest.fixture(scope="module")
+def model(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> MMModalForConditionalGeneration:
+    lm = tiny_language_model(tmp_path_factory.mktemp("lm") / "lm", "llama")
+    return mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": f"whisper:{folder}"})
+
+
+def test_a_clip_costs_what_it_lasts() -> None:
+    assert positions(30) == 1500
+    assert positions(2) == 1500 * 2 / 30
+    assert positions(0.1) == 5
+    assert (tokens(30), tokens(10), tokens(2), tokens(0.1)) == (487, 154, 21, 1)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2, 30])
+def test_full_length_is_the_papers_487_tokens(seconds: float) -> None:
+    assert tokens(seconds, length="full") == 487
+
+
+@pytest.mark.parametrize(
+    ("samples", "length"),
+    [(1, 1), (320, 1), (321, 2), (16_000, 50), (32_000, 100), (32_001, 101), (64_000, 200)],
+)
+def test_length_counts_positions_that_hold_sound(folder: Path, samples: int, length: int) -> None:
+    encoder = Whisper.from_source(str(folder), {})
+    sound = Waveform(np.ones(samples, np.float32), RATE)
+    assert encoder.shape(encoder.preprocess(sound)) == (length,)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_rate_does_not_change_the_count(rate: int) -> None:
+    assert positions(30, rate) == 1500
+    assert positions(2, rate) == 100
+
+
+def test_one_sample_at_a_high_rate_is_a_position() -> None:
+    encoder = Whisper()
+    features = encoder.preprocess(Waveform(np.ones(1, np.float32), 192_000))
+    assert encoder.shape(features) == (1,)
+    assert features["values"].isfinite().all()
+
+
+def test_short_clip_is_encoded_in_its_window_and_its_padding_dropped(folder: Path) -> None:
+    sound = clip(0.5)
+    padded = Waveform(np.pad(sound.samples, (0, WINDOW - len(sound.samples))), RATE)
+    (trimmed,), (full,) = encode(folder, [sound]), encode(folder, [sound], length="full")
+    assert (len(trimmed), len(full)) == (25, 100)
+    assert torch.equal(trimmed, encode(folder, [padded])[0][:25])
+    assert torch.equal(full, encode(folder, [padded])[0])
+
+
+def test_long_clip_is_its_windows_joined_in_order(folder: Path) -> None:
+    sound = clip(6.0)
+    starts = range(0, len(sound.samples), WINDOW)
+    alone = [Waveform(sound.samples[start : start + WINDOW], RATE) for start in starts]
+    expected = torch.cat([encode(folder, [one])[0] for one in alone])
+    torch.testing.assert_close(encode(folder, [sound])[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [2.01, 5.0, 5.97])
+def test_last_window_of_a_long_clip_ends_where_the_clip_does(folder: Path, seconds: float) -> None:
+    sound = clip(seconds)
+    (found,) = encode(folder, [sound])
+    length = -(-len(sound.samples) // 320)
+    assert len(found) == length
+    end = np.zeros(WINDOW, np.float32)
+    last = sound.samples[(length - 100) * 320 :]
+    end[: len(last)] = last
+    (expected,) = encode(folder, [Waveform(end, RATE)])
+    rest = length % 100
+    torch.testing.assert_close(found[-rest:], expected[-rest:], rtol=1e-5, atol=1e-5)
+
+
+def test_full_length_keeps_the_padding_of_the_last_window(folder: Path) -> None:
+    sound = clip(2.5)
+    (found,) = encode(folder, [sound], length="full")
+    (expected,) = encode(folder, [Waveform(sound.samples[WINDOW:], RATE)], length="full")
+    assert len(found) == 200
+    torch.testing.assert_close(found[100:], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_windows_of_all_clips_are_one_batch(folder: Path) -> None:
+    encoder = Whisper.from_source(str(folder), {})
+    clips = [clip(0.5), clip(5.0, seed=1), clip(2.0, seed=2)]
+    collated = encoder.collate([encoder.preprocess(one) for one in clips])
+    assert collated["values"].shape == (5, 80, 200)
+    with torch.no_grad():
+        together = loaded(encoder, folder)(**collated)
+    for found, one in zip(together, clips, strict=True):
+        torch.testing.assert_close(found, encode(folder, [one])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_ten_minutes_are_encoded_and_no_sample_more(folder: Path) -> None:
+    assert positions(600) == 30_000
+    sound = Waveform(np.zeros(600 * RATE + 1, np.float32), RATE)
+    with pytest.raises(MediaError, match=r"9,600,001 samples.*at most 600 s .* `max_seconds`"):
+        Whisper().preprocess(sound)
+    with pytest.raises(MediaError, match=r"audio of 601\.00 s .*raise the encoder's `max_seconds`"):
+        Whisper().preprocess(Waveform(np.zeros(601 * 8_000, np.float32), 8_000))
+    (found,) = encode(folder, [Waveform(sound.samples[:-1], RATE)])
+    assert found.shape == (30_000, 32)
+
+
+def test_limit_can_be_set(folder: Path) -> None:
+    encoder = Whisper.from_source(str(folder), {"max_seconds": 3})
+    with pytest.raises(MediaError, match=r"audio of 3\.50 s .*: at most 3 s are encoded; cut it"):
+        encoder.preprocess(clip(3.5))
+
+
+def test_projector_sees_no_padding(model: MMModalForConditionalGeneration) -> None:
+    encoder, projector = model.model.encoders["audio"], model.model.projector("audio")
+    clips = [clip(0.1), clip(3.0, seed=1), clip(1.2, seed=2)]
+    inputs = encoder.collate([encoder.preprocess(one) for one in clips])
+    with torch.no_grad():
+        features = model.model.tower("audio")(**inputs)
+        found = model.get_audio_features(**input_names("input_features", inputs))
+        for one, projected in zip(
+            features, found.pooler_output.split(list(found.lengths)), strict=True
+        ):
+            expected = projector(one[None], [(len(one),)])[0]
+            torch.testing.assert_close(projected, expected, rtol=1e-5, atol=1e-5)
+    assert list(found.lengths) == [1, 37, 7]
+
+
+def test_a_tenth_of_a_second_is_answered(model: MMModalForConditionalGeneration) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=4)
+    assert isinstance(chat.say("What is this?", audio=[clip(0.1)]), str)
+
+
+def test_clip_beyond_the_context_is_refused_with_the_sum(
+    model: MMModalForConditionalGeneration,
+) -> None:
+    chat = mmmodal.Chat(model)
+    minutes = Waveform(np.zeros(600 * RATE, np.float32), RATE)
+    reason = (
+        r"takes 10,?\d{3} tokens with its media \(9987 slots\), but the model's context is 2048"
+    )
+    with pytest.raises(RenderError, match=reason):
+        chat.say("What is this?", audio=[minutes])
+
+
+def test_model_that_was_saved_twice_hears_what_it_heard(
+    model: MMModalForConditionalGeneration, tmp_path: Path
+) -> None:
+    encoder, again = model.model.encoders["audio"], model
+    for name in ("once", "twice"):
+        save(again, tmp_path / name)
+        again = load(tmp_path / name, device="cpu")
+    assert again.model.encoders["audio"].options == encoder.options
+    assert again.config.audio_config.encoder_layers == 2
+    inputs = encoder.collate([encoder.preprocess(clip(3.0))])
+    with torch.no_grad():
+        (expected,), (found,) = (
+            model.model.tower("audio")(**inputs),
+            again.model.tower("audio")(**inputs),
+        )
+    assert torch.equal(found, expected)
+
+
+def test_preset_with_options_composes(folder: Path, tmp_path: Path) -> None:
+    lm = tiny_language_model(tmp_path / "lm", "llama")
+    part = Part(name="whisper-tiny", source=str(folder), options={"length": "full"})
+    model = mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": part})
+    assert model.model.encoders["audio"].options.length == "full"
+
+
+def tones(rate: int, frequencies: list[float], seconds: float = 1.0) -> NDArray[np.float64]:
+    time = np.arange(round(rate * seconds)) / rate
+    waves = [np.sin(2 * np.pi * f * time + i) for i, f in enumerate(frequencies)]
+    return np.asarray(sum(waves) / len(waves))
+
+
+def resampled(samples: NDArray[np.float64], rate: int) -> NDArray[np.float32]:
+    return Whisper()._samples(Waveform(samples.astype(np.float32), rate))
+
+
+def decibels(error: NDArray[np.float64], signal: NDArray[np.float64]) -> float:
+    """Compare the middles; the ends of a tone that is cut off have no one true form."""
+    middle = slice(len(signal) // 8, -len(signal) // 8)
+    return float(10 * np.log10(np.mean(error[middle] ** 2) / np.mean(signal[middle] ** 2)))
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_keeps_the_band_to_60_decibels(rate: int) -> None:
+    highest = 0.9 * min(rate, RATE) / 2
+    frequencies = [100.0, 0.31 * highest, 0.77 * highest, highest]
+    expected = tones(RATE, frequencies)
+    found = resampled(tones(rate, frequencies), rate)
+    assert len(found) == len(expected)
+    assert decibels(found - expected, expected) < -60
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000, 96_000])
+def test_resampling_removes_what_would_fold_back_to_60_decibels(rate: int) -> None:
+    above = tones(rate, [8_400.0, 0.95 * rate / 2])
+    found = resampled(above, rate)
+    assert decibels(found, tones(RATE, [1_000.0])) < -60

@@ -125,3 +125,26 @@ def test_a_full_disk_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["playground", "say", "a red circle", "/dev/full"]) == 1
     error = capsys.readouterr().err
     assert "/dev/full" in error and "make room" in error and "Traceback" not in error
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_whole_quickstart_answers_what_it_never_saw_or_heard(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mmmodal",
+        "quickstart",
+        "--out",
+        str(tmp_path / "q"),
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout)
+    assert len(results["tasks"]) == 12
+    for name, row in results["tasks"].items():
+        assert row["conversations"] >= 200
+        assert row["accuracy"] >= 0.8, (name, row)
+        assert row["shuffled"] <= row["majority"] + 0.05, (name, row)
+    assert f"mmmodal chat {tmp_path / 'q' / 'model'}" in done.stderr

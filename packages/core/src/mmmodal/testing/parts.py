@@ -27,7 +27,10 @@ __all__ = [
     "through_safetensors",
 ]
 
-HEAVY = ("torch", "transformers", "torchvision", "soundfile", "av", "datasets", "accelerate")
+HEAVY = (
+    *("torch", "transformers", "torchvision", "soundfile", "av", "datasets", "accelerate"),
+    *("open_clip", "timm", "whisper"),
+)
 """What importing a plugin must not load: `mmmodal plugins` would wait for it."""
 
 

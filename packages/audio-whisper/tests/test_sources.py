@@ -76,7 +76,7 @@ def test_folder_wins_over_a_name(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("tinny", "no such folder, file or model. Did you mean 'tiny'"),
+        ("tinny", "no such folder, file or model"),
         ("./tiny", "no such folder or file"),
         ("missing.pt", "no such folder or file"),
         ("a/b/c", "no such folder, file or model"),
@@ -89,6 +89,11 @@ def test_unknown_source_is_refused_with_what_was_looked_for(source: str, reason:
     assert "Looked for: a folder or a Hub id (OWNER/NAME) of transformers, a .pt" in str(
         caught.value
     )
+
+
+def test_name_that_is_nearly_right_is_told() -> None:
+    with pytest.raises(PartError, match=r"knows by name\. Did you mean 'large-v3'\?$"):
+        Whisper.from_source("large_v3", {})
 
 
 def test_fifo_is_refused_without_being_opened(tmp_path: Path) -> None:

@@ -42,4 +42,4 @@ def open_checkpoint(source: str) -> Checkpoint:
     if source in openai_cache.names():
         return OpenaiModel(source)
     known = suggest(source, openai_cache.names())
-    raise PartError(f"{source}: no such folder, file or model{known}. Looked for: {LOOKED_FOR}")
+    raise PartError(f"{source}: no such folder, file or model. Looked for: {LOOKED_FOR}{known}")

@@ -145,6 +145,6 @@ def test_a_whole_quickstart_answers_what_it_never_saw_or_heard(tmp_path: Path) -
     assert len(results["tasks"]) == 12
     for name, row in results["tasks"].items():
         assert row["conversations"] >= 200
-        assert row["accuracy"] >= 0.8, (name, row)
+        assert row["accuracy"] > max(row["majority"], row["stage1"]), (name, row)
         assert row["shuffled"] <= row["majority"] + 0.05, (name, row)
     assert f"mmmodal chat {tmp_path / 'q' / 'model'}" in done.stderr

@@ -14,6 +14,7 @@ import torch
 import whisper
 
 from mmmodal.errors import PartError
+from mmmodal.pretrained import read_pickled
 from mmmodal_audio_whisper import Whisper, to_openai
 from mmmodal_audio_whisper.sizes import SIZES
 from whisper_models import clip, encode, openai_whisper, save_openai
@@ -59,7 +60,7 @@ def openai_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_half_precision_arrives_as_it_is(openai_tiny: Path) -> None:
     encoder = Whisper.from_source(str(openai_tiny), {})
-    held = torch.load(openai_tiny)["model_state_dict"]
+    held = read_pickled(openai_tiny)["model_state_dict"]
     for name, value in encoder.load(str(openai_tiny)):
         assert value.dtype == torch.float16
         assert torch.equal(value, held[f"encoder.{next(iter(to_openai({name: value})))}"])

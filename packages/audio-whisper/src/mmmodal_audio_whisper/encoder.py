@@ -13,7 +13,7 @@ from pydantic import Field
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
-from mmmodal.pretrained import layers_to_run
+from mmmodal.pretrained import layers_to_run, tensor_shapes
 from mmmodal_audio_whisper.formats import open_checkpoint
 
 if TYPE_CHECKING:
@@ -141,11 +141,7 @@ class Whisper(Encoder):
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights of the layers that are run."""
-        import torch
-
-        with torch.device("meta"):
-            shapes = {name: value.shape for name, value in self.build().state_dict().items()}
-        return open_checkpoint(source).tensors(shapes)
+        return open_checkpoint(source).tensors(tensor_shapes(self.build))
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""

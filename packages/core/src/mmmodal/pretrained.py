@@ -1,22 +1,74 @@
-"""Read a checkpoint of transformers, in a folder or on the Hub: its JSON files and safetensors."""
+"""Pretrained weights: what a source of any format can tell, and how transformers' is read.
+
+A checkpoint of transformers is JSON files and safetensors, in a folder or on the Hub.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mmmodal.errors import PartError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import PreTrainedConfig
 
-__all__ = ["WEIGHT_FILES", "layers_to_run", "read_json", "read_pickled", "read_tensors"]
+__all__ = [
+    "WEIGHT_FILES",
+    "Checkpoint",
+    "layers_to_run",
+    "make_config",
+    "read_json",
+    "read_pickled",
+    "read_processor",
+    "read_tensors",
+    "tensor_shapes",
+]
+
+ConfigT = TypeVar("ConfigT", bound="PreTrainedConfig")
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 WEIGHT_FILES = (SINGLE, INDEX, "model-*-of-*.safetensors")
+
+
+class Checkpoint(ABC, Generic[ConfigT]):
+    """A source whose format is known; what it holds is read when it is asked for.
+
+    An encoder that reads several formats has one subclass for each.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        """As the user wrote it, for errors."""
+
+    @abstractmethod
+    def config(self) -> ConfigT:
+        """Describe the tower with all its layers.
+
+        Raises:
+            PartError: `source` cannot be had, or is of another model.
+        """
+
+    @abstractmethod
+    def preprocessing(self) -> dict[str, Any]:
+        """Return those of the encoder's options that say how the source was trained to perceive."""
+
+    @abstractmethod
+    def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
+        """Yield the tensors of those names of the tower and these shapes; no others are read.
+
+        Raises:
+            PartError: one is missing, damaged or of another shape.
+        """
+
+    @abstractmethod
+    def download_size(self) -> list[tuple[str, int]] | None:
+        """List what `tensors` would download as (file, bytes); None where that is not known."""
 
 
 def find_file(source: str, name: str) -> Path | None:
@@ -60,6 +112,47 @@ def read_json(source: str, name: str) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         raise PartError(f"{source}: {name} holds no JSON object")
     return values
+
+
+def read_processor(source: str, part: str) -> dict[str, Any]:
+    """Read the settings of a feature extractor or image processor; {} if there are none.
+
+    They are a file of their own, or `part` of what a processor saves for all its parts.
+
+    Raises:
+        PartError: the file is damaged.
+    """
+    values = read_json(source, "preprocessor_config.json")
+    if values is None:
+        both = read_json(source, "processor_config.json") or {}
+        values = both.get(part, {})
+    return values
+
+
+def make_config(
+    config: type[ConfigT], values: Mapping[str, Any], title: str, source: str
+) -> ConfigT:
+    """Build a config of transformers from what config.json says; `title` names the model.
+
+    Raises:
+        PartError: transformers refuses the values.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        return config(**values)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise PartError(f"{source}: config.json is no valid {title} config: {reason}") from None
+
+
+def tensor_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """List the tensors of the module that `build` makes by name, without memory for them."""
+    import torch
+
+    with torch.device("meta"):
+        module = build()
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 
 def layers_to_run(select_layer: int, depth: int, source: str) -> int:

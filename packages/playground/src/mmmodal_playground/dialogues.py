@@ -93,7 +93,7 @@ def make_quiz(
 ) -> Dialogue:
     """Make a long conversation: many questions about at most `media` media that come first.
 
-    Of its pictures the share `alone` shows one thing.
+    The share `alone` of its pictures must show one thing; the others show one or two.
     """
     making = _Making("image-audio", language, split, chance, alone)
     for _ in range(chance.randint(1, media)):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
+
+from mmmodal import pretrained
 
 __all__ = ["SiglipTower", "tensor_shapes"]
 
@@ -37,6 +38,4 @@ class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ig
 
 def tensor_shapes(config: SiglipVisionConfig, post_norm: bool) -> dict[str, tuple[int, ...]]:
     """List the tensors of a tower by name, without memory for them."""
-    with torch.device("meta"):
-        tower = SiglipTower(config, post_norm)
-    return {name: tuple(value.shape) for name, value in tower.state_dict().items()}
+    return pretrained.tensor_shapes(lambda: SiglipTower(config, post_norm))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmmodal.config import suggest
 from mmmodal.errors import PartError
+from mmmodal.pretrained import Checkpoint
 from mmmodal_audio_whisper.formats import openai_cache
-from mmmodal_audio_whisper.formats.checkpoint import Checkpoint
 from mmmodal_audio_whisper.formats.openai import OpenaiFile, OpenaiModel
 from mmmodal_audio_whisper.formats.transformers import TransformersCheckpoint
 
-__all__ = ["Checkpoint", "open_checkpoint"]
+if TYPE_CHECKING:
+    from transformers import WhisperConfig
+
+__all__ = ["open_checkpoint"]
 
 LOOKED_FOR = (
     "a folder or a Hub id (OWNER/NAME) of transformers, a .pt file of openai-whisper, "
@@ -19,7 +23,7 @@ LOOKED_FOR = (
 )
 
 
-def open_checkpoint(source: str) -> Checkpoint:
+def open_checkpoint(source: str) -> Checkpoint[WhisperConfig]:
     """Recognise the format of a source.
 
     A folder is transformers', whatever its name; OWNER/NAME is on the Hub; a name without a slash

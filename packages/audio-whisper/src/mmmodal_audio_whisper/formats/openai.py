@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import PartError
-from mmmodal.pretrained import read_pickled
+from mmmodal.pretrained import Checkpoint, read_pickled
 from mmmodal_audio_whisper.formats import openai_cache
-from mmmodal_audio_whisper.formats.checkpoint import Checkpoint
 from mmmodal_audio_whisper.formats.openai_names import openai_name
 from mmmodal_audio_whisper.sizes import SIZES, Size
 
@@ -22,7 +21,7 @@ __all__ = ["OpenaiFile", "OpenaiModel"]
 BLOCKS = "encoder.blocks."
 
 
-class _Openai(Checkpoint):
+class _Openai(Checkpoint["WhisperConfig"]):
     def preprocessing(self) -> dict[str, Any]:
         """Return openai-whisper's constants, which all of its models share."""
         from whisper import audio  # type: ignore[import-untyped, unused-ignore]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal import pretrained
 from mmmodal.errors import PartError
-from mmmodal_audio_whisper.formats.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,12 +34,11 @@ PREFIXES = ("model.encoder.", "encoder.", "")
 """Where the encoder is in the whole model, in the model without its head, and on its own."""
 
 
-class TransformersCheckpoint(Checkpoint):
+class TransformersCheckpoint(pretrained.Checkpoint["WhisperConfig"]):
     """A folder or Hub repository of transformers; its weights are read from safetensors only."""
 
     def config(self) -> WhisperConfig:
         """Read what the encoder needs of config.json."""
-        from huggingface_hub.errors import StrictDataclassError
         from transformers import WhisperConfig
 
         values = pretrained.read_json(self.source, "config.json")
@@ -51,20 +49,12 @@ class TransformersCheckpoint(Checkpoint):
             )
         if values.get("model_type") != "whisper":
             raise PartError(f"{self.source} is a {values.get('model_type')!r} model, not Whisper")
-        try:
-            return WhisperConfig(**{key: values[key] for key in ARCHITECTURE if key in values})
-        except (StrictDataclassError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise PartError(
-                f"{self.source}: config.json is no valid Whisper config: {reason}"
-            ) from None
+        known = {key: values[key] for key in ARCHITECTURE if key in values}
+        return pretrained.make_config(WhisperConfig, known, "Whisper", self.source)
 
     def preprocessing(self) -> dict[str, Any]:
         """Read the settings of the feature extractor."""
-        values = pretrained.read_json(self.source, "preprocessor_config.json")
-        if values is None:
-            both = pretrained.read_json(self.source, "processor_config.json") or {}
-            values = both.get("feature_extractor", {})
+        values = pretrained.read_processor(self.source, "feature_extractor")
         keys = ("sampling_rate", "n_fft", "hop_length")
         return {key: values[key] for key in keys if values.get(key) is not None}
 

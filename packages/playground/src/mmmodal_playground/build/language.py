@@ -40,7 +40,7 @@ POSITIONS = 2048
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
 ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
-BATCH = 16  # dialogues, as many quizzes, and as many drills
+BATCH = 16  # rows of one kind
 RATE = 1.5e-3
 IGNORED = -100
 LESSONS = (
@@ -236,13 +236,7 @@ def _cued(tokenizer: PreTrainedTokenizerFast, shown: str, cues: Sequence[tuple[s
     pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
     for cue, answer in cues:
         pieces += [(f" {cue}", False), (f" {answer}", True)]
-    ids: list[int] = []
-    labels: list[int] = []
-    for text, taught in pieces:
-        said = tokenizer.backend_tokenizer.encode(text).ids
-        ids += said
-        labels += said if taught else [IGNORED] * len(said)
-    return ids, labels
+    return _labelled(tokenizer, pieces)
 
 
 def _cue(
@@ -296,13 +290,19 @@ def _either(medium: Medium, language: str, chance: random.Random) -> str:
 
 def _encode(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> Row:
     """Return ids and labels: the assistant's words and turn ends are learned."""
-    backend = tokenizer.backend_tokenizer
+    pieces = []
+    for message in messages:
+        taught = message["role"] == "assistant"
+        pieces += [(f"<|{message['role']}|>", False), (f"{message['content']}{END}", taught)]
+    return _labelled(tokenizer, pieces)
+
+
+def _labelled(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[tuple[str, bool]]) -> Row:
+    """Tokenize pieces of a row, each on its own; those that are taught are labels, too."""
     ids: list[int] = []
     labels: list[int] = []
-    for message in messages:
-        head, text = f"<|{message['role']}|>", f"{message['content']}{END}"
-        start, said = (backend.encode(part).ids for part in (head, text))
-        ids += [*start, *said]
-        taught = said if message["role"] == "assistant" else [IGNORED] * len(said)
-        labels += [*[IGNORED] * len(start), *taught]
+    for text, taught in pieces:
+        said = tokenizer.backend_tokenizer.encode(text).ids
+        ids += said
+        labels += said if taught else [IGNORED] * len(said)
     return ids, labels

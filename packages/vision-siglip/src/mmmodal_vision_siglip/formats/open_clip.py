@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from mmmodal import pretrained
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError
-from mmmodal_vision_siglip.formats.checkpoint import Checkpoint
 from mmmodal_vision_siglip.formats.timm_trunk import read_architecture, trunk_name
 from mmmodal_vision_siglip.formats.weights_file import WeightsFile
 
@@ -40,7 +39,7 @@ PREFIXES = ("visual.trunk.", "module.visual.trunk.", "trunk.")
 """Before a trunk's names: in a model, in one that was trained on several GPUs, in a tower alone."""
 
 
-class OpenClipCheckpoint(Checkpoint):
+class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
     """A model's config and preprocessing, and where its weights are."""
 
     def __init__(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmmodal import pretrained
 from mmmodal.config import suggest
 from mmmodal.errors import PartError
-from mmmodal_vision_siglip.formats.checkpoint import Checkpoint
 from mmmodal_vision_siglip.formats.open_clip import CONFIG_FILE, from_repository
 from mmmodal_vision_siglip.formats.open_clip_names import from_file, from_name, model_names
 from mmmodal_vision_siglip.formats.transformers import MODEL_TYPES, TransformersCheckpoint
+
+if TYPE_CHECKING:
+    from transformers import SiglipVisionConfig
 
 __all__ = ["open_checkpoint"]
 
@@ -18,7 +21,7 @@ SCHEMES = ("hf-hub:", "local-dir:")
 """open_clip's words for a model that is not one of its own names."""
 
 
-def open_checkpoint(source: str) -> Checkpoint:
+def open_checkpoint(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
     """Recognise the format of a source, reading no more than its config.
 
     A source is a folder or Hub id (of transformers, else of open_clip), `hf-hub:ID` or
@@ -49,7 +52,7 @@ def open_checkpoint(source: str) -> Checkpoint:
     return found
 
 
-def _as_open_clip(source: str, place: str) -> Checkpoint:
+def _as_open_clip(source: str, place: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
     if source.startswith("local-dir:") and not Path(place).is_dir():
         raise PartError(f"{source}: no such folder")
     found = from_repository(source, place)
@@ -58,7 +61,7 @@ def _as_open_clip(source: str, place: str) -> Checkpoint:
     return found
 
 
-def _in_repository(source: str) -> Checkpoint:
+def _in_repository(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
     """Open a folder or Hub repository; one with both formats is taken as of transformers."""
     try:
         values = pretrained.read_json(source, "config.json")

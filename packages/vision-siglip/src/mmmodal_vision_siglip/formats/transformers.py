@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from mmmodal import pretrained
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError
-from mmmodal_vision_siglip.formats.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +36,7 @@ FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's filters by the numbers that image processors are stored with."""
 
 
-class TransformersCheckpoint(Checkpoint):
+class TransformersCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
     """A folder, or a repository of the Hub, whose `config.json` says that it is SigLIP."""
 
     def __init__(self, source: str, values: Mapping[str, Any]) -> None:
@@ -47,7 +46,6 @@ class TransformersCheckpoint(Checkpoint):
 
     def config(self) -> SiglipVisionConfig:
         """Read the part of `config.json` that is about pictures."""
-        from huggingface_hub.errors import StrictDataclassError
         from transformers import SiglipVisionConfig
 
         whole = self.values.get("model_type") == "siglip"
@@ -55,23 +53,15 @@ class TransformersCheckpoint(Checkpoint):
         if not isinstance(vision, dict):
             raise PartError(f"{self.source}: vision_config in config.json is no JSON object")
         known = {key: vision[key] for key in ARCHITECTURE if key in vision}
-        try:
-            config = SiglipVisionConfig(**known, vision_use_head=False)
-        except (StrictDataclassError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise PartError(
-                f"{self.source}: config.json is no valid SigLIP config: {reason}"
-            ) from None
+        known["vision_use_head"] = False
+        config = pretrained.make_config(SiglipVisionConfig, known, "SigLIP", self.source)
         if config.num_channels != 3 or not isinstance(config.image_size, int):
             raise PartError(f"{self.source}: only square RGB pictures are supported")
         return config
 
     def preprocessing(self) -> dict[str, Any]:
         """Read the options of the source's image processor."""
-        values = pretrained.read_json(self.source, "preprocessor_config.json")
-        if values is None:
-            both = pretrained.read_json(self.source, "processor_config.json") or {}
-            values = both.get("image_processor", {})
+        values = pretrained.read_processor(self.source, "image_processor")
         keys = ("rescale_factor", "image_mean", "image_std")
         found = {key: values[key] for key in keys if values.get(key) is not None}
         if values.get("do_rescale") is False:

@@ -94,16 +94,17 @@ def test_a_comparison_says_what_is_true() -> None:
         for turn in dialogue.turns:
             if turn.kind != "relate":
                 continue
-            a, b = (
-                dialogue.media[int(n) - 1].things[0] for _, n in NUMBERED.findall(turn.question)
-            )
+            i, j = (int(n) for _, n in NUMBERED.findall(turn.question))
+            a, b = (dialogue.media[n - 1].things[0] for n in (i, j))
             verdict = {
                 "both": "the same colour and shape",
                 "colour": "the same colour",
                 "shape": "the same shape",
                 "nothing": "nothing",
             }[a.shares(b)]
-            assert turn.answer == (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}: {verdict}")
+            assert turn.answer == (
+                f"image {i} {a.colour} {a.shape} and image {j} {b.colour} {b.shape}: {verdict}"
+            )
             found += 1
     assert found > 50
 

@@ -27,13 +27,13 @@ class Question:
 
 
 def about_scene(scene: Scene, talk: Talk, chance: random.Random) -> list[Question]:
-    """Ask what a picture shows, where, and in which colours."""
+    """Ask what a picture shows, and in which colours."""
     things = scene.things
     absent = [shape for shape in SHAPES if shape not in {thing.shape for thing in things}]
     present = chance.random() < 0.5
     shape = chance.choice(things).shape if present else chance.choice(absent)
     asked = [
-        Question("describe", scene.describe(talk)),
+        Question("describe", scene.mention(talk)),
         Question("shows", _yes_or_no(talk, present), {"shape": talk.words[shape]}),
     ]
     thing = chance.choice(things)
@@ -43,9 +43,6 @@ def about_scene(scene: Scene, talk: Talk, chance: random.Random) -> list[Questio
     if [t.colour for t in things].count(thing.colour) == 1:
         answer = talk.words[thing.shape]
         asked.append(Question("shape", answer, {"colour": talk.words[thing.colour]}))
-    if scene.places:
-        place = scene.places[things.index(thing)]
-        asked.append(Question("place", talk.mention(thing), {"place": talk.words[place]}))
     return asked
 
 
@@ -68,14 +65,14 @@ def about_pair(a: Thing, b: Thing, names: tuple[str, str], talk: Talk) -> list[Q
     words = dict(zip("ab", names, strict=True))
 
     def verdict(left: str, right: str, conclusion: str) -> str:
-        return said["verdict"].format(a=left, b=right, verdict=conclusion)
+        return said["verdict"].format(**words, left=left, right=right, verdict=conclusion)
 
     def same(aspect: str) -> Question:
         left, right = (str(getattr(thing, aspect)) for thing in (a, b))
         answer = verdict(talk.words[left], talk.words[right], _yes_or_no(talk, left == right))
         return Question(f"same-{aspect}", answer, words)
 
-    related = verdict(talk.mention(a), talk.mention(b), said[a.shares(b)])
+    related = verdict(talk.name(a), talk.name(b), said[a.shares(b)])
     return [Question("relate", related, words), same("colour"), same("shape")]
 
 

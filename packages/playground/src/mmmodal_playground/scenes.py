@@ -77,8 +77,13 @@ class Scene:
         cell = int(shape.x * CELLS) + 2 * int(shape.y * CELLS)
         return "test" if (cell + THINGS.index(shape.thing)) % 5 == 0 else "train"
 
-    def describe(self, talk: Talk) -> str:
+    def mention(self, talk: Talk) -> str:
         """Say what there is to see, in one language."""
+        said = [talk.mention(thing) for thing in self.things]
+        return talk.both.format(a=said[0], b=said[1]) if self.places else said[0]
+
+    def describe(self, talk: Talk) -> str:
+        """Say what there is to see, and of two things where."""
         said = [talk.mention(thing) for thing in self.things]
         if not self.places:
             return said[0]

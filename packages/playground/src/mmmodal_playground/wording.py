@@ -13,7 +13,6 @@ __all__ = ["ANSWERS", "QUESTIONS", "ask", "medium_name"]
 QUESTIONS = {
     "en": {
         "describe": ("What is in image {n}?", "What do you see in image {n}?"),
-        "place": ("What is at the {place} of image {n}?",),
         "colour": ("What colour is the {shape} in image {n}?",),
         "shape": ("Which shape is {colour} in image {n}?",),
         "shows": ("Is there a {shape} in image {n}?", "Does image {n} show a {shape}?"),
@@ -29,7 +28,6 @@ QUESTIONS = {
     },
     "ms": {
         "describe": ("Apa yang ada dalam gambar {n}?", "Apa yang anda lihat dalam gambar {n}?"),
-        "place": ("Apa yang ada di {place} gambar {n}?",),
         "colour": ("Apakah warna {shape} dalam gambar {n}?",),
         "shape": ("Bentuk apakah yang berwarna {colour} dalam gambar {n}?",),
         "shows": ("Adakah {shape} dalam gambar {n}?", "Adakah gambar {n} menunjukkan {shape}?"),
@@ -52,7 +50,7 @@ ANSWERS = {
         "no": "no",
         "image": "image {n}",
         "audio": "audio {n}",
-        "verdict": "{a} and {b}: {verdict}",
+        "verdict": "{a} {left} and {b} {right}: {verdict}",
         "both": "the same colour and shape",
         "colour": "the same colour",
         "shape": "the same shape",
@@ -63,14 +61,18 @@ ANSWERS = {
         "no": "tidak",
         "image": "gambar {n}",
         "audio": "audio {n}",
-        "verdict": "{a} dan {b}: {verdict}",
+        "verdict": "{a} {left} dan {b} {right}: {verdict}",
         "both": "warna dan bentuk yang sama",
         "colour": "warna yang sama",
         "shape": "bentuk yang sama",
         "nothing": "tiada",
     },
 }
-"""The fixed parts of answers. A comparison names both things first and concludes then."""
+"""The fixed parts of answers.
+
+A comparison says first of each medium what it shows or names, and concludes then: in this order a
+small model has each step before it that the next one needs.
+"""
 
 
 def ask(question: Question, language: str, chance: random.Random, **more: object) -> str:

@@ -19,7 +19,7 @@ TRAINERS = {
     "translator": translation.train,
 }
 
-STEPS = {"siglip": 4000, "whisper": 3000, "llama": 3200, "translator": 1200}
+STEPS = {"siglip": 4000, "whisper": 3000, "llama": 4000, "translator": 1200}
 """What the shipped parts were trained with."""
 
 

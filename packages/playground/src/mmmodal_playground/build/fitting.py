@@ -1,4 +1,4 @@
-"""The one training loop of all parts: AdamW, warm-up, cosine, gradients clipped."""
+"""The one training loop of all parts: AdamW or Muon, warm-up, cosine, gradients clipped."""
 
 from __future__ import annotations
 
@@ -26,25 +26,51 @@ def fit(
     steps: int,
     learning_rate: float,
     log: Log,
+    matrices: Iterable[torch.nn.Parameter] = (),
 ) -> None:
-    """Minimise the sum of what `loss(step)` returns; each of its terms is logged."""
+    """Minimise the sum of what `loss(step)` returns; each of its terms is logged.
+
+    `matrices` are those of the parameters that Muon changes, at twice the learning rate; AdamW
+    changes the others.
+    """
     import torch
 
     trained = list(parameters)
-    optimizer = torch.optim.AdamW(
-        trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=min(0.3, WARMUP / steps)
-    )
+    optimizers = _optimizers(trained, list(matrices), learning_rate)
+    schedules = [
+        torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            optimizer.defaults["lr"],
+            total_steps=steps,
+            pct_start=min(0.3, WARMUP / steps),
+        )
+        for optimizer in optimizers
+    ]
     start = time.monotonic()
     for step in range(steps):
         terms = loss(step)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         if step % EVERY == 0 or step == steps - 1:
             values = "  ".join(f"{key} {value.item():.4f}" for key, value in terms.items())
             log(f"{name} step {step}/{steps}  {values}  {time.monotonic() - start:.0f} s")
+
+
+def _optimizers(
+    trained: list[torch.nn.Parameter], matrices: list[torch.nn.Parameter], learning_rate: float
+) -> list[torch.optim.Optimizer]:
+    import torch
+
+    from mmmodal_playground.build.muon import Muon
+
+    known = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in trained if id(parameter) not in known]
+    adam = torch.optim.AdamW(
+        others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    return [adam, Muon(matrices, 2 * learning_rate)] if matrices else [adam]

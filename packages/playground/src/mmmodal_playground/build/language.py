@@ -23,7 +23,7 @@ from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.build.vision import GRID
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue, make_quiz
 from mmmodal_playground.phrases import any_phrase
-from mmmodal_playground.questions import about_phrase, about_scene
+from mmmodal_playground.questions import about_pair, about_phrase, about_scene
 from mmmodal_playground.scenes import single_scene
 from mmmodal_playground.speech import any_voice
 from mmmodal_playground.things import TALKS, Split, Thing, things_of
@@ -39,13 +39,16 @@ WIDTH, LAYERS = 128, 6
 POSITIONS = 2048
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
+BACKWARDS = 0.3  # of the roll calls name the thing first and then the medium
+RELATED = 0.2  # of a drill's cues are about what two media have in common
+MEANT = 0.15  # of them ask which medium has a thing
 ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
 BATCH = 16  # rows of one kind
 RATE = 1.5e-3
 IGNORED = -100
 LESSONS = (
-    (0.25, {"roll calls": 2}),
-    (0.55, {"roll calls": 1, "drills": 1}),
+    (0.1, {"roll calls": 2}),
+    (0.35, {"roll calls": 1, "drills": 1}),
     (1.0, {"dialogues": 1, "quizzes": 1, "drills": 1}),
 )
 """How many batches of each kind make a step, up to which share of all steps."""
@@ -71,7 +74,7 @@ def in_words(medium: Medium, language: str) -> str:
     """Describe a medium in a sentence."""
     if isinstance(medium, Clip):
         return f"{Audio.begin}{medium.phrase.text}{Audio.end}"
-    return f"{Image.begin}{medium.describe(TALKS[language])}{Image.end}"
+    return f"{Image.begin}{medium.mention(TALKS[language])}{Image.end}"
 
 
 def in_slots(medium: Medium, language: str, chance: random.Random) -> str:
@@ -174,7 +177,9 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
             for name, count in lesson.items()
         }
 
-    fit("language", model.parameters(), loss, steps=steps, learning_rate=RATE, log=log)
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    parameters = model.parameters()
+    fit("language", parameters, loss, steps=steps, learning_rate=RATE, log=log, matrices=matrices)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -211,8 +216,11 @@ def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row
     media = [_showing(thing, language, chance) for thing in things]
     shown = "".join(in_words(medium, language) for medium in media)
     order = [index for _ in range(CUES // 4) for index in chance.sample(range(3), 3)]
-    cues = [(_name(media, index, language), TALKS[language].name(things[index])) for index in order]
-    return _cued(tokenizer, shown, cues)
+    names = [_name(media, index, language) for index in order]
+    called = [TALKS[language].name(things[index]) for index in order]
+    backwards = chance.random() < BACKWARDS
+    cues = zip(called, names, strict=True) if backwards else zip(names, called, strict=True)
+    return _cued(tokenizer, shown, list(cues))
 
 
 def _showing(thing: Thing, language: str, chance: random.Random) -> Medium:
@@ -227,9 +235,33 @@ def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
     language = chance.choice(list(TALKS))
     media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
     shown = "".join(_either(medium, language, chance) for medium in media)
-    asked = chance.choices(range(len(media)), k=CUES)
-    cues = [_cue(media, index, language, chance) for index in asked]
+    cues = [_any_cue(media, language, chance) for _ in range(CUES)]
     return _cued(tokenizer, shown, cues)
+
+
+def _any_cue(media: Sequence[Medium], language: str, chance: random.Random) -> tuple[str, str]:
+    alone = [index for index, medium in enumerate(media) if len(medium.things) == 1]
+    kind = chance.random()
+    if kind < RELATED and len(alone) > 1:
+        return _related(media, sorted(chance.sample(alone, 2)), language)
+    if kind > 1 - MEANT and alone:
+        return _meant(media, chance.choice(alone), language)
+    return _cue(media, chance.randrange(len(media)), language, chance)
+
+
+def _related(media: Sequence[Medium], pair: Sequence[int], language: str) -> tuple[str, str]:
+    """Name two media; return what they have in common."""
+    first, second = (_name(media, index, language) for index in pair)
+    a, b = (media[index].things[0] for index in pair)
+    return f"{first} {second}", about_pair(a, b, (first, second), TALKS[language])[0].answer
+
+
+def _meant(media: Sequence[Medium], index: int, language: str) -> tuple[str, str]:
+    """Name a kind and a thing; return the first medium of the kind that has it."""
+    kind, thing = type(media[index]), media[index].things[0]
+    having = [i for i, m in enumerate(media) if type(m) is kind and thing in m.things]
+    name = _name(media, having[0], language)
+    return f"{name.split()[0]} {TALKS[language].name(thing)}", name
 
 
 def _cued(tokenizer: PreTrainedTokenizerFast, shown: str, cues: Sequence[tuple[str, str]]) -> Row:

@@ -74,8 +74,9 @@ def _sentence(code: str, chance: random.Random) -> str:
         )
         return talk.both.format(a=x, b=y)
     if form == "verdict":
-        verdict = said[a.shares(b)]
-        return said["verdict"].format(a=talk.mention(a), b=talk.mention(b), verdict=verdict)
+        left, right, verdict = talk.name(a), talk.name(b), said[a.shares(b)]
+        x, y = names
+        return said["verdict"].format(a=x, b=y, left=left, right=right, verdict=verdict)
     wordings = QUESTIONS[code][kind]
     return wordings[int(wording * len(wordings))].format(
         n=numbers[0],
@@ -84,7 +85,6 @@ def _sentence(code: str, chance: random.Random) -> str:
         thing=talk.name(a),
         shape=talk.words[a.shape],
         colour=talk.words[a.colour],
-        place=talk.words[PLACES[places[0]]],
     )
 
 

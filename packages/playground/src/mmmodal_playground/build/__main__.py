@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from mmmodal_playground.build import hearing, language, translation, vision
+from mmmodal_playground.build.fitting import Log
 from mmmodal_playground.build.quality import MEASURES
 from mmmodal_playground.parts import CHECKSUMS, PARTS, checksums
 
-TRAINERS = {
+TRAINERS: dict[str, Callable[..., None]] = {
     "siglip": vision.train,
     "whisper": hearing.train,
     "llama": language.train,
@@ -35,12 +37,24 @@ STEPS = {"siglip": 4000, "whisper": 3000, "llama": 4000, "translator": 1200}
     help="Train this part only; may be given several times.",
 )
 @click.option("--steps", type=click.IntRange(1), help="Train each part for so many steps.")
+@click.option(
+    "--go-on",
+    "start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Train the llama part on, from the one in this folder.",
+)
 @click.option("--measure-only", is_flag=True, help="Measure parts that are there; train nothing.")
 def build(
-    out: Path, seed: int, parts: tuple[str, ...], steps: int | None, measure_only: bool
+    out: Path,
+    seed: int,
+    parts: tuple[str, ...],
+    steps: int | None,
+    start: Path | None,
+    measure_only: bool,
 ) -> None:
     """Train the playground's parts from a seed into OUT, with their log and measured quality."""
-    import torch
+    if start and parts != ("llama",):
+        raise click.UsageError("--go-on is for --part llama alone")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -56,19 +70,27 @@ def build(
                 file.write(line + "\n")
 
         if not measure_only:
-            log_file.unlink(missing_ok=True)
-            log(
-                f"{part}: seed {seed}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-            )
-            start = time.monotonic()
-            TRAINERS[part](out / part, seed=seed, steps=steps or STEPS[part], log=log)
-            log(f"{part}: trained in {time.monotonic() - start:.0f} s")
+            if not start:
+                log_file.unlink(missing_ok=True)
+            _train(part, out, seed, steps or STEPS[part], start, log)
         measured = {key: round(value, 4) for key, value in MEASURES[part](out / part).items()}
         log(f"{part}: {json.dumps(measured)}")
         quality = json.loads(quality_file.read_text()) if quality_file.exists() else {}
         quality_file.write_text(json.dumps({**quality, part: measured}, indent=2) + "\n")
     (out / CHECKSUMS).write_text(json.dumps(checksums(out), indent=2) + "\n")
     click.echo(str(out))
+
+
+def _train(part: str, out: Path, seed: int, steps: int, start: Path | None, log: Log) -> None:
+    import torch
+
+    going_on = ", going on" if start else ""
+    threads = torch.get_num_threads()
+    log(f"{part}: seed {seed}, torch {torch.__version__}, {threads} threads{going_on}")
+    began = time.monotonic()
+    more = {"start": start} if start else {}
+    TRAINERS[part](out / part, seed=seed, steps=steps, log=log, **more)
+    log(f"{part}: trained in {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal_playground.build import hearing, language, translation, vision
+from mmmodal_playground.build import hearing, translation, vision
+from mmmodal_playground.build.describing import described
 from mmmodal_playground.dialogues import TASKS, make_dialogue
 from mmmodal_playground.phrases import all_phrases
 from mmmodal_playground.scenes import Scene, single_scene
@@ -117,7 +118,7 @@ def language_quality(folder: Path, number: int = 200) -> Quality:
         for code in TALKS:
             chance = random.Random(f"{SEED} {task} {code}")
             asked = [make_dialogue(task, code, "test", chance) for _ in range(number)]
-            chats = [language.described(dialogue) for dialogue in asked]
+            chats = [described(dialogue) for dialogue in asked]
             answers = _talk(model, tokenizer, chats)
             right = [
                 answer == turn.answer

@@ -29,6 +29,9 @@ __all__ = ["Interrupted", "Quickstart", "Sizes"]
 STRIDES = {"kernel": 12, "stride": 6}
 """Of the audio projector: words of this world take a third of a second, 16 positions."""
 
+LAST = {"select_layer": -1, "post_norm": True}
+"""Of the audio encoder: so shallow a tower has made words of sounds in its last layer only."""
+
 TEST_SEED = 1_000_000_000
 Tell = Callable[[str], None]
 
@@ -37,8 +40,8 @@ Tell = Callable[[str], None]
 class Sizes:
     """How many conversations a quickstart makes."""
 
-    align: int = 2400
-    instruct: int = 4800
+    align: int = 12800
+    instruct: int = 3600
     """Half of them dialogues such as the held-out ones, half with more questions."""
 
     tested: int = 200
@@ -91,7 +94,7 @@ class Quickstart:
     def make_data(self) -> None:
         """Write the conversations of both stages and the held-out ones."""
         sizes, seed = self.sizes, self.seed
-        self._write("align", quizzes(sizes.align, seed=seed, turns=5, media=1))
+        self._write("align", quizzes(sizes.align, seed=seed, turns=2, media=1))
         half = sizes.instruct // 2
         talked = dialogues(half, split="train", seed=seed)
         self._write("instruct", chain(talked, quizzes(half, seed=seed, turns=8, media=4)))
@@ -118,8 +121,14 @@ class Quickstart:
             mmmodal.compose(
                 folder,
                 backbone="playground-llama",
-                encoders={"image": "playground-siglip", "audio": "playground-whisper"},
-                projectors={"audio": mmmodal.Part(name="conv", options=STRIDES)},
+                encoders={
+                    "image": "playground-siglip",
+                    "audio": mmmodal.Part(name="playground-whisper", options=LAST),
+                },
+                projectors={
+                    "image": "linear",
+                    "audio": mmmodal.Part(name="conv", options=STRIDES),
+                },
             )
 
     def train(self, stage: str, start: str, end: str) -> float:

@@ -1,0 +1,97 @@
+"""Media in words, as the Llama part reads them while it has no eyes and ears.
+
+Half of the descriptions are written as slots will be: words of a phrase drawn out and with gaps
+between them, as sound goes; a picture as the grid of its patches, and where a thing is, the sum of
+its words in both languages, for a patch shows several at once and speaks none.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from mmmodal.media.audio import Audio
+from mmmodal.media.image import Image
+from mmmodal_playground.build.vision import GRID
+from mmmodal_playground.dialogues import Clip, Dialogue, Medium
+from mmmodal_playground.things import TALKS
+
+__all__ = ["BLANK", "SUM", "described", "in_slots", "in_words", "in_words_or_slots"]
+
+BLANK = "<|blank|>"
+"""A slot that shows or says nothing."""
+
+SUM = re.compile(r"<\|sum([^|]*)\|>")
+"""Stands for the sum of the words in it, at one position."""
+
+
+def in_words(medium: Medium, language: str) -> str:
+    """Describe a medium in a sentence."""
+    if isinstance(medium, Clip):
+        return f"{Audio.begin}{medium.phrase.text}{Audio.end}"
+    return f"{Image.begin}{medium.mention(TALKS[language])}{Image.end}"
+
+
+def in_slots(medium: Medium, chance: random.Random) -> str:
+    """Describe a medium as its slots will: word by word in time, or patch by patch."""
+    if isinstance(medium, Clip):
+        return "".join((Audio.begin, *_heard(medium, chance), Audio.end))
+    cells = [BLANK] * GRID**2
+    for shape in medium.shapes:
+        covered = [index for index in range(GRID**2) if shape.covers(index, GRID)]
+        for index, seen in zip(covered, _glimpses(len(covered), chance), strict=True):
+            cells[index] = _sum(
+                talk.words[getattr(shape.thing, aspect)]
+                for talk in TALKS.values()
+                for aspect in seen
+            )
+    return "".join((Image.begin, *cells, Image.end))
+
+
+def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
+    """Draw words out and leave gaps; where there is none, a slot may have the end of one."""
+    before = ""
+    yield from [BLANK] * chance.randint(0, 2)
+    for word in clip.phrase.text.split():
+        between = chance.choice(("gap", "blend", "nothing", "nothing"))
+        if before and between == "gap":
+            yield BLANK
+        if before and between == "blend":
+            yield _sum((before, word))
+        yield from [f" {word}"] * chance.choice((1, 1, 2))
+        before = word
+    yield from [BLANK] * chance.randint(0, 1)
+
+
+def _glimpses(number: int, chance: random.Random) -> list[tuple[str, ...]]:
+    """Choose what each patch of a thing shows: its colour, its shape, or both."""
+    whole = ("colour", "shape")
+    seen = [chance.choice((whole, whole, ("colour",), ("shape",))) for _ in range(number)]
+    if len({aspect for patch in seen for aspect in patch}) < len(whole):
+        seen[chance.randrange(number)] = whole
+    return seen
+
+
+def _sum(words: Iterable[str]) -> str:
+    return f"<|sum {' '.join(words)}|>"
+
+
+def in_words_or_slots(medium: Medium, language: str, chance: random.Random) -> str:
+    """Describe half of all media in words and half in slots."""
+    if chance.random() < 0.5:
+        return in_words(medium, language)
+    return in_slots(medium, chance)
+
+
+def described(
+    dialogue: Dialogue, describe: Callable[[Medium, str], str] = in_words
+) -> list[dict[str, str]]:
+    """Return a dialogue's messages with its media as words between their markers."""
+    messages = []
+    for turn in dialogue.turns:
+        media = "".join(describe(dialogue.media[i], dialogue.language) for i in turn.media)
+        text = media + turn.question if turn.media_first else turn.question + media
+        messages.append({"role": "user", "content": text})
+        messages.append({"role": "assistant", "content": turn.answer})
+    return messages

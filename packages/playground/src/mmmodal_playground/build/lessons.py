@@ -1,0 +1,162 @@
+"""What the Llama part reads: dialogues, and exercises that teach one step of them each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from mmmodal_playground.build.describing import described, in_words, in_words_or_slots
+from mmmodal_playground.build.rows import Row, labelled
+from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Medium, make_dialogue, make_quiz
+from mmmodal_playground.phrases import any_phrase
+from mmmodal_playground.questions import about_pair, about_phrase, about_scene
+from mmmodal_playground.scenes import single_scene
+from mmmodal_playground.speech import any_voice
+from mmmodal_playground.things import TALKS, Split, Thing, things_of
+from mmmodal_playground.wording import medium_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["ASSISTANT", "END", "EXERCISES", "LESSONS", "USER", "any_dialogue"]
+
+USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
+TURNS = 8  # of a quiz
+CUES = 16  # of a drill
+BACKWARDS = 0.3  # of the roll calls name the thing first and then the medium
+RELATED = 0.2  # of a drill's cues are about what two media have in common
+MEANT = 0.15  # of them ask which medium has a thing
+ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
+LESSONS = (
+    (0.1, {"roll calls": 2}),
+    (0.35, {"roll calls": 1, "drills": 1}),
+    (1.0, {"dialogues": 1, "quizzes": 1, "drills": 1}),
+)
+"""How many batches of each exercise make a step, up to which share of all steps."""
+
+
+def any_dialogue(split: Split, chance: random.Random) -> Dialogue:
+    """Make a dialogue of any task and language."""
+    return make_dialogue(chance.choice(TASKS), chance.choice(list(TALKS)), split, chance)
+
+
+def _dialogue(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    return _encode(tokenizer, _written(any_dialogue("train", chance), chance))
+
+
+def _quiz(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Ask much about the same media."""
+    language = chance.choice(list(TALKS))
+    quiz = make_quiz(language, "train", chance, turns=TURNS)
+    return _encode(tokenizer, _written(quiz, chance))
+
+
+def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Name three media and their things, over and over: " image 2 red star audio 1 black circle".
+
+    Which of several things is meant is by far the hardest to learn. It is learned many times
+    sooner where a row asks for nothing else, and for it right behind the name.
+    """
+    language = chance.choice(list(TALKS))
+    things = chance.sample(things_of("train"), 3)
+    media = [_showing(thing, language, chance) for thing in things]
+    shown = "".join(in_words(medium, language) for medium in media)
+    order = [index for _ in range(CUES // 4) for index in chance.sample(range(3), 3)]
+    names = [_name(media, index, language) for index in order]
+    called = [TALKS[language].name(things[index]) for index in order]
+    backwards = chance.random() < BACKWARDS
+    cues = zip(called, names, strict=True) if backwards else zip(names, called, strict=True)
+    return _cued(tokenizer, shown, list(cues))
+
+
+def _showing(thing: Thing, language: str, chance: random.Random) -> Medium:
+    if chance.random() < 0.5:
+        return single_scene(thing, "train", chance)
+    phrase = any_phrase(language, thing, "train", chance)
+    return Clip(phrase, any_voice(language, chance))
+
+
+def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
+    """Name media, or a part of one, and what is true of it: " image 2 star red"."""
+    language = chance.choice(list(TALKS))
+    media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
+    shown = "".join(in_words_or_slots(medium, language, chance) for medium in media)
+    cues = [_any_cue(media, language, chance) for _ in range(CUES)]
+    return _cued(tokenizer, shown, cues)
+
+
+def _any_cue(media: Sequence[Medium], language: str, chance: random.Random) -> tuple[str, str]:
+    alone = [index for index, medium in enumerate(media) if len(medium.things) == 1]
+    kind = chance.random()
+    if kind < RELATED and len(alone) > 1:
+        return _related(media, sorted(chance.sample(alone, 2)), language)
+    if kind > 1 - MEANT and alone:
+        return _meant(media, chance.choice(alone), language)
+    return _cue(media, chance.randrange(len(media)), language, chance)
+
+
+def _related(media: Sequence[Medium], pair: Sequence[int], language: str) -> tuple[str, str]:
+    """Name two media; return what they have in common."""
+    first, second = (_name(media, index, language) for index in pair)
+    a, b = (media[index].things[0] for index in pair)
+    return f"{first} {second}", about_pair(a, b, (first, second), TALKS[language])[0].answer
+
+
+def _meant(media: Sequence[Medium], index: int, language: str) -> tuple[str, str]:
+    """Name a kind and a thing; return the first medium of the kind that has it."""
+    kind, thing = type(media[index]), media[index].things[0]
+    having = [i for i, m in enumerate(media) if type(m) is kind and thing in m.things]
+    name = _name(media, having[0], language)
+    return f"{name.split()[0]} {TALKS[language].name(thing)}", name
+
+
+def _cue(
+    media: Sequence[Medium], index: int, language: str, chance: random.Random
+) -> tuple[str, str]:
+    """Name one medium, and perhaps a colour, shape or place in it; return what belongs to it."""
+    medium, talk = media[index], TALKS[language]
+    if isinstance(medium, Clip):
+        questions = about_phrase(medium.phrase, talk, chance)[:1]
+    else:
+        asked = about_scene(medium, talk, chance)
+        questions = [question for question in asked if question.kind != "shows"]
+    question = chance.choice(questions)
+    name = _name(media, index, language)
+    return " ".join((name, *question.words.values())), question.answer
+
+
+def _name(media: Sequence[Medium], index: int, language: str) -> str:
+    kind = type(media[index])
+    number = [type(medium) is kind for medium in media[: index + 1]].count(True)
+    return medium_name(language, "audio" if kind is Clip else "image", number)
+
+
+def _cued(tokenizer: PreTrainedTokenizerFast, shown: str, cues: Sequence[tuple[str, str]]) -> Row:
+    pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
+    for cue, answer in cues:
+        pieces += [(f" {cue}", False), (f" {answer}", True)]
+    return labelled(tokenizer, pieces)
+
+
+def _written(dialogue: Dialogue, chance: random.Random) -> list[dict[str, str]]:
+    """Describe half of all media in words and half in slots."""
+    return described(dialogue, lambda medium, language: in_words_or_slots(medium, language, chance))
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> Row:
+    """Return ids and labels: the assistant's words and turn ends are learned."""
+    pieces = []
+    for message in messages:
+        taught = message["role"] == "assistant"
+        pieces += [(f"<|{message['role']}|>", False), (f"{message['content']}{END}", taught)]
+    return labelled(tokenizer, pieces)
+
+
+EXERCISES: dict[str, Callable[[PreTrainedTokenizerFast, random.Random], Row]] = {
+    "roll calls": _roll_call,
+    "drills": _drill,
+    "quizzes": _quiz,
+    "dialogues": _dialogue,
+}
+"""Each makes one row."""

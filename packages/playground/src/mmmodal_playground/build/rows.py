@@ -1,0 +1,81 @@
+"""Rows of text as token ids and labels, and batches of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mmmodal_playground.build.describing import BLANK, SUM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["IGNORED", "Batch", "Row", "batches", "labelled"]
+
+BATCH = 16  # rows of one kind
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row reads, and what of it is learned."""
+
+    ids: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    sums: list[tuple[int, list[int]]] = field(default_factory=list)
+    """Positions that show several tokens at once, and which."""
+
+    def add(self, ids: list[int], taught: bool) -> None:
+        """Put tokens behind those that are there."""
+        self.ids.extend(ids)
+        self.labels.extend(ids if taught else [IGNORED] * len(ids))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest."""
+
+    ids: Tensor
+    """[B, T]."""
+
+    labels: Tensor
+    """[B, T]."""
+
+    sums: list[tuple[int, int, list[int]]]
+    """Row, position and tokens of each sum."""
+
+
+def labelled(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[tuple[str, bool]]) -> Row:
+    """Tokenize pieces of a row, each on its own; those that are taught are labels, too."""
+    row = Row()
+    blank = tokenizer.get_vocab()[BLANK]
+    for text, taught in pieces:
+        for place, part in enumerate(SUM.split(text)):  # every second is the words of a sum
+            ids = tokenizer.backend_tokenizer.encode(part).ids
+            if place % 2:
+                row.sums.append((len(row.ids), ids))
+                ids = [blank]
+            row.add(ids, taught)
+    return row
+
+
+def batches(make: Callable[[], Row], chance: random.Random, padding: int) -> Iterator[Batch]:
+    """Yield rows about as long as each other."""
+    while True:
+        window = sorted((make() for _ in range(BATCH * 8)), key=lambda row: len(row.ids))
+        groups = [window[at : at + BATCH] for at in range(0, len(window), BATCH)]
+        chance.shuffle(groups)
+        yield from (_batch(group, padding) for group in groups)
+
+
+def _batch(rows: Sequence[Row], padding: int) -> Batch:
+    import torch
+
+    longest = max(len(row.ids) for row in rows)
+    ids = [row.ids + [padding] * (longest - len(row.ids)) for row in rows]
+    labels = [row.labels + [IGNORED] * (longest - len(row.labels)) for row in rows]
+    sums = [(index, at, shown) for index, row in enumerate(rows) for at, shown in row.sums]
+    return Batch(torch.tensor(ids), torch.tensor(labels), sums)

@@ -3,11 +3,13 @@
 Nothing is known of a template but what it writes. It is asked once about placeholders, and says
 with them what it puts behind a user's text when the assistant is to speak: the prompt. Where it
 puts more before an answer than that, as the empty `<think>` block before the last one, the model
-has to write that itself, so it is learned with the answer.
+has to write that itself, so it is learned with the answer. What an answer itself can change there,
+such as a thought in place of the empty one, is told from what always stands there: the header.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,11 +26,14 @@ Write = Callable[[Sequence[tuple[str, str]], bool], str]
 class TurnFormat:
     """What a chat template writes between a user's text, an answer and what follows it."""
 
-    prompt: str
-    """What stands between a user's text and the place where the assistant is to speak."""
+    header: str
+    """What always stands between a user's text and an answer."""
+
+    prompted: str
+    """What stands behind the header where the assistant is to speak: `<think>` and `</think>`."""
 
     openings: tuple[str, ...]
-    """What the template writes there itself before an answer, longest first."""
+    """What the template may write there itself before an answer, longest first."""
 
     end: str
     """The token that ends an answer."""
@@ -51,15 +56,17 @@ class TurnFormat:
 
         prompt = around(1, add_generation_prompt=True)[-1]
         once, twice = around(2), around(4)
-        before = (once[1], twice[1], twice[3])
-        openings = {text.removeprefix(prompt) for text in before if text.startswith(prompt)}
+        before = (prompt, once[1], twice[1], twice[3])
+        header = _common_start(before)
+        openings = {text.removeprefix(header) for text in before}
         end = tokens.find_markup(once[-1], 0, len(once[-1]))
         if end is None:
             raise RenderError(
                 "the chat template ends an assistant turn with no special token, so the model "
                 "could never learn to stop; give a template that writes one (such as eos_token)"
             )
-        return cls(prompt, tuple(sorted(openings, key=len, reverse=True)), end[0])
+        longest_first = tuple(sorted(openings, key=len, reverse=True))
+        return cls(header, prompt.removeprefix(header), longest_first, end[0])
 
     def answers(
         self, text: str, around: Sequence[str], tokens: MarkupTokenizer
@@ -79,26 +86,33 @@ class TurnFormat:
         start = len(heads[0])
         if not text.startswith(heads[0]):
             raise _unclear()
-        spans = []
+        spans: list[tuple[int, int]] = []
         for number, following in enumerate((*heads[1:], last), 1):
             # An answer holds no turn end, so it cannot hold what follows it.
             is_last = number == len(heads)
             end = len(text) - len(last) if is_last else text.find(following, start)
             if end < start or not text.startswith(following, end):
                 raise _unclear()
+            if text.startswith(self.prompted, start, end):
+                start += len(self.prompted)
             spans.append((start, self._past_end(text, end, following, tokens)))
             start = end + len(following)
         return spans
 
     def _without_opening(self, head: str) -> str:
         for opening in self.openings:
-            if head.endswith(self.prompt + opening):
+            if head.endswith(self.header + opening):
                 return head[: len(head) - len(opening)]
         return head
 
     def _past_end(self, text: str, end: int, following: str, tokens: MarkupTokenizer) -> int:
         match = tokens.find_markup(text, end, end + len(following))
         return match.end() if match is not None and match[0] == self.end else end
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    pairs = zip(min(texts), max(texts), strict=False)  # all others agree where these two do
+    return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _unclear() -> RenderError:

@@ -138,9 +138,9 @@ def test_a_chat_goes_on_beyond_the_context_and_says_what_it_forgets(
     chat = mmmodal.Chat(model, max_new_tokens=4, system="Be brief.")
     for number in range(3):
         with warnings.catch_warnings(action="error"):
-            chat.say("word " * 130, images=[picture(tmp_path, number)])
+            chat.say("word " * 270, images=[picture(tmp_path, number)])
     with pytest.warns(UserWarning, match=r"oldest turn.* left out .*the model's context of 2048"):
-        chat.say("word " * 130, images=[picture(tmp_path, 3)])
+        chat.say("word " * 270, images=[picture(tmp_path, 3)])
     assert len(chat.messages) == 9 and len(chat._cached_ids) < 2048
     kept = [chat.messages[0], *chat.messages[3:-1]]  # without the first turn
     layouts = [chat.processor.layout(kind, features) for kind, features in chat._features]

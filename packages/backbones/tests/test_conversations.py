@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -120,6 +122,33 @@ def test_white_space_around_an_answer_is_learned_as_the_template_keeps_it(
     assert first.strip().removesuffix(end).strip() == "a circle"
     assert second.split("</think>")[-1].removesuffix(end).strip() == "Tidak"
     assert first.endswith(end) and second.endswith(end)
+
+
+def test_answers_are_found_alike_with_and_without_offsets(renderer: Renderer, family: str) -> None:
+    """Offsets are asked for only where it is unknown how many tokens a header has."""
+    by_offsets = Renderer(renderer.tokenizer, renderer.markers)
+    by_offsets._format = replace(renderer._format, anchored=False)
+    random_ = random.Random(0)
+    bits = [
+        "a",
+        " circle",
+        "\n",
+        "  ",
+        "\n\n",
+        ":",
+        "é",
+        "assistant",
+        "user",
+        "<|",
+        "[/",
+        "1",
+        "日",
+    ]
+    for _ in range(60):
+        chat = conversation(2 * random_.randint(1, 5))
+        for message in chat:
+            message["content"] = "".join(random_.choices(bits, k=random_.randint(0, 6)))
+        assert render(renderer, chat) == render(by_offsets, chat), chat
 
 
 @pytest.mark.parametrize("family_name", ["qwen3", "qwen3-no-thinking"])

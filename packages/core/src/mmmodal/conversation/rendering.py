@@ -11,7 +11,7 @@ from jinja2.exceptions import TemplateError
 
 from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.records import Message, Part
-from mmmodal.conversation.tokens import Encoded, MarkupTokenizer
+from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
 
@@ -81,13 +81,12 @@ class Renderer:
                 "the chat template leaves out or reorders media; it must show every message once"
             )
         spans = self._supervised(messages, contents, text, add_generation_prompt)
-        encoded = self._tokens.encode(text)
-        labels = [IGNORE] * len(encoded.ids)
-        for start, end in spans:
-            spoken = encoded.tokens(start, end)
-            labels[spoken] = encoded.ids[spoken]
+        ids, spoken = self._tokens.encode(text, spans, anchored=self._format.anchored)
+        labels = [IGNORE] * len(ids)
+        for answer in spoken:
+            labels[answer] = ids[answer]
         runs = [self.markers[kind].expand(layouts[index]) for index, kind in media]
-        return _expanded(encoded, labels, runs, [index for index, _ in media])
+        return _expanded(ids, labels, runs, [index for index, _ in media])
 
     def text(
         self,
@@ -217,10 +216,9 @@ class Renderer:
 
 
 def _expanded(
-    encoded: Encoded, labels: list[int], runs: Sequence[list[int]], media: list[int]
+    ids: list[int], labels: list[int], runs: Sequence[list[int]], media: list[int]
 ) -> Rendered:
     """Put each medium's markers and slots where it stands."""
-    ids = encoded.ids
     all_ids: list[int] = []
     all_labels: list[int] = []
     position = 0

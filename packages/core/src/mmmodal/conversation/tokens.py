@@ -13,55 +13,27 @@ Gemma or the runs of spaces of GPT-NeoX: the copy keeps it.
 
 from __future__ import annotations
 
-import bisect
 import json
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.locating import Anchors, Places, Spans, tokens_of
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Encoded", "MarkupTokenizer"]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids with the places in the rendered text they come from."""
-
-    ids: list[int]
-    """A medium stands as one `MarkupTokenizer.MEDIUM`."""
-
-    offsets: list[tuple[int, int]]
-    """Start and end of each token, in characters of the text with sentinels."""
-
-    places: _Places
-    markup: Collection[int]
-    """The ids that only a template writes."""
-
-    def tokens(self, start: int, end: int) -> slice:
-        """Return which tokens hold the characters of the rendered text from `start` to `end`.
-
-        A token of text that straddles `start` counts, for it carries the first letters; markup
-        that has swallowed the white space behind it, as Phi-3's does, is not what follows it.
-        """
-        begin, stop = self.places.of(start), self.places.of(end)
-        first = bisect.bisect_right(self.offsets, begin, key=lambda span: max(span[1], span[0] + 1))
-        last = bisect.bisect_left(self.offsets, stop, key=lambda span: span[0])
-        if first < last and self.offsets[first][0] < begin and self.ids[first] in self.markup:
-            first += 1
-        return slice(first, last)
+__all__ = ["MarkupTokenizer"]
 
 
 class MarkupTokenizer:
     """Encode rendered chat text; what was escaped before rendering stays text."""
 
     MEDIUM = -1
+    """What stands for a medium among the ids."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -84,6 +56,7 @@ class MarkupTokenizer:
         self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
         # What text must never give; a sentinel may have the number of what it stands for.
         self._forbidden = self.markup.keys() - self._meaning.keys()
+        self._anchors = Anchors({*self.markup, self.MEDIUM})
         # Longest first, as the tokenizer itself matches: `<|im_end|>` before `<|im`.
         literals = sorted(map(re.escape, self.ids_by_text), key=len, reverse=True)
         self._literal = re.compile("|".join(literals) or r"(?!)")
@@ -133,32 +106,56 @@ class MarkupTokenizer:
         """Find the first markup token that the template wrote between two places."""
         return self._literal.search(rendered, start, end)
 
-    def encode(self, rendered: str) -> Encoded:
-        """Tokenize rendered text, undoing `escape` on the way.
+    def encode(
+        self, rendered: str, spans: Spans = (), *, anchored: bool = True
+    ) -> tuple[list[int], list[slice]]:
+        """Tokenize rendered text, undoing `escape` on the way, and find the tokens of its parts.
+
+        Args:
+            rendered: what a template wrote; a medium becomes one `MEDIUM`.
+            spans: the parts to find, in characters of `rendered`.
+            anchored: there is markup not far before each; else looking for it is not worth it.
 
         Raises:
             RenderError: the vocabulary has no token for a character of the text.
         """
         text, places = self._with_sentinels(rendered)
+        if anchored or not spans:
+            (encoding,) = self._plain.encode_batch_fast([text], add_special_tokens=False)
+            ids = self._meanings(text, encoding.ids)
+            found = self._anchors.find(rendered, ids, places, spans)
+            if found is not None:
+                return ids, found
         encoding = self._plain.encode(text, add_special_tokens=False)
-        raw = encoding.ids
-        offsets = encoding.offsets
-        if not self._forbidden.isdisjoint(raw):
-            self._refuse(text, raw, offsets)
-        meaning = self._meaning
-        return Encoded([meaning.get(id_, id_) for id_ in raw], offsets, places, self.markup)
+        ids, offsets = self._meanings(text, encoding.ids), encoding.offsets
+        moved = [(places.of(start), places.of(end)) for start, end in spans]
+        slices = [tokens_of(span, ids, offsets, self.markup) for span in moved]
+        if anchored:
+            known = [
+                (tokens, tokens.start < len(offsets) and offsets[tokens.start][0] >= begin)
+                for tokens, (begin, _) in zip(slices, moved, strict=True)
+            ]
+            self._anchors.learn(rendered, ids, places, spans, known)
+        return ids, slices
 
-    def _refuse(self, text: str, raw: Sequence[int], offsets: Sequence[tuple[int, int]]) -> None:
-        first = next(place for place, id_ in enumerate(raw) if id_ in self._forbidden)
-        start, end = offsets[first]
+    def _meanings(self, text: str, raw: list[int]) -> list[int]:
+        if not self._forbidden.isdisjoint(raw):
+            self._refuse(text)
+        meaning = self._meaning
+        return [meaning.get(id_, id_) for id_ in raw]
+
+    def _refuse(self, text: str) -> None:
+        encoding = self._plain.encode(text, add_special_tokens=False)
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        id_, (start, end) = next(pair for pair in pairs if pair[0] in self._forbidden)
         raise RenderError(
             f"the tokenizer has no token for {text[start:end]!r}, only "
-            f"{self.markup[raw[first]].content!r}; remove it from the text"
+            f"{self.markup[id_].content!r}; remove it from the text"
         )
 
-    def _with_sentinels(self, rendered: str) -> tuple[str, _Places]:
+    def _with_sentinels(self, rendered: str) -> tuple[str, Places]:
         out: list[str] = []
-        places = _Places()
+        places = Places()
         length = position = 0
         for match in self._marks.finditer(rendered):
             start, end = match.span()
@@ -168,6 +165,8 @@ class MarkupTokenizer:
             places.add(start, length)
             length += len(new)
             places.add(end, length)
+            if match[1] is None:
+                places.markup.append(end)
             position = end
         out.append(rendered[position:])
         return "".join(out), places
@@ -205,24 +204,6 @@ class MarkupTokenizer:
 
     def _sentinel(self, id_: int) -> str:
         return f"{self._nonce}t{id_}t"
-
-
-class _Places:
-    """A map from positions in the rendered text to positions in the text with sentinels."""
-
-    def __init__(self) -> None:
-        self._old = [0]
-        self._new = [0]
-
-    def add(self, old: int, new: int) -> None:
-        self._old.append(old)
-        self._new.append(new)
-
-    def of(self, position: int) -> int:
-        index = bisect.bisect_right(self._old, position) - 1
-        new = self._new[index] + position - self._old[index]
-        # Inside a replacement lengths differ: never run past where the next piece begins.
-        return min(new, self._new[index + 1]) if index + 1 < len(self._new) else new
 
 
 def _is_blank(token: AddedToken) -> bool:

@@ -38,6 +38,9 @@ class TurnFormat:
     end: str
     """The token that ends an answer."""
 
+    anchored: bool
+    """Whether the header holds a token of markup."""
+
     @classmethod
     def of(cls, write: Write, tokens: MarkupTokenizer) -> TurnFormat:
         """Learn it from what a template writes around placeholders.
@@ -66,7 +69,8 @@ class TurnFormat:
                 "could never learn to stop; give a template that writes one (such as eos_token)"
             )
         longest_first = tuple(sorted(openings, key=len, reverse=True))
-        return cls(header, prompt.removeprefix(header), longest_first, end[0])
+        anchored = tokens.find_markup(header, 0, len(header)) is not None
+        return cls(header, prompt.removeprefix(header), longest_first, end[0], anchored)
 
     def answers(
         self, text: str, around: Sequence[str], tokens: MarkupTokenizer

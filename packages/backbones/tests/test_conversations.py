@@ -200,6 +200,24 @@ def test_answers_marked_by_a_template_are_what_is_learned() -> None:
     ]
 
 
+def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> None:
+    renderer = renderer_of("llama3")
+    chat, template = conversation(4), renderer.tokenizer.chat_template
+    calm = render(renderer, chat)
+    write, days = renderer._write, iter(["25", "26", "26", "26"])
+
+    def on_another_day(chat: Any, add_generation_prompt: bool) -> str:
+        renderer.tokenizer.chat_template = template.replace("26 Jul", f"{next(days)} Jul")
+        return write(chat, add_generation_prompt)
+
+    renderer._write = on_another_day
+    try:
+        assert render(renderer, chat) == calm
+    finally:
+        renderer._write = write
+        renderer.tokenizer.chat_template = template
+
+
 @pytest.mark.parametrize("name", sorted(NO_SYSTEM))
 def test_a_template_that_takes_no_system_message_says_so(name: str) -> None:
     renderer = renderer_of(name)

@@ -69,7 +69,7 @@ class Renderer:
             RenderError: the template refuses the roles, drops a medium, or a turn end is missing.
         """
         contents = [self._content(message) for message in messages]
-        text = self._apply_template(messages, contents, add_generation_prompt)
+        text, spans = self._written(messages, contents, add_generation_prompt)
         media = [
             (part.media, part.type)
             for message in messages
@@ -80,8 +80,8 @@ class Renderer:
             raise RenderError(
                 "the chat template leaves out or reorders media; it must show every message once"
             )
-        spans = self._supervised(messages, contents, text, add_generation_prompt)
-        ids, spoken = self._tokens.encode(text, spans, anchored=self._format.anchored)
+        anchored = bool(spans) and self._format.anchored
+        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
         labels = [IGNORE] * len(ids)
         for answer in spoken:
             labels[answer] = ids[answer]
@@ -188,6 +188,18 @@ class Renderer:
             f"the chat template of {_source(self.tokenizer)} refuses the role {role!r} of message "
             f"{number} ({error}){hint}"
         )
+
+    def _written(
+        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """Apply the template, and find where the assistant speaks in what it writes."""
+        text = self._apply_template(messages, contents, add_generation_prompt)
+        try:
+            return text, self._supervised(messages, contents, text, add_generation_prompt)
+        except RenderError:
+            # Many templates write the date: at midnight the two texts are of different days.
+            text = self._apply_template(messages, contents, add_generation_prompt)
+            return text, self._supervised(messages, contents, text, add_generation_prompt)
 
     def _supervised(
         self,

@@ -56,7 +56,13 @@ CONTROL = ("<unk>", "<s>", "</s>")
 INST = ("[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
 THOUGHT = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 BLANK = (*("\n" * count for count in range(1, 5)), *("▁" * count for count in range(2, 5)))
-SPACES = {"before": "", "after": "", "answer": "", "behind": "", "system": False}
+SPACES: dict[str, bool | str] = {
+    "before": "",
+    "after": "",
+    "answer": "",
+    "behind": "",
+    "system": False,
+}
 
 _qwen = functools.partial(vocabularies.byte_level, "qwen", composed=True)
 _llama3 = functools.partial(vocabularies.byte_level, "llama3", ignore_merges=True)

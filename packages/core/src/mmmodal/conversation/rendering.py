@@ -210,11 +210,16 @@ class Renderer:
     ) -> list[tuple[int, int]]:
         """Find where the assistant speaks, in characters of `text`, turn ends included.
 
-        The template is applied once more with every answer replaced by a placeholder: what it
-        writes around the placeholders is in `text` too, also where it rewrites the answers.
+        Where that cannot be told from `text` alone, the template is applied once more with every
+        answer replaced by a placeholder: what it writes around the placeholders is in `text` too,
+        also where it rewrites the answers.
         """
-        if all(message.role != "assistant" for message in messages):
+        count = sum(message.role == "assistant" for message in messages)
+        if not count:
             return []
+        told = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
+        if told is not None:
+            return told
         masked = [
             self._tokens.placeholder(i) if message.role == "assistant" else content
             for i, (message, content) in enumerate(zip(messages, contents, strict=True))
@@ -222,7 +227,7 @@ class Renderer:
         around = self._tokens.split_at_placeholders(
             self._apply_template(messages, masked, add_generation_prompt)
         )
-        if len(around) != sum(message.role == "assistant" for message in messages) + 1:
+        if len(around) != count + 1:
             raise RenderError("the chat template does not show every answer once")
         return self._format.answers(text, around, self._tokens)
 

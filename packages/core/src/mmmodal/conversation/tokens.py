@@ -106,6 +106,11 @@ class MarkupTokenizer:
         """Find the first markup token that the template wrote between two places."""
         return self._literal.search(rendered, start, end)
 
+    def find_literal(self, literal: str, rendered: str, start: int, end: int) -> int | None:
+        """Find where a markup token that the template wrote between two places ends."""
+        found = self._literal.finditer(rendered, start, end)
+        return next((match.end() for match in found if match[0] == literal), None)
+
     def encode(
         self, rendered: str, spans: Spans = (), *, anchored: bool = True
     ) -> tuple[list[int], list[slice]]:

@@ -10,6 +10,7 @@ such as a thought in place of the empty one, is told from what always stands the
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,34 @@ class TurnFormat:
         longest_first = tuple(sorted(openings, key=len, reverse=True))
         anchored = tokens.find_markup(header, 0, len(header)) is not None
         return cls(header, prompt.removeprefix(header), longest_first, end[0], anchored)
+
+    def answers_by_header(
+        self, text: str, count: int, is_prompt: bool, tokens: MarkupTokenizer
+    ) -> list[tuple[int, int]] | None:
+        """Find the answers by the header alone: with markup in it, nobody can type it.
+
+        Args:
+            text: what the template writes of a conversation.
+            count: how many answers it has.
+            is_prompt: it ends where the assistant is to speak.
+            tokens: finds the ends.
+
+        Returns:
+            What `answers` would, or None where the header does not stand before answers alone.
+        """
+        if not self.anchored:
+            return None
+        starts = [match.end() for match in re.finditer(re.escape(self.header), text)]
+        if len(starts) != count + is_prompt:
+            return None
+        spans = []
+        for start, stop in itertools.pairwise([*starts, len(text)][: count + 1]):
+            end = tokens.find_literal(self.end, text, start, stop)
+            if end is None:
+                return None
+            spoken = start + len(self.prompted) if text.startswith(self.prompted, start) else start
+            spans.append((spoken, end))
+        return spans
 
     def answers(
         self, text: str, around: Sequence[str], tokens: MarkupTokenizer

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mmmodal.composing import compose as compose
     from mmmodal.config import Config as Config
     from mmmodal.contracts import Backbone as Backbone
+    from mmmodal.contracts import BackboneCard as BackboneCard
     from mmmodal.contracts import Card as Card
     from mmmodal.contracts import Encoder as Encoder
     from mmmodal.contracts import Modality as Modality
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Backbone": "mmmodal.contracts",
+    "BackboneCard": "mmmodal.contracts",
     "Card": "mmmodal.contracts",
     "Chat": "mmmodal.chat",
     "Config": "mmmodal.config",

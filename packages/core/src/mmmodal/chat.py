@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from transformers.generation.streamers import BaseStreamer
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import Rendered
+from mmmodal.conversation.truncation import shorten
 from mmmodal.data.collation import input_names
 from mmmodal.errors import RecordError, RenderError
 from mmmodal.model.processing import text_message
@@ -81,13 +83,16 @@ class Chat:
     ) -> str:
         """Say something, with media, and return the answer.
 
+        Where the conversation outgrows the model's context, its oldest turns are left out of what
+        the model reads, which a warning tells; `messages` keeps them.
+
         Args:
             content: a text, or texts and media parts in the order in which they are to be read.
             stream: called with each piece of the answer as it comes.
             media: items before the text, by modality or its plural: `images=[…]`, `audio=[…]`.
 
         Raises:
-            RenderError: nothing was said, or the conversation no longer fits the context.
+            RenderError: nothing was said, or this turn alone does not fit the context.
             MediaError: a medium cannot be read. The conversation is as before in any case.
         """
         kept = len(self.messages), len(self._features)
@@ -190,18 +195,19 @@ class Chat:
 
     def _render(self) -> Rendered:
         layouts = [self.processor.layout(kind, features) for kind, features in self._features]
-        rendered: Rendered = self.processor.renderer.render(
-            self.messages, layouts, add_generation_prompt=True
-        )
         context = self._context()
-        needed = len(rendered.input_ids) + 1
-        if needed > context:
-            slots = sum(map(sum, layouts))
-            raise RenderError(
-                f"the conversation takes {needed} tokens with its media ({slots} slots), "
-                f"but the model's context is {context}; start anew or use fewer media"
-            )
-        return rendered
+        fitting = shorten(
+            self.processor.renderer,
+            self.messages,
+            layouts,
+            context - 1,  # one to answer with
+            f"the model's context of {context}",
+            room=min(self.generation["max_new_tokens"], context // 4),
+            add_generation_prompt=True,
+        )
+        if fitting.dropped:
+            warnings.warn(f"{fitting.told()} to fit the model's context of {context}", stacklevel=4)
+        return fitting.rendered
 
     def _context(self) -> int:
         """Return the model's positions; models that know none have no end."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
+from pydantic import Field, StringConstraints
+
+from mmmodal.config import Config
 from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError
@@ -14,17 +18,30 @@ from mmmodal.errors import PartError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["AutoBackbone"]
+__all__ = ["AutoBackbone", "AutoOptions", "with_variables"]
 
 T = TypeVar("T")
 
 WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 
+class AutoOptions(Config):
+    """How a language model is to be talked to."""
+
+    chat_template: Path | None = None
+    """A Jinja file to use in place of the tokenizer's own chat template."""
+
+    template_variables: dict[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str
+    ] = Field(default_factory=dict)
+    """What the chat template is told besides the messages: `{enable_thinking: false}`."""
+
+
 class AutoBackbone(Backbone):
     """Load through transformers' Auto classes; never with remote code."""
 
     name: ClassVar[str] = "auto"
+    Options: ClassVar[type[Config]] = AutoOptions
 
     def config(self, source: str) -> PreTrainedConfig:
         """Read the config and refuse what is no causal language model."""
@@ -60,10 +77,26 @@ class AutoBackbone(Backbone):
             source, lambda: AutoTokenizer.from_pretrained(source)
         )
         if tokenizer.eos_token is None:
-            raise PartError(f"the tokenizer of {source} has no end token (eos_token)")
+            raise PartError(
+                f"the tokenizer of {source} has no end token, so no answer could end; name it as "
+                "eos_token in tokenizer_config.json"
+            )
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        self._set_template(tokenizer)
         return tokenizer
+
+    def _set_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Apply the options; of several templates the default one is the one for talking."""
+        options = self.options
+        if options.chat_template is not None:
+            tokenizer.chat_template = _read_template(options.chat_template)
+        elif isinstance(tokenizer.chat_template, dict):
+            tokenizer.chat_template = tokenizer.get_chat_template()
+        if options.template_variables and tokenizer.chat_template:
+            tokenizer.chat_template = with_variables(
+                tokenizer.chat_template, options.template_variables
+            )
 
     def load(self, source: str, dtype: Any) -> PreTrainedModel:
         """Load the weights, from safetensors only."""
@@ -78,6 +111,24 @@ class AutoBackbone(Backbone):
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the files that would be downloaded."""
         return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
+
+
+def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:
+    """Set variables in front of a chat template, whatever the call says of them.
+
+    So the choice is part of the checkpoint, where every program that reads it finds it.
+    """
+    lines = [f"{{% set {name} = {json.dumps(value)} +%}}" for name, value in values.items()]
+    return "".join([*lines, template])
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PartError(
+            f"the chat template {path} cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def _ask(source: str, call: Callable[[], T]) -> T:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,7 @@ from mmmodal.conversation.layout import MarkerIds, has_separator, marker_ids, me
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import IGNORE, Renderer
+from mmmodal.conversation.truncation import shorten
 from mmmodal.data.collation import Sample, collate
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.media import Limits
@@ -104,6 +107,7 @@ class MMModalProcessor(ProcessorMixin):
         *,
         add_generation_prompt: bool = False,
         where: str = "",
+        max_tokens: int | None = None,
     ) -> Sample:
         """Render one conversation and preprocess its media; runs in data workers.
 
@@ -111,13 +115,27 @@ class MMModalProcessor(ProcessorMixin):
             messages: the turns, whose parts refer to `media` by index.
             media: (modality, decoded item) pairs, as `read` returns items.
             add_generation_prompt: end where the assistant is to speak.
-            where: names the row in errors.
+            where: names the row in errors and warnings.
+            max_tokens: what it may take, slots included. A longer one loses its oldest turns,
+                which a warning tells.
+
+        Raises:
+            RenderError: it cannot be rendered, or one turn alone takes more than `max_tokens`.
         """
         features = [self.encoders[kind].preprocess(item) for kind, item in media]
         layouts = [self.layout(kind, f) for (kind, _), f in zip(media, features, strict=True)]
-        rendered = self.renderer.render(
-            messages, layouts, add_generation_prompt=add_generation_prompt
+        fitting = shorten(
+            self.renderer,
+            messages,
+            layouts,
+            max_tokens or sys.maxsize,
+            "max_tokens, or the model's context,",
+            add_generation_prompt=add_generation_prompt,
         )
+        if fitting.dropped:
+            told = f"{where or 'conversation'}: {fitting.told()}"
+            warnings.warn(f"{told} to fit {max_tokens} tokens", stacklevel=2)
+        rendered = fitting.rendered
         grouped: dict[str, list[Any]] = {}
         for index in rendered.media:
             grouped.setdefault(media[index][0], []).append(features[index])

@@ -55,7 +55,8 @@ class Recipe(Config):
     """Stop after so many steps, whatever `epochs` says."""
 
     max_tokens: int = Field(gt=0)
-    """The longest conversation, slots included; a longer one is an error that names its row."""
+    """The longest conversation, slots included. A longer one loses its oldest turns, which is told;
+    where one turn alone is longer, that is an error that names its row."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" is bf16 on a GPU and fp32 without one."""

@@ -10,6 +10,7 @@ from jinja2.exceptions import TemplateError
 
 from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.records import Message, Part
+from mmmodal.conversation.spacing import spaced
 from mmmodal.conversation.tokens import Encoded, MarkupTokenizer
 from mmmodal.errors import RenderError
 
@@ -47,7 +48,8 @@ class Renderer:
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
-        self._tokens = MarkupTokenizer(tokenizer)
+        self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
+        self._spaced = any(marker.spaced for marker in self.markers.values())
 
     def render(
         self,
@@ -103,7 +105,8 @@ class Renderer:
         return [supervised[-1]]
 
     def _content(self, message: Message) -> str:
-        return "".join(self._part(message, part) for part in _joined(message.content))
+        parts = spaced(message.content) if self._spaced else message.content
+        return "".join(self._part(message, part) for part in _joined(parts))
 
     def _part(self, message: Message, part: Part) -> str:
         if part.text is not None:
@@ -225,6 +228,12 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
         else:
             result.append(part)
     return result
+
+
+def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:
+    """Return the id of the token that stands first for a medium: its neighbours depend on it."""
+    signs = [ids.slot if ids.begin is None else ids.begin for ids in markers.values()]
+    return signs[0] if signs else None
 
 
 def _media_kinds(messages: Sequence[Message]) -> dict[int, str]:

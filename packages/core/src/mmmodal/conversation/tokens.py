@@ -41,7 +41,8 @@ class MarkupTokenizer:
 
     MEDIUM = -1
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, as_token: int | None = None) -> None:
+        """Take a tokenizer, and the added token like which a medium meets the text beside it."""
         from tokenizers import AddedToken
 
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -55,7 +56,10 @@ class MarkupTokenizer:
         self._ids_by_text = {token.content: id_ for id_, token in self._added.items()}
         self._plain = _without_added_tokens(backend)
         self._meaning: dict[int, int] = {}
-        medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
+        like = self._added.get(as_token) if as_token is not None else None
+        # One that is matched in normalised text takes in a space that the normaliser writes.
+        normalized = like is not None and like.normalized and not like.special
+        medium = AddedToken(f"{self._nonce}m", normalized=normalized, special=not normalized)
         sentinels = [
             AddedToken(
                 self._sentinel(id_),

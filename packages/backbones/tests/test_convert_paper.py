@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import mmmodal
+from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
 from mmmodal.media.audio import Waveform
 
@@ -342,6 +343,21 @@ def test_an_unknown_format_is_told_with_what_was_looked_for(damaged: Path) -> No
     _change_config(damaged, lambda config: config.update(model_type="blip-2"))
     told = _refusal(damaged, damaged.parent / "out")
     assert "'blip-2'" in told and "mm_llms" in told and "llava" in told
+
+
+def test_a_config_of_a_billion_layers_is_refused_before_it_is_built(damaged: Path) -> None:
+    _change_config(damaged, lambda config: config["llm_config"].update(num_hidden_layers=10**9))
+    assert "asks for 1000000000 layers" in _refusal(damaged, damaged.parent / "out")
+
+
+def test_the_command_says_what_came_out(tmp_path: Path, capsys: Any) -> None:
+    source, out = str(DATA / "llama-audio"), str(tmp_path / "out")
+    assert run(["convert", source, out, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["out"], result["format"], result["modalities"]) == (out, "paper", ["audio"])
+    assert run(["convert", source, out]) == 1
+    told = capsys.readouterr().err.strip()
+    assert told.startswith("Error: ") and "exists already" in told and "\n" not in told
 
 
 def test_an_existing_folder_is_not_overwritten(damaged: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,12 @@ __all__ = ["convert", "recognise"]
 
 
 def convert(
-    source: str | Path, out: str | Path, *, chat_template: str | None = None, dtype: Any = "auto"
+    source: str | Path,
+    out: str | Path,
+    *,
+    chat_template: str | None = None,
+    dtype: Any = "auto",
+    shard_bytes: int = 2_000_000_000,
 ) -> dict[str, Any]:
     """Convert a checkpoint; one shard of it is in memory at a time.
 
@@ -27,6 +31,7 @@ def convert(
         out: a folder that does not exist yet.
         chat_template: a Jinja text that replaces the checkpoint's own.
         dtype: the precision to hold everything in; "auto" is the language model's.
+        shard_bytes: of each file of weights; so many are in memory.
 
     Returns:
         The `format`, the `modalities` and the `bytes` of the tensors.
@@ -48,7 +53,7 @@ def convert(
     model = build_skeleton(conversion, plan.rows, plan.dtype, opened.json("generation_config.json"))
     plan.match(model)
     with new_folder(out) as folder:
-        written = plan.write(folder)
+        written = plan.write(folder, shard_bytes)
         _save_settings(model, folder)
     names = [modality.addition.modality.name for modality in conversion.modalities]
     return {"format": converter.name, "modalities": names, "bytes": written}
@@ -60,9 +65,7 @@ def recognise(source: ComposedSource) -> Converter:
     Raises:
         PartError: no plugin knows it, or several do.
     """
-    known: Mapping[str, Converter] = {
-        name: item.part() for name, item in registry().provided("converters")
-    }
+    known = _converters()
     found = [converter for converter in known.values() if converter.matches(source.config)]
     if len(found) == 1:
         return found[0]
@@ -77,6 +80,12 @@ def recognise(source: ComposedSource) -> Converter:
         f"{source.source} is a {kind!r} checkpoint, which no plugin converts. Looked for: "
         f"{looked or 'nothing, as no plugin brings a converter; install mmmodal-backbones'}"
     )
+
+
+def _converters() -> dict[str, Converter]:
+    names = registry().names("converters")
+    found = {name: registry().get("converters", name) for name in names}
+    return {name: item.part() for name, item in found.items() if item is not None}
 
 
 def _save_settings(model: MMModalForConditionalGeneration, folder: Path) -> None:

@@ -34,11 +34,14 @@ def causal_config(values: Mapping[str, Any], where: str) -> PreTrainedConfig:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     model_type = str(values.get("model_type"))
-    kind = CONFIG_MAPPING.get(model_type)
-    if kind is None or kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if (
+        model_type not in CONFIG_MAPPING
+        or CONFIG_MAPPING[model_type] not in MODEL_FOR_CAUSAL_LM_MAPPING
+    ):
         raise PartError(
             f"{where}: transformers has no causal language model of model_type {model_type!r}"
         )
+    kind = CONFIG_MAPPING[model_type]
     known = {*_own_fields(kind), *GENERAL, *ROPE}
     chosen = {key: values[key] for key in values if key in known}
     return pretrained.make_config(kind, chosen, model_type, where)

@@ -32,12 +32,13 @@ class TensorPlan:
         dtype: the precision to write, or "auto" for the embedding matrix's own.
 
     Raises:
-        PartError: the vocabulary does not match the tokenizer.
+        PartError: the vocabulary does not match the tokenizer, or layers are missing.
     """
 
     def __init__(self, weights: Weights, conversion: Conversion, dtype: Any = "auto") -> None:
         self.weights = weights
         self.conversion = conversion
+        self._check_depths()
         self._table = self._find_table()
         known = len(conversion.tokenizer)
         self._check_vocabulary(known)
@@ -73,9 +74,9 @@ class TensorPlan:
         width = torch.empty((), dtype=self.dtype).element_size()
         self._sizes = {name: width * torch.Size(shapes[name]).numel() for name in in_order}
 
-    def write(self, folder: Path) -> int:
+    def write(self, folder: Path, shard_bytes: int) -> int:
         """Write the model's tensors to a folder and return their bytes."""
-        write_shards(folder, self._sizes, self._read)
+        write_shards(folder, self._sizes, self._read, shard_bytes)
         return sum(self._sizes.values())
 
     def _read(self, name: str) -> Tensor:
@@ -89,6 +90,18 @@ class TensorPlan:
         whole[: len(table)] = table
         initialise_rows(whole, self._new, self._known)
         return whole
+
+    def _check_depths(self) -> None:
+        """Refuse a config that asks for more layers than there are tensors: building takes long."""
+        towers = [m.addition.encoder.tower_config for m in self.conversion.modalities]
+        for config in (self.conversion.text_config, *towers):
+            layers = getattr(config, "num_hidden_layers", 0)
+            if layers > len(self.weights.files):
+                raise PartError(
+                    f"{self.weights.source}: config.json asks for {layers} layers of a "
+                    f"{getattr(config, 'model_type', 'model')!r}, but there are "
+                    f"{len(self.weights.files)} tensors in all"
+                )
 
     def _find_table(self) -> str:
         names = [f"{prefix}embed_tokens.weight" for prefix in self.conversion.language_model]

@@ -11,16 +11,14 @@ from torch import Tensor
 
 from mmmodal.pretrained import INDEX, SINGLE
 
-__all__ = ["SHARD_BYTES", "write_shards"]
-
-SHARD_BYTES = 2_000_000_000
+__all__ = ["write_shards"]
 
 
 def write_shards(
     folder: Path,
     sizes: Mapping[str, int],
     read: Callable[[str], Tensor],
-    limit: int = SHARD_BYTES,
+    limit: int,
 ) -> None:
     """Write tensors to a model folder.
 

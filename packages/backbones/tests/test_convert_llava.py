@@ -27,6 +27,8 @@ from transformers import (
 import mmmodal
 from mmmodal.converting.weights import Weights
 from mmmodal.errors import MMModalError
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import run_stage
 from mmmodal_playground.tiny_language import tiny_language_model
 
 SIDE = 32
@@ -214,6 +216,26 @@ def test_a_converted_llava_chats_and_never_writes_a_slot(tmp_path: Path) -> None
         recomputed.append(whole.say(text, **media))
     assert reused == recomputed
     assert "<image>" not in "".join(reused)
+
+
+def test_a_converted_llava_is_trained_though_it_has_no_markers(tmp_path: Path) -> None:
+    _save(tmp_path / "llava")
+    mmmodal.convert(tmp_path / "llava", tmp_path / "ours")
+    question = [{"type": "image", "media": 0}, {"type": "text", "text": "What is this?"}]
+    answer = [{"type": "text", "text": "Yes."}]
+    turns = [("user", question), ("assistant", answer)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    row = {"id": "1", "messages": messages, "media": [{"kind": "image", "uri": "0.png"}]}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    _picture(0).save(tmp_path / "0.png")
+    settings = [f"model={tmp_path / 'ours'}", f"data={tmp_path / 'data.jsonl'}"]
+    settings += [f"out={tmp_path / 'out'}", "batch_size=1", "max_steps=2", "max_tokens=128"]
+    run_stage(load_recipe("align", settings))
+    before, after = (
+        mmmodal.load(tmp_path / name, device="cpu").state_dict() for name in ("ours", "out")
+    )
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"image_projector"}
 
 
 def test_typed_image_tokens_are_text(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -17,6 +18,8 @@ import mmmodal
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
 from mmmodal.media.audio import Waveform
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import run_stage
 
 DATA = Path(__file__).parent / "data" / "paper"
 NAMES = ("llama-both", "mistral-both", "qwen2-image", "llama-audio")
@@ -179,6 +182,40 @@ def test_rows_of_tokens_that_were_there_are_kept_bitwise(name: str, model: Any) 
     slots = [markers.slot for markers in model.processor.markers.values()]
     mean = stored[: min(slots)].mean(0)
     assert all(torch.allclose(table[slot], mean, atol=1e-6) for slot in slots)
+
+
+def test_a_converted_model_is_trained_in_both_stages(tmp_path: Path) -> None:
+    mmmodal.convert(DATA / "llama-both", tmp_path / "start")
+    row = {
+        "id": "1",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image", "media": 0},
+                    {"type": "audio", "media": 1},
+                    {"type": "text", "text": "apa ini?"},
+                ],
+            },
+            {"role": "assistant", "content": [{"type": "text", "text": "the bus"}]},
+        ],
+        "media": [{"kind": "image", "uri": "0.png"}, {"kind": "audio", "uri": "0.wav"}],
+    }
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    picture(0).save(tmp_path / "0.png")
+    soundfile.write(tmp_path / "0.wav", clip(0).samples, clip(0).rate)
+    folders = ["start", "align", "instruct"]
+    for stage, before in zip(folders[1:], folders, strict=False):
+        settings = [f"model={tmp_path / before}", f"data={tmp_path / 'data.jsonl'}"]
+        settings += [f"out={tmp_path / stage}", "batch_size=1", "max_steps=2", "max_tokens=256"]
+        run_stage(load_recipe(stage, settings))
+    models = [mmmodal.load(tmp_path / folder, device="cpu") for folder in folders]
+    tables = [model.get_input_embeddings().weight for model in models]
+    rows = (tables[0] != tables[1]).any(-1).nonzero().flatten().tolist()
+    markers = models[0].processor.markers
+    assert rows == sorted(id_ for ids in markers.values() for id_ in (ids.begin, ids.end))
+    assert not torch.equal(tables[1], tables[2])
+    assert models[2].processor.markers == markers
 
 
 def test_a_single_file_several_files_and_bin_give_the_same_model(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,9 +16,9 @@ from mmmodal.conversation.layout import (
     has_separator,
     marker_ids,
     markup_of,
-    medium_pattern,
 )
 from mmmodal.conversation.messages import read_messages
+from mmmodal.conversation.prompts import split_prompt
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.data.collation import Sample, collate
@@ -255,7 +254,8 @@ class MMModalProcessor(ProcessorMixin):
         queues = {name: iter(items) for name, items in media.items()}
         ids: list[int] = []
         features: dict[str, list[Any]] = {}
-        for piece in self._pieces(prompt, [name for name in media if name in self.kinds]):
+        known = {name: self.markups[name] for name in media if name in self.kinds}
+        for piece in split_prompt(prompt, known, self.markers, self.tokenizer):
             if not isinstance(piece, str):
                 ids += piece
                 continue
@@ -270,33 +270,6 @@ class MMModalProcessor(ProcessorMixin):
             if next(queue, None) is not None:
                 raise SpliceError(f"prompt {number} has fewer <{name}> than {name} items given")
         return Sample(ids, [IGNORE] * len(ids), features)
-
-    def _pieces(self, prompt: str, names: Sequence[str]) -> Iterator[list[int] | str]:
-        """Split a prompt into the ids of its text and the modality of each medium."""
-        signs = {self.markups[name].sign: name for name in names}
-        pattern = "|".join(medium_pattern(self.markups[name]) for name in names)
-        if any(self.markups[name].spaced for name in names):
-            text = re.sub(pattern, lambda m: self.markups[signs[m[m.lastindex or 1]]].shown, prompt)
-            yield from self._pieces_as_one(text, names)
-            return
-        for piece in re.split(pattern, prompt) if pattern else [prompt]:
-            if piece in signs:
-                yield signs[piece]
-            elif piece:
-                yield self.tokenizer.encode(piece, add_special_tokens=False)
-
-    def _pieces_as_one(self, text: str, names: Sequence[str]) -> Iterator[list[int] | str]:
-        """Split a prompt after tokenizing it, where markers and the spaces at them are one."""
-        begins = {self.markers[name].begin: name for name in names}
-        ids = iter(self.tokenizer.encode(text, add_special_tokens=False))
-        for id_ in ids:
-            name = begins.get(id_)
-            if name is None:
-                yield [id_]
-                continue
-            yield name
-            while next(ids) != self.markers[name].end:
-                pass
 
     def _check(self, sample: Sample) -> None:
         for name, markers in self.markers.items():

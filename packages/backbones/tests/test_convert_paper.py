@@ -153,7 +153,7 @@ def test_the_prompt_as_text_gives_the_same_tokens(model: Any, recorded: Any) -> 
 
 
 def test_a_converted_model_chats_over_several_turns(model: Any) -> None:
-    chat = mmmodal.Chat(model)
+    chat = mmmodal.Chat(model, max_new_tokens=3)
     modality = model.config.modality_names[-1]
     medium = {"image": picture, "audio": clip}[modality]
     first = chat.say("apa ini?", **{f"{modality}s": [medium(0)]})
@@ -417,6 +417,16 @@ def test_what_a_hostile_config_asks_for_is_not_taken(damaged: Path) -> None:
     mmmodal.convert(damaged, damaged.parent / "out")
     assert "evil" not in (damaged.parent / "out" / "config.json").read_text(encoding="utf-8")
     mmmodal.load(damaged.parent / "out", device="cpu")
+
+
+def test_settings_of_the_language_model_are_kept(tmp_path: Path) -> None:
+    source = Path(shutil.copytree(DATA / "mistral-both", tmp_path / "source"))
+    settings = {"rope_theta": 1_000_000.0, "sliding_window": 77, "rms_norm_eps": 0.001}
+    _change_config(source, lambda config: config["llm_config"].update(settings))
+    mmmodal.convert(source, tmp_path / "out")
+    kept = mmmodal.load(tmp_path / "out", device="cpu").config.text_config
+    assert kept.rope_parameters["rope_theta"] == settings["rope_theta"]
+    assert (kept.sliding_window, kept.rms_norm_eps) == (77, 0.001)
 
 
 def _change_config(folder: Path, change: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.contracts import Encoder, Modality, Projector
@@ -126,19 +126,26 @@ def marker_ids(
             f"the encoder of {kind.name!r} makes several tiles, but the tokenizer lacks "
             f"{markup.separator!r} to separate them; compose the model with the option"
         )
-    lookup: Any = tokenizer.convert_tokens_to_ids
-    tokens = (markup.begin, markup.end, markup.slot, markup.separator if separated else None)
-    ids = [token and lookup(token) for token in tokens]
+
+    def lookup(token: str | None) -> Any:
+        return None if token is None else tokenizer.convert_tokens_to_ids(token)
+
+    ids = MarkerIds(
+        lookup(markup.begin),
+        lookup(markup.end),
+        lookup(markup.slot),
+        lookup(markup.separator) if separated else None,
+    )
     if not markup.spaced:
-        return MarkerIds(*ids)
+        return ids
     # Some tokenizers take the space into the marker, others make a token of it.
     written: list[int] = tokenizer.encode(markup.shown, add_special_tokens=False)
-    if written[:1] + written[-1:] != ids[:2]:
+    if (written[0], written[-1]) != (ids.begin, ids.end):
         raise CheckpointError(
             f"the tokenizer does not read {markup.shown!r} as markers; copy the tokenizer's files "
             "from where the model's are"
         )
-    return MarkerIds(*ids, inside=tuple(written[1:-1]), spaced=True)
+    return replace(ids, inside=tuple(written[1:-1]), spaced=True)
 
 
 def medium_pattern(markup: Markup) -> str:

@@ -237,11 +237,14 @@ class Chat:
         return same
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:
-        begins = {marker.begin for marker in self.processor.markers.values()}
-        seen = sum(id_ in begins for id_ in rendered.input_ids[:start])
+        slots = {marker.slot for marker in self.processor.markers.values()}
+        seen = sum(id_ in slots for id_ in rendered.input_ids[:start])
         groups: dict[str, list[Any]] = {}
-        for index in rendered.media[seen:]:
+        for index in rendered.media:
             kind, features = self._features[index]
+            if seen:
+                seen -= self.processor.num_slots(kind, features)
+                continue
             groups.setdefault(kind, []).append(features)
         inputs: dict[str, Any] = {}
         for kind, group in groups.items():

@@ -18,7 +18,7 @@ from mmmodal.parts import find
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Part", "Plan", "compose", "plan"]
+__all__ = ["Part", "Plan", "addition_of", "compose", "plan"]
 
 
 class Part(Config):
@@ -79,7 +79,7 @@ def plan(
         if name not in encoders:
             raise PartError(f"a projector is named for {name!r}, but no encoder")
     additions = tuple(
-        _addition(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
+        addition_of(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
     )
     if from_model is not None:
         if not additions:
@@ -136,7 +136,12 @@ def compose(
     return model
 
 
-def _addition(modality: str, part: Part, projector: str | Part | None) -> Addition:
+def addition_of(modality: str, part: Part, projector: str | Part | None = None) -> Addition:
+    """Find and build the parts of a modality; reads configs, never weights.
+
+    Raises:
+        PartError: a part is unknown, or does not fit the modality or the other part.
+    """
     kind: Modality = find("modalities", modality).part()
     found = find("encoders", part.name)
     if found.part.modality != modality:

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "WEIGHT_FILES",
     "Checkpoint",
+    "files_of_tensors",
+    "find_file",
     "layers_to_run",
     "make_config",
+    "open_weights",
+    "read_index",
     "read_json",
     "read_pickled",
     "read_processor",
@@ -174,7 +178,7 @@ def read_tensors(
     Raises:
         PartError: files or tensors are missing, damaged or of other shapes.
     """
-    files = _files_of_tensors(source)
+    files = files_of_tensors(source)
     prefix = max(prefixes, key=lambda prefix: sum(prefix + name in files for name in shapes))
     missing = sorted(name for name in shapes if prefix + name not in files)
     if missing:
@@ -184,7 +188,7 @@ def read_tensors(
         )
     for file in sorted({files[prefix + name] for name in shapes}):
         wanted = {name: prefix + name for name in shapes if files[prefix + name] == file}
-        with _open(source, file) as weights:
+        with open_weights(source, file) as weights:
             for name, stored in wanted.items():
                 found = weights.get_slice(stored).get_shape()
                 if list(found) != list(shapes[name]):
@@ -219,21 +223,38 @@ def read_pickled(path: Path) -> Any:
         ) from None
 
 
-def _files_of_tensors(source: str) -> dict[str, str]:
+def files_of_tensors(source: str) -> dict[str, str]:
     """Map each tensor's name to the file that holds it."""
     if find_file(source, SINGLE) is not None:
-        with _open(source, SINGLE) as weights:
+        with open_weights(source, SINGLE) as weights:
             return dict.fromkeys(weights.keys(), SINGLE)
-    index = read_json(source, INDEX)
-    if index is None:
+    files = read_index(source, INDEX)
+    if files is None:
         raise PartError(f"{source}: it has no {SINGLE} and no {INDEX}; no other format is read")
-    files = index.get("weight_map")
-    if not isinstance(files, dict) or any(Path(str(f)).name != f for f in files.values()):
-        raise PartError(f"{source}: {INDEX} does not map names to files beside it")
     return files
 
 
-def _open(source: str, file: str) -> Any:
+def read_index(source: str, name: str) -> dict[str, str] | None:
+    """Read which file holds which tensor of a checkpoint in several; None if it has no index.
+
+    Raises:
+        PartError: the index is damaged, or names a file elsewhere.
+    """
+    index = read_json(source, name)
+    if index is None:
+        return None
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or any(Path(str(f)).name != f for f in files.values()):
+        raise PartError(f"{source}: {name} does not map names to files beside it")
+    return files
+
+
+def open_weights(source: str, file: str) -> Any:
+    """Open a safetensors file of the checkpoint; nothing is read before it is asked for.
+
+    Raises:
+        PartError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = find_file(source, file)

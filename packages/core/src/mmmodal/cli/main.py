@@ -21,6 +21,7 @@ CORE = "mmmodal-core"
 
 COMMANDS = {
     "compose": ("mmmodal.cli.compose:compose", "Make one chat model out of parts."),
+    "convert": ("mmmodal.cli.convert:convert", "Turn another project's checkpoint into a model."),
     "train": ("mmmodal.cli.train:train", "Train a stage of a composed model."),
     "generate": ("mmmodal.cli.generate:generate", "Answer one prompt about media."),
     "chat": ("mmmodal.cli.chat:chat", "Talk with a model about images, audio and more."),

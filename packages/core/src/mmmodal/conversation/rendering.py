@@ -11,6 +11,7 @@ from jinja2.exceptions import TemplateError
 
 from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.records import Message, Part
+from mmmodal.conversation.spacing import spaced
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
@@ -49,7 +50,8 @@ class Renderer:
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
-        self._tokens = MarkupTokenizer(tokenizer)
+        self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
+        self._spaced = any(marker.spaced for marker in self.markers.values())
 
     def render(
         self,
@@ -139,7 +141,8 @@ class Renderer:
         return [self._tokens.markup[id_].content for id_ in ids]
 
     def _content(self, message: Message) -> str:
-        return "".join(self._part(message, part) for part in _joined(message.content))
+        parts = spaced(message.content) if self._spaced else message.content
+        return "".join(self._part(message, part) for part in _joined(parts))
 
     def _part(self, message: Message, part: Part) -> str:
         if part.text is not None:
@@ -260,3 +263,9 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
 
 def _source(tokenizer: PreTrainedTokenizerBase) -> str:
     return tokenizer.name_or_path or "this model"
+
+
+def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:
+    """Return the id of the token that stands first for a medium: its neighbours depend on it."""
+    signs = [ids.slot if ids.begin is None else ids.begin for ids in markers.values()]
+    return signs[0] if signs else None

@@ -35,7 +35,8 @@ class MarkupTokenizer:
     MEDIUM = -1
     """What stands for a medium among the ids."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, as_token: int | None = None) -> None:
+        """Take a tokenizer, and the added token like which a medium meets the text beside it."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise RenderError(
@@ -51,7 +52,7 @@ class MarkupTokenizer:
         """Their ids, by what they read."""
 
         self._plain = _without_markup(backend, {i: f"{self._nonce}v{i}v" for i in self.markup})
-        self._meaning = self._add_sentinels()
+        self._meaning = self._add_sentinels(as_token)
         blank = {self._id_of(token.content): i for i, token in added.items() if _is_blank(token)}
         self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
         # What text must never give; a sentinel may have the number of what it stands for.
@@ -183,11 +184,14 @@ class MarkupTokenizer:
             return f"{self._nonce}m"
         return self._sentinel(self.ids_by_text[match[0]])
 
-    def _add_sentinels(self) -> dict[int, int]:
+    def _add_sentinels(self, as_token: int | None) -> dict[int, int]:
         """Add what stands for each markup token and for a medium; return what their ids mean."""
         from tokenizers import AddedToken
 
-        medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
+        like = self.markup.get(as_token) if as_token is not None else None
+        # One that is matched in normalised text takes in a space that the normaliser writes.
+        normalized = like is not None and like.normalized and not like.special
+        medium = AddedToken(f"{self._nonce}m", normalized=normalized, special=not normalized)
         sentinels = [
             AddedToken(
                 self._sentinel(id_),

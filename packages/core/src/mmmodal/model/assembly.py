@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens
+from mmmodal.conversation.layout import (
+    MarkerIds,
+    has_separator,
+    marker_ids,
+    marker_tokens,
+    markup_of,
+)
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
 from mmmodal.model.addition import Addition
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from mmmodal.contracts import Backbone, Encoder, Projector
     from mmmodal.plugins import Provided
 
-__all__ = ["assemble", "extend"]
+__all__ = ["assemble", "configured", "extend", "processor_entry", "set_generation"]
 
 PAD_TO = 64
 """Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
@@ -80,9 +86,12 @@ def _grow(
     _add_tokens(model, tokenizer, additions)
     for addition in additions:
         _add_modality(model, addition)
-    entries = {**model.processor.modalities, **{a.modality.name: _entry(a) for a in additions}}
+    entries = {
+        **model.processor.modalities,
+        **{a.modality.name: processor_entry(a) for a in additions},
+    }
     model.processor = MMModalProcessor(tokenizer, entries)
-    _set_generation(model)
+    set_generation(model)
     model.eval()
     return model
 
@@ -98,7 +107,7 @@ def _add_tokens(
     wanted = [
         token
         for addition in additions
-        for token in marker_tokens(addition.modality, _separated(addition))
+        for token in marker_tokens(markup_of(addition.modality), _separated(addition))
     ]
     known = len(tokenizer)
     new = [token for token in wanted if token not in tokenizer.get_added_vocab()]
@@ -145,7 +154,15 @@ def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) ->
     base.encoders[name], base.projectors[name] = encoder, projector
     base.add_module(f"{name}_tower", tower.to(model.dtype))
     base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
-    ids = marker_ids(model.processor.tokenizer, kind, _separated(addition))
+    tokenizer = model.processor.tokenizer
+    ids = marker_ids(tokenizer, kind, _separated(addition), markup_of(kind))
+    for key, value in configured(addition, ids).items():
+        setattr(config, key, value)
+    config.modality_names = [*config.modality_names, name]
+
+
+def configured(addition: Addition, ids: MarkerIds) -> dict[str, Any]:
+    """Return what config.json holds of a modality, under its `<modality>_` keys."""
     values = {
         "config": _encoder_config(addition),
         "projector_config": _projector_entry(addition),
@@ -153,11 +170,9 @@ def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) ->
         "begin_token_id": ids.begin,
         "end_token_id": ids.end,
         "separator_token_id": ids.separator,
-        "input_name": kind.input_name,
+        "input_name": addition.modality.input_name,
     }
-    for key, value in values.items():
-        setattr(config, f"{name}_{key}", value)
-    config.modality_names = [*config.modality_names, name]
+    return {f"{addition.modality.name}_{key}": value for key, value in values.items()}
 
 
 def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
@@ -193,7 +208,8 @@ def _projector_entry(addition: Addition) -> dict[str, Any]:
     return _described("projector", addition.projector, addition.provided["projector"])
 
 
-def _entry(addition: Addition) -> dict[str, Any]:
+def processor_entry(addition: Addition) -> dict[str, Any]:
+    """Return what processor_config.json holds of a modality."""
     return {**_encoder_entry(addition), "projector": _projector_entry(addition)}
 
 
@@ -206,7 +222,7 @@ def _encoder_config(addition: Addition) -> Any:
     return config
 
 
-def _set_generation(model: MMModalForConditionalGeneration) -> None:
+def set_generation(model: MMModalForConditionalGeneration) -> None:
     """Stop at the template's turn end, and never generate a marker, a slot or a padding row."""
     processor: Any = model.processor
     config: Any = model.generation_config

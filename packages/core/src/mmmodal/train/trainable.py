@@ -36,7 +36,7 @@ def choose(model: MMModalForConditionalGeneration, parts: Collection[str]) -> No
     if "language_model" in parts:
         base.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
-    elif "markers" in parts and names:
+    elif "markers" in parts and any(map(model.config.learned_ids, names)):
         base.marker_embedding = _overlay(model)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from mmmodal.loading import save
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import _arguments, _load_model
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,25 @@ def test_attention_is_chosen_on_composing_too_and_is_not_written(
     assert "attn_implementation" not in (tmp_path / "out/config.json").read_text()
     again = mmmodal.load(tmp_path / "out")
     assert again.model.language_model.config._attn_implementation == "sdpa"
+
+
+def test_a_stage_is_trained_with_the_attention_of_its_recipe(folder: Path, tmp_path: Path) -> None:
+    values = [f"model={folder}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
+    recipe = load_recipe("align", values)
+    model = _load_model(recipe, _arguments(recipe, tmp_path / "run", has_gpu=False))
+    assert model.model.language_model.config._attn_implementation == "eager"
+
+
+def test_the_command_line_says_how_a_model_is_loaded(folder: Path) -> None:
+    command = [sys.executable, "-m", "mmmodal", "generate", str(folder), "--prompt", "Hello!"]
+    options = ["--max-new-tokens", "2", "--dtype", "bfloat16", "--attn-implementation"]
+    for name, code in (("eager", 0), ("flash_attention_2", int(not torch.cuda.is_available()))):
+        done = subprocess.run(
+            [*command, *options, name], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stderr.strip().endswith("and there is none; use sdpa")
 
 
 def test_an_unknown_attention_suggests_a_known_one(folder: Path) -> None:

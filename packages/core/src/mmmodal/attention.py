@@ -37,7 +37,7 @@ def check_attention(name: str) -> None:
     if name == "flash_attention_2":
         _check_flash()
     if name == "flex_attention":
-        from transformers.utils import is_torch_flex_attn_available
+        from transformers.utils.import_utils import is_torch_flex_attn_available
 
         if not is_torch_flex_attn_available():
             raise _refused("flex_attention is not in this version of torch; use sdpa")

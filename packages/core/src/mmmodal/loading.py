@@ -63,13 +63,15 @@ def load(
         settings |= _quantized(path, quantization, settings["dtype"], device)
     with _naming_damage(path):
         kind = auto.MMModalForConditionalGeneration
-        model: MMModalForConditionalGeneration = kind.from_pretrained(str(path), **settings)
+        model: Any = kind.from_pretrained(str(path), **settings)
     model.processor = load_processor(path)
     _check_agreement(path, model)
     if attn_implementation is not None:
         use_attention(model, attn_implementation)
-    placed = model if quantization is not None else model.to(device)
-    return placed.eval()
+    if quantization is None:
+        model = model.to(device)  # a quantized one was put there as it was loaded
+    result: MMModalForConditionalGeneration = model.eval()
+    return result
 
 
 def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[str, Any]:

@@ -258,7 +258,8 @@ def damaged_file(folder: Path) -> Path | None:
             if path.suffix == ".json":
                 values = json.loads(path.read_text(encoding="utf-8"))
                 named = values["weight_map"].values() if path.name == INDEX else ()
-                if missing := [name for name in named if not (folder / name).is_file()]:
+                missing: list[str] = [name for name in named if not (folder / name).is_file()]
+                if missing:
                     return folder / missing[0]
             else:
                 with safe_open(str(path), framework="pt"):

@@ -27,7 +27,7 @@ class NeverGenerated(LogitsProcessor):
     def __init__(self, ids: Sequence[int], device: torch.device) -> None:
         self._ids = torch.tensor(list(ids), dtype=torch.long, device=device)
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return the scores [B, vocabulary] with those of the ids at minus infinity."""
         return scores.index_fill(-1, self._ids.to(scores.device), -torch.inf)
 
@@ -65,9 +65,14 @@ class MediaGenerationMixin(GenerationMixin):
         if prepare is None:
             prepare = super().prepare_inputs_for_generation  # type: ignore[misc]
         inputs: dict[str, Any] = prepare(*args, **kwargs)
-        media = kwargs.get("mm_encoder_outputs")
-        if media and inputs.get("past_key_values") is None:
-            inputs["mm_encoder_outputs"] = media
+        if inputs.get("past_key_values") is not None:
+            return inputs
+        if kwargs.get("past_key_values") is not None:
+            # All tokens; transformers 5.18 goes on with the last one alone.
+            anew = {"past_key_values": None, "next_sequence_length": None}
+            inputs = prepare(*args, **{**kwargs, **anew})
+        if kwargs.get("mm_encoder_outputs"):
+            inputs["mm_encoder_outputs"] = kwargs["mm_encoder_outputs"]
         return inputs
 
     def _maybe_prepare_encoder_kwargs_for_generation(

@@ -52,7 +52,8 @@ class Head:
         usual = GenerationMixin.prepare_inputs_for_generation
         if getattr(type(self._model), usual.__name__, usual) is usual:
             return None
-        return self._model.prepare_inputs_for_generation
+        prepare: Any = self._model.prepare_inputs_for_generation
+        return prepare  # type: ignore[no-any-return]
 
     def logits(
         self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0

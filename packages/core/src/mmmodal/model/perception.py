@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mmmodal.contracts import Encoder, Projector
 from mmmodal.errors import SpliceError
-from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.features import MediaFeatures, project
 
 __all__ = ["Perception"]
@@ -19,7 +18,7 @@ __all__ = ["Perception"]
 class Perception(nn.Module):
     """What a model with a tower and a projector for each modality does with media."""
 
-    config: MMModalConfig
+    config: Any  # MMModalConfig; transformers reads annotations of this name
     encoders: dict[str, Encoder]
     projectors: dict[str, Projector]
 
@@ -63,7 +62,10 @@ class Perception(nn.Module):
         return found
 
     def _placed(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.dtype if value.is_floating_point() else None)
+        device: Any = self.device
+        dtype: Any = self.dtype if value.is_floating_point() else None
+        placed: Tensor = value.to(device, dtype)
+        return placed
 
     def encode_media(
         self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None

@@ -164,9 +164,11 @@ class Chat:
 
     def _answer(self, stream: Callable[[str], Any] | None) -> str:
         rendered = self._render()
+        start = self._reusable(rendered.input_ids)
         room = self._context() - len(rendered.input_ids)
         longest = min(self.generation["max_new_tokens"], room)
-        start = self._reusable(rendered.input_ids, longest)
+        if self._is_recomputed(start, len(rendered.input_ids) + longest):
+            self._cache, start = None, 0
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
@@ -208,11 +210,8 @@ class Chat:
         positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
         return int(positions or sys.maxsize)
 
-    def _reusable(self, ids: list[int], longest: int) -> int:
-        """Keep of the cache what the new ids begin with, and return how many that are.
-
-        The answer will have up to `longest` more.
-        """
+    def _reusable(self, ids: list[int]) -> int:
+        """Keep of the cache what the new ids begin with, and return how many that are."""
         same = 0
         while (
             same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]
@@ -222,7 +221,7 @@ class Chat:
         inside = {id_ for marker in markers for id_ in (marker.slot, marker.separator)}
         while same and ids[same] in inside:  # never from the middle of a medium
             same -= 1
-        if self._cache is None or same == 0 or self._is_recomputed(same, len(ids) + longest):
+        if self._cache is None or same == 0:
             self._cache = None
             return 0
         surplus = self._cache.get_seq_length() - same

@@ -172,6 +172,8 @@ class Chat:
         start = self._reusable(rendered.input_ids)
         room = self._context() - len(rendered.input_ids)
         longest = min(self.generation["max_new_tokens"], room)
+        if self._is_recomputed(start, len(rendered.input_ids) + longest):
+            self._cache, start = None, 0
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
@@ -235,6 +237,15 @@ class Chat:
         if surplus:
             self._cache.crop(-surplus)
         return same
+
+    def _is_recomputed(self, start: int, end: int) -> bool:
+        """Tell whether the language model discards its cache between two lengths.
+
+        Phi-3 does, where its long positions begin; what it then reads again are all media.
+        """
+        config = self.model.config.text_config
+        point = getattr(config, "original_max_position_embeddings", None)
+        return point is not None and start <= point < end
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:
         slots = {marker.slot for marker in self.processor.markers.values()}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WEIGHT_FILES",
     "Checkpoint",
+    "damaged_file",
     "files_of_tensors",
     "find_file",
     "layers_to_run",
@@ -264,3 +265,26 @@ def open_weights(source: str, file: str) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError):
         raise PartError(f"{source}: {file} is damaged; download it again") from None
+
+
+def damaged_file(folder: Path) -> Path | None:
+    """Find the file of a folder that cannot be read: JSON that does not parse, safetensors cut off.
+
+    Of a checkpoint in several files it also finds one that is named but not there.
+    """
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+        try:
+            if path.suffix == ".json":
+                values = json.loads(path.read_text(encoding="utf-8"))
+                named = values["weight_map"].values() if path.name == INDEX else ()
+                missing: list[str] = [name for name in named if not (folder / name).is_file()]
+                if missing:
+                    return folder / missing[0]
+            else:
+                with safe_open(str(path), framework="pt"):
+                    pass
+        except Exception:  # safetensors has an error class of its own
+            return path
+    return None

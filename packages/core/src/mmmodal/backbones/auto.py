@@ -14,6 +14,7 @@ from mmmodal.config import Config
 from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError
+from mmmodal.pretrained import damaged_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -51,7 +52,11 @@ class AutoBackbone(Backbone):
             MODEL_FOR_MASKED_LM_MAPPING,
         )
 
-        config: PreTrainedConfig = _ask(source, lambda: AutoConfig.from_pretrained(source))
+        from mmmodal.model.distrust import forget_decisions
+
+        config: PreTrainedConfig = _ask(
+            source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False)
+        )
         if getattr(config, "is_encoder_decoder", False):
             raise PartError(f"{source} is an encoder-decoder model; a backbone is decoder-only")
         masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
@@ -67,6 +72,12 @@ class AutoBackbone(Backbone):
                 f"{source} is a {config.model_type!r} model, which transformers has no causal "
                 "language model for"
             )
+        if getattr(config, "quantization_config", None) is not None:
+            raise PartError(
+                f"the weights of {source} are quantized; compose with those they were made from, "
+                "and quantize the composed model when it is loaded"
+            )
+        forget_decisions(config)
         return config
 
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
@@ -74,7 +85,7 @@ class AutoBackbone(Backbone):
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = _ask(
-            source, lambda: AutoTokenizer.from_pretrained(source)
+            source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         )
         if tokenizer.eos_token is None:
             raise PartError(
@@ -99,13 +110,28 @@ class AutoBackbone(Backbone):
             )
 
     def load(self, source: str, dtype: Any) -> PreTrainedModel:
-        """Load the weights, from safetensors only."""
+        """Load the weights, all of them, from safetensors only.
+
+        Raises:
+            PartError: some are missing or damaged.
+        """
         from transformers import AutoModelForCausalLM
 
-        model: PreTrainedModel = _ask(
-            source,
-            lambda: AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True),
-        )
+        from mmmodal.model.restoring import missing_weights
+
+        settings = {
+            "config": self.config(source),  # without what it may not decide
+            "dtype": dtype,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+            "output_loading_info": True,
+        }
+        loaded: Any = _ask(source, lambda: AutoModelForCausalLM.from_pretrained(source, **settings))
+        model: PreTrainedModel = loaded[0]
+        # transformers would draw them at random.
+        if missing := missing_weights(loaded[1]):
+            others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise PartError(f"{source}: the weights of {missing[0]!r}{others} are missing")
         return model
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
@@ -142,6 +168,9 @@ def _ask(source: str, call: Callable[[], T]) -> T:
     except Exception as error:  # safetensors and tokenizers have error classes of their own
         if os.environ.get("MMMODAL_DEBUG") == "1":
             raise
+        if damaged := damaged_file(_files(source)):
+            state = "is damaged" if damaged.is_file() else "is missing"
+            raise PartError(f"{source}: {damaged} {state}; copy or download it again") from None
         if Path(source).is_dir():
             found = ", ".join(sorted(os.listdir(source))[:8]) or "nothing"
             wanted = "config.json, tokenizer.json and *.safetensors"
@@ -152,3 +181,13 @@ def _ask(source: str, call: Callable[[], T]) -> T:
         raise PartError(
             f"language model {source!r} cannot be loaded: {reason} ({line[:160]})"
         ) from None
+
+
+def _files(source: str) -> Path:
+    """Return the folder of a source, which of a Hub id is in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source).is_dir():
+        return Path(source)
+    cached = try_to_load_from_cache(source, "config.json") if source.count("/") == 1 else None
+    return Path(cached).parent if isinstance(cached, str) else Path(source)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from mmmodal.attention import Attention
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError
 
@@ -60,6 +61,9 @@ class Recipe(Config):
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" is bf16 on a GPU and fp32 without one."""
+
+    attn_implementation: Attention | None = None
+    """How the language model computes attention; None: transformers chooses."""
 
     deepspeed: str = "auto"
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""

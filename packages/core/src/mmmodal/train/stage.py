@@ -205,7 +205,12 @@ def _load_model(recipe: Recipe, arguments: TrainingArguments) -> MMModalForCondi
 
     # Under autocast what trains is held as it was saved, in fp32, and only the rest is halved.
     held = "auto" if arguments.deepspeed is None and _half(arguments) else _half(arguments)
-    model = load(recipe.model, dtype=held or torch.float32, device="cpu")
+    model = load(
+        recipe.model,
+        dtype=held or torch.float32,
+        device="cpu",
+        attn_implementation=recipe.attn_implementation,
+    )
     model.train()
     return model
 

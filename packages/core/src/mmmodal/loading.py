@@ -22,23 +22,39 @@ __all__ = ["check_new", "load", "load_processor", "new_folder", "save"]
 
 
 def load(
-    path: str | Path, *, dtype: str | torch.dtype = "auto", device: str | None = None, **kwargs: Any
+    path: str | Path,
+    *,
+    base: str | Path | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | None = None,
+    **kwargs: Any,
 ) -> MMModalForConditionalGeneration:
-    """Load a composed model; its processor is at `model.processor`.
+    """Load a composed model, or an adapter on its base; the processor is at `model.processor`.
 
     Args:
-        path: a model folder (or a Hub id).
+        path: a model folder or an adapter folder (or a Hub id).
+        base: the model that an adapter was trained on, where it is not where the adapter says.
         dtype: "auto" keeps what was saved.
         device: where to put it; the GPU where there is one.
         kwargs: passed on to transformers' `from_pretrained` (`attn_implementation`, …).
 
     Raises:
-        CheckpointError: it is no model folder of ours, or a part's package is not installed.
+        CheckpointError: it is no model folder of ours, a part's package is not installed, or an
+            adapter belongs to another model.
     """
     import torch
 
     import mmmodal.auto as auto
+    from mmmodal.adapters.folder import find_adapter
 
+    if adapter := find_adapter(path):
+        from mmmodal.adapters.attaching import put_on
+
+        adapted = load(adapter.base(base), dtype=dtype, device=device, **kwargs)
+        put_on(adapted, adapter)
+        return adapted.eval()
+    if base is not None:
+        raise CheckpointError(f"{path} is no adapter; it needs no base")
     _check_folder(path)
     with _naming_damage(path):
         kind = auto.MMModalForConditionalGeneration
@@ -57,7 +73,10 @@ def load_processor(path: str | Path) -> MMModalProcessor:
         CheckpointError: it is no model folder of ours.
     """
     import mmmodal.auto as auto
+    from mmmodal.adapters.folder import find_adapter
 
+    if adapter := find_adapter(path):
+        return load_processor(adapter.place())
     _check_folder(path)
     with _naming_damage(path):
         processor: MMModalProcessor = auto.MMModalProcessor.from_pretrained(str(path))
@@ -65,7 +84,16 @@ def load_processor(path: str | Path) -> MMModalProcessor:
 
 
 def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
-    """Write model and processor to a folder that must not exist or be empty; all or nothing."""
+    """Write model and processor to a folder that must not exist or be empty; all or nothing.
+
+    Raises:
+        CheckpointError: something is there, or the model has adapters that are not merged.
+    """
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise CheckpointError(
+            "the model has adapters; merge them first: `mmmodal merge ADAPTER OUT`, or in Python "
+            "mmmodal.adapters.attaching.merge(model)"
+        )
     with new_folder(path) as folder:
         model.save_pretrained(folder)
         model.processor.save_pretrained(folder)

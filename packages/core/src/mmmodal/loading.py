@@ -50,9 +50,10 @@ def load(
     if adapter := find_adapter(path):
         from mmmodal.adapters.attaching import put_on
 
-        adapted = load(adapter.base(base), dtype=dtype, device=device, **kwargs)
-        put_on(adapted, adapter)
-        return adapted.eval()
+        model: Any = load(adapter.base(base), dtype=dtype, device=device, **kwargs)
+        put_on(model, adapter)
+        adapted: MMModalForConditionalGeneration = model.eval()
+        return adapted
     if base is not None:
         raise CheckpointError(f"{path} is no adapter; it needs no base")
     _check_folder(path)

@@ -129,7 +129,7 @@ def stored_tensors(
 def embedding_name(model: MMModalForConditionalGeneration) -> str:
     """Return the full name of the language model's token embedding."""
     wanted = model.get_input_embeddings()
-    return next(name for name, module in model.named_modules() if module is wanted)
+    return next(str(name) for name, module in model.named_modules() if module is wanted)
 
 
 def settings_of(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from mmmodal.adapters.digest import weight_files
 from mmmodal.adapters.folder import (
     ADAPTER_CONFIG,
     ADAPTER_NOTE,
@@ -18,9 +19,9 @@ from mmmodal.adapters.folder import (
 )
 from mmmodal.errors import CheckpointError
 from mmmodal.loading import load_processor
-from mmmodal.pretrained import INDEX, WEIGHT_FILES
+from mmmodal.pretrained import WEIGHT_FILES
 
-__all__ = ["Belonging", "belongings", "is_hub_id"]
+__all__ = ["Belonging", "belongings", "is_hub_id", "is_repository_name", "left_out"]
 
 SETTINGS = (
     "config.json",
@@ -70,6 +71,7 @@ def belongings(folder: Path, base: str | None = None) -> list[Belonging]:
 
     Raises:
         CheckpointError: it holds no whole model, or an adapter whose base others cannot find.
+        PartError: weights are missing.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder")
@@ -80,22 +82,25 @@ def belongings(folder: Path, base: str | None = None) -> list[Belonging]:
             raise CheckpointError(f"{folder} is no adapter; it needs no base")
     else:
         base = _published_base(adapter, base)
-    _check_weights(folder)
+    _check_weights(weight_files(str(folder)) if adapter is None else [folder / ADAPTER_WEIGHTS])
     return [_belonging(path, base) for path in sorted(folder.iterdir()) if _belongs(path)]
 
 
 def is_hub_id(source: object) -> bool:
     """Say whether a noted source is a Hub id, and not a folder."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    return isinstance(source, str) and not Path(source).exists() and is_repository_name(source)
 
-    if not isinstance(source, str) or source.count("/") != 1 or Path(source).exists():
-        return False
+
+def is_repository_name(text: str) -> bool:
+    """Say whether a text can be the name of a repository with its owner."""
+    from huggingface_hub import utils
+    from huggingface_hub.errors import HFValidationError
+
     try:
-        validate_repo_id(source)
+        utils.validate_repo_id(text)  # type: ignore[attr-defined, unused-ignore]
     except HFValidationError:
         return False
-    return True
+    return text.count("/") == 1
 
 
 def _belongs(path: Path) -> bool:
@@ -112,24 +117,16 @@ def _published_base(adapter: Adapter, given: str | None) -> str:
     return base
 
 
-def _check_weights(folder: Path) -> None:
-    """Refuse weights that are damaged, or a part of what the index lists."""
+def _check_weights(files: Sequence[Path]) -> None:
     from safetensors import safe_open
 
-    names = [p.name for p in folder.glob("*.safetensors") if _belongs(p)]
-    if (folder / INDEX).is_file():
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        names += sorted(set(index["weight_map"].values()))
-    if not names:
-        raise CheckpointError(f"{folder} holds no weights (*.safetensors)")
-    for name in names:
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} lacks {name}, which {INDEX} lists")
+    for path in files:
         try:
-            with safe_open(str(folder / name), framework="np"):
+            with safe_open(str(path), framework="np"):
                 pass
         except Exception:  # safetensors has an error class of its own per version
-            raise CheckpointError(f"{folder / name} is damaged; copy or save it again") from None
+            state = "is damaged" if path.exists() else "is missing"
+            raise CheckpointError(f"{path} {state}; copy or save it again") from None
 
 
 def _belonging(path: Path, base: str | None) -> Belonging:

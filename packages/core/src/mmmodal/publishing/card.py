@@ -81,7 +81,8 @@ def _front_matter(facts: Facts, base: str | None) -> str:
         values |= {"base_model": base, "base_model_relation": "adapter"}
     elif sources:
         values["base_model"] = sources
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _part(part: PartFact) -> tuple[str, ...]:

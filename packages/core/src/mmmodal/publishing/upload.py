@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmmodal.errors import PublishingError
-from mmmodal.publishing.belongings import Belonging, belongings, left_out
+from mmmodal.publishing.belongings import (
+    Belonging,
+    belongings,
+    is_repository_name,
+    left_out,
+)
 from mmmodal.publishing.card import is_ours, make_card
 from mmmodal.publishing.facts import read_facts
 
@@ -55,8 +60,9 @@ def prepare(folder: Path, repo: str, base: str | None = None) -> Publication:
     facts = read_facts(folder)
     written = folder / CARD
     if ours := not written.is_file():
-        needed = base or (facts.adapter and facts.adapter.settings.base_model_name_or_path)
-        card = Belonging(CARD, make_card(facts, repo, needed).encode())
+        if base is None and facts.adapter is not None:
+            base = facts.adapter.settings.base_model_name_or_path
+        card = Belonging(CARD, make_card(facts, repo, base).encode())
     else:
         card = Belonging(CARD, written)
     files = sorted([*files, card], key=lambda file: file.name)
@@ -99,14 +105,7 @@ def check_name(repo: str) -> None:
     Raises:
         PublishingError: it says what a name looks like.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(repo)
-    except HFValidationError:
-        repo = ""
-    if repo.count("/") != 1:
+    if not is_repository_name(repo):
         raise PublishingError(
             "a repository is named OWNER/NAME, of letters, digits, '-', '_' and '.'; for example "
             "your-name/my-model"

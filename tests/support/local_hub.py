@@ -131,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._permitted(repo):
             return
         if repo in self.hub.repositories:
-            self._answer(409, {"error": "You already created this model repo"})
+            known = {"url": f"{self.hub.url}/{repo}", "id": repo}
+            self._answer(409, {"error": "You already created this model repo", **known})
             return
         private = wanted.get("visibility") == "private" or bool(wanted.get("private"))
         self.hub.repositories[repo] = Repository(private)

@@ -75,6 +75,8 @@ class Push:
     ) -> subprocess.CompletedProcess[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(constants, "ENDPOINT", self.hub.url)
+            template = f"{self.hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
             patch.setattr(constants, "HF_HUB_CACHE", str(self.cache))
             patch.setattr(constants, "HF_TOKEN_PATH", str(self.cache / "token"))
             patch.setattr(constants, "HF_STORED_TOKENS_PATH", str(self.cache / "tokens"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,7 @@ def _one_line(repo: str) -> Iterator[None]:
     except Exception as error:  # the Hub's client, its HTTP library and the disk have their own
         if os.environ.get("MMMODAL_DEBUG") == "1":
             raise
+        print(file=sys.stderr)  # a progress bar may be left on the line that the error is to have
         answer = next((e for e in _causes(error) if isinstance(e, HfHubHTTPError)), None)
         status = answer.response.status_code if answer is not None else None
         again = "nothing was committed; the same command sends only what is missing"

@@ -27,16 +27,18 @@ __all__ = ["check_new", "load", "load_processor", "new_folder", "save"]
 def load(
     path: str | Path,
     *,
+    base: str | Path | None = None,
     dtype: str | torch.dtype = "auto",
     device: str | None = None,
     attn_implementation: str | None = None,
     quantization: str | None = None,
     **kwargs: Any,
 ) -> MMModalForConditionalGeneration:
-    """Load a composed model; its processor is at `model.processor`.
+    """Load a composed model, or an adapter on its base; the processor is at `model.processor`.
 
     Args:
-        path: a model folder (or a Hub id).
+        path: a model folder or an adapter folder (or a Hub id).
+        base: the model that an adapter was trained on, where it is not where the adapter says.
         dtype: `fp32`, `bf16`, `fp16`, or torch's own names; "auto" keeps what was saved.
         device: where to put it; the GPU where there is one.
         attn_implementation: how the language model computes attention: `eager`, `sdpa`,
@@ -47,13 +49,31 @@ def load(
         kwargs: passed on to transformers' `from_pretrained`.
 
     Raises:
-        CheckpointError: it is no model folder of ours, or a part's package is not installed.
+        CheckpointError: it is no model folder of ours, a part's package is not installed, or an
+            adapter belongs to another model.
         ConfigError: what is asked for is unknown, not installed, or not for this language model.
     """
     import torch
 
     import mmmodal.auto as auto
+    from mmmodal.adapters.folder import find_adapter
 
+    if adapter := find_adapter(path):
+        from mmmodal.adapters.attaching import put_on
+
+        model: Any = load(
+            adapter.base(base),
+            dtype=dtype,
+            device=device,
+            attn_implementation=attn_implementation,
+            quantization=quantization,
+            **kwargs,
+        )
+        put_on(model, adapter)
+        adapted: MMModalForConditionalGeneration = model.eval()
+        return adapted
+    if base is not None:
+        raise CheckpointError(f"{path} is no adapter; it needs no base")
     _check_folder(path)
     if attn_implementation is not None:
         check_attention(attn_implementation)
@@ -63,7 +83,7 @@ def load(
         settings |= _quantized(path, quantization, settings["dtype"], device)
     with _naming_damage(path):
         kind = auto.MMModalForConditionalGeneration
-        model: Any = kind.from_pretrained(str(path), **settings)
+        model = kind.from_pretrained(str(path), **settings)
     model.processor = load_processor(path)
     _check_agreement(path, model)
     if attn_implementation is not None:
@@ -93,7 +113,10 @@ def load_processor(path: str | Path) -> MMModalProcessor:
         CheckpointError: it is no model folder of ours.
     """
     import mmmodal.auto as auto
+    from mmmodal.adapters.folder import find_adapter
 
+    if adapter := find_adapter(path):
+        return load_processor(adapter.place())
     _check_folder(path)
     with _naming_damage(path):
         kind = auto.MMModalProcessor
@@ -105,11 +128,17 @@ def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
     """Write model and processor to a folder that must not exist or be empty; all or nothing.
 
     Raises:
-        CheckpointError: something stands there, or the model was loaded with `quantization`.
+        CheckpointError: something is there, the model was loaded with `quantization`, or it has
+            adapters that are not merged.
     """
     if getattr(model.config, "quantization_config", None) is not None:
         raise CheckpointError(
             f"{path}: a quantized model is not written; the one it was loaded from is whole"
+        )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise CheckpointError(
+            "the model has adapters; merge them first: `mmmodal merge ADAPTER OUT`, or in Python "
+            "mmmodal.adapters.attaching.merge(model)"
         )
     with new_folder(path) as folder:
         model.save_pretrained(folder)

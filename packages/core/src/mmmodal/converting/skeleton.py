@@ -15,6 +15,7 @@ from mmmodal.errors import PartError
 from mmmodal.model.assembly import configured, processor_entry, set_generation
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.new_tokens import token_count
 from mmmodal.model.processing import MMModalProcessor
 
 __all__ = ["add_tokens", "build_skeleton"]
@@ -44,6 +45,7 @@ def build_skeleton(
     whole = MMModalConfig(text_config=config, modality_names=names, **values)
     whole.architectures = [MMModalForConditionalGeneration.__name__]
     whole.dtype = dtype
+    whole.token_count = token_count(conversion.tokenizer)
     with torch.device("meta"):
         model = MMModalForConditionalGeneration(whole)
     entries = {m.addition.modality.name: _entry(m) for m in conversion.modalities}

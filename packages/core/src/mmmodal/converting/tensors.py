@@ -14,9 +14,8 @@ from mmmodal.converting.skeleton import add_tokens
 from mmmodal.converting.weights import Weights
 from mmmodal.converting.writing import write_shards
 from mmmodal.errors import PartError
-from mmmodal.model.assembly import PAD_TO
-from mmmodal.model.markers import initialise_rows
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.new_tokens import PAD_TO, set_to_mean
 
 __all__ = ["TensorPlan"]
 
@@ -88,7 +87,7 @@ class TensorPlan:
         """Give the rows of new tokens the mean of the others."""
         whole = table.new_zeros((self.rows, *table.shape[1:]))  # [rows, D]
         whole[: len(table)] = table
-        initialise_rows(whole, self._new, self._known)
+        set_to_mean(whole, self._new, self._known)
         return whole
 
     def _check_depths(self) -> None:

@@ -180,9 +180,10 @@ def processor_entry(addition: Addition) -> dict[str, Any]:
 def _encoder_config(addition: Addition) -> Any:
     config = addition.encoder.tower_config
     if config is None:
-        return MMModalEncoderConfig(**_encoder_entry(addition))
+        config = MMModalEncoderConfig(**_encoder_entry(addition))
     for key, value in _encoder_entry(addition).items():
         setattr(config, key, value)
+    config._name_or_path = addition.source or ""  # as transformers notes the language model's
     return config
 
 

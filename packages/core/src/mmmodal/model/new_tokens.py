@@ -16,7 +16,7 @@ from mmmodal.errors import PartError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["add_tokens", "check_vocabulary", "row_count", "token_count"]
+__all__ = ["PAD_TO", "add_tokens", "check_vocabulary", "row_count", "set_to_mean", "token_count"]
 
 PAD_TO = 64
 """Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
@@ -66,7 +66,7 @@ def add_tokens(
     ids: Any = tokenizer.convert_tokens_to_ids(list(wanted))
     fresh = {id_ for id_ in ids if id_ >= known} | set(range(before, after))
     for matrix in _matrices(model):
-        _set_to_mean(matrix, sorted(fresh), min(known, before))
+        set_to_mean(matrix, sorted(fresh), min(known, before))
 
 
 def _add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ def _matrices(model: PreTrainedModel) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _set_to_mean(matrix: Tensor, ids: Sequence[int], known: int) -> None:
+def set_to_mean(matrix: Tensor, ids: Sequence[int], known: int) -> None:
     """Set the rows `ids` of [V, D] or [V] to the mean of the first `known` rows."""
     mean = matrix[:known].mean(0, dtype=torch.float32)  # [D]
     matrix[torch.tensor(ids, dtype=torch.long, device=matrix.device)] = mean.to(matrix.dtype)

@@ -67,7 +67,8 @@ def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
 def _glimpses(number: int, chance: random.Random) -> list[tuple[str, ...]]:
     """Choose what each patch of a thing shows: its colour, its shape, or both."""
     whole = ("colour", "shape")
-    seen = [chance.choice((whole, whole, ("colour",), ("shape",))) for _ in range(number)]
+    choices: tuple[tuple[str, ...], ...] = (whole, whole, ("colour",), ("shape",))
+    seen = [chance.choice(choices) for _ in range(number)]
     if len({aspect for patch in seen for aspect in patch}) < len(whole):
         seen[chance.randrange(number)] = whole
     return seen

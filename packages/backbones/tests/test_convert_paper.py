@@ -18,6 +18,7 @@ import mmmodal
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
 from mmmodal.media.audio import Waveform
+from mmmodal.pretrained import read_pickled
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
 
@@ -258,7 +259,7 @@ def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     for path in sorted(folder.glob("model*.safetensors")):
         tensors |= load_file(path)
     for path in folder.glob("*.bin"):
-        tensors |= torch.load(path, weights_only=True)
+        tensors |= read_pickled(path)
     return tensors
 
 

@@ -17,8 +17,8 @@ from transformers import AutoModelForMultimodalLM, TrainingArguments
 import mmmodal
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.train.arguments import arguments_of
 from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import _arguments
 from mmmodal.train.trainable import choose
 
 
@@ -176,7 +176,7 @@ def test_6_a_later_turn_takes_the_cache_and_its_own_media_alone(
 def test_7_the_trainer_does_not_remove_what_the_collator_reads(tmp_path: Path) -> None:
     assert TrainingArguments(output_dir=str(tmp_path)).remove_unused_columns
     recipe = load_recipe("align", ["model=a", "data=b", f"out={tmp_path / 'out'}"])
-    assert _arguments(recipe, tmp_path / "run", has_gpu=False).remove_unused_columns is False
+    assert arguments_of(recipe, tmp_path / "run", has_gpu=False).remove_unused_columns is False
 
 
 def test_8_transformers_finds_the_class_where_serving_and_pipelines_look_for_it(

@@ -91,6 +91,9 @@ def train(folder: Path, *, seed: int, steps: int, log: Log, start: Path | None =
     """Write the trained model and its tokenizer to `folder`.
 
     Training goes on from the model in `start`, if one is given, with the last lesson.
+
+    Raises:
+        ValueError: `start` was trained for other tokens, when the world said other things.
     """
     import torch
     from transformers import LlamaForCausalLM
@@ -98,6 +101,8 @@ def train(folder: Path, *, seed: int, steps: int, log: Log, start: Path | None =
     torch.manual_seed(seed)
     tokenizer = chat_tokenizer()
     model = LlamaForCausalLM.from_pretrained(start) if start else new_model(tokenizer)
+    if model.config.vocab_size != len(tokenizer):
+        raise ValueError(f"{start} was trained for another vocabulary; train from the beginning")
     chance = random.Random(seed)
     given = {
         name: batches(partial(make, tokenizer, chance), chance, tokenizer.pad_token_id)

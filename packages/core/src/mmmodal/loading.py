@@ -53,27 +53,36 @@ def load(
             adapter belongs to another model.
         ConfigError: what is asked for is unknown, not installed, or not for this language model.
     """
-    import torch
-
-    import mmmodal.auto as auto
     from mmmodal.adapters.folder import find_adapter
 
+    how = {"attn_implementation": attn_implementation, "quantization": quantization, **kwargs}
     if adapter := find_adapter(path):
         from mmmodal.adapters.attaching import put_on
 
-        model: Any = load(
-            adapter.base(base),
-            dtype=dtype,
-            device=device,
-            attn_implementation=attn_implementation,
-            quantization=quantization,
-            **kwargs,
-        )
+        model: Any = load(adapter.base(base), dtype=dtype, device=device, **how)
         put_on(model, adapter)
-        adapted: MMModalForConditionalGeneration = model.eval()
-        return adapted
-    if base is not None:
+    elif base is not None:
         raise CheckpointError(f"{path} is no adapter; it needs no base")
+    else:
+        model = _load_model(path, dtype, device, **how)
+    ready: MMModalForConditionalGeneration = model.eval()
+    return ready
+
+
+def _load_model(
+    path: str | Path,
+    dtype: str | torch.dtype,
+    device: str | None,
+    *,
+    attn_implementation: str | None,
+    quantization: str | None,
+    **kwargs: Any,
+) -> Any:
+    """Load a model folder, in the precision and on the device that were asked for."""
+    import torch
+
+    import mmmodal.auto as auto
+
     _check_folder(path)
     if attn_implementation is not None:
         check_attention(attn_implementation)
@@ -88,10 +97,9 @@ def load(
     _check_agreement(path, model)
     if attn_implementation is not None:
         use_attention(model, attn_implementation)
-    if quantization is None:
-        model = model.to(device)  # a quantized one was put there as it was loaded
-    result: MMModalForConditionalGeneration = model.eval()
-    return result
+    if quantization is None:  # a quantized one was put there as it was loaded
+        model = model.to(device)
+    return model
 
 
 def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
@@ -20,7 +22,7 @@ from packaging.utils import canonicalize_name
 from mmmodal import hookspecs
 from mmmodal.errors import PluginError
 
-__all__ = ["KINDS", "Plugin", "Provided", "Registry", "registry"]
+__all__ = ["KINDS", "Family", "Plugin", "Provided", "Registry", "registry"]
 
 CORE = "mmmodal-core"
 
@@ -32,6 +34,27 @@ KINDS = {
     "converters": "converter",
 }
 """What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Kinds of parts whose hooks one package brings."""
+
+    hookspecs: ModuleType
+    contracts: str
+    """The module of the classes that parts subclass; imported when the first part is checked."""
+
+    kinds: Mapping[str, str]
+    """As `KINDS`; the contract of a `language model` is the class `LanguageModel`."""
+
+    def contract(self, kind: str) -> type[Any]:
+        """Return the class that parts of a kind subclass."""
+        name = "".join(word.capitalize() for word in self.kinds[kind].split())
+        contract: type[Any] = getattr(import_module(self.contracts), name)
+        return contract
+
+
+CORE_PARTS = Family(hookspecs, "mmmodal.contracts", KINDS)
 
 Status = Literal["ok", "failed", "incompatible", "disabled"]
 
@@ -63,13 +86,14 @@ class Provided:
 
 
 class Registry:
-    """All plugins of this environment and the parts they provide."""
+    """All plugins of this environment and the parts of a family they provide."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family = CORE_PARTS) -> None:
+        self.family = family
         self.plugins: list[Plugin] = []
-        self._parts: dict[str, dict[str, list[Provided]]] = {kind: {} for kind in KINDS}
+        self._parts: dict[str, dict[str, list[Provided]]] = {kind: {} for kind in family.kinds}
         self._manager = pluggy.PluginManager("mmmodal")
-        self._manager.add_hookspecs(hookspecs)
+        self._manager.add_hookspecs(family.hookspecs)
         for entry in _entry_points():
             self.plugins.append(self._load(entry))
         self.plugins = [self._with_conflicts(plugin) for plugin in self.plugins]
@@ -96,13 +120,13 @@ class Registry:
             if package is None or canonicalize_name(item.package) == canonicalize_name(package)
         ]
         if len(found) > 1:
-            raise PluginError(_conflict(kind, name, found))
+            raise PluginError(self._conflict(kind, name, found))
         return found[0] if found else None
 
     def conflicts(self, kind: str) -> dict[str, str]:
         """Return, for each name that several plugins provide, what to say about it."""
         return {
-            name: _conflict(kind, name, found)
+            name: self._conflict(kind, name, found)
             for name, found in sorted(self._parts[kind].items())
             if len(found) > 1
         }
@@ -138,7 +162,7 @@ class Registry:
             try:
                 self._manager.register(plugin, name=name)
                 hooked = bool(self._manager.get_hookcallers(plugin))
-                parts = {kind: self._ask(plugin, kind) for kind in KINDS}
+                parts = {kind: self._ask(plugin, kind) for kind in self.family.kinds}
             finally:
                 # Hooks are asked once, here, so that one that raises cannot break a later call.
                 if self._manager.has_plugin(name):
@@ -158,10 +182,10 @@ class Registry:
             except TypeError as error:
                 if hasattr(result, "__iter__"):
                     raise
-                expected = f"a list of {KINDS[kind].capitalize()} classes"
+                expected = f"a list of {self.family.contract(kind).__name__} classes"
                 raise TypeError(f"mmmodal_{kind} returned {result!r}, not {expected}") from error
             parts += found
-        _check(kind, parts)
+        _check(kind, parts, self.family.contract(kind))
         return parts
 
     def _with_conflicts(self, plugin: Plugin) -> Plugin:
@@ -174,20 +198,16 @@ class Registry:
         ]
         return replace(plugin, reason="; ".join(told)) if told else plugin
 
+    def _conflict(self, kind: str, name: str, found: list[Provided]) -> str:
+        providers = " and ".join(f"{item.package} (plugin {item.plugin!r})" for item in found)
+        return (
+            f"{self.family.kinds[kind]} {name!r} is provided by {providers}; "
+            "uninstall one of them, or name the plugins to use in MMMODAL_PLUGINS"
+        )
 
-def _conflict(kind: str, name: str, found: list[Provided]) -> str:
-    providers = " and ".join(f"{item.package} (plugin {item.plugin!r})" for item in found)
-    return (
-        f"{KINDS[kind]} {name!r} is provided by {providers}; "
-        "uninstall one of them, or name the plugins to use in MMMODAL_PLUGINS"
-    )
 
-
-def _check(kind: str, parts: list[type[Any]]) -> None:
+def _check(kind: str, parts: list[type[Any]], contract: type[Any]) -> None:
     """Refuse what is no part of that kind, before a user meets it."""
-    from mmmodal import contracts
-
-    contract: type[Any] = getattr(contracts, KINDS[kind].capitalize())
     for part in parts:
         if not (isinstance(part, type) and issubclass(part, contract)):
             found = f"mmmodal_{kind} returned {part!r}"

@@ -1,0 +1,44 @@
+"""What steps and backends of the data pipeline implement, and the row they share."""
+
+from mmmodal_datagen.contracts.generator import (
+    Generator,
+    Refusal,
+    Results,
+    RowGenerator,
+    Shard,
+    ShardFile,
+)
+from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
+from mmmodal_datagen.contracts.outcomes import BackendError, Failed, Rejected, StopRun
+from mmmodal_datagen.contracts.recogniser import RATE, Recogniser, Segment, Transcript
+from mmmodal_datagen.contracts.row import Call, Gate, Medium, Origin, Piece, Row, Turn
+from mmmodal_datagen.contracts.translator import Translator
+
+__all__ = [
+    "RATE",
+    "BackendError",
+    "Call",
+    "ChatTurn",
+    "Completion",
+    "Failed",
+    "Gate",
+    "Generator",
+    "LanguageModel",
+    "Medium",
+    "Origin",
+    "Piece",
+    "Recogniser",
+    "Refusal",
+    "Rejected",
+    "Results",
+    "Row",
+    "RowGenerator",
+    "Sampling",
+    "Segment",
+    "Shard",
+    "ShardFile",
+    "StopRun",
+    "Transcript",
+    "Translator",
+    "Turn",
+]

@@ -1,0 +1,36 @@
+"""What becomes of a row that a step cannot turn into others."""
+
+from __future__ import annotations
+
+from mmmodal.errors import MMModalError
+
+__all__ = ["BackendError", "Failed", "Rejected", "StopRun"]
+
+
+class Rejected(MMModalError):
+    """A row that a step refuses: it is kept with its reason, and not tried again."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        """A few words that many rows share: `too short`."""
+
+        self.detail = detail
+        """What was found in this row."""
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class Failed(MMModalError):
+    """A row that could not be worked on this time; the next run tries it again."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class BackendError(Failed):
+    """A call to a model that did not come back with an answer, after all retries."""
+
+
+class StopRun(MMModalError):
+    """Something no other row will fare better with: a wrong key, a full disk."""

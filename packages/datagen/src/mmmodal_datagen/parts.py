@@ -1,0 +1,46 @@
+"""Find a step or a model's backend by its name, among those of all installed packages."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from mmmodal.config import suggest
+from mmmodal.errors import PartError
+from mmmodal.plugins import Family, Registry
+from mmmodal_datagen import hookspecs
+
+__all__ = ["BACKENDS", "KINDS", "find", "registry"]
+
+KINDS = {
+    "generators": "generator",
+    "language_models": "language model",
+    "recognisers": "recogniser",
+    "translators": "translator",
+}
+"""What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
+
+BACKENDS = {word.replace(" ", "_"): kind for kind, word in KINDS.items() if kind != "generators"}
+"""The kinds of models, by what a step calls the one it needs: `language_model`."""
+
+
+@functools.cache
+def registry() -> Registry:
+    """Return the steps and backends of this process; plugins are loaded on the first call."""
+    return Registry(Family(hookspecs, "mmmodal_datagen.contracts", KINDS))
+
+
+def find(kind: str, name: str) -> type[Any]:
+    """Return the class of that name; `kind` is one of `KINDS`.
+
+    Raises:
+        PartError: no plugin that loads provides it.
+        PluginError: two plugins provide it.
+    """
+    found = registry().get(kind, name)
+    if found is None:
+        failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
+        maybe = f". See `mmmodal plugins`: {', '.join(failed)} failed to load" if failed else ""
+        hint = suggest(name, registry().names(kind))
+        raise PartError(f"unknown {KINDS[kind]} {name!r}{hint}{maybe}")
+    return found.part

@@ -1,0 +1,1 @@
+"""Answers of models, kept: nothing that was paid for is asked twice."""

@@ -1,0 +1,190 @@
+"""Models behind the store: the same calls as the backends take, each asked once and recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import PartError
+from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
+from mmmodal_datagen.contracts.outcomes import Failed
+from mmmodal_datagen.contracts.recogniser import Recogniser, Transcript
+from mmmodal_datagen.contracts.row import Call
+from mmmodal_datagen.contracts.translator import Translator
+from mmmodal_datagen.replay.store import Answer, ReplayStore
+from mmmodal_datagen.running.fingerprints import digest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Meter", "Models"]
+
+
+@dataclass
+class Meter:
+    """What was asked so far, for the progress line and the summary."""
+
+    calls: int = 0
+    replayed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, call: Call, replayed: bool) -> None:
+        """Count a call; a replayed one costs nothing."""
+        self.calls += not replayed
+        self.replayed += replayed
+        if not replayed:
+            self.input_tokens += call.input_tokens or 0
+            self.output_tokens += call.output_tokens or 0
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a step, and the store that their answers are kept in."""
+
+    store: ReplayStore
+    language_model: LanguageModel | None = None
+    recogniser: Recogniser | None = None
+    translator: Translator | None = None
+    meter: Meter = field(default_factory=Meter)
+
+    async def chat(
+        self, turns: Sequence[ChatTurn], sampling: Sampling, attempt: int, calls: list[Call]
+    ) -> Completion:
+        """Ask for the next message; `calls` gets a record of it."""
+        model = self._language_model()
+        prompt = [turn.model_dump() for turn in turns]
+        request = _request("chat", model.name, model.identity(), prompt, _set(sampling), attempt)
+
+        async def ask() -> Mapping[str, Any]:
+            return _whole(await model.chat(turns, sampling)).model_dump(mode="json")
+
+        answer = await self.store.answer(request, ask)
+        return self._completed(request, answer, calls)
+
+    async def complete(
+        self, prompt: str, sampling: Sampling, attempt: int, calls: list[Call]
+    ) -> Completion:
+        """Ask for a text's continuation; `calls` gets a record of it."""
+        model = self._language_model()
+        identity = model.identity()
+        request = _request("complete", model.name, identity, prompt, _set(sampling), attempt)
+
+        async def ask() -> Mapping[str, Any]:
+            return _whole(await model.complete(prompt, sampling)).model_dump(mode="json")
+
+        answer = await self.store.answer(request, ask)
+        return self._completed(request, answer, calls)
+
+    async def transcribe(
+        self, sound: np.ndarray, language: str | None, raw_score: bool, calls: list[Call]
+    ) -> Transcript:
+        """Ask what is said in a clip; `calls` gets a record of it."""
+        if self.recogniser is None:
+            raise PartError("this step has no recogniser; name one in the pipeline's `backends`")
+        recogniser = self.recogniser
+        heard = hashlib.sha256(sound.tobytes()).hexdigest()
+        settings = {"language": language, "raw_score": raw_score}
+        identity = recogniser.identity()
+        request = _request("transcribe", recogniser.name, identity, heard, settings, 0)
+
+        async def ask() -> Mapping[str, Any]:
+            found = await recogniser.transcribe(sound, language=language, raw_score=raw_score)
+            return found.model_dump(mode="json")
+
+        answer = await self.store.answer(request, ask)
+        self._record(_call(request, answer.key), answer.replayed, calls)
+        return Transcript.model_validate(answer.values)
+
+    async def translate(
+        self, texts: Sequence[str], source: str, target: str, calls: list[Call]
+    ) -> list[str]:
+        """Ask for each text in another language; `calls` gets a record of each."""
+        return [await self._translated(text, source, target, calls) for text in texts]
+
+    async def _translated(self, text: str, source: str, target: str, calls: list[Call]) -> str:
+        if self.translator is None:
+            raise PartError("this step has no translator; name one in the pipeline's `backends`")
+        translator = self.translator
+        settings = {"source": source, "target": target}
+        identity = translator.identity()
+        request = _request("translate", translator.name, identity, text, settings, 0)
+
+        async def ask() -> Mapping[str, Any]:
+            (translated,) = await translator.translate([text], source=source, target=target)
+            return {"text": translated}
+
+        answer = await self.store.answer(request, ask)
+        self._record(_call(request, answer.key), answer.replayed, calls)
+        return str(answer.values["text"])
+
+    def _language_model(self) -> LanguageModel:
+        if self.language_model is None:
+            reason = "this step has no language model; name one in the pipeline's `backends`"
+            raise PartError(reason)
+        return self.language_model
+
+    def _completed(
+        self, request: Mapping[str, Any], answer: Answer, calls: list[Call]
+    ) -> Completion:
+        completion = Completion.model_validate(answer.values)
+        call = _call(request, answer.key).model_copy(
+            update={
+                "model": completion.model,
+                "finish_reason": completion.finish_reason,
+                "input_tokens": completion.input_tokens,
+                "output_tokens": completion.output_tokens,
+            }
+        )
+        self._record(call, answer.replayed, calls)
+        return completion
+
+    def _record(self, call: Call, replayed: bool, calls: list[Call]) -> None:
+        self.meter.add(call, replayed)
+        calls.append(call)
+
+
+def _request(
+    kind: str,
+    backend: str,
+    identity: Mapping[str, Any],
+    prompt: Any,
+    parameters: Mapping[str, Any],
+    attempt: int,
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "backend": backend,
+        "identity": dict(identity),
+        "prompt": prompt,
+        "parameters": dict(parameters),
+        "attempt": attempt,
+    }
+
+
+def _set(sampling: Sampling) -> dict[str, Any]:
+    return sampling.model_dump(mode="json", exclude_none=True)
+
+
+def _call(request: Mapping[str, Any], key: str) -> Call:
+    identity = request["identity"]
+    return Call(
+        backend=request["backend"],
+        model=str(identity.get("model", "")),
+        revision=identity.get("revision"),
+        parameters=request["parameters"],
+        prompt_sha256=digest(request["prompt"]),
+        request_sha256=key,
+        attempt=request["attempt"],
+    )
+
+
+def _whole(completion: Completion) -> Completion:
+    """Refuse half a character, which no file can hold."""
+    try:
+        completion.text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Failed("half a character", "the answer ends within an emoji or the like") from None
+    return completion

@@ -1,0 +1,182 @@
+"""The store of answers: SQLite files that survive a kill at any moment, keyed by whole requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmmodal_datagen.contracts.outcomes import StopRun
+from mmmodal_datagen.running.fingerprints import canonical, digest
+
+__all__ = ["Answer", "ReplayStore"]
+
+TABLE = "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, request TEXT, answer TEXT)"
+PATIENCE_S = 60.0
+"""How long another process may hold a file's lock."""
+
+Ask = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said, and the key it is kept under."""
+
+    key: str
+    values: dict[str, Any]
+    replayed: bool
+
+
+@dataclass
+class _Pending:
+    key: str
+    request: str
+    answer: str
+    kept: asyncio.Future[str]
+
+
+class ReplayStore:
+    """The answers in a folder: one file for each name of a writer, all of them read.
+
+    One object serves one event loop. Several processes of one machine may share a writer's name;
+    machines that share a folder each need a name of their own, and `shared`, as SQLite's faster
+    journal does not work on network file systems.
+    """
+
+    def __init__(self, folder: Path, *, writer: str = "calls", shared: bool = False) -> None:
+        self.folder = folder
+        self._path = folder / f"{writer}.sqlite"
+        self._journal = "TRUNCATE" if shared else "WAL"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="replay")
+        self._asked: dict[str, asyncio.Future[Answer]] = {}
+        self._pending: list[_Pending] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._files = [self._open(path) for path in self._paths()]
+
+    async def answer(self, request: Mapping[str, Any], ask: Ask) -> Answer:
+        """Return the kept answer to a request, or ask, and keep what comes back.
+
+        An answer is on disk before it is returned. What `ask` raises is not kept. The same request
+        from two tasks at once is asked once.
+        """
+        key = digest(request)
+        if (found := self._find(key)) is not None:
+            return Answer(key, found, replayed=True)
+        if (running := self._asked.get(key)) is not None:
+            with contextlib.suppress(Exception):
+                first = await asyncio.shield(running)
+                return Answer(key, first.values, replayed=True)
+            return await self.answer(request, ask)
+        self._asked[key] = asyncio.get_running_loop().create_future()
+        try:
+            answer = await self._ask(key, request, ask)
+        except Exception as error:
+            self._asked[key].set_exception(error)
+            self._asked[key].exception()  # nobody else may be waiting for it
+            raise
+        except BaseException:
+            self._asked[key].cancel()
+            raise
+        else:
+            self._asked[key].set_result(answer)
+            return answer
+        finally:
+            del self._asked[key]
+
+    def __len__(self) -> int:
+        """Count the answers kept by this writer."""
+        with self._refusals():
+            return int(self._files[0].execute("SELECT count(*) FROM calls").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the files; nothing is pending once every `answer` has returned."""
+        self._thread.shutdown()
+        for file in self._files:
+            file.close()
+
+    async def _ask(self, key: str, request: Mapping[str, Any], ask: Ask) -> Answer:
+        answer = canonical(dict(await ask())).decode("utf-8")
+        loop = asyncio.get_running_loop()
+        pending = _Pending(key, canonical(request).decode("utf-8"), answer, loop.create_future())
+        self._pending.append(pending)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = loop.create_task(self._flush())
+        return Answer(key, json.loads(await pending.kept), replayed=False)
+
+    async def _flush(self) -> None:
+        """Write what is pending, all of it in one transaction, until nothing is."""
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            batch, self._pending = self._pending, []
+            try:
+                kept = await loop.run_in_executor(self._thread, self._write, batch)
+            except Exception as error:
+                for item in batch:
+                    item.kept.set_exception(error)
+                continue
+            for item, answer in zip(batch, kept, strict=True):
+                if not item.kept.done():
+                    item.kept.set_result(answer)
+
+    def _write(self, batch: list[_Pending]) -> list[str]:
+        """Keep answers; where another process was first, its answer is the one that counts."""
+        with self._refusals(), contextlib.closing(self._connect(self._path)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.executemany(
+                "INSERT OR IGNORE INTO calls VALUES (?, ?, ?)",
+                [(item.key, item.request, item.answer) for item in batch],
+            )
+            query = "SELECT answer FROM calls WHERE key = ?"
+            kept = [str(file.execute(query, (item.key,)).fetchone()[0]) for item in batch]
+            file.execute("COMMIT")
+            return kept
+
+    def _find(self, key: str) -> dict[str, Any] | None:
+        with self._refusals():
+            for file in self._files:
+                query = "SELECT answer FROM calls WHERE key = ?"
+                if found := file.execute(query, (key,)).fetchone():
+                    answer: dict[str, Any] = json.loads(found[0])
+                    return answer
+        return None
+
+    def _paths(self) -> list[Path]:
+        """Return this writer's file, and those that others have begun."""
+        with self._refusals():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(path for path in self.folder.glob("*.sqlite") if path != self._path)
+        return [self._path, *others]
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        with self._refusals():
+            file = self._connect(path)
+            file.execute(f"PRAGMA journal_mode = {self._journal}")
+            file.execute(TABLE)
+            return file
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        # Transactions are ours: Python's own begin late and take the lock in two steps.
+        file = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+        file.execute(
+            "PRAGMA synchronous = NORMAL" if self._journal == "WAL" else "PRAGMA synchronous = FULL"
+        )
+        return file
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn what SQLite and the disk refuse into one error that ends the run."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            what = "remove it, and its answers are asked again" if damaged else "make room or wait"
+            raise StopRun(f"{self._path}: answers cannot be kept ({error}); {what}") from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StopRun(f"{self.folder}: answers cannot be kept ({reason})") from None

@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all, also when the machine goes down."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mmmodal_datagen.contracts.outcomes import StopRun
+
+__all__ = ["publish_bytes", "publishing", "stopping"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def publishing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that takes its name when the block ends well.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
+    working = path.with_name(f".{path.name}.writing-{os.uname().nodename}-{os.getpid()}")
+    with stopping(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with working.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            working.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            working.unlink(missing_ok=True)
+
+
+def publish_bytes(data: bytes, path: Path) -> None:
+    """Write a file whole.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
+    with publishing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def stopping(path: Path) -> Iterator[None]:
+    """Turn what the system refuses about a file into one error that ends the run."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        hint = "make room" if error.errno in FULL else "check its permissions"
+        raise StopRun(f"{path} cannot be written ({reason}); {hint} and run again") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,122 @@
+"""Rows as tables: the columns of a shard, and rows out of them again."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from mmmodal_datagen.contracts.generator import Refusal
+from mmmodal_datagen.contracts.row import Row
+
+__all__ = ["read_refusals", "read_rows", "refusal_table", "row_schema", "row_table", "rows_of"]
+
+JSON_COLUMNS = ("metrics", "origins", "meta")
+"""Columns whose keys are not fixed; they hold JSON as text, so that any reader can take them."""
+
+BATCH = 1000  # rows
+
+
+@functools.cache
+def row_schema() -> pa.Schema:
+    """Return the columns of a table of rows."""
+    text, texts = pa.string(), pa.list_(pa.string())
+    piece = pa.struct(
+        {"type": text, "text": text, "text_ms": text, "lang": text, "media": pa.int32()}
+    )
+    turn = pa.struct({"role": text, "content": pa.list_(piece)})
+    medium = pa.struct(
+        {
+            **dict.fromkeys(("kind", "uri", "sha256"), text),
+            **dict.fromkeys(("start_s", "end_s"), pa.float64()),
+            **dict.fromkeys(("description", "description_source", "lang", "facts"), text),
+        }
+    )
+    gate = pa.struct(
+        {"name": text, "value": pa.float64(), "threshold": pa.float64(), "passed": pa.bool_()}
+    )
+    return pa.schema(
+        {
+            "id": text,
+            "kind": text,
+            "turns": pa.list_(turn),
+            "media": pa.list_(medium),
+            "relation": text,
+            "parents": texts,
+            "groups": texts,
+            "metrics": text,
+            "gates": pa.list_(gate),
+            "origins": text,
+            "licence": text,
+            "source_url": text,
+            "synthetic": pa.bool_(),
+            "meta": text,
+        }
+    )
+
+
+def row_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows as a table."""
+    return pa.Table.from_pylist([_cells(row) for row in rows], row_schema())
+
+
+def refusal_table(refusals: Sequence[Refusal]) -> pa.Table:
+    """Return rejected or failed rows as a table, with their reasons."""
+    table = row_table([refusal.row for refusal in refusals])
+    reasons = pa.array([refusal.reason for refusal in refusals], pa.string())
+    details = pa.array([refusal.detail for refusal in refusals], pa.string())
+    return table.append_column("reason", reasons).append_column("detail", details)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, reading piece by piece."""
+    # `with` closes the file also when the reader stops early.
+    with pa.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, use_threads=False):
+            yield from rows_of(batch)
+
+
+def read_refusals(path: Path, *, again: bool) -> Iterator[Refusal]:
+    """Yield the refused rows of a Parquet file."""
+    with pa.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, use_threads=False):
+            columns = (batch.column("reason").to_pylist(), batch.column("detail").to_pylist())
+            rows = rows_of(batch.drop_columns(["reason", "detail"]))
+            for row, reason, detail in zip(rows, *columns, strict=True):
+                yield Refusal(row, reason, detail, again=again)
+
+
+def rows_of(table: pa.Table | pa.RecordBatch) -> Iterator[Row]:
+    """Yield the rows of a table."""
+    for cells in table.to_pylist():
+        yield Row.model_validate(_values(cells))
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    cells = row.model_dump(mode="json")
+    for name in JSON_COLUMNS:
+        cells[name] = _text(cells[name])
+    for medium in cells["media"]:
+        medium["facts"] = _text(medium["facts"])
+    return cells
+
+
+def _text(value: Any) -> str | None:
+    # Keys keep their order, so that rows of other formats can be written as they were read.
+    return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _values(cells: dict[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in cells.items() if value is not None}
+    for name in JSON_COLUMNS:
+        if name in values:
+            values[name] = json.loads(values[name])
+    for medium in values.get("media", ()):
+        if medium["facts"] is not None:
+            medium["facts"] = json.loads(medium["facts"])
+    return values

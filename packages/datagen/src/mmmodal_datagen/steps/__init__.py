@@ -1,0 +1,1 @@
+"""The steps of the pipeline, each one file and one plugin."""

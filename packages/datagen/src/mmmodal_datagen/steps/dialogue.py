@@ -1,0 +1,166 @@
+"""`dialogue`: a language model talks to itself about a medium, from a first question (paper §2)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mmmodal.config import Config
+from mmmodal_datagen.contracts import (
+    ChatTurn,
+    Piece,
+    Rejected,
+    Row,
+    RowGenerator,
+    Sampling,
+    Turn,
+)
+from mmmodal_datagen.running.context import RowContext
+from mmmodal_datagen.steps.answers import ask_until_fit
+
+__all__ = ["Dialogue", "DialogueOptions", "format_prompt", "format_user"]
+
+History = Sequence[tuple[str, str]]
+
+
+def format_prompt(message: str, history: History) -> str:
+    """Write a conversation up to the assistant's turn, as the paper prints it."""
+    return f"{_said(history)}[INST] {message} [/INST]"
+
+
+def format_user(history: History) -> str:
+    """Write a conversation up to the user's turn, as the paper prints it."""
+    return f"{_said(history)}[INST]"
+
+
+def _said(history: History) -> str:
+    turns = (f"[INST] {user} [/INST] {assistant}</s> " for user, assistant in history)
+    return "<s>" + "".join(turns)
+
+
+class DialogueOptions(Config):
+    """How a dialogue is made."""
+
+    turns: int = Field(3, ge=1)
+    """Questions and answers in all, the first question's included."""
+
+    prompt: Literal["raw", "chat"] = "raw"
+    """"raw" continues Mistral's template as the paper does, and needs a completion endpoint; "chat"
+    swaps the roles to have the user's turns written, and works with any."""
+
+    sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, top_k=50, max_tokens=4096)
+    attempts: int = Field(3, ge=1)
+    """How often a turn that is cut off, empty or leaks a template is asked for again."""
+
+    longest_question: int = Field(1000, ge=1)
+    """Characters of a question that is still one."""
+
+    user_prompt: str = (
+        "You are talking with an assistant about the text below. Write your next question to it: "
+        "one question, in your own words, and nothing else."
+    )
+    """The system prompt that has a chat model play the user."""
+
+
+class Dialogue(RowGenerator):
+    """Answer a row's question, then ask and answer further ones, each side knowing what was said.
+
+    A row brings one medium with a description, and one turn: the first question. The description
+    stands before the first question in every prompt, and is not part of the dialogue that is made.
+    """
+
+    name: ClassVar[str] = "dialogue"
+    needs: ClassVar[tuple[str, ...]] = ("language_model",)
+    Options: ClassVar[type[Config]] = DialogueOptions
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"prompt": "raw"},
+        "chat": {"prompt": "chat"},
+    }
+    options: DialogueOptions
+
+    async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
+        """Return the row with all its turns."""
+        described, question = _beginning(row)
+        history: list[tuple[str, str]] = []
+        said: list[tuple[str, str]] = []
+        for number in range(self.options.turns):
+            if number:
+                question = await self._question(history, context)
+            asked = question if number else f"{described}\n{question}"
+            answer = await self._answer(asked, history, context)
+            history.append((asked, answer))
+            said.append((question, answer))
+        return [row.child(kind=_kind(row), turns=_turns(row, said))]
+
+    async def _question(self, history: History, context: RowContext) -> str:
+        if self.options.prompt == "raw":
+            stop = ("\n", "[/INST]")
+            sampling = self.options.sampling.model_copy(update={"stop": stop})
+            ask = functools.partial(context.complete, format_user(history), sampling)
+        else:
+            turns = _swapped(history, self.options.user_prompt)
+            ask = functools.partial(context.chat, turns, self.options.sampling)
+        return await ask_until_fit(ask, self.options.attempts, check=self._too_long)
+
+    async def _answer(self, asked: str, history: History, context: RowContext) -> str:
+        sampling = self.options.sampling
+        if self.options.prompt == "raw":
+            sampling = sampling.model_copy(update={"stop": ("</s>", "[INST]")})
+            ask = functools.partial(context.complete, format_prompt(asked, history), sampling)
+        else:
+            ask = functools.partial(context.chat, _straight(asked, history), sampling)
+        return await ask_until_fit(ask, self.options.attempts)
+
+    def _too_long(self, question: str) -> str:
+        return "question too long" if len(question) > self.options.longest_question else ""
+
+
+def _beginning(row: Row) -> tuple[str, str]:
+    """Return what is known about a row's media, and its question."""
+    described = "\n".join(medium.description or "" for medium in row.media).strip()
+    if not described:
+        raise Rejected("no description", "no medium of the row has one")
+    if [turn.role for turn in row.turns] != ["user"]:
+        raise Rejected("no question", f"the row has {len(row.turns)} turns")
+    question = " ".join(piece.text for piece in row.turns[0].content if piece.text).strip()
+    if not question:
+        raise Rejected("no question", "it is empty")
+    return described, question
+
+
+def _straight(asked: str, history: History) -> list[ChatTurn]:
+    turns = []
+    for user, assistant in history:
+        turns += [ChatTurn(role="user", content=user)]
+        turns += [ChatTurn(role="assistant", content=assistant)]
+    return [*turns, ChatTurn(role="user", content=asked)]
+
+
+def _swapped(history: History, prompt: str) -> list[ChatTurn]:
+    """Write a conversation as the user sees it: the model's answers are what it is told."""
+    (first, answer), *rest = history
+    turns = [ChatTurn(role="system", content=f"{prompt}\n\n{first}")]
+    turns += [ChatTurn(role="user", content=answer)]
+    for user, assistant in rest:
+        turns += [ChatTurn(role="assistant", content=user)]
+        turns += [ChatTurn(role="user", content=assistant)]
+    return turns
+
+
+def _kind(row: Row) -> str:
+    kinds = {medium.kind for medium in row.media}
+    return "visual_qa" if kinds == {"image"} else "audio_qa"
+
+
+def _turns(row: Row, said: History) -> tuple[Turn, ...]:
+    """Return the turns of a dialogue; its media stand before the first question."""
+    shown = tuple(Piece(type=medium.kind, media=index) for index, medium in enumerate(row.media))
+    turns = []
+    for number, (question, answer) in enumerate(said):
+        media = () if number else shown
+        turns.append(Turn(role="user", content=(*media, Piece(type="text", text=question))))
+        turns.append(Turn(role="assistant", content=(Piece(type="text", text=answer),)))
+    return tuple(turns)

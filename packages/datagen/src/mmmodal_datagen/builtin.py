@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmmodal.hookspecs import hookimpl
-from mmmodal_datagen.contracts import Generator
+from mmmodal_datagen.contracts import Generator, LanguageModel
 
 __all__ = ["mmmodal_generators"]
 
@@ -12,5 +12,14 @@ __all__ = ["mmmodal_generators"]
 def mmmodal_generators() -> list[type[Generator]]:
     """Return the steps of the paper's pipeline."""
     from mmmodal_datagen.steps.dialogue import Dialogue
+    from mmmodal_datagen.steps.reading import Import
 
-    return [Dialogue]
+    return [Import, Dialogue]
+
+
+@hookimpl
+def mmmodal_language_models() -> list[type[LanguageModel]]:
+    """Return the language models of endpoints and of this machine."""
+    from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint
+
+    return [OpenAIEndpoint]

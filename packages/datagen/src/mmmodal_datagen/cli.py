@@ -1,39 +1,159 @@
-"""`mmmodal datagen`: the steps of the data pipeline."""
+"""`mmmodal datagen`: run the data pipeline, whole or a step at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
+__all__ = ["datagen"]
 
-@click.group()
+
+class StepGroup(click.Group):
+    """The commands below, and one for each step that a plugin brings."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        from mmmodal_datagen.parts import registry
+
+        return [*super().list_commands(ctx), *registry().names("generators")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; that of a step lists its options."""
+        from mmmodal_datagen.parts import registry
+
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        if cmd_name not in registry().names("generators"):
+            return None
+        return _step_command(cmd_name)
+
+
+@click.group(cls=StepGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def datagen() -> None:
-    """Make training data out of simpler data."""
+    """Make bilingual training data out of recordings, images and what is known about them."""
 
 
 @datagen.command()
-@click.argument("images", type=click.Path(path_type=Path))
-@click.argument("audio", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--sessions", default=50_000, show_default=True, help="Sessions to make at most.")
-@click.option("--p-image", default=0.6, show_default=True, help="How likely a row is an image's.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same sessions.")
-def compose(images: Path, audio: Path, out: Path, sessions: int, p_image: float, seed: int) -> None:
-    """Join records of IMAGES and AUDIO into sessions about 2 to 4 of them (paper §4.4).
+@click.argument("pipeline")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--json", "as_json", is_flag=True, help="Print what became of each step as JSON.")
+def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run PIPELINE, a YAML file or the name of one that ships with this package.
 
-    OUT lies in a folder that holds the folders of both, so that media stay under its root.
+    Run the same command again after an interruption: what is finished is kept.
     """
-    from mmmodal.conversation.writing import write_records
-    from mmmodal.data.dataset import read_records
-    from mmmodal_datagen.sessions import compose_sessions, moved
+    from mmmodal.cli.talking import talking
+    from mmmodal_datagen.pipeline import load_pipeline
+    from mmmodal_datagen.running.run import run_pipeline
 
-    pools = [
-        [moved(record, path.parent, out.parent) for _, record in read_records(path)]
-        for path in (images, audio)
+    with talking():
+        outcomes = run_pipeline(load_pipeline(pipeline, overrides))
+    _print_outcomes(outcomes, as_json)
+
+
+@datagen.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def parts(as_json: bool) -> None:
+    """List the steps and the backends of models, and the packages that bring them."""
+    from mmmodal.cli.table import print_json, print_table
+    from mmmodal_datagen.parts import KINDS, registry
+
+    rows = [
+        {"kind": word, "name": name, "package": item.package, "version": item.version}
+        for kind, word in KINDS.items()
+        for name, item in registry().provided(kind)
     ]
-    made = compose_sessions(pools, [p_image, 1 - p_image], sessions=sessions, seed=seed)
-    count = write_records(made, out)
-    click.echo(str(out))
-    if count < sessions:
-        click.echo(f"{count} of {sessions} sessions: a pool was used up", err=True)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            rows, {"kind": "KIND", "name": "NAME", "package": "PACKAGE", "version": "VERSION"}
+        )
+
+
+def _step_command(name: str) -> click.Command:
+    from mmmodal_datagen.parts import find
+
+    part = find("generators", name)
+    inputs = click.Argument(["inputs"], nargs=-1, metavar="[INPUT]...")
+    options = [
+        click.Option(["-o", "--out"], required=True, type=click.Path(path_type=Path)),
+        click.Option(["--root"], type=click.Path(path_type=Path), help="Where media paths begin."),
+        click.Option(["--preset"], type=click.Choice(sorted(part.presets))),
+        click.Option(
+            ["--set", "settings"],
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="An option of the step, such as turns=3; or of the run, such as run.seed=1.",
+        ),
+        click.Option(["--backend", "backends"], multiple=True, metavar="KIND:NAME[,KEY=VALUE]..."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print counts as JSON."),
+    ]
+    summary = (part.__doc__ or "").strip()
+    return _StepCommand(name, callback=_run_step(name), params=[inputs, *options], help=summary)
+
+
+class _StepCommand(click.Command):
+    """A step's command, whose help lists the step's options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option with its default and meaning."""
+        from mmmodal_datagen.parts import find
+
+        fields = find("generators", str(self.name)).Options.model_fields
+        rows = [
+            (
+                key,
+                (field.description or "") + ("" if field.is_required() else f" ({field.default})"),
+            )
+            for key, field in fields.items()
+        ]
+        if rows:
+            with formatter.section("Options of the step, for --set"):
+                formatter.write_dl(rows)
+
+
+def _run_step(name: str) -> Any:
+    def callback(
+        inputs: tuple[str, ...],
+        out: Path,
+        root: Path | None,
+        preset: str | None,
+        settings: tuple[str, ...],
+        backends: tuple[str, ...],
+        as_json: bool,
+    ) -> None:
+        from mmmodal.cli.talking import talking
+        from mmmodal_datagen.alone import step_alone
+        from mmmodal_datagen.running.run import run_pipeline
+
+        pipeline = step_alone(
+            name, inputs, out, root=root, preset=preset, settings=settings, backends=backends
+        )
+        with talking():
+            outcomes = run_pipeline(pipeline)
+        _print_outcomes(outcomes[-1:], as_json)
+
+    return callback
+
+
+def _print_outcomes(outcomes: Sequence[Any], as_json: bool) -> None:
+    from mmmodal.cli.table import print_json, print_table
+
+    columns = ("step", "rows", "rejected", "failed", "done")
+    rows = [{name: getattr(outcome, name) for name in columns} for outcome in outcomes]
+    if as_json:
+        for row, outcome in zip(rows, outcomes, strict=True):
+            row |= {"reasons": outcome.reasons, "notes": outcome.notes}
+            row["files"] = [str(file.path) for file in outcome.files]
+        print_json(rows)
+    else:
+        print_table(rows, {name: name.upper() for name in columns})
+        for outcome in outcomes:
+            for reason, count in outcome.reasons.items():
+                click.echo(f"{outcome.step}: {count:,} × {reason}", err=True)
+    if failed := sum(outcome.failed for outcome in outcomes):
+        click.echo(f"{failed:,} rows failed; run again to try them once more", err=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmmodal.conversation.records import MediaRef, Message, Part, Record
 from mmmodal.errors import RecordError
 
-__all__ = ["compose_sessions", "moved"]
+__all__ = ["compose_sessions", "moved", "relative_uri"]
 
 
 def compose_sessions(
@@ -55,20 +55,27 @@ def moved(record: Record, folder: Path, target: Path) -> Record:
     Raises:
         RecordError: a medium would lie outside of `target`, where no loader looks.
     """
-    media = tuple(_moved(ref, record.id, folder, target) for ref in record.media)
-    return record.model_copy(update={"media": media})
+    where = f"record {record.id!r}"
+    uris = [relative_uri(ref.uri, where, folder, target) for ref in record.media]
+    media = [
+        ref.model_copy(update={"uri": uri}) for ref, uri in zip(record.media, uris, strict=True)
+    ]
+    return record.model_copy(update={"media": tuple(media)})
 
 
-def _moved(ref: MediaRef, name: str, folder: Path, target: Path) -> MediaRef:
-    if ref.uri.startswith("data:") or os.path.isabs(ref.uri):
-        return ref
-    uri = os.path.relpath(folder / ref.uri, target)
-    if uri.startswith(os.pardir):
-        raise RecordError(
-            f"record {name!r}",
-            f"its medium {ref.uri!r} lies outside of {target}; write to a folder that holds it",
-        )
-    return ref.model_copy(update={"uri": Path(uri).as_posix()})
+def relative_uri(uri: str, where: str, folder: Path, target: Path) -> str:
+    """Return a path that begins in `folder` as one that begins in `target`.
+
+    Raises:
+        RecordError: it lies outside of `target`; `where` is named.
+    """
+    if uri.startswith("data:") or os.path.isabs(uri):
+        return uri
+    found = Path(os.path.relpath(folder / uri, target))
+    if found.parts[:1] == (os.pardir,):
+        reason = f"its medium {uri!r} lies outside of {target}; write to a folder that holds it"
+        raise RecordError(where, reason)
+    return found.as_posix()
 
 
 def _joined(name: str, records: Sequence[Record]) -> Record:

@@ -90,6 +90,9 @@ class Generator(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """The models it calls: `language_model`, `recogniser`, `translator`."""
 
+    uses_splits: ClassVar[bool] = False
+    """Whether its rows depend on the splits."""
+
     Options: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named sets of options; what a user gives besides goes before."""

@@ -52,7 +52,8 @@ class Completion(Config):
 class LanguageModel(ABC):
     """A language model that is asked from many tasks of one event loop at once.
 
-    Subclasses bound their own retries; the pipeline keeps every answer, and asks nothing twice.
+    Making one loads nothing: weights and connections wait for the first call. Subclasses bound
+    their own retries; the pipeline keeps every answer, and asks nothing twice.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,9 @@ class LanguageModel(ABC):
 
     completes: ClassVar[bool] = True
     """Whether it continues raw text, template and all."""
+
+    seeded: ClassVar[bool] = False
+    """Whether a seed is all it takes to get the same answer again; it is then always given one."""
 
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mmmodal.errors import PartError
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
@@ -13,7 +13,7 @@ from mmmodal_datagen.contracts.outcomes import Failed
 from mmmodal_datagen.contracts.recogniser import Recogniser, Transcript
 from mmmodal_datagen.contracts.row import Call
 from mmmodal_datagen.contracts.translator import Translator
-from mmmodal_datagen.replay.store import Answer, ReplayStore
+from mmmodal_datagen.replay.store import Answer, Ask, ReplayStore
 from mmmodal_datagen.running.fingerprints import digest
 
 if TYPE_CHECKING:
@@ -44,11 +44,18 @@ class Meter:
 class Models:
     """The models of a step, and the store that their answers are kept in."""
 
-    store: ReplayStore
+    store: ReplayStore | None
+    """None where nothing may be asked: while a step plans."""
+
     language_model: LanguageModel | None = None
     recogniser: Recogniser | None = None
     translator: Translator | None = None
     meter: Meter = field(default_factory=Meter)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no models."""
+        return cls(store=None)
 
     async def chat(
         self, turns: Sequence[ChatTurn], sampling: Sampling, attempt: int, calls: list[Call]
@@ -56,12 +63,13 @@ class Models:
         """Ask for the next message; `calls` gets a record of it."""
         model = self._language_model()
         prompt = [turn.model_dump() for turn in turns]
+        sampling = _seeded(sampling, model, prompt, attempt)
         request = _request("chat", model.name, model.identity(), prompt, _set(sampling), attempt)
 
         async def ask() -> Mapping[str, Any]:
             return _whole(await model.chat(turns, sampling)).model_dump(mode="json")
 
-        answer = await self.store.answer(request, ask)
+        answer = await self._kept(request, ask)
         return self._completed(request, answer, calls)
 
     async def complete(
@@ -69,13 +77,14 @@ class Models:
     ) -> Completion:
         """Ask for a text's continuation; `calls` gets a record of it."""
         model = self._language_model()
+        sampling = _seeded(sampling, model, prompt, attempt)
         identity = model.identity()
         request = _request("complete", model.name, identity, prompt, _set(sampling), attempt)
 
         async def ask() -> Mapping[str, Any]:
             return _whole(await model.complete(prompt, sampling)).model_dump(mode="json")
 
-        answer = await self.store.answer(request, ask)
+        answer = await self._kept(request, ask)
         return self._completed(request, answer, calls)
 
     async def transcribe(
@@ -94,7 +103,7 @@ class Models:
             found = await recogniser.transcribe(sound, language=language, raw_score=raw_score)
             return found.model_dump(mode="json")
 
-        answer = await self.store.answer(request, ask)
+        answer = await self._kept(request, ask)
         self._record(_call(request, answer.key), answer.replayed, calls)
         return Transcript.model_validate(answer.values)
 
@@ -116,9 +125,13 @@ class Models:
             (translated,) = await translator.translate([text], source=source, target=target)
             return {"text": translated}
 
-        answer = await self.store.answer(request, ask)
+        answer = await self._kept(request, ask)
         self._record(_call(request, answer.key), answer.replayed, calls)
         return str(answer.values["text"])
+
+    async def _kept(self, request: Mapping[str, Any], ask: Ask) -> Answer:
+        assert self.store is not None, "a step asks nothing while it plans"
+        return await self.store.answer(request, ask)
 
     def _language_model(self) -> LanguageModel:
         if self.language_model is None:
@@ -162,6 +175,16 @@ def _request(
         "parameters": dict(parameters),
         "attempt": attempt,
     }
+
+
+def _seeded(sampling: Sampling, model: LanguageModel, prompt: Any, attempt: int) -> Sampling:
+    """Return how an attempt is drawn: with a seed no other attempt has, where there is a seed."""
+    if sampling.seed is not None:
+        return sampling.model_copy(update={"seed": sampling.seed + attempt})
+    if not model.seeded:
+        return sampling
+    seed = int(digest([prompt, attempt])[:8], 16)
+    return sampling.model_copy(update={"seed": seed})
 
 
 def _set(sampling: Sampling) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from mmmodal_datagen.contracts.outcomes import StopRun
 from mmmodal_datagen.running.fingerprints import canonical, digest
 
-__all__ = ["Answer", "ReplayStore"]
+__all__ = ["Answer", "Ask", "ReplayStore"]
 
 TABLE = "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, request TEXT, answer TEXT)"
 PATIENCE_S = 60.0

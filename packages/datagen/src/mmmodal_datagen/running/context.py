@@ -52,6 +52,9 @@ class Context:
     concurrency: int = 64
     """Rows that are worked on at the same time."""
 
+    shard_rows: int = 256
+    """Rows that a step reads into one shard, where it decides that."""
+
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,1 @@
+"""The models that steps call, each one file and one plugin."""

@@ -1,0 +1,69 @@
+"""How many calls to an endpoint are open at once: more while it keeps up, fewer when it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+__all__ = ["Rate"]
+
+DECREASE = 0.75
+INCREASE_AFTER = 25
+"""Answers after which one more call may be open."""
+
+
+class Rate:
+    """A limit that grows by one and shrinks by a quarter (AIMD), never below one call.
+
+    Calls that were open when the limit shrank do not shrink it again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.open = 0
+        self.highest = 0
+        """The most calls that were open at once."""
+
+        self._answers = 0
+        self._shrunk = -1.0
+        self._pause_until = 0.0
+        self._freed = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def call(self) -> AsyncIterator[float]:
+        """Wait for a place among the open calls; yield when it began, for `slow_down`."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self.open < int(self.limit))
+            self.open += 1
+            self.highest = max(self.highest, self.open)
+        try:
+            while (pause := self._pause_until - time.monotonic()) > 0:
+                await asyncio.sleep(pause)
+            yield time.monotonic()
+        finally:
+            async with self._freed:
+                self.open -= 1
+                self._freed.notify_all()
+
+    def answered(self) -> None:
+        """Count an answer; every so many, one more call may be open."""
+        self._answers += 1
+        if self._answers >= INCREASE_AFTER and self.limit < self.most:
+            self._answers = 0
+            self.limit = min(float(self.most), self.limit + 1)
+
+    def slow_down(self, begun: float, pause_s: float) -> None:
+        """Take a refusal for being too fast: open fewer calls, and none for `pause_s`.
+
+        Args:
+            begun: when the refused call began.
+            pause_s: how long the endpoint wants to be left alone.
+        """
+        self._pause_until = max(self._pause_until, time.monotonic() + pause_s)
+        if begun > self._shrunk:
+            self._shrunk = time.monotonic()
+            self._answers = 0
+            self.limit = max(1.0, self.limit * DECREASE)

@@ -1,0 +1,151 @@
+"""Run a pipeline: step by step, what is finished is not done again, and the files say what is."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmmodal_datagen.contracts.generator import Shard, ShardFile
+from mmmodal_datagen.contracts.outcomes import StopRun
+from mmmodal_datagen.pipeline import Pipeline, PlannedStep, resolve
+from mmmodal_datagen.replay.models import Models
+from mmmodal_datagen.running.context import Context
+from mmmodal_datagen.running.executors import Executor, executor
+from mmmodal_datagen.running.fingerprints import canonical
+from mmmodal_datagen.running.progress import Progress
+from mmmodal_datagen.running.publishing import publish_bytes, stopping
+from mmmodal_datagen.running.shards import Done
+from mmmodal_datagen.running.worker import Job, step_folder
+
+__all__ = ["StepOutcome", "run_pipeline"]
+
+RUN_NAMES = ("MMMODAL_RUN", "TORCHELASTIC_RUN_ID", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
+"""Where the processes of one run find the name they share."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What became of one step."""
+
+    step: str
+    files: tuple[ShardFile, ...]
+    rows: int
+    rejected: int
+    failed: int
+    reasons: Mapping[str, int]
+    """How many rows were refused for each reason."""
+
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    done: int = 0
+    """Shards that were done now; the others were finished before."""
+
+    seconds: float = 0.0
+
+
+def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
+    """Run every step of a pipeline; return what became of each.
+
+    Run it again after any interruption: what lies finished in `out` is kept, rows that failed are
+    tried again, and the result is the same as of a run that nothing disturbed.
+
+    Raises:
+        ConfigError: something in the pipeline does not fit.
+        StopRun: it cannot go on; what is done is kept.
+    """
+    steps = resolve(pipeline)
+    run = next((os.environ[name] for name in RUN_NAMES if os.environ.get(name)), uuid.uuid4().hex)
+    files: dict[str, tuple[ShardFile, ...]] = {}
+    outcomes = []
+    doing = executor(pipeline)
+    try:
+        for step in steps:
+            inputs = [file for source in step.inputs for file in files[source]]
+            outcome = _run_step(pipeline, step, inputs, doing, run)
+            files[step.name] = outcome.files
+            outcomes.append(outcome)
+            if doing.leads:
+                _note(pipeline.out, outcomes)
+    finally:
+        doing.close()
+    return outcomes
+
+
+def _run_step(
+    pipeline: Pipeline, step: PlannedStep, inputs: list[ShardFile], doing: Executor, run: str
+) -> StepOutcome:
+    begun = time.monotonic()
+    folder = step_folder(pipeline, step)
+    with stopping(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+    shards = step.generator.plan(inputs, planning_context(pipeline, step))
+    before = {shard.index: folder.done(shard, run) for shard in shards}
+    missing = [shard for shard in shards if before[shard.index] is None]
+    if missing:
+        meter = getattr(doing, "meter", None)
+        progress = Progress(step.name, len(shards), len(shards) - len(missing), meter)
+        try:
+            doing.do(Job(pipeline, step.name, run), shards, missing, progress.done)
+        finally:
+            progress.close()
+    finished = [before[shard.index] or _found(folder.done(shard, run), shard) for shard in shards]
+    if doing.leads:
+        folder.tidy(shards)
+    files = tuple(folder.file(done) for done in finished)
+    seconds = time.monotonic() - begun
+    return _outcome(step.name, files, finished, len(missing), seconds)
+
+
+def planning_context(pipeline: Pipeline, step: PlannedStep) -> Context:
+    """Return the context a step plans in, which has no models."""
+    return Context(
+        step=step.generator.name,
+        version=step.generator.version,
+        fingerprint=step.fingerprint,
+        folder=pipeline.out,
+        root=pipeline.root,
+        models=Models.none(),
+        seed=pipeline.seed,
+        splits=pipeline.splits,
+        concurrency=pipeline.concurrency,
+        shard_rows=pipeline.shard_rows,
+    )
+
+
+def _found(done: Done | None, shard: Shard) -> Done:
+    if done is None:
+        raise StopRun(f"shard {shard.index} was done and is not there; was its file changed?")
+    return done
+
+
+def _outcome(
+    name: str, files: tuple[ShardFile, ...], finished: list[Done], done: int, seconds: float
+) -> StepOutcome:
+    reasons: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    for each in finished:
+        reasons.update(each.reasons)
+        notes.update(each.notes)
+    return StepOutcome(
+        step=name,
+        files=files,
+        rows=sum(each.rows for each in finished),
+        rejected=sum(each.rejected for each in finished),
+        failed=sum(each.failed for each in finished),
+        reasons=dict(sorted(reasons.items())),
+        notes=dict(sorted(notes.items())),
+        done=done,
+        seconds=seconds,
+    )
+
+
+def _note(out: Path, outcomes: list[StepOutcome]) -> None:
+    """Write `summary.json`: counts alone, so that it is the same however often a run was cut."""
+    keep = ("step", "rows", "rejected", "failed", "reasons", "notes")
+    rows = [{name: getattr(outcome, name) for name in keep} for outcome in outcomes]
+    publish_bytes(canonical(rows) + b"\n", out / "summary.json")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from language_server import Reply, Server, serving
 
+from language_server import Reply, Server, serving
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline
@@ -177,7 +177,7 @@ def test_an_unfit_answer_is_asked_for_again_and_then_rejected(
 
 def test_stop_text_that_a_server_keeps_does_not_leak(tmp_path: Path) -> None:
     write_questions(tmp_path, 1)
-    with serving(lambda request, number: Reply(text=" so?\n[/INST] more</s>")) as server:
+    with serving(lambda request, number: Reply(text=" so?</s>\n[INST] more")) as server:
         (row,) = made(run_pipeline(dialogue_pipeline(tmp_path, server, options={"turns": 2})))
     assert row.turns[2].content[0].text == "so?"
 

@@ -11,10 +11,11 @@ __all__ = ["mmmodal_generators"]
 @hookimpl
 def mmmodal_generators() -> list[type[Generator]]:
     """Return the steps of the paper's pipeline."""
+    from mmmodal_datagen.steps.compose import Compose
     from mmmodal_datagen.steps.dialogue import Dialogue
     from mmmodal_datagen.steps.reading import Import
 
-    return [Import, Dialogue]
+    return [Import, Dialogue, Compose]
 
 
 @hookimpl

@@ -24,9 +24,9 @@ from mmmodal_datagen.contracts import (
     Shard,
     ShardFile,
 )
+from mmmodal_datagen.paths import moved, relative_uri
 from mmmodal_datagen.running.context import Context
 from mmmodal_datagen.running.fingerprints import file_sha256
-from mmmodal_datagen.sessions import moved, relative_uri
 
 __all__ = ["Import", "ImportOptions"]
 

@@ -13,9 +13,11 @@ def mmmodal_generators() -> list[type[Generator]]:
     """Return the steps of the paper's pipeline."""
     from mmmodal_datagen.steps.compose import Compose
     from mmmodal_datagen.steps.dialogue import Dialogue
+    from mmmodal_datagen.steps.export import Export
+    from mmmodal_datagen.steps.gate import Gate
     from mmmodal_datagen.steps.reading import Import
 
-    return [Import, Dialogue, Compose]
+    return [Import, Dialogue, Compose, Gate, Export]
 
 
 @hookimpl

@@ -48,6 +48,9 @@ class Shard:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What else decides its rows, as JSON values."""
 
+    beside: tuple[ShardFile, ...] = ()
+    """Files that decide its rows without being read as a whole: the other rows of a step."""
+
     def read(self) -> Iterator[Row]:
         """Yield the rows of its inputs in order."""
         for file in self.inputs:
@@ -76,6 +79,9 @@ class Results:
     failed: list[Refusal] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     """Counts for the summary, added up over shards: `{"unused": 12}`."""
+
+    files: list[Path] = field(default_factory=list)
+    """What was written elsewhere; the shard is done again when one of them is gone or changed."""
 
 
 class Generator(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class StepFolder:
                 files[name] = self._write(name, table)
             else:
                 (self.path / name).unlink(missing_ok=True)
+        for path in results.files:
+            files[os.path.relpath(path, self.path)] = file_sha256(path)
         refused = [*results.rejected, *results.failed]
         done = Done(
             index=shard.index,
@@ -135,7 +138,8 @@ class StepFolder:
 def spec_of(shard: Shard) -> str:
     """Return the digest of what a shard is made of."""
     inputs = [file.sha256 for file in shard.inputs]
-    return digest([shard.index, inputs, dict(shard.arguments)])
+    beside = [file.sha256 for file in shard.beside]
+    return digest([shard.index, inputs, dict(shard.arguments), beside])
 
 
 def _sidecar_name(index: int) -> str:

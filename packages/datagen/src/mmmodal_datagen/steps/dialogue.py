@@ -97,7 +97,7 @@ class Dialogue(RowGenerator):
 
     async def _question(self, history: History, context: RowContext) -> str:
         if self.options.prompt == "raw":
-            stop = ("\n", "[/INST]")
+            stop = ("\n", "[/INST]", "</s>")
             sampling = self.options.sampling.model_copy(update={"stop": stop})
             ask = functools.partial(context.complete, format_user(history), sampling)
         else:

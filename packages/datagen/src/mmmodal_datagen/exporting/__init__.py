@@ -1,0 +1,1 @@
+"""The pipeline's rows as files that others read."""

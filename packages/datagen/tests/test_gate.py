@@ -1,0 +1,119 @@
+"""Rows that are not fit to be trained on are rejected, each with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmmodal.config import validate
+from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
+from mmmodal_datagen.gating.measures import compression_ratio, language_of, repeated_trigrams
+from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.running.run import StepOutcome, run_pipeline
+from mmmodal_datagen.running.shards import StepFolder
+
+STORY = (
+    "A man walks along the river in the early morning while two children feed the ducks, and "
+    "behind them a red bus crosses the old bridge towards the market where people sell fruit."
+)
+
+
+def row(name: str, question: str, answer: str, **changes: Any) -> Row:
+    """Return a row of one question and answer about an image."""
+    malay = changes.pop("malay", None)
+    return Row(
+        id=name,
+        kind="visual_qa",
+        turns=(
+            Turn(
+                role="user",
+                content=(
+                    Piece(type="image", media=0),
+                    Piece(type="text", text=question, text_ms=malay and malay[0]),
+                ),
+            ),
+            Turn(
+                role="assistant",
+                content=(Piece(type="text", text=answer, text_ms=malay and malay[1]),),
+            ),
+        ),
+        media=(Medium(kind="image", uri=f"{name}.jpg"),),
+        groups=(name,),
+        **changes,
+    )
+
+
+def gate(folder: Path, rows: list[Row], **options: Any) -> StepOutcome:
+    """Run the step on rows."""
+    lines = [each.model_dump_json(exclude_none=True) + "\n" for each in rows]
+    (folder / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+    values = {
+        "out": folder / "out",
+        "root": folder,
+        "shard_rows": 2,
+        "steps": {
+            "rows": {"step": "import", "options": {"files": ["rows.jsonl"]}},
+            "gate": {"inputs": ["rows"], "options": options},
+        },
+    }
+    return run_pipeline(validate(Pipeline, values, "test"))[-1]
+
+
+GOOD = row("good", "What is in the picture?", STORY)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (row("b", "What?", "   "), "structure"),
+        (row("b", "<imej> What?", "Yes."), "structure"),
+        (row("b", "What is in picture 2?", "Yes."), "structure"),
+        (row("b", "What?", "The same thing again. " * 30), "repeats itself"),
+        (row("b", "What?", "you and me " * 9), "repeats phrases"),
+        (row("b", "Two of 3?", "Yes.", malay=("Dua daripada 4?", "Ya.")), "bad translation"),
+        (row("b", "So?", "Yes.", malay=("Jadi?", "None")), "bad translation"),
+        (
+            row("b", "So what is it?", STORY, malay=("Jadi apa itu?", STORY)),
+            "wrong language",
+        ),
+        (row("b", "What is in the picture?", STORY), "duplicate"),
+    ],
+)
+def test_a_bad_row_is_kept_with_its_reason(tmp_path: Path, bad: Row, reason: str) -> None:
+    outcome = gate(tmp_path, [GOOD, bad])
+    assert (outcome.rows, outcome.rejected, outcome.reasons) == (1, 1, {reason: 1})
+    (refused,) = StepFolder("gate", outcome.files[0].path.parent).refusals()
+    assert refused.row.id == "b"
+    assert [check.name for check in refused.row.gates if not check.passed] == [reason]
+
+
+def test_a_good_row_passes_and_says_what_was_measured(tmp_path: Path) -> None:
+    malay = ("Apakah yang ada dalam gambar itu?", "Seorang lelaki berjalan di tepi sungai. " * 3)
+    good = row("g", "What is in the picture, please?", STORY, malay=malay)
+    outcome = gate(tmp_path, [good], language="both")
+    (passed,) = outcome.files[0].read()
+    assert passed.turns == good.turns
+    assert {check.name for check in passed.gates} >= {"structure", "repeats itself", "duplicate"}
+    assert [origin.step for origin in passed.origins] == ["import", "gate"]
+
+
+def test_a_short_template_about_other_media_is_no_duplicate(tmp_path: Path) -> None:
+    rows = [row(f"r{n}", "What model is it?", "A scooter.") for n in range(5)]
+    assert gate(tmp_path, rows).rows == 5
+
+
+def test_nearly_the_same_words_are_a_duplicate_across_shards(tmp_path: Path) -> None:
+    rows = [GOOD, *(row(f"r{n}", "What?", f"Yes, {n}.") for n in range(4))]
+    late = row("late", "What is in the picture?", STORY.replace("fruit", "fruits"))
+    outcome = gate(tmp_path, [*rows, late])
+    assert outcome.reasons == {"duplicate": 1}
+
+
+def test_measures_tell_loops_and_languages() -> None:
+    assert compression_ratio("terima kasih " * 60) > 8
+    assert compression_ratio(STORY) < 2
+    assert repeated_trigrams(STORY) == 0
+    assert language_of("Saya tidak tahu apa yang dia mahu") == "ms"
+    assert language_of("I do not know what he wants today") == "en"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from mmmodal.hookspecs import hookimpl
-from mmmodal_datagen.contracts import Generator, LanguageModel
+from mmmodal_datagen.contracts import Generator, LanguageModel, Recogniser, Translator
 
-__all__ = ["mmmodal_generators"]
+__all__ = [
+    "mmmodal_generators",
+    "mmmodal_language_models",
+    "mmmodal_recognisers",
+    "mmmodal_translators",
+]
 
 
 @hookimpl
@@ -23,6 +28,24 @@ def mmmodal_generators() -> list[type[Generator]]:
 @hookimpl
 def mmmodal_language_models() -> list[type[LanguageModel]]:
     """Return the language models of endpoints and of this machine."""
+    from mmmodal_datagen.backends.local_language_model import LocalLanguageModel
     from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint
 
-    return [OpenAIEndpoint]
+    return [OpenAIEndpoint, LocalLanguageModel]
+
+
+@hookimpl
+def mmmodal_recognisers() -> list[type[Recogniser]]:
+    """Return the recognisers of transformers and of openai-whisper."""
+    from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
+    from mmmodal_datagen.backends.openai_whisper import OpenAIWhisper
+
+    return [LocalRecogniser, OpenAIWhisper]
+
+
+@hookimpl
+def mmmodal_translators() -> list[type[Translator]]:
+    """Return the translation models of transformers."""
+    from mmmodal_datagen.backends.seq2seq import Seq2Seq
+
+    return [Seq2Seq]

@@ -1,0 +1,57 @@
+"""What local models have in common: where weights come from, and where they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mmmodal.config import Config
+from mmmodal.errors import PartError
+
+__all__ = ["LocalOptions", "device_of", "loaded"]
+
+
+class LocalOptions(Config):
+    """Which weights, and where they run."""
+
+    source: str
+    """A folder of transformers, or a name on the Hugging Face Hub."""
+
+    revision: str | None = None
+    """Of a name on the Hub: a tag, or better a commit."""
+
+    device: str | None = None
+    """By default the GPU, where there is one."""
+
+    dtype: str = "auto"
+    """`auto` keeps that of the weights."""
+
+    batch_size: int = Field(8, ge=1)
+    """Items worked on at once."""
+
+
+def device_of(options: LocalOptions) -> str:
+    """Return where a model runs."""
+    import torch
+
+    return options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def loaded(kind: Any, options: LocalOptions) -> Any:
+    """Load a model of one of transformers' classes, from safetensors alone.
+
+    Raises:
+        PartError: it cannot be loaded; says why.
+    """
+    try:
+        model = kind.from_pretrained(
+            options.source,
+            revision=options.revision or "main",
+            dtype=options.dtype,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise PartError(f"{options.source} cannot be loaded: {reason}") from None
+    return model.to(device_of(options)).eval()

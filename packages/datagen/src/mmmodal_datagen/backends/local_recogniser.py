@@ -1,0 +1,224 @@
+"""`transformers`: a Whisper of transformers' format, decoded greedily, several clips at once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from mmmodal.config import Config
+from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.local_files import LocalOptions, loaded
+from mmmodal_datagen.contracts import RATE, BackendError, Recogniser, Segment, Transcript
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LocalRecogniser"]
+
+NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
+"""What large-v3 and the sizes before it call the token for silence."""
+
+
+class _Asked(NamedTuple):
+    sound: np.ndarray
+    language: str | None
+    raw_score: bool
+
+
+class LocalRecogniser(Recogniser):
+    """Any Whisper that transformers loads, also one with shorter windows.
+
+    A clip is one window and one segment. Unlike openai-whisper it never decodes again at a higher
+    temperature, so the thresholds of the two differ. What a clip scores does not depend on the
+    clips beside it.
+    """
+
+    name: ClassVar[str] = "transformers"
+    Options: ClassVar[type[Config]] = LocalOptions
+    options: LocalOptions
+
+    def __init__(self, options: Config | None = None) -> None:
+        super().__init__(options)
+        self._batcher = Batcher(self._transcribed, self.options.batch_size)
+
+    def identity(self) -> dict[str, Any]:
+        """Return which weights, in which precision."""
+        chosen = self.options
+        return {"model": chosen.source, "revision": chosen.revision, "dtype": chosen.dtype}
+
+    async def transcribe(
+        self, sound: np.ndarray, *, language: str | None = None, raw_score: bool = False
+    ) -> Transcript:
+        """Write down one clip of at most one window."""
+        return await self._batcher.ask(_Asked(sound, language, raw_score))
+
+    async def aclose(self) -> None:
+        """End the model's thread."""
+        self._batcher.close()
+
+    def _transcribed(self, asked: Sequence[_Asked]) -> list[Transcript | Exception]:
+        import torch
+
+        model, extractor, tokenizer = self._model
+        answers: list[Transcript | Exception] = [self._too_long(each) for each in asked]
+        kept = [i for i, each in enumerate(asked) if len(each.sound) <= extractor.n_samples]
+        if not kept:
+            return answers
+        sounds = [asked[index].sound for index in kept]
+        features = extractor(sounds, sampling_rate=RATE, return_tensors="pt").input_features
+        with torch.inference_mode():
+            hidden = model.model.encoder(features.to(model.device, model.dtype))[0]  # [N, T, D]
+            decoding = _Decoding(model, hidden)
+            spoken, sure = decoding.languages([asked[index].language for index in kept])
+            written = decoding.run(spoken)
+            silence = decoding.no_speech(tokenizer)
+        for place, index in enumerate(kept):
+            ids, logprobs, highest = written[place]
+            text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+            data = text.encode("utf-8")
+            segment = Segment(
+                start_s=0.0,
+                end_s=len(asked[index].sound) / RATE,
+                text=text,
+                avg_logprob=sum(logprobs) / len(logprobs),
+                no_speech_prob=silence[place],
+                compression_ratio=len(data) / len(zlib.compress(data)) if data else 0.0,
+                temperature=0.0,
+            )
+            answers[index] = Transcript(
+                text=text,
+                language=spoken[place],
+                language_probability=sure[place],
+                segments=(segment,) if text else (),
+                raw_score=sum(highest) / len(highest) if asked[index].raw_score else None,
+            )
+        return answers
+
+    def _too_long(self, asked: _Asked) -> BackendError:
+        _, extractor, _ = self._model
+        longest = extractor.n_samples / RATE
+        detail = f"{len(asked.sound) / RATE:.1f} s, of which the model takes {longest:g}"
+        return BackendError("clip too long", detail)
+
+    @cached_property
+    def _model(self) -> tuple[Any, Any, Any]:
+        from transformers import (
+            AutoTokenizer,
+            WhisperFeatureExtractor,
+            WhisperForConditionalGeneration,
+        )
+
+        where = {"revision": self.options.revision or "main"}
+        extractor = WhisperFeatureExtractor.from_pretrained(self.options.source, **where)
+        tokenizer = AutoTokenizer.from_pretrained(self.options.source, **where)
+        return loaded(WhisperForConditionalGeneration, self.options), extractor, tokenizer
+
+
+class _Decoding:
+    """Greedy decoding of encoded clips, token by token, every clip for itself."""
+
+    def __init__(self, model: Any, hidden: Tensor) -> None:
+        self._model = model
+        self._hidden = hidden
+        self._config = model.generation_config
+        self._first = self._logits([[self._config.decoder_start_token_id]] * len(hidden))[:, -1]
+
+    def languages(self, given: Sequence[str | None]) -> tuple[list[str], list[float | None]]:
+        """Return each clip's language and how sure it is; None where it was given.
+
+        Raises:
+            BackendError: the model does not know a language that was given.
+        """
+        known = {name.strip("<|>"): place for name, place in self._config.lang_to_id.items()}
+        if unknown := {name for name in given if name is not None} - known.keys():
+            raise BackendError("language unknown to the recogniser", ", ".join(sorted(unknown)))
+        names = list(known)
+        chances = self._first[:, list(known.values())].float().softmax(-1)  # [N, languages]
+        best = chances.argmax(-1).tolist()
+        spoken = [name or names[place] for name, place in zip(given, best, strict=True)]
+        sure = [
+            None if name else float(chance[place])
+            for name, chance, place in zip(given, chances, best, strict=True)
+        ]
+        return spoken, sure
+
+    def no_speech(self, tokenizer: Any) -> list[float | None]:
+        """Return how likely each clip is silent, where the model has a token for that."""
+        ids = [tokenizer.convert_tokens_to_ids(name) for name in NO_SPEECH]
+        there = [place for place in ids if place is not None and place != tokenizer.unk_token_id]
+        if not there:
+            return [None] * len(self._hidden)
+        return [float(p) for p in self._first.float().softmax(-1)[:, there[0]]]
+
+    def run(self, languages: Sequence[str]) -> list[tuple[list[int], list[float], list[float]]]:
+        """Return of each clip the tokens, their log-probabilities, and each step's highest logit.
+
+        The log-probabilities include the end's, as openai-whisper's do; the logits are those of
+        the clip's own tokens, and zero for special ones, as in the paper's score.
+        """
+        config = self._config
+        starts = [self._prefix(language) for language in languages]
+        ids = [list(start) for start in starts]
+        logprobs: list[list[float]] = [[] for _ in ids]
+        highest: list[list[float]] = [[] for _ in ids]
+        ended = [False] * len(ids)
+        room = self._model.config.max_target_positions - len(starts[0])
+        cache = None
+        for step in range(room):
+            last = ids if step == 0 else [each[-1:] for each in ids]
+            logits, cache = self._step(last, cache)  # [N, V]
+            chosen = self._allowed(logits, step).argmax(-1)
+            sure = logits.float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+            peak = logits.float().max(-1).values
+            for place, token in enumerate(chosen.tolist()):
+                if not ended[place]:
+                    logprobs[place].append(float(sure[place]))
+                    special = token >= config.eos_token_id > 0 or token == config.eos_token_id
+                    highest[place].append(0.0 if special else float(peak[place]))
+                ended[place] = ended[place] or token == config.eos_token_id
+                ids[place].append(config.eos_token_id if ended[place] else token)
+            if all(ended):
+                break
+        size = len(starts[0])
+        made = [[token for token in each[size:] if token != config.eos_token_id] for each in ids]
+        return list(zip(made, logprobs, highest, strict=True))
+
+    def _prefix(self, language: str) -> list[int]:
+        config = self._config
+        names = {name.strip("<|>"): place for name, place in config.lang_to_id.items()}
+        task = config.task_to_id["transcribe"]
+        start = config.decoder_start_token_id
+        return [start, names[language], task, config.no_timestamps_token_id]
+
+    def _allowed(self, logits: Tensor, step: int) -> Tensor:
+        """Rule out the tokens that the model's own configuration does."""
+        ruled_out = list(self._config.suppress_tokens or [])
+        if step == 0:
+            ruled_out += self._config.begin_suppress_tokens or []
+        allowed = logits.clone()
+        if ruled_out:
+            allowed[:, ruled_out] = -float("inf")
+        return allowed
+
+    def _logits(self, ids: list[list[int]]) -> Tensor:
+        return self._model(  # type: ignore[no-any-return]
+            encoder_outputs=(self._hidden,), decoder_input_ids=self._tensor(ids)
+        ).logits
+
+    def _step(self, ids: list[list[int]], cache: Any) -> tuple[Tensor, Any]:
+        out = self._model(
+            encoder_outputs=(self._hidden,),
+            decoder_input_ids=self._tensor(ids),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return out.logits[:, -1], out.past_key_values
+
+    def _tensor(self, ids: list[list[int]]) -> Tensor:
+        import torch
+
+        return torch.tensor(ids, device=self._hidden.device)

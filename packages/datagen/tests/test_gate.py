@@ -86,7 +86,7 @@ def test_a_bad_row_is_kept_with_its_reason(tmp_path: Path, bad: Row, reason: str
     assert (outcome.rows, outcome.rejected, outcome.reasons) == (1, 1, {reason: 1})
     (refused,) = StepFolder("gate", outcome.files[0].path.parent).refusals()
     assert refused.row.id == "b"
-    assert [check.name for check in refused.row.gates if not check.passed] == [reason]
+    assert next(check.name for check in refused.row.gates if not check.passed) == reason
 
 
 def test_a_good_row_passes_and_says_what_was_measured(tmp_path: Path) -> None:

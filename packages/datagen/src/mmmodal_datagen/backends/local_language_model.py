@@ -1,4 +1,4 @@
-"""`transformers`: a causal language model in this process. For speed, serve it with vLLM instead."""
+"""`transformers`: a causal language model in this process; served by vLLM, it is faster."""
 
 from __future__ import annotations
 

@@ -171,8 +171,9 @@ class _Decoding:
         for step in range(room):
             last = ids if step == 0 else [each[-1:] for each in ids]
             logits, cache = self._step(last, cache)  # [N, V]
-            chosen = self._allowed(logits, step).argmax(-1)
-            sure = logits.float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+            allowed = self._allowed(logits, step)
+            chosen = allowed.argmax(-1)
+            sure = allowed.float().log_softmax(-1).gather(1, chosen[:, None])[:, 0]
             peak = logits.float().max(-1).values
             for place, token in enumerate(chosen.tolist()):
                 if not ended[place]:

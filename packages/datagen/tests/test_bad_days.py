@@ -1,0 +1,293 @@
+"""Kills, full disks and endpoints that misbehave: nothing is lost, halved or paid for twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import dying
+from language_server import Reply, Server, by_digest, serving
+from mmmodal.config import validate
+from mmmodal_datagen.backends.rate import Rate
+from mmmodal_datagen.contracts import StopRun
+from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.running.run import run_pipeline
+
+ROWS = 11
+
+
+def write_questions(folder: Path, number: int = ROWS) -> None:
+    """Write rows of one clip with its transcript and a first question."""
+    from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
+
+    folder.mkdir(exist_ok=True)
+    rows = [
+        Row(
+            id=f"clip-{index}",
+            kind="clip",
+            turns=(Turn(role="user", content=(Piece(type="text", text=f"Why {index}?"),)),),
+            media=(Medium(kind="audio", uri=f"{index}.mp3", description=f"transkrip {index}"),),
+            groups=(f"video-{index}",),
+        )
+        for index in range(number)
+    ]
+    lines = [row.model_dump_json(exclude_none=True) + "\n" for row in rows]
+    (folder / "questions.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def values_of(folder: Path, url: str, **changes: Any) -> dict[str, Any]:
+    """Return a pipeline from questions to exported dialogues."""
+    write_questions(folder)
+    options = {"model": "m", "base_url": url, "endpoint": "here", "backoff_s": 0.01}
+    options |= changes.pop("endpoint", {})
+    return {
+        "out": str(folder / "out"),
+        "root": str(folder),
+        "shard_rows": 4,
+        "concurrency": 3,
+        "backends": {"writer": {"language_model": "openai", "options": options}},
+        "steps": {
+            "questions": {"step": "import", "options": {"files": ["questions.jsonl"]}},
+            "dialogue": {"inputs": ["questions"], "options": {"turns": 2}},
+            "export": {"inputs": ["dialogue"], "options": {"media": "leave"}},
+        },
+        **changes,
+    }
+
+
+def run(values: dict[str, Any]) -> list[Any]:
+    return run_pipeline(validate(Pipeline, values, "test"))
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all that a pipeline made, but for the store of answers."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "out").rglob("*"))
+        if path.is_file() and "calls" not in path.parts
+    }
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> dict[str, bytes]:
+    """Return what a run makes that nothing disturbs."""
+    with serving() as server:
+        run(values_of(tmp_path / "reference", server.url))
+        assert len(server.requests) == ROWS * 3
+    return published(tmp_path / "reference")
+
+
+def test_killed_before_every_rename_the_result_is_the_same(
+    tmp_path: Path, reference: dict[str, bytes]
+) -> None:
+    with serving() as server:
+        values = values_of(tmp_path / "killed", server.url)
+        kills = 0
+        # Each process lives for one rename; what it has done until then stays done.
+        while True:
+            process = dying.process(dying.until_rename, values, 1)
+            process.join()
+            if process.exitcode == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+        assert kills > 10
+        assert published(tmp_path / "killed") == reference
+        # No answer was paid for twice, as all were kept before they were used.
+        assert len(server.requests) == ROWS * 3
+
+
+def test_killed_amid_calls_only_open_ones_are_made_again(
+    tmp_path: Path, reference: dict[str, bytes]
+) -> None:
+    def slowly(request: dict[str, Any], number: int) -> Reply:
+        return Reply(text=by_digest(request, number).text, wait_s=0.02)
+
+    with serving(slowly) as server:
+        values = values_of(tmp_path / "killed", server.url)
+        kills = 0
+        for asked in (2, 9, 20):
+            process = dying.process(dying.run_whole, values)
+            while len(server.requests) < asked and process.is_alive():
+                time.sleep(0.002)
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            kills += 1
+        run(values)
+        assert published(tmp_path / "killed") == reference
+        assert len(server.requests) <= ROWS * 3 + kills * 3
+
+
+def test_several_processes_make_what_one_makes_though_one_is_killed(
+    tmp_path: Path, reference: dict[str, bytes]
+) -> None:
+    def slowly(request: dict[str, Any], number: int) -> Reply:
+        return Reply(text=by_digest(request, number).text, wait_s=0.05)
+
+    with serving(slowly) as server:
+        execution = {"kind": "local", "processes": 2}
+        values = values_of(tmp_path / "pool", server.url, execution=execution)
+        killer = threading.Thread(target=_kill_one, args=(server,))
+        killer.start()
+        run(values)
+        killer.join()
+    assert published(tmp_path / "pool") == reference
+
+
+def _kill_one(server: Server) -> None:
+    """Kill a process of the pool once it is at work."""
+    while len(server.requests) < 2:
+        time.sleep(0.005)
+    for child in psutil.Process().children(recursive=True):
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+            return
+
+
+def test_ranks_share_the_work_and_meet_in_the_folder(
+    tmp_path: Path, reference: dict[str, bytes]
+) -> None:
+    with serving() as server:
+        execution = {"kind": "rank", "patience_s": 120}
+        values = values_of(tmp_path / "ranks", server.url, execution=execution)
+        ranks = [dying.process(dying.rank, values, number, 2, "one") for number in range(2)]
+        for process in ranks:
+            process.join()
+            assert process.exitcode == 0
+        assert published(tmp_path / "ranks") == reference
+        assert len(server.requests) == ROWS * 3
+        # Another number of processes finds the answers of all.
+        shutil.rmtree(tmp_path / "ranks/out/steps/dialogue")
+        run(values | {"execution": {"kind": "local"}})
+        assert len(server.requests) == ROWS * 3
+    assert published(tmp_path / "ranks") == reference
+
+
+def test_a_full_disk_ends_the_run_and_costs_nothing(
+    tmp_path: Path, reference: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving() as server:
+        values = values_of(tmp_path / "full", server.url)
+        process = dying.process(dying.limited, values, 20_000)
+        process.join()
+        assert process.exitcode == 1
+        assert "StopRun" in capfd.readouterr().err
+        run(values)
+    assert published(tmp_path / "full") == reference
+
+
+def test_a_server_that_fails_one_call_in_five_loses_no_row(tmp_path: Path) -> None:
+    faults = [
+        Reply(status=500),
+        Reply(status=429, headers={"retry-after": "0.01"}),
+        Reply(disconnect=True),
+        Reply(body=b'{"choices": ['),
+        Reply(body=b'{"choices": []}'),
+        Reply(body=b"", headers={"content-type": "text/html"}),
+        Reply(status=503),
+    ]
+    count = iter(range(10**9))
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        turn = next(count)
+        return faults[turn // 5 % len(faults)] if turn % 5 == 2 else by_digest(request, number)
+
+    with serving(reply) as server:
+        values = values_of(tmp_path, server.url, endpoint={"retries": 8})
+        outcomes = run(values)
+        assert len(server.requests) > ROWS * 3
+    assert (outcomes[1].rows, outcomes[1].rejected, outcomes[1].failed) == (ROWS, 0, 0)
+
+
+def test_rows_whose_calls_time_out_fail_and_are_tried_again_next_time(tmp_path: Path) -> None:
+    slow = True
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        late = slow and "transkrip 3" in request["prompt"]
+        return Reply(text=" yes", wait_s=1.5 if late else 0)
+
+    with serving(reply) as server:
+        endpoint = {"timeout_s": 0.5, "retries": 1}
+        values = values_of(tmp_path, server.url, endpoint=endpoint)
+        outcomes = run(values)
+        assert (outcomes[1].rows, outcomes[1].failed) == (ROWS - 1, 1)
+        assert outcomes[1].reasons == {"endpoint did not answer": 1}
+        assert outcomes[2].notes == {"rows_train": ROWS - 1}
+        slow = False
+        asked = len(server.requests)
+        outcomes = run(values)
+        assert (outcomes[1].rows, outcomes[1].failed, outcomes[1].done) == (ROWS, 0, 1)
+        assert len(server.requests) == asked + 3
+        assert outcomes[2].notes == {"rows_train": ROWS}
+
+
+def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    wrong = True
+    with serving(
+        lambda request, number: Reply(status=401) if wrong else by_digest(request, number)
+    ) as server:
+        values = values_of(tmp_path, server.url, endpoint={"api_key_env": "MY_KEY"})
+        with pytest.raises(StopRun, match="the key is refused; set it in .* MY_KEY"):
+            run(values)
+        assert server.keys == {"Bearer sk-very-secret"}
+        assert len(server.requests) <= 3
+        wrong = False
+        run(values)
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or b"very-secret" not in path.read_bytes()
+
+
+def test_too_many_requests_slow_the_calls_down_and_they_recover() -> None:
+    rate = Rate(16)
+    rate.slow_down(begun=time.monotonic(), pause_s=0)
+    assert int(rate.limit) == 12
+    begun = time.monotonic() - 1
+    rate.slow_down(begun, pause_s=0)
+    assert int(rate.limit) == 12  # it was open when the limit shrank
+    for _ in range(20):
+        rate.slow_down(time.monotonic(), pause_s=0)
+        time.sleep(0.001)
+    assert rate.limit == 1
+    for _ in range(25 * 40):
+        rate.answered()
+    assert rate.limit == 16
+
+
+def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
+    told: list[float] = []
+    answered: list[float] = []
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        if not told:
+            told.append(time.monotonic())
+            return Reply(status=429, headers={"retry-after": "1"})
+        answered.append(time.monotonic())
+        return Reply(text=" yes")
+
+    with serving(reply) as server:
+        run(values_of(tmp_path, server.url, concurrency=1))
+        assert len(server.requests) == ROWS * 3 + 1
+    assert answered[0] - told[0] >= 1
+
+
+def test_a_damaged_shard_is_made_again(tmp_path: Path, reference: dict[str, bytes]) -> None:
+    folder = tmp_path / "reference"
+    paths = sorted(folder.rglob("part-00001.parquet"))
+    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    paths[1].unlink()
+    with serving() as server:
+        outcomes = run(values_of(folder, server.url))
+        assert server.requests == []
+    assert [outcome.done for outcome in outcomes] == [1, 1, 0]
+    assert published(folder) == reference

@@ -1,0 +1,61 @@
+"""Run a pipeline in a process that dies, or lacks something, at a chosen moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
+
+PRELOADED = ["mmmodal_datagen.running.run", "mmmodal_datagen.builtin", "openai", "dying"]
+
+
+def process(target: Callable[..., None], *arguments: Any) -> Any:
+    """Start a process that runs `target`; the packages it needs are loaded once for all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    started = context.Process(target=target, args=arguments)
+    started.start()
+    return started
+
+
+def run_whole(values: Mapping[str, Any]) -> None:
+    """Run a pipeline."""
+    from mmmodal.config import validate
+    from mmmodal_datagen.pipeline import Pipeline
+    from mmmodal_datagen.running.run import run_pipeline
+
+    run_pipeline(validate(Pipeline, values, "test"))
+
+
+def until_rename(values: Mapping[str, Any], number: int) -> None:
+    """Run a pipeline and be killed when a file is about to take its name for the n-th time."""
+    seen = 0
+
+    def watch(event: str, arguments: Any) -> None:
+        nonlocal seen
+        if event == "os.rename":
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen += 1
+
+    sys.addaudithook(watch)
+    run_whole(values)
+
+
+def limited(values: Mapping[str, Any], size: int) -> None:
+    """Run a pipeline where no file can be larger than `size` bytes, as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    run_whole(values)
+
+
+def rank(values: Mapping[str, Any], number: int, world: int, run: str) -> None:
+    """Run a pipeline as one of several processes that share its folder."""
+    os.environ |= {"RANK": str(number), "WORLD_SIZE": str(world), "MMMODAL_RUN": run}
+    run_whole(values)

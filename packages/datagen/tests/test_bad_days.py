@@ -91,15 +91,16 @@ def test_killed_before_every_rename_the_result_is_the_same(
     with serving() as server:
         values = values_of(tmp_path / "killed", server.url)
         kills = 0
-        # Each process lives for one rename; what it has done until then stays done.
+        # Each process lives for one to three renames, so that some die between a shard and its
+        # sidecar; what is done until then stays done.
         while True:
-            process = dying.process(dying.until_rename, values, 1)
+            process = dying.process(dying.until_rename, values, 1 + kills % 3)
             process.join()
             if process.exitcode == 0:
                 break
             assert process.exitcode == -signal.SIGKILL
             kills += 1
-        assert kills > 10
+        assert kills > 5
         assert published(tmp_path / "killed") == reference
         # No answer was paid for twice, as all were kept before they were used.
         assert len(server.requests) == ROWS * 3

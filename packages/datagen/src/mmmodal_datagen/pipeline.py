@@ -145,8 +145,6 @@ class PlannedStep:
 def load_pipeline(name: str, overrides: Sequence[str] = ()) -> Pipeline:
     """Read a shipped pipeline or a YAML file and apply `key=value` overrides.
 
-    Relative paths of a file begin at its folder.
-
     Raises:
         ConfigError: all that is wrong with it, at once.
     """
@@ -155,7 +153,8 @@ def load_pipeline(name: str, overrides: Sequence[str] = ()) -> Pipeline:
     if path.suffix not in (".yaml", ".yml"):
         path = Path(str(shipped / f"{name}.yaml"))
         if not path.is_file():
-            known = [item.name.removesuffix(".yaml") for item in shipped.iterdir()]
+            there = shipped.iterdir() if shipped.is_dir() else ()
+            known = [item.name.removesuffix(".yaml") for item in there]
             hint = suggest(name, known)
             raise ConfigError("pipeline", [f"{name!r} is neither a pipeline nor a YAML file{hint}"])
     values = apply_overrides(read_yaml(path), overrides, Pipeline)

@@ -73,7 +73,7 @@ class OpenAIOptions(Config):
     """What else every request holds, such as `{add_special_tokens: false}`."""
 
     input_price: float = Field(0, ge=0)
-    """Of a million tokens, for the summary."""
+    """Of a million tokens, for the progress line."""
 
     output_price: float = Field(0, ge=0)
 
@@ -121,6 +121,11 @@ class OpenAIEndpoint(LanguageModel):
         """Ask `/completions`."""
         prompt = prompt.removeprefix(self.options.begin_of_text)
         return await self._ask("/completions", {"prompt": prompt}, sampling)
+
+    def cost(self, completion: Completion) -> float:
+        """Return what an answer cost by the prices in the options."""
+        read = (completion.input_tokens or 0) * self.options.input_price
+        return (read + (completion.output_tokens or 0) * self.options.output_price) / 1e6
 
     async def aclose(self) -> None:
         """Close the connections."""

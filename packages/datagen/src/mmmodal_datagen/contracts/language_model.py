@@ -96,5 +96,9 @@ class LanguageModel(ABC):
             StopRun: no call can succeed, such as with a wrong key.
         """
 
+    def cost(self, completion: Completion) -> float:
+        """Return what an answer cost, in whatever currency its prices are; for the progress line."""
+        return 0.0
+
     async def aclose(self) -> None:  # noqa: B027 - most backends have nothing to close
         """Close what is open; called once, on the loop it was used from."""

@@ -30,14 +30,16 @@ class Meter:
     replayed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost: float = 0.0
 
-    def add(self, call: Call, replayed: bool) -> None:
+    def add(self, call: Call, replayed: bool, cost: float = 0.0) -> None:
         """Count a call; a replayed one costs nothing."""
         self.calls += not replayed
         self.replayed += replayed
         if not replayed:
             self.input_tokens += call.input_tokens or 0
             self.output_tokens += call.output_tokens or 0
+            self.cost += cost
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class Models:
                 "output_tokens": completion.output_tokens,
             }
         )
-        self._record(call, answer.replayed, calls)
+        self.meter.add(call, answer.replayed, self._language_model().cost(completion))
+        calls.append(call)
         return completion
 
     def _record(self, call: Call, replayed: bool, calls: list[Call]) -> None:

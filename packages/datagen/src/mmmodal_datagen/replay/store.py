@@ -118,7 +118,8 @@ class ReplayStore:
                 kept = await loop.run_in_executor(self._thread, self._write, batch)
             except Exception as error:
                 for item in batch:
-                    item.kept.set_exception(error)
+                    if not item.kept.done():  # its task may be gone
+                        item.kept.set_exception(error)
                 continue
             for item, answer in zip(batch, kept, strict=True):
                 if not item.kept.done():

@@ -16,7 +16,7 @@ from mmmodal.errors import ConfigError
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import Source, open_source
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, Sampling
-from mmmodal_datagen.contracts.recogniser import Transcript
+from mmmodal_datagen.contracts.recogniser import RATE, Transcript
 from mmmodal_datagen.contracts.row import Call, Medium, Origin, Row
 from mmmodal_datagen.replay.models import Models
 from mmmodal_datagen.running.fingerprints import digest
@@ -137,6 +137,21 @@ class RowContext:
             MediaError: they cannot be read; the row fails with it.
         """
         return open_source(medium.uri, root=self.run.root, limits=self.run.limits)
+
+    def sound(self, medium: Medium) -> np.ndarray:
+        """Read a clip as recognisers hear it: [samples], float32, 16 kHz.
+
+        Raises:
+            MediaError: it cannot be read; the row fails with it.
+        """
+        import soxr
+
+        from mmmodal.media.audio import Audio
+
+        wave = Audio().read(self.open(medium), self.run.limits)
+        if wave.rate == RATE:
+            return wave.samples
+        return soxr.resample(wave.samples, wave.rate, RATE)  # type: ignore[no-any-return]
 
     def keep(self, data: bytes, suffix: str) -> tuple[str, str]:
         """Write a medium that this step made; return its `uri` and `sha256`.

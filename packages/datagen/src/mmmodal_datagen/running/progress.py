@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -22,6 +23,7 @@ class Progress:
     def __init__(self, step: str, shards: int, finished: int, meter: Meter | None) -> None:
         self._meter = meter
         self._rows = self._rejected = self._failed = 0
+        self._begun = time.monotonic()
         live = sys.stderr.isatty()
         self._bar: Any = tqdm(
             desc=step,
@@ -39,11 +41,19 @@ class Progress:
         self._rows += done.rows
         self._rejected += done.rejected
         self._failed += done.failed
-        counts = {"rows": self._rows, "rejected": self._rejected, "failed": self._failed}
+        worked = self._rows + self._rejected + self._failed
+        counts: dict[str, Any] = {
+            "rows": self._rows,
+            "rejected": self._rejected,
+            "failed": self._failed,
+            "rows/s": f"{worked / max(time.monotonic() - self._begun, 1e-3):.1f}",
+        }
         if self._meter is not None and self._meter.calls + self._meter.replayed:
             counts["asked"] = self._meter.calls
             counts["replayed"] = self._meter.replayed
             counts["tokens"] = self._meter.input_tokens + self._meter.output_tokens
+            if self._meter.cost:
+                counts["cost"] = f"{self._meter.cost:.2f}"
         self._bar.set_postfix(counts, refresh=False)
         self._bar.update()
 

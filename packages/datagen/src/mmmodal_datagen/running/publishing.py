@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mmmodal_datagen.contracts.outcomes import StopRun
 
-__all__ = ["publish_bytes", "publishing", "stopping"]
+__all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -35,6 +35,12 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
             _sync_folder(path.parent)
         finally:
             working.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left of files they were writing."""
+    for path in folder.glob(".*.writing-*"):
+        path.unlink(missing_ok=True)
 
 
 def publish_bytes(data: bytes, path: Path) -> None:

@@ -19,7 +19,7 @@ from mmmodal_datagen.running.context import Context
 from mmmodal_datagen.running.executors import Executor, executor
 from mmmodal_datagen.running.fingerprints import canonical
 from mmmodal_datagen.running.progress import Progress
-from mmmodal_datagen.running.publishing import publish_bytes, stopping
+from mmmodal_datagen.running.publishing import publish_bytes, remove_unfinished, stopping
 from mmmodal_datagen.running.shards import Done
 from mmmodal_datagen.running.worker import Job, step_folder
 
@@ -71,6 +71,8 @@ def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
             outcomes.append(outcome)
             if doing.leads:
                 _note(pipeline.out, outcomes)
+        if doing.leads:
+            remove_unfinished(pipeline.out)
     finally:
         doing.close()
     return outcomes

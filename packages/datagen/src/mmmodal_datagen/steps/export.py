@@ -18,7 +18,12 @@ from mmmodal_datagen.exporting.card import Facts, card
 from mmmodal_datagen.exporting.media import How, bring
 from mmmodal_datagen.exporting.webdataset import write_tar
 from mmmodal_datagen.running.context import Context
-from mmmodal_datagen.running.publishing import publish_bytes, publishing, stopping
+from mmmodal_datagen.running.publishing import (
+    publish_bytes,
+    publishing,
+    remove_unfinished,
+    stopping,
+)
 
 __all__ = ["Export", "ExportOptions"]
 
@@ -105,7 +110,9 @@ class _Writing:
         return self._results
 
     def _tidy(self) -> None:
-        """Remove the files that an export with other splits left."""
+        """Remove the files that an export with other splits left, or one that was killed."""
+        remove_unfinished(self._folder)
+        remove_unfinished(self._folder / "data")
         for pattern in ("*.jsonl", "*.tar", "data/*.parquet"):
             for path in self._folder.glob(pattern):
                 if path not in self._results.files:

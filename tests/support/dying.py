@@ -12,7 +12,17 @@ from typing import Any
 
 __all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
 
-PRELOADED = ["mmmodal_datagen.running.run", "mmmodal_datagen.builtin", "openai", "dying"]
+PRELOADED = [
+    "mmmodal_datagen.running.run",
+    "mmmodal_datagen.running.executors.local",
+    "mmmodal_datagen.steps.compose",
+    "mmmodal_datagen.steps.dialogue",
+    "mmmodal_datagen.steps.export",
+    "mmmodal_datagen.steps.gate",
+    "mmmodal_datagen.steps.reading",
+    "openai",
+    "dying",
+]
 
 
 def process(target: Callable[..., None], *arguments: Any) -> Any:

@@ -97,7 +97,7 @@ class LanguageModel(ABC):
         """
 
     def cost(self, completion: Completion) -> float:
-        """Return what an answer cost, in whatever currency its prices are; for the progress line."""
+        """Return what an answer cost, in the currency of its prices; for the progress line."""
         return 0.0
 
     async def aclose(self) -> None:  # noqa: B027 - most backends have nothing to close

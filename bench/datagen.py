@@ -1,0 +1,223 @@
+"""The data pipeline: calls against an endpoint's limit, faults, drawing of sessions, replay.
+
+    python bench/datagen.py [--json FILE] [--rows N]
+
+The endpoint is a process of this machine that answers after a fixed time; its limit is the number
+of open calls over that time. The paper's draw of sessions is written anew from its description
+(section 4.4).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmmodal.config import validate
+from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint, OpenAIOptions
+from mmmodal_datagen.composing.drawing import draw
+from mmmodal_datagen.contracts import Medium, Piece, Row, Sampling, Turn
+from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.running.run import run_pipeline
+
+CONCURRENCY = 64
+POOL = 16_000
+
+
+def serve(pipe: Connection, wait_s: float, fault_every: int) -> None:
+    """Answer every completion after `wait_s`, and every n-th with an error."""
+    count = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            request = json.loads(await reader.readexactly(length))
+            count += 1
+            failing = bool(fault_every) and count % fault_every == 0
+            await asyncio.sleep(wait_s)
+            text = f" said {len(request['prompt'])}"
+            said = {"choices": [{"text": text, "finish_reason": "stop"}], "model": "m"}
+            body = json.dumps(said).encode()
+            status = b"500 Error" if failing else b"200 OK"
+            fields = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            writer.write(b"HTTP/1.1 " + status + b"\r\n" + fields + body)
+
+    async def main() -> None:
+        server = await asyncio.start_server(_until_closed(answer), "127.0.0.1", 0, backlog=512)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+def _until_closed(answer: Any) -> Any:
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    return one
+
+
+@contextmanager
+def served(wait_s: float, fault_every: int = 0) -> Iterator[str]:
+    """Serve in a process of its own; yield its address."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(theirs, wait_s, fault_every), daemon=True
+    )
+    process.start()
+    yield f"http://127.0.0.1:{ours.recv()}/v1"
+    process.kill()
+    process.join()
+
+
+def calls(wait_s: float, number: int) -> dict[str, float]:
+    """Measure calls a second, as a share of what the endpoint can answer at this concurrency."""
+
+    async def ask(url: str) -> float:
+        options = OpenAIOptions(model="m", base_url=url, concurrency=CONCURRENCY)
+        endpoint = OpenAIEndpoint(options)
+        await asyncio.gather(*(_one(endpoint, index) for index in range(CONCURRENCY)))
+        begun = time.perf_counter()
+        await asyncio.gather(*(_one(endpoint, index) for index in range(number)))
+        seconds = time.perf_counter() - begun
+        await endpoint.aclose()
+        return seconds
+
+    with served(wait_s) as url:
+        rate = number / asyncio.run(ask(url))
+    limit = CONCURRENCY / wait_s
+    return {"calls_per_s": rate, "limit_per_s": limit, "share": rate / limit}
+
+
+async def _one(endpoint: OpenAIEndpoint, index: int) -> None:
+    await endpoint.complete(f"prompt {index}", Sampling())
+
+
+def pipeline_of(folder: Path, url: str) -> Pipeline:
+    """Return a pipeline that makes one question and answer of each row."""
+    options = {"model": "m", "base_url": url, "endpoint": "bench", "backoff_s": 0.05}
+    values = {
+        "out": folder / "out",
+        "root": folder,
+        "concurrency": CONCURRENCY,
+        "backends": {"writer": {"language_model": "openai", "options": options}},
+        "steps": {
+            "rows": {"step": "import", "options": {"files": ["rows.jsonl"]}},
+            "dialogue": {"inputs": ["rows"], "options": {"turns": 1}},
+        },
+    }
+    return validate(Pipeline, values, "bench")
+
+
+def write_rows(path: Path, number: int) -> None:
+    with path.open("w") as file:
+        for index in range(number):
+            question = Piece(type="text", text=f"Why {index}?")
+            row = Row(
+                id=f"row-{index}",
+                kind="clip",
+                turns=(Turn(role="user", content=(question,)),),
+                media=(Medium(kind="audio", uri=f"{index}.mp3", description=f"text {index}"),),
+                groups=(f"clip-{index}",),
+            )
+            file.write(row.model_dump_json(exclude_none=True) + "\n")
+
+
+def faults_and_replay(number: int) -> dict[str, float]:
+    """Run rows through an endpoint that fails one call in five; then run them again."""
+    with tempfile.TemporaryDirectory() as name, served(0.02, fault_every=5) as url:
+        folder = Path(name)
+        write_rows(folder / "rows.jsonl", number)
+        begun = time.perf_counter()
+        made = run_pipeline(pipeline_of(folder, url))[-1]
+        first = time.perf_counter() - begun
+        begun = time.perf_counter()
+        run_pipeline(pipeline_of(folder, url))
+        again = time.perf_counter() - begun
+    return {"rows": made.rows, "of": number, "first_s": first, "replay_s": again}
+
+
+def papers_draw(images: int, audio: int, sessions: int, seed: int) -> int:
+    """Draw as the paper prints it: every draw makes the list of all unused rows anew."""
+    chance = random.Random(seed)
+    pools = (set(range(images)), set(range(audio)))
+    used: tuple[set[int], set[int]] = (set(), set())
+    made = 0
+    for _ in range(sessions):
+        drawn = []
+        for _ in range(chance.randint(2, 4)):
+            kind = 0 if chance.random() > 0.4 else 1
+            left = list(pools[kind] - used[kind])
+            if not left:
+                return made
+            row = chance.choice(left)
+            used[kind].add(row)
+            drawn.append(row)
+        made += 1
+    return made
+
+
+def drawing() -> dict[str, float]:
+    """Compare the draws at 16,000 rows of each kind; time ours at a million sessions."""
+    begun = time.perf_counter()
+    made = papers_draw(POOL, POOL, 50_000, 0)
+    paper = time.perf_counter() - begun
+    ours = min(_ours(POOL, 50_000) for _ in range(5))
+    million = _ours(1_900_000, 1_000_000)
+    return {
+        "paper_sessions": made,
+        "paper_s": paper,
+        "ours_s": ours,
+        "times_faster": paper / ours,
+        "million_s": million,
+    }
+
+
+def _ours(pool: int, sessions: int) -> float:
+    groups = np.arange(2 * pool)[:, None]
+    pools = {"image": np.arange(pool), "audio": np.arange(pool, 2 * pool)}
+    begun = time.perf_counter()
+    draw(pools, {"image": 0.6, "audio": 0.4}, groups, sessions=sessions)
+    return time.perf_counter() - begun
+
+
+def show(title: str, values: dict[str, float]) -> None:
+    print(title)
+    for name, value in values.items():
+        print(f"  {name:<18}{value:>14,.3f}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("build/bench/datagen.json"))
+    parser.add_argument("--rows", type=int, default=1000)
+    given = parser.parse_args(arguments)
+    results = {
+        "calls at 250 ms": calls(0.25, 10 * CONCURRENCY),
+        "calls at 50 ms": calls(0.05, 20 * CONCURRENCY),
+        "one call in five fails": faults_and_replay(given.rows),
+        "drawing sessions": drawing(),
+    }
+    for title, values in results.items():
+        show(title, values)
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

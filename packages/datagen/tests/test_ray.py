@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 import pytest
-from language_server import Reply, Server, by_digest, serving
 
+from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import run_pipeline

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
@@ -36,6 +37,7 @@ def process(target: Callable[..., None], *arguments: Any) -> Any:
 
 def run_whole(values: Mapping[str, Any]) -> None:
     """Run a pipeline."""
+    os.environ["MMMODAL_PLUGINS"] = "mmmodal-datagen"  # the others take long to import
     from mmmodal.config import validate
     from mmmodal_datagen.pipeline import Pipeline
     from mmmodal_datagen.running.run import run_pipeline
@@ -59,10 +61,18 @@ def until_rename(values: Mapping[str, Any], number: int) -> None:
 
 
 def limited(values: Mapping[str, Any], size: int) -> None:
-    """Run a pipeline where no file can be larger than `size` bytes, as on a full disk."""
+    """Run a pipeline where no file can be larger than `size` bytes, as on a full disk.
+
+    What it says when it stops is left in `stopped.txt`.
+    """
+    from mmmodal_datagen.contracts import StopRun
+
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    run_whole(values)
+    try:
+        run_whole(values)
+    except StopRun as error:
+        Path(values["root"], "stopped.txt").write_text(str(error), encoding="utf-8")
 
 
 def rank(values: Mapping[str, Any], number: int, world: int, run: str) -> None:

@@ -85,6 +85,7 @@ def reference(tmp_path: Path) -> dict[str, bytes]:
     return published(tmp_path / "reference")
 
 
+@pytest.mark.timeout(600)
 def test_killed_before_every_rename_the_result_is_the_same(
     tmp_path: Path, reference: dict[str, bytes]
 ) -> None:
@@ -173,14 +174,14 @@ def test_ranks_share_the_work_and_meet_in_the_folder(
 
 
 def test_a_full_disk_ends_the_run_and_costs_nothing(
-    tmp_path: Path, reference: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, reference: dict[str, bytes]
 ) -> None:
     with serving() as server:
         values = values_of(tmp_path / "full", server.url)
         process = dying.process(dying.limited, values, 20_000)
         process.join()
-        assert process.exitcode == 1
-        assert "StopRun" in capfd.readouterr().err
+        told = (tmp_path / "full/stopped.txt").read_text()
+        assert "cannot be" in told and "out/" in told
         run(values)
     assert published(tmp_path / "full") == reference
 

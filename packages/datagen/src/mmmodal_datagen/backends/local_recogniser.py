@@ -112,9 +112,9 @@ class LocalRecogniser(Recogniser):
             WhisperForConditionalGeneration,
         )
 
-        where = {"revision": self.options.revision or "main"}
-        extractor = WhisperFeatureExtractor.from_pretrained(self.options.source, **where)
-        tokenizer = AutoTokenizer.from_pretrained(self.options.source, **where)
+        source, revision = self.options.source, self.options.revision or "main"
+        extractor = WhisperFeatureExtractor.from_pretrained(source, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         return loaded(WhisperForConditionalGeneration, self.options), extractor, tokenizer
 
 

@@ -192,7 +192,7 @@ class OpenAIEndpoint(LanguageModel):
         return self._opened
 
     def _backoff(self, tries: int) -> float:
-        longest = min(LONGEST_BACKOFF_S, self.options.backoff_s * 2 ** (tries - 1))
+        longest = min(LONGEST_BACKOFF_S, self.options.backoff_s * 2.0 ** (tries - 1))
         return longest * random.uniform(0.75, 1.25)
 
 

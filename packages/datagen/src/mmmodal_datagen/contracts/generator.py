@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmmodal.config import Config
-from mmmodal.errors import MediaError, MMModalError
-from mmmodal_datagen.contracts.outcomes import Failed, Rejected
+from mmmodal.errors import ConfigError, MediaError, PartError, PluginError
+from mmmodal_datagen.contracts.outcomes import Failed, Rejected, StopRun
 from mmmodal_datagen.contracts.row import Row
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class RowGenerator(Generator):
                 return Refusal(row, error.reason, error.detail, again=True)
             except MediaError as error:
                 return Refusal(row, f"unreadable medium ({error.code})", str(error), again=True)
-            except (MMModalError, OSError):
+            except (StopRun, ConfigError, PartError, PluginError):
                 raise
             except Exception as error:
                 # A step's own mistake about one row must not cost the others their work.

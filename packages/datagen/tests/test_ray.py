@@ -17,7 +17,7 @@ from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import run_pipeline
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install mmmodal-datagen[ray]")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def values_of(folder: Path, server: Server, execution: dict[str, Any]) -> dict[str, Any]:

@@ -92,11 +92,12 @@ def _before(counts: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 def _counts(media: Any) -> dict[str, np.ndarray]:
     """Return, for each kind, how many media of it each row has."""
-    kinds = np.asarray(media.values.field("kind"))
+    kinds = media.values.field("kind")
     offsets = media.offsets.to_numpy()
     found = {}
     for kind in WORDS:
-        total = np.concatenate(([0], np.cumsum(kinds == kind)))
+        same = pc.equal(kinds, kind).to_numpy(zero_copy_only=False)
+        total = np.concatenate(([0], np.cumsum(same)))
         found[kind] = total[offsets[1:]] - total[offsets[:-1]]
     return found
 
@@ -105,18 +106,27 @@ def _renumbered(
     texts: Any, row_of_piece: np.ndarray, counts: dict[str, np.ndarray], starts: np.ndarray
 ) -> Any:
     """Renumber the media in the texts that number any; few do."""
+    before = {kind: _before(count, starts) for kind, count in counts.items()}
+    moved = (
+        np.sum(list(before.values()), axis=0)[row_of_piece] > 0
+    )  # [pieces]; a session's first row stays
     numbered = pc.fill_null(pc.match_substring_regex(texts, PATTERN), False)
+    numbered = pc.and_(numbered, pa.array(moved))
     places = np.flatnonzero(numbered.to_numpy(zero_copy_only=False))
     if not len(places):
         return texts
-    before = {kind: _before(count, starts) for kind, count in counts.items()}
-    changed = []
-    for place in places:
-        row = row_of_piece[place]
-        here = {kind: int(count[row]) for kind, count in counts.items()}
-        ahead = {kind: int(count[row]) for kind, count in before.items()}
-        changed.append(renumbered(texts[int(place)].as_py(), here, ahead))
+    rows = row_of_piece[places]
+    here = _by_row({kind: count[rows] for kind, count in counts.items()})
+    ahead = _by_row({kind: count[rows] for kind, count in before.items()})
+    old = texts.filter(numbered).to_pylist()
+    changed = [renumbered(*each) for each in zip(old, here, ahead, strict=True)]
     return pc.replace_with_mask(texts, numbered, pa.array(changed, pa.string()))
+
+
+def _by_row(counts: dict[str, np.ndarray]) -> list[dict[str, int]]:
+    """Return the counts of each row, out of the rows of each count."""
+    columns = [column.tolist() for column in counts.values()]
+    return [dict(zip(counts, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _names(ids: Any, starts: np.ndarray, fingerprint: str) -> Any:

@@ -85,7 +85,8 @@ def reference(tmp_path: Path) -> dict[str, bytes]:
     return published(tmp_path / "reference")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_before_every_rename_the_result_is_the_same(
     tmp_path: Path, reference: dict[str, bytes]
 ) -> None:

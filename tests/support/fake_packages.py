@@ -58,7 +58,8 @@ def run_python(
     variables = {key: value for key, value in os.environ.items() if not key.startswith("MMMODAL_")}
     variables |= environment
     if path is not None:
-        variables["PYTHONPATH"] = str(path)
+        known = variables.get("PYTHONPATH")
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(path), known)))
     return subprocess.run(
         [sys.executable, *arguments],
         env=variables,

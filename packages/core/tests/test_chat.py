@@ -151,7 +151,7 @@ def test_a_conversation_beyond_the_context_is_refused_with_its_sum(
 ) -> None:
     chat = mmmodal.Chat(model)
     with pytest.raises(
-        RenderError, match=r"takes \d+ tokens with its media \(16 slots\).*context is 2048"
+        RenderError, match=r"one turn alone takes \d+ tokens .*\(16 slots\).*context of 2048"
     ):
         chat.say("word " * 3000, images=[files["image1"]])
 

@@ -107,6 +107,37 @@ def test_of_an_encoder_without_a_card_nothing_is_made_up(tmp_path: Path) -> None
     assert [row[key] for key in keys] == [None] * 5
 
 
+VOICE = """
+import mmmodal
+from mmmodal.backbones.auto import AutoBackbone
+
+class Voice(AutoBackbone):
+    name = "voice"
+    source = "someone/voice"
+    card = mmmodal.BackboneCard(parameters=494_032_768, positions=32768, licence="Apache-2.0")
+
+@mmmodal.hookimpl
+def mmmodal_backbones():
+    return [Voice]
+"""
+
+
+def test_published_backbones_are_listed_with_parameters_context_and_licence(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-voice", VOICE)
+
+    rows = json.loads(run_mmmodal("backbones", "--json", path=tmp_path).stdout)
+    table = run_mmmodal("backbones", path=tmp_path).stdout.splitlines()
+
+    (row,) = [row for row in rows if row["name"] == "voice"]
+    card = {"parameters": 494_032_768, "positions": 32768, "licence": "Apache-2.0"}
+    assert row.items() >= {**card, "source": "someone/voice"}.items()
+    (auto,) = [row for row in rows if row["name"] == "auto"]
+    assert [auto[key] for key in card] == [None] * 3
+    (line,) = [line for line in table if line.startswith("voice ")]
+    assert line.split()[3:8] == ["someone/voice", "0.49", "B", "32768", "Apache-2.0"]
+    assert table[0].split()[3:] == ["SOURCE", "PARAMETERS", "POSITIONS", "LICENCE", "OPTIONS"]
+
+
 @pytest.mark.parametrize("kind", ["modalities", "projectors", "backbones"])
 def test_the_parts_of_core_are_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([kind, "--json"]) == 0

@@ -145,7 +145,7 @@ def test_a_model_that_never_tiles_has_no_token_for_it(
         backbone=f"auto:{parts['llama']}", encoders={"image": f"siglip:{parts['siglip']}"}
     )
     assert tokenizer.get_vocab() == plain.processor.tokenizer.get_vocab()
-    assert single.generation_config.suppress_tokens == plain.generation_config.suppress_tokens
+    assert single.config.never_generated() == plain.config.never_generated()
 
 
 def test_a_checkpoint_from_before_there_were_separators_is_as_it_was(
@@ -234,7 +234,7 @@ def test_the_separator_is_read_where_there_are_tiles(parts: dict[str, Path]) -> 
 def test_the_separator_is_never_generated(model: MMModalForConditionalGeneration) -> None:
     never = set(model.processor.markers["image"].all)
     assert model.config.image_separator_token_id in never
-    assert never <= set(model.generation_config.suppress_tokens)
+    assert never <= set(model.config.never_generated())
     batch = batch_of(model, CHATS)
     output = model.generate(**batch, max_new_tokens=64, do_sample=True, temperature=50.0)
     assert not never & set(output[:, batch["input_ids"].shape[1] :].flatten().tolist())
@@ -322,7 +322,7 @@ def test_modalities_are_added_to_a_tiled_model_and_tiles_to_others(
     both = mmmodal.load(tmp_path / "both")
     separator = both.config.image_separator_token_id
     assert separator in ids_of(both, picture(2))
-    assert separator in both.generation_config.suppress_tokens
+    assert separator in both.config.never_generated()
 
 
 def test_a_chat_never_goes_on_from_the_middle_of_a_medium(

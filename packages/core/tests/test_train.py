@@ -224,7 +224,7 @@ def test_a_bad_medium_names_its_row(
 def test_a_conversation_that_is_too_long_names_its_row(
     untied: Path, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecordError, match=r"records\.jsonl:\d+: the conversation takes \d+ tokens"):
+    with pytest.raises(RecordError, match=r"records\.jsonl:\d+: one turn alone takes \d+ tokens"):
         run_stage(recipe("align", untied, data, tmp_path / "out", "max_tokens=10"))
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import mmmodal
+from mmmodal_backbones.converters import CONVERTERS
 from mmmodal_backbones.presets import BACKBONES
 
-__all__ = ["BACKBONES"]
+__all__ = ["BACKBONES", "CONVERTERS"]
 
 
 @mmmodal.hookimpl
 def mmmodal_backbones() -> list[type[mmmodal.Backbone]]:
     """The presets, as classes."""
     return BACKBONES
+
+
+@mmmodal.hookimpl
+def mmmodal_converters() -> list[type[mmmodal.Converter]]:
+    """The paper's published models, and LLaVA."""
+    return CONVERTERS

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from mmmodal.composing import compose as compose
     from mmmodal.config import Config as Config
     from mmmodal.contracts import Backbone as Backbone
+    from mmmodal.contracts import BackboneCard as BackboneCard
     from mmmodal.contracts import Card as Card
+    from mmmodal.contracts import Converter as Converter
     from mmmodal.contracts import Encoder as Encoder
     from mmmodal.contracts import Modality as Modality
     from mmmodal.contracts import Projector as Projector
+    from mmmodal.converting import convert as convert
     from mmmodal.errors import MediaError as MediaError
     from mmmodal.errors import MMModalError as MMModalError
     from mmmodal.errors import PartError as PartError
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Backbone": "mmmodal.contracts",
+    "BackboneCard": "mmmodal.contracts",
     "Card": "mmmodal.contracts",
     "Chat": "mmmodal.chat",
     "Config": "mmmodal.config",
+    "Converter": "mmmodal.contracts",
     "Encoder": "mmmodal.contracts",
     "MMModalError": "mmmodal.errors",
     "MediaError": "mmmodal.errors",
@@ -34,6 +39,7 @@ _PUBLIC = {
     "PartError": "mmmodal.errors",
     "Projector": "mmmodal.contracts",
     "compose": "mmmodal.composing",
+    "convert": "mmmodal.converting",
     "hookimpl": "mmmodal.hookspecs",
     "load": "mmmodal.loading",
 }

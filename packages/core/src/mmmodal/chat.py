@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from transformers.generation.streamers import BaseStreamer
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import Rendered
+from mmmodal.conversation.truncation import shorten
 from mmmodal.data.collation import input_names
 from mmmodal.errors import RecordError, RenderError
 from mmmodal.model.processing import text_message
@@ -81,13 +83,16 @@ class Chat:
     ) -> str:
         """Say something, with media, and return the answer.
 
+        Where the conversation outgrows the model's context, its oldest turns are left out of what
+        the model reads, which a warning tells; `messages` keeps them.
+
         Args:
             content: a text, or texts and media parts in the order in which they are to be read.
             stream: called with each piece of the answer as it comes.
             media: items before the text, by modality or its plural: `images=[…]`, `audio=[…]`.
 
         Raises:
-            RenderError: nothing was said, or the conversation no longer fits the context.
+            RenderError: nothing was said, or this turn alone does not fit the context.
             MediaError: a medium cannot be read. The conversation is as before in any case.
         """
         kept = len(self.messages), len(self._features)
@@ -167,6 +172,8 @@ class Chat:
         start = self._reusable(rendered.input_ids)
         room = self._context() - len(rendered.input_ids)
         longest = min(self.generation["max_new_tokens"], room)
+        if self._is_recomputed(start, len(rendered.input_ids) + longest):
+            self._cache, start = None, 0
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
@@ -190,18 +197,19 @@ class Chat:
 
     def _render(self) -> Rendered:
         layouts = [self.processor.layout(kind, features) for kind, features in self._features]
-        rendered: Rendered = self.processor.renderer.render(
-            self.messages, layouts, add_generation_prompt=True
-        )
         context = self._context()
-        needed = len(rendered.input_ids) + 1
-        if needed > context:
-            slots = sum(map(sum, layouts))
-            raise RenderError(
-                f"the conversation takes {needed} tokens with its media ({slots} slots), "
-                f"but the model's context is {context}; start anew or use fewer media"
-            )
-        return rendered
+        fitting = shorten(
+            self.processor.renderer,
+            self.messages,
+            layouts,
+            context - 1,  # one to answer with
+            f"the model's context of {context}",
+            room=min(self.generation["max_new_tokens"], context // 4),
+            add_generation_prompt=True,
+        )
+        if fitting.dropped:
+            warnings.warn(f"{fitting.told()} to fit the model's context of {context}", stacklevel=4)
+        return fitting.rendered
 
     def _context(self) -> int:
         """Return the model's positions; models that know none have no end."""
@@ -230,12 +238,24 @@ class Chat:
             self._cache.crop(-surplus)
         return same
 
+    def _is_recomputed(self, start: int, end: int) -> bool:
+        """Tell whether the language model discards its cache between two lengths.
+
+        Phi-3 does, where its long positions begin; what it then reads again are all media.
+        """
+        config = self.model.config.text_config
+        point = getattr(config, "original_max_position_embeddings", None)
+        return point is not None and start <= point < end
+
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:
-        begins = {marker.begin for marker in self.processor.markers.values()}
-        seen = sum(id_ in begins for id_ in rendered.input_ids[:start])
+        slots = {marker.slot for marker in self.processor.markers.values()}
+        seen = sum(id_ in slots for id_ in rendered.input_ids[:start])
         groups: dict[str, list[Any]] = {}
-        for index in rendered.media[seen:]:
+        for index in rendered.media:
             kind, features = self._features[index]
+            if seen:
+                seen -= self.processor.num_slots(kind, features)
+                continue
             groups.setdefault(kind, []).append(features)
         inputs: dict[str, Any] = {}
         for kind, group in groups.items():

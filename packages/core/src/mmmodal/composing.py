@@ -18,7 +18,7 @@ from mmmodal.parts import find
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Part", "Plan", "compose", "plan"]
+__all__ = ["Part", "Plan", "addition_of", "compose", "plan"]
 
 
 class Part(Config):
@@ -79,7 +79,7 @@ def plan(
         if name not in encoders:
             raise PartError(f"a projector is named for {name!r}, but no encoder")
     additions = tuple(
-        _addition(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
+        addition_of(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
     )
     if from_model is not None:
         if not additions:
@@ -103,6 +103,7 @@ def compose(
     from_model: str | Path | None = None,
     chat_template: str | None = None,
     dtype: Any = "auto",
+    attn_implementation: str | None = None,
 ) -> MMModalForConditionalGeneration:
     """Compose a model and, given `out`, write it there.
 
@@ -113,13 +114,21 @@ def compose(
         projectors: for each modality a name or `Part`; the encoder's default otherwise.
         from_model: a composed model to which the encoders' modalities are added.
         chat_template: a Jinja text that replaces the tokenizer's own.
-        dtype: the precision to hold everything in; "auto" keeps the language model's.
+        dtype: the precision to hold everything in, as for `mmmodal.load`; "auto" keeps the
+            language model's.
+        attn_implementation: how the returned model's language model computes attention, as for
+            `mmmodal.load`; it is not written.
 
     Raises:
         PartError: a part is unknown or does not fit.
     """
+    from mmmodal.attention import check_attention, use_attention
     from mmmodal.loading import check_new, save
+    from mmmodal.precision import read_dtype
 
+    dtype = read_dtype(dtype)
+    if attn_implementation is not None:
+        check_attention(attn_implementation)
     if out is not None:
         check_new(out)  # before anything is downloaded
     planned = plan(
@@ -131,12 +140,19 @@ def compose(
         model = extend(planned.source, planned.additions, dtype)
     else:
         model = assemble(planned.backbone, planned.source, planned.additions, dtype, chat_template)
+    if attn_implementation is not None:
+        use_attention(model, attn_implementation)
     if out is not None:
         save(model, out)
     return model
 
 
-def _addition(modality: str, part: Part, projector: str | Part | None) -> Addition:
+def addition_of(modality: str, part: Part, projector: str | Part | None = None) -> Addition:
+    """Find and build the parts of a modality; reads configs, never weights.
+
+    Raises:
+        PartError: a part is unknown, or does not fit the modality or the other part.
+    """
     kind: Modality = find("modalities", modality).part()
     found = find("encoders", part.name)
     if found.part.modality != modality:

@@ -56,11 +56,11 @@ def known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that are allowed in the section of `model` at `path`."""
     section: type[BaseModel] | None = model
     for name in path:
-        section = _section(section, name)
+        section = section_of(section, name)
     return list(section.model_fields) if section else []
 
 
-def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+def section_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
     """Return the model of the section `name`, where it has one and only one."""
     field = model.model_fields.get(name) if model else None
     found = [kind for kind in alternatives(field.annotation) if _is_model(kind)] if field else []
@@ -165,7 +165,7 @@ def apply_overrides(
 def _takes_text_only(model: type[BaseModel] | None, key: str) -> bool:
     *sections, last = key.split(".")
     for section in sections:
-        model = _section(model, section)
+        model = section_of(model, section)
     field = model.model_fields.get(last) if model else None
     kinds = set(alternatives(field.annotation)) - {type(None)} if field else set()
     return bool(kinds) and all(_is_text(kind) for kind in kinds)

@@ -11,6 +11,7 @@ __all__ = [
     "MediaError",
     "PartError",
     "PluginError",
+    "PublishingError",
     "RecordError",
     "RenderError",
     "SpliceError",
@@ -67,3 +68,7 @@ class SpliceError(MMModalError):
 
 class CheckpointError(MMModalError):
     """A model folder that cannot be loaded: what is missing and how to get it."""
+
+
+class PublishingError(MMModalError):
+    """A model that could not be brought to the Hub: why, and what to do."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from mmmodal.contracts import Backbone, Encoder, Modality, Projector
+    from mmmodal.contracts import Backbone, Converter, Encoder, Modality, Projector
 
 __all__ = [
     "ENTRY_POINT_GROUP",
     "hookimpl",
     "mmmodal_backbones",
+    "mmmodal_converters",
     "mmmodal_encoders",
     "mmmodal_modalities",
     "mmmodal_projectors",
@@ -43,3 +44,8 @@ def mmmodal_projectors() -> Iterable[type[Projector]]:  # type: ignore[empty-bod
 @hookspec
 def mmmodal_backbones() -> Iterable[type[Backbone]]:  # type: ignore[empty-body]
     """Return the language models this plugin knows."""
+
+
+@hookspec
+def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-body]
+    """Return the formats of others' composed checkpoints this plugin can convert."""

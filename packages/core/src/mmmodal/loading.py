@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.attention import check_attention, use_attention
 from mmmodal.errors import CheckpointError, MMModalError
+from mmmodal.precision import check_quantization, quantized, read_dtype
+from mmmodal.pretrained import damaged_file
 
 if TYPE_CHECKING:
     import torch
@@ -22,32 +25,93 @@ __all__ = ["check_new", "load", "load_processor", "new_folder", "save"]
 
 
 def load(
-    path: str | Path, *, dtype: str | torch.dtype = "auto", device: str | None = None, **kwargs: Any
+    path: str | Path,
+    *,
+    base: str | Path | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | None = None,
+    attn_implementation: str | None = None,
+    quantization: str | None = None,
+    **kwargs: Any,
 ) -> MMModalForConditionalGeneration:
-    """Load a composed model; its processor is at `model.processor`.
+    """Load a composed model, or an adapter on its base; the processor is at `model.processor`.
 
     Args:
-        path: a model folder (or a Hub id).
-        dtype: "auto" keeps what was saved.
+        path: a model folder or an adapter folder (or a Hub id).
+        base: the model that an adapter was trained on, where it is not where the adapter says.
+        dtype: `fp32`, `bf16`, `fp16`, or torch's own names; "auto" keeps what was saved.
         device: where to put it; the GPU where there is one.
-        kwargs: passed on to transformers' `from_pretrained` (`attn_implementation`, …).
+        attn_implementation: how the language model computes attention: `eager`, `sdpa`,
+            `flash_attention_2` or `flex_attention`; None: transformers chooses. What config.json
+            says of it is never read.
+        quantization: `4bit` or `8bit` holds the language model so, by bitsandbytes. It can then
+            be talked to, not saved.
+        kwargs: passed on to transformers' `from_pretrained`.
 
     Raises:
-        CheckpointError: it is no model folder of ours, or a part's package is not installed.
+        CheckpointError: it is no model folder of ours, a part's package is not installed, or an
+            adapter belongs to another model.
+        ConfigError: what is asked for is unknown, not installed, or not for this language model.
     """
+    from mmmodal.adapters.folder import find_adapter
+
+    how = {"attn_implementation": attn_implementation, "quantization": quantization, **kwargs}
+    if adapter := find_adapter(path):
+        from mmmodal.adapters.attaching import put_on
+
+        model: Any = load(adapter.base(base), dtype=dtype, device=device, **how)
+        put_on(model, adapter)
+    elif base is not None:
+        raise CheckpointError(f"{path} is no adapter; it needs no base")
+    else:
+        model = _load_model(path, dtype, device, **how)
+    ready: MMModalForConditionalGeneration = model.eval()
+    return ready
+
+
+def _load_model(
+    path: str | Path,
+    dtype: str | torch.dtype,
+    device: str | None,
+    *,
+    attn_implementation: str | None,
+    quantization: str | None,
+    **kwargs: Any,
+) -> Any:
+    """Load a model folder, in the precision and on the device that were asked for."""
     import torch
 
     import mmmodal.auto as auto
 
     _check_folder(path)
+    if attn_implementation is not None:
+        check_attention(attn_implementation)
+    settings = {**kwargs, "dtype": read_dtype(dtype)}
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if quantization is not None:
+        settings |= _quantized(path, quantization, settings["dtype"], device)
     with _naming_damage(path):
         kind = auto.MMModalForConditionalGeneration
-        model = kind.from_pretrained(str(path), dtype=dtype, **kwargs)
+        model = kind.from_pretrained(str(path), **settings)
     model.processor = load_processor(path)
     _check_agreement(path, model)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    result: MMModalForConditionalGeneration = model.to(device).eval()
-    return result
+    if attn_implementation is not None:
+        use_attention(model, attn_implementation)
+    if quantization is None:  # a quantized one was put there as it was loaded
+        model = model.to(device)
+    return model
+
+
+def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[str, Any]:
+    """Return what makes transformers quantize the language model as it is loaded."""
+    import mmmodal.auto as auto
+
+    check_quantization(choice)
+    with _naming_damage(path):
+        config = auto.MMModalConfig.from_pretrained(str(path))
+    compute = config.dtype if dtype == "auto" else dtype
+    described = quantized(choice, config.modality_names, compute)
+    return {"quantization_config": described, "device_map": {"": device}}
 
 
 def load_processor(path: str | Path) -> MMModalProcessor:
@@ -57,15 +121,33 @@ def load_processor(path: str | Path) -> MMModalProcessor:
         CheckpointError: it is no model folder of ours.
     """
     import mmmodal.auto as auto
+    from mmmodal.adapters.folder import find_adapter
 
+    if adapter := find_adapter(path):
+        return load_processor(adapter.place())
     _check_folder(path)
     with _naming_damage(path):
-        processor: MMModalProcessor = auto.MMModalProcessor.from_pretrained(str(path))
+        kind = auto.MMModalProcessor
+        processor: MMModalProcessor = kind.from_pretrained(str(path), trust_remote_code=False)
     return processor
 
 
 def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
-    """Write model and processor to a folder that must not exist or be empty; all or nothing."""
+    """Write model and processor to a folder that must not exist or be empty; all or nothing.
+
+    Raises:
+        CheckpointError: something is there, the model was loaded with `quantization`, or it has
+            adapters that are not merged.
+    """
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise CheckpointError(
+            f"{path}: a quantized model is not written; the one it was loaded from is whole"
+        )
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise CheckpointError(
+            "the model has adapters; merge them first: `mmmodal merge ADAPTER OUT`, or in Python "
+            "mmmodal.adapters.attaching.merge(model)"
+        )
     with new_folder(path) as folder:
         model.save_pretrained(folder)
         model.processor.save_pretrained(folder)
@@ -142,6 +224,7 @@ def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -
             f"processor_config.json for {', '.join(processor.modalities) or 'text'}; copy both "
             "from the same model"
         )
+    _check_vocabulary(path, model)
     for name, markers in processor.markers.items():
         encoder, entry = model.model.encoders[name], processor.modalities[name]
         same = {
@@ -162,6 +245,19 @@ def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -
                 )
 
 
+def _check_vocabulary(path: str | Path, model: MMModalForConditionalGeneration) -> None:
+    """Refuse a tokenizer that is not the one the model was composed with."""
+    from mmmodal.model.new_tokens import token_count
+
+    tokens, rows = token_count(model.processor.tokenizer), model.config.text_config.vocab_size
+    noted = model.config.token_count  # None in older folders
+    if tokens > rows or noted not in (None, tokens):
+        raise CheckpointError(
+            f"{path}: the vocabulary does not match: the tokenizer has {tokens} tokens, but the "
+            f"model {noted or rows}; copy all files from the same model"
+        )
+
+
 @contextlib.contextmanager
 def _naming_damage(path: str | Path) -> Iterator[None]:
     """Turn what transformers raises over a damaged folder into one error that names the file."""
@@ -173,23 +269,7 @@ def _naming_damage(path: str | Path) -> Iterator[None]:
         if os.environ.get("MMMODAL_DEBUG") == "1":
             raise
         told = " ".join(str(error).split())[:200]
-        where = _damaged_file(Path(path)) or path
+        where = damaged_file(Path(path)) or path
         raise CheckpointError(
             f"{where} cannot be loaded ({type(error).__name__}: {told}); copy or save it again"
         ) from None
-
-
-def _damaged_file(folder: Path) -> Path | None:
-    """Find the file that cannot be read: JSON that does not parse, safetensors that are cut off."""
-    from safetensors import safe_open
-
-    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
-        try:
-            if path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
-            else:
-                with safe_open(str(path), framework="pt"):
-                    pass
-        except Exception:  # safetensors has an error class of its own
-            return path
-    return None

@@ -29,6 +29,7 @@ KINDS = {
     "encoders": "encoder",
     "projectors": "projector",
     "backbones": "backbone",
+    "converters": "converter",
 }
 """What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
 

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 __all__ = [
     "WEIGHT_FILES",
     "Checkpoint",
+    "damaged_file",
+    "files_of_tensors",
+    "find_file",
     "layers_to_run",
     "make_config",
+    "open_weights",
+    "read_index",
     "read_json",
     "read_pickled",
     "read_processor",
@@ -174,7 +179,7 @@ def read_tensors(
     Raises:
         PartError: files or tensors are missing, damaged or of other shapes.
     """
-    files = _files_of_tensors(source)
+    files = files_of_tensors(source)
     prefix = max(prefixes, key=lambda prefix: sum(prefix + name in files for name in shapes))
     missing = sorted(name for name in shapes if prefix + name not in files)
     if missing:
@@ -184,7 +189,7 @@ def read_tensors(
         )
     for file in sorted({files[prefix + name] for name in shapes}):
         wanted = {name: prefix + name for name in shapes if files[prefix + name] == file}
-        with _open(source, file) as weights:
+        with open_weights(source, file) as weights:
             for name, stored in wanted.items():
                 found = weights.get_slice(stored).get_shape()
                 if list(found) != list(shapes[name]):
@@ -219,21 +224,38 @@ def read_pickled(path: Path) -> Any:
         ) from None
 
 
-def _files_of_tensors(source: str) -> dict[str, str]:
+def files_of_tensors(source: str) -> dict[str, str]:
     """Map each tensor's name to the file that holds it."""
     if find_file(source, SINGLE) is not None:
-        with _open(source, SINGLE) as weights:
+        with open_weights(source, SINGLE) as weights:
             return dict.fromkeys(weights.keys(), SINGLE)
-    index = read_json(source, INDEX)
-    if index is None:
+    files = read_index(source, INDEX)
+    if files is None:
         raise PartError(f"{source}: it has no {SINGLE} and no {INDEX}; no other format is read")
-    files = index.get("weight_map")
-    if not isinstance(files, dict) or any(Path(str(f)).name != f for f in files.values()):
-        raise PartError(f"{source}: {INDEX} does not map names to files beside it")
     return files
 
 
-def _open(source: str, file: str) -> Any:
+def read_index(source: str, name: str) -> dict[str, str] | None:
+    """Read which file holds which tensor of a checkpoint in several; None if it has no index.
+
+    Raises:
+        PartError: the index is damaged, or names a file elsewhere.
+    """
+    index = read_json(source, name)
+    if index is None:
+        return None
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or any(Path(str(f)).name != f for f in files.values()):
+        raise PartError(f"{source}: {name} does not map names to files beside it")
+    return files
+
+
+def open_weights(source: str, file: str) -> Any:
+    """Open a safetensors file of the checkpoint; nothing is read before it is asked for.
+
+    Raises:
+        PartError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = find_file(source, file)
@@ -243,3 +265,26 @@ def _open(source: str, file: str) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError):
         raise PartError(f"{source}: {file} is damaged; download it again") from None
+
+
+def damaged_file(folder: Path) -> Path | None:
+    """Find the file of a folder that cannot be read: JSON that does not parse, safetensors cut off.
+
+    Of a checkpoint in several files it also finds one that is named but not there.
+    """
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")):
+        try:
+            if path.suffix == ".json":
+                values = json.loads(path.read_text(encoding="utf-8"))
+                named = values["weight_map"].values() if path.name == INDEX else ()
+                missing: list[str] = [name for name in named if not (folder / name).is_file()]
+                if missing:
+                    return folder / missing[0]
+            else:
+                with safe_open(str(path), framework="pt"):
+                    pass
+        except Exception:  # safetensors has an error class of its own
+            return path
+    return None

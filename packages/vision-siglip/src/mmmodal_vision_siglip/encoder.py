@@ -23,7 +23,7 @@ __all__ = ["Siglip", "SiglipOptions"]
 
 Filter = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 
-STORED_WHERE_SET = ("tiles", "resize_mode", "fill_color")
+STORED_WHERE_SET = ("drop_first", "tiles", "resize_mode", "fill_color")
 """Options that a checkpoint holds only where they are not the default, as from before they were."""
 
 
@@ -35,6 +35,9 @@ class SiglipOptions(Config):
 
     post_norm: bool = False
     """Normalise it as SigLIP does its last."""
+
+    drop_first: bool = False
+    """Leave out the first patch, as LLaVA does that takes it for a class token."""
 
     tiles: int = Field(1, ge=1, le=12)
     """Cut pictures into up to so many tiles, and add the whole as one more; 1: never."""
@@ -50,6 +53,8 @@ class SiglipOptions(Config):
 
     @model_validator(mode="after")
     def _tiles_are_squashed(self) -> Self:
+        if self.tiles > 1 and self.drop_first:
+            raise ValueError("tiles are whole grids; leave out drop_first")
         if self.tiles > 1 and self.resize_mode != "squash":
             raise ValueError(f"tiles need resize_mode=squash, not {self.resize_mode!r}")
         return self
@@ -128,8 +133,10 @@ class Siglip(Encoder):
         return torch.stack([self._normalised(t) for t in cut(image, side, resample, options.tiles)])
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
-        """Tell the grids of patches (tiles, h, w)."""
+        """Tell the grids of patches (tiles, h, w), or (n,) without the first."""
         side = self.options.image_size // self.options.patch_size
+        if self.options.drop_first:
+            return (side * side - 1,)
         return (len(features) if self.tiled else 1, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -151,7 +158,7 @@ class Siglip(Encoder):
         """Build the tower that `tower_config` describes."""
         from mmmodal_vision_siglip.tower import SiglipTower
 
-        return SiglipTower(self._config(), self.options.post_norm)
+        return SiglipTower(self._config(), self.options.post_norm, self.options.drop_first)
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights of the layers that are run, in whatever format `source` has."""

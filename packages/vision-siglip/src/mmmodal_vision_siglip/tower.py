@@ -18,18 +18,24 @@ __all__ = ["SiglipTower", "tensor_shapes"]
 class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ignore]
     """Run all layers of the config; what they return, normalised or not, are the features."""
 
-    def __init__(self, config: SiglipVisionConfig, post_norm: bool = False) -> None:
+    def __init__(
+        self, config: SiglipVisionConfig, post_norm: bool = False, drop_first: bool = False
+    ) -> None:
         super().__init__(config)
+        self.drop_first = drop_first
         if not post_norm:
             self.add_module("post_layernorm", nn.Identity())
 
     def forward(self, values: Tensor, counts: Tensor | None = None, **kwargs: Any) -> list[Tensor]:
         """Encode pixels [n, 3, H, W], all in one batch, as N of [tiles, h, w, D].
 
-        `counts` [N] says how many tiles each image has; without it, each has one.
+        `counts` [N] says how many tiles each image has; without it, each has one. Without the
+        first patch, an image is [h * w - 1, D].
         """
         kwargs["return_dict"] = True
         hidden = super().forward(values, **kwargs).last_hidden_state  # [n, h * w, D]
+        if self.drop_first:
+            return list(hidden[:, 1:])
         patch: Any = self.embeddings.patch_size
         h, w = (size // patch for size in values.shape[-2:])
         tiles = hidden.unflatten(1, (h, w))  # [n, h, w, D]

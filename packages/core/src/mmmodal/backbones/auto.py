@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
+from pydantic import Field, StringConstraints
+
+from mmmodal.config import Config
 from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError
+from mmmodal.pretrained import damaged_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["AutoBackbone"]
+__all__ = ["AutoBackbone", "AutoOptions", "with_variables"]
 
 T = TypeVar("T")
 
 WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 
+class AutoOptions(Config):
+    """How a language model is to be talked to."""
+
+    chat_template: Path | None = None
+    """A Jinja file to use in place of the tokenizer's own chat template."""
+
+    template_variables: dict[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str
+    ] = Field(default_factory=dict)
+    """What the chat template is told besides the messages: `{enable_thinking: false}`."""
+
+
 class AutoBackbone(Backbone):
     """Load through transformers' Auto classes; never with remote code."""
 
     name: ClassVar[str] = "auto"
+    Options: ClassVar[type[Config]] = AutoOptions
 
     def config(self, source: str) -> PreTrainedConfig:
         """Read the config and refuse what is no causal language model."""
@@ -34,7 +52,11 @@ class AutoBackbone(Backbone):
             MODEL_FOR_MASKED_LM_MAPPING,
         )
 
-        config: PreTrainedConfig = _ask(source, lambda: AutoConfig.from_pretrained(source))
+        from mmmodal.model.distrust import forget_decisions
+
+        config: PreTrainedConfig = _ask(
+            source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False)
+        )
         if getattr(config, "is_encoder_decoder", False):
             raise PartError(f"{source} is an encoder-decoder model; a backbone is decoder-only")
         masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
@@ -50,6 +72,12 @@ class AutoBackbone(Backbone):
                 f"{source} is a {config.model_type!r} model, which transformers has no causal "
                 "language model for"
             )
+        if getattr(config, "quantization_config", None) is not None:
+            raise PartError(
+                f"the weights of {source} are quantized; compose with those they were made from, "
+                "and quantize the composed model when it is loaded"
+            )
+        forget_decisions(config)
         return config
 
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
@@ -57,27 +85,76 @@ class AutoBackbone(Backbone):
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = _ask(
-            source, lambda: AutoTokenizer.from_pretrained(source)
+            source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         )
         if tokenizer.eos_token is None:
-            raise PartError(f"the tokenizer of {source} has no end token (eos_token)")
+            raise PartError(
+                f"the tokenizer of {source} has no end token, so no answer could end; name it as "
+                "eos_token in tokenizer_config.json"
+            )
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        self._set_template(tokenizer)
         return tokenizer
 
+    def _set_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Apply the options; of several templates the default one is the one for talking."""
+        options = self.options
+        if options.chat_template is not None:
+            tokenizer.chat_template = _read_template(options.chat_template)
+        elif isinstance(tokenizer.chat_template, dict):
+            tokenizer.chat_template = tokenizer.get_chat_template()
+        if options.template_variables and tokenizer.chat_template:
+            tokenizer.chat_template = with_variables(
+                tokenizer.chat_template, options.template_variables
+            )
+
     def load(self, source: str, dtype: Any) -> PreTrainedModel:
-        """Load the weights, from safetensors only."""
+        """Load the weights, all of them, from safetensors only.
+
+        Raises:
+            PartError: some are missing or damaged.
+        """
         from transformers import AutoModelForCausalLM
 
-        model: PreTrainedModel = _ask(
-            source,
-            lambda: AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True),
-        )
+        from mmmodal.model.restoring import missing_weights
+
+        settings = {
+            "config": self.config(source),  # without what it may not decide
+            "dtype": dtype,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+            "output_loading_info": True,
+        }
+        loaded: Any = _ask(source, lambda: AutoModelForCausalLM.from_pretrained(source, **settings))
+        model: PreTrainedModel = loaded[0]
+        # transformers would draw them at random.
+        if missing := missing_weights(loaded[1]):
+            others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise PartError(f"{source}: the weights of {missing[0]!r}{others} are missing")
         return model
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the files that would be downloaded."""
         return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
+
+
+def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:
+    """Set variables in front of a chat template, whatever the call says of them.
+
+    So the choice is part of the checkpoint, where every program that reads it finds it.
+    """
+    lines = [f"{{% set {name} = {json.dumps(value)} +%}}" for name, value in values.items()]
+    return "".join([*lines, template])
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PartError(
+            f"the chat template {path} cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def _ask(source: str, call: Callable[[], T]) -> T:
@@ -91,6 +168,9 @@ def _ask(source: str, call: Callable[[], T]) -> T:
     except Exception as error:  # safetensors and tokenizers have error classes of their own
         if os.environ.get("MMMODAL_DEBUG") == "1":
             raise
+        if damaged := damaged_file(_files(source)):
+            state = "is damaged" if damaged.is_file() else "is missing"
+            raise PartError(f"{source}: {damaged} {state}; copy or download it again") from None
         if Path(source).is_dir():
             found = ", ".join(sorted(os.listdir(source))[:8]) or "nothing"
             wanted = "config.json, tokenizer.json and *.safetensors"
@@ -101,3 +181,13 @@ def _ask(source: str, call: Callable[[], T]) -> T:
         raise PartError(
             f"language model {source!r} cannot be loaded: {reason} ({line[:160]})"
         ) from None
+
+
+def _files(source: str) -> Path:
+    """Return the folder of a source, which of a Hub id is in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(source).is_dir():
+        return Path(source)
+    cached = try_to_load_from_cache(source, "config.json") if source.count("/") == 1 else None
+    return Path(cached).parent if isinstance(cached, str) else Path(source)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mmmodal.cli.generate import MEDIA_SETTINGS, open_chat, talking_options
+from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, talking_options
 from mmmodal.cli.media_options import read_media_options
 from mmmodal.cli.talking import talking
 
@@ -26,21 +26,22 @@ COMMANDS = {
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--system", help="What the model is told first.")
 @talking_options
+@loading_options
 @click.argument("media", nargs=-1, type=click.UNPROCESSED)
 def chat(
     checkpoint: Path,
     system: str | None,
     max_new_tokens: int,
     temperature: float,
-    device: str | None,
     media: tuple[str, ...],
+    **loading: Any,
 ) -> None:
     """Talk to CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
     with talking():
-        session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, device))
+        session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, **loading))
     for kind, path in pairs:
         session.attach(kind, path)
     session.run()

@@ -49,8 +49,9 @@ def _pairs(
     "settings",
     multiple=True,
     callback=_pairs,
-    metavar="MODALITY.encoder.OPTION=VALUE",
-    help="An option of a part: image.encoder.select_layer=-1, audio.projector.kernel=20.",
+    metavar="PART.OPTION=VALUE",
+    help="An option of a part: image.encoder.select_layer=-1, audio.projector.kernel=20, "
+    "backbone.template_variables='{enable_thinking: false}'.",
 )
 @click.option(
     "--from",
@@ -87,8 +88,9 @@ def compose(
     """Compose a model from parts and write it to the folder OUT."""
     if (backbone is None) == (from_model is None):
         raise click.UsageError("give either --backbone or --from")
+    language = _backbone(backbone, settings)
     parts = _parts(encoders, projectors, settings)
-    wanted: dict[str, Any] = {"backbone": backbone, "from_model": from_model, **parts}
+    wanted: dict[str, Any] = {"backbone": language, "from_model": from_model, **parts}
     if dry_run:
         _tell_plan(out, wanted, as_json)
         return
@@ -98,6 +100,20 @@ def compose(
 
         model = run(out, **wanted, chat_template=template, dtype=dtype)
     _tell_result(out, model, as_json)
+
+
+def _backbone(text: str | None, settings: dict[str, str]) -> Any:
+    """Give the backbone its options, which are taken out of `settings`."""
+    from mmmodal.composing import Part
+    from mmmodal.config import parse_value
+
+    keys = [key for key in settings if key.startswith("backbone.")]
+    if text is None:
+        if keys:
+            raise click.UsageError(f"--set {keys[0]}=…: name the backbone with --backbone too")
+        return None
+    options = {key.partition(".")[2]: parse_value(settings.pop(key)) for key in keys}
+    return Part.parse(text).model_copy(update={"options": options})
 
 
 def _parts(
@@ -113,8 +129,8 @@ def _parts(
         kind, _, option = rest.partition(".")
         if kind not in ("encoder", "projector") or not option or modality not in encoders:
             raise click.UsageError(
-                f"--set {key}=…: expected MODALITY.encoder.OPTION or MODALITY.projector.OPTION "
-                "of a modality that --encoder names"
+                f"--set {key}=…: expected backbone.OPTION, or MODALITY.encoder.OPTION or "
+                "MODALITY.projector.OPTION of a modality that --encoder names"
             )
         options.setdefault((modality, kind), {})[option] = parse_value(value)
     named: dict[str, dict[str, Part]] = {"encoders": {}, "projectors": {}}

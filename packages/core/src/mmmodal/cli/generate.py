@@ -16,10 +16,35 @@ from mmmodal.cli.talking import talking
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
 
+def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a model is loaded, under the names of `mmmodal.load`."""
+    for option in (
+        click.option(
+            "--quantization",
+            type=click.Choice(["4bit", "8bit"]),
+            help="Hold the language model so; needs bitsandbytes.",
+        ),
+        click.option(
+            "--attn-implementation",
+            type=click.Choice(["eager", "sdpa", "flash_attention_2", "flex_attention"]),
+            help="How the language model computes attention.",
+        ),
+        click.option(
+            "--dtype",
+            type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+            default="auto",
+            show_default=True,
+            help="The precision to hold it in; auto is that of the folder.",
+        ),
+        click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one."),
+    ):
+        command = option(command)
+    return command
+
+
 def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how to answer."""
     for option in (
-        click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one."),
         click.option(
             "--temperature",
             type=click.FloatRange(0, 100),
@@ -44,6 +69,7 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--prompt", required=True, help="What to ask; `-` reads it from standard input.")
 @click.option("--system", help="What the model is told first.")
 @talking_options
+@loading_options
 @click.option("--json", "as_json", is_flag=True, help="Print prompt, media and answer as JSON.")
 @click.argument("media", nargs=-1, type=click.UNPROCESSED)
 def generate(
@@ -52,9 +78,9 @@ def generate(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
-    device: str | None,
     as_json: bool,
     media: tuple[str, ...],
+    **loading: Any,
 ) -> None:
     """Answer one PROMPT about media: --image PATH, --audio PATH …, several, in order."""
     from mmmodal.plugins import registry
@@ -66,7 +92,7 @@ def generate(
 
         for _, path in pairs:
             open_source(path, root=None, limits=Limits())  # a wrong path is told before loading
-        chat = open_chat(checkpoint, system, max_new_tokens, temperature, device)
+        chat = open_chat(checkpoint, system, max_new_tokens, temperature, **loading)
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
         named = [{"kind": kind, "path": path} for kind, path in pairs]
@@ -82,12 +108,12 @@ def open_chat(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
-    device: str | None,
+    **loading: Any,
 ) -> Any:
-    """Load a checkpoint for talking."""
+    """Load a checkpoint for talking, with the arguments of `mmmodal.load`."""
     import mmmodal
 
     settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
     if temperature > 0:
         settings["temperature"] = temperature
-    return mmmodal.Chat(mmmodal.load(checkpoint, device=device), system=system, **settings)
+    return mmmodal.Chat(mmmodal.load(checkpoint, **loading), system=system, **settings)

@@ -24,8 +24,11 @@ ATTRIBUTES = {
 }
 """What the class of a part says of itself, for each kind."""
 
-CARD = ("width", "positions", "per", "tokens", "licence")
-"""What is told of a published encoder; `tokens` are positions after its default projector."""
+CARDS: dict[str, tuple[str, ...]] = {
+    "encoders": ("width", "positions", "per", "tokens", "licence"),
+    "backbones": ("parameters", "positions", "licence"),
+}
+"""What is told of a published part; an encoder's `tokens` are positions after its projector."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -100,18 +103,19 @@ def _list_command(kind: str, what: str) -> click.Command:
 def _row(kind: str, name: str, provided: Provided) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "package": provided.package, "version": provided.version}
     row |= {key: getattr(provided.part, key, None) for key in ATTRIBUTES[kind]}
-    if kind == "encoders":
-        row |= _card(provided.part)
+    row |= _card(kind, provided.part)
     if kind != "modalities":
         row["options"] = _options(provided.part)
     return row
 
 
-def _card(encoder: type[Encoder]) -> dict[str, Any]:
-    """Tell what is known of an encoder without its files; of one without a card nothing is."""
-    card = encoder.card
-    told = {} if card is None else {**asdict(card), "tokens": _tokens(encoder, card)}
-    return {key: told.get(key) for key in CARD}
+def _card(kind: str, part: type[Any]) -> dict[str, Any]:
+    """Tell what is known of a part without its files; of one without a card nothing is."""
+    card = getattr(part, "card", None)
+    told = {} if card is None else asdict(card)
+    if isinstance(card, Card):
+        told["tokens"] = _tokens(part, card)
+    return {key: told.get(key) for key in CARDS.get(kind, ())}
 
 
 def _tokens(encoder: type[Encoder], card: Card) -> int | None:
@@ -155,12 +159,14 @@ def _type_name(annotation: Any) -> str:
 
 def _print_parts(kind: str, rows: list[dict[str, Any]]) -> None:
     columns = {"name": KINDS[kind].upper(), "package": "PACKAGE", "version": "VERSION"}
-    told = [*ATTRIBUTES[kind], *(CARD if kind == "encoders" else ())]
+    told = [*ATTRIBUTES[kind], *CARDS.get(kind, ())]
     columns |= {key: key.replace("_", " ").upper() for key in told}
     if kind != "modalities":
         columns["options"] = "OPTIONS"
         for row in rows:
             row["options"] = " ".join(_shown(option) for option in row["options"])
+            if count := row.get("parameters"):
+                row["parameters"] = f"{count / 1e9:.2f} B"
     print_table(rows, columns)
 
 

@@ -21,9 +21,12 @@ CORE = "mmmodal-core"
 
 COMMANDS = {
     "compose": ("mmmodal.cli.compose:compose", "Make one chat model out of parts."),
+    "convert": ("mmmodal.cli.convert:convert", "Turn another project's checkpoint into a model."),
     "train": ("mmmodal.cli.train:train", "Train a stage of a composed model."),
     "generate": ("mmmodal.cli.generate:generate", "Answer one prompt about media."),
     "chat": ("mmmodal.cli.chat:chat", "Talk with a model about images, audio and more."),
+    "merge": ("mmmodal.cli.merge:merge", "Merge an adapter into the model it was trained on."),
+    "push": ("mmmodal.cli.push:push", "Publish a model or an adapter on the Hugging Face Hub."),
     "data": ("mmmodal.cli.data:data", "Check, convert and preview training data."),
     "plugins": ("mmmodal.cli.listing:plugins", "List the plugins and what became of them."),
     "modalities": ("mmmodal.cli.listing:modalities", "List the kinds of data."),

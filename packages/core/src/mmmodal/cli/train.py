@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 
 import click
+from pydantic import BaseModel
 
 from mmmodal.cli.talking import talking
 
@@ -17,12 +19,20 @@ class RecipeCommand(click.Command):
         """Write every key with its default and meaning."""
         from mmmodal.train.recipe import Recipe
 
-        rows = []
-        for name, field in Recipe.model_fields.items():
-            default = "" if field.is_required() else f" ({field.default})"
-            rows.append((name, f"{field.description or ''}{default}".strip()))
         with formatter.section("Keys of a recipe"):
-            formatter.write_dl(rows)
+            formatter.write_dl(list(_rows(Recipe)))
+
+
+def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every key with its default and meaning, those of sections after the section's own."""
+    from mmmodal.config import section_of
+
+    for name, field in model.model_fields.items():
+        section = section_of(model, name)
+        default = "" if field.is_required() or section else f" ({field.default})"
+        yield f"{prefix}{name}", f"{field.description or ''}{default}".strip()
+        if section:
+            yield from _rows(section, f"{prefix}{name}.")
 
 
 @click.command(cls=RecipeCommand)
@@ -31,10 +41,11 @@ class RecipeCommand(click.Command):
 @click.option("--fresh", is_flag=True, help="Forget an interrupted run in `out` and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
 def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -> None:
-    """Train one stage: RECIPE is align, instruct or a YAML file.
+    """Train one stage: RECIPE is align, instruct, lora or a YAML file.
 
     model=FOLDER, data=FILE and out=FOLDER are needed; any other key of the recipe can be set in
-    the same way. Run the same command again to go on after an interruption.
+    the same way: learning_rate=1e-4, train.lora.rank=8. Run the same command again to go on after
+    an interruption.
     """
     with talking():
         from mmmodal.train.recipe import load_recipe
@@ -48,6 +59,7 @@ def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -
             "loss": outcome.loss,
             "seconds": round(outcome.seconds, 3),
             "out": str(outcome.out),
+            "trained_parameters": outcome.trained,
         }
         click.echo(json.dumps(row))
     elif outcome.finished:

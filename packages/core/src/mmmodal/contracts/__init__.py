@@ -1,8 +1,9 @@
 """What a plugin author implements: one small abstract class per kind of part."""
 
-from mmmodal.contracts.backbone import Backbone
+from mmmodal.contracts.backbone import Backbone, BackboneCard
+from mmmodal.contracts.converter import Converter
 from mmmodal.contracts.encoder import Card, Encoder
 from mmmodal.contracts.modality import Modality
 from mmmodal.contracts.projector import Projector
 
-__all__ = ["Backbone", "Card", "Encoder", "Modality", "Projector"]
+__all__ = ["Backbone", "BackboneCard", "Card", "Converter", "Encoder", "Modality", "Projector"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmmodal.config import Config
@@ -10,7 +11,21 @@ from mmmodal.config import Config
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Backbone"]
+__all__ = ["Backbone", "BackboneCard"]
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What a published language model is, known without its files."""
+
+    parameters: int
+    """How many it has; what the embeddings share with the head counts once."""
+
+    positions: int
+    """The tokens of the longest conversation: its config's `max_position_embeddings`."""
+
+    licence: str | None
+    """The SPDX name of its licence, or the Hub's where it has none: `Apache-2.0`, `llama3.2`."""
 
 
 class Backbone(ABC):
@@ -21,6 +36,9 @@ class Backbone(ABC):
 
     source: ClassVar[str | None] = None
     """Where it comes from when the user gives no source (a Hub id); None: a source is needed."""
+
+    card: ClassVar[BackboneCard | None] = None
+    """What a preset's `source` holds, so that it can be listed without a download; else None."""
 
     Options: ClassVar[type[Config]] = Config
     """What can be set."""
@@ -40,10 +58,10 @@ class Backbone(ABC):
 
     @abstractmethod
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
-        """Load the tokenizer, with a chat template set.
+        """Load the tokenizer, with the chat template that it comes with or the options give.
 
         Raises:
-            PartError: there is no fast tokenizer or no chat template.
+            PartError: there is no fast tokenizer, or it has no end token.
         """
 
     @abstractmethod

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.contracts import Encoder, Modality, Projector
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Layout",
     "MarkerIds",
+    "Markup",
     "has_separator",
     "marker_ids",
     "marker_tokens",
+    "markup_of",
     "medium_pattern",
 ]
 
@@ -30,11 +32,19 @@ Layout = int | Sequence[int]
 class MarkerIds:
     """The token ids around and inside a medium of one modality."""
 
-    begin: int
-    end: int
+    begin: int | None
+    """What stands before an item; None, as for `end`, in a model converted from one without."""
+
+    end: int | None
     slot: int
     separator: int | None = None
     """What stands between tiles; None in a model that knows no tiles."""
+
+    inside: tuple[int, ...] = ()
+    """What stands between the last slot and the end, in a model whose markup is spaced."""
+
+    spaced: bool = False
+    """Whether a space stands between an item and what is beside it in a message."""
 
     @property
     def all(self) -> list[int]:
@@ -45,12 +55,49 @@ class MarkerIds:
     def expand(self, layout: Layout) -> list[int]:
         """Return all ids of one medium, from its begin to its end."""
         runs = (layout,) if isinstance(layout, int) else layout
-        ids = [self.begin]
+        ids = [] if self.begin is None else [self.begin]
         for tile, length in enumerate(runs):
             if tile and self.separator is not None:
                 ids.append(self.separator)
             ids += [self.slot] * length
-        return [*ids, self.end]
+        ids += self.inside
+        return ids if self.end is None else [*ids, self.end]
+
+
+@dataclass(frozen=True)
+class Markup:
+    """The tokens around and inside a medium, as texts.
+
+    A modality says what they are; a model that was converted may have others.
+    """
+
+    slot: str
+    begin: str | None = None
+    end: str | None = None
+    separator: str | None = None
+    spaced: bool = False
+    """A space stands before the end, and between a medium and what is beside it."""
+
+    @property
+    def sign(self) -> str:
+        """What stands for one medium in a prompt that is given as text."""
+        return self.begin or self.slot
+
+    @property
+    def shown(self) -> str:
+        """How a whole medium is written in a text."""
+        return (" " if self.spaced else "").join((self.sign, self.end or ""))
+
+    def entry(self) -> dict[str, Any]:
+        """Return what a model folder records."""
+        return asdict(self)
+
+
+def markup_of(kind: Modality, entry: Mapping[str, Any] | None = None) -> Markup:
+    """Return the markup that a model's entry records, or else the modality's own."""
+    if entry is not None:
+        return Markup(**entry)
+    return Markup(kind.slot, kind.begin, kind.end, kind.separator)
 
 
 def has_separator(encoder: Encoder, projector: Projector) -> bool:
@@ -58,28 +105,54 @@ def has_separator(encoder: Encoder, projector: Projector) -> bool:
     return encoder.tiled and projector.tilewise
 
 
-def marker_tokens(kind: Modality, separated: bool) -> list[str]:
+def marker_tokens(markup: Markup, separated: bool) -> list[str]:
     """Return the tokens that a model needs for a modality: begin, end, slot, separator."""
-    return [kind.begin, kind.end, kind.slot, *([kind.separator] if separated else [])]
+    separator = markup.separator if separated else None
+    tokens = (markup.begin, markup.end, markup.slot, separator)
+    return [token for token in tokens if token is not None]
 
 
-def marker_ids(tokenizer: PreTrainedTokenizerBase, kind: Modality, separated: bool) -> MarkerIds:
+def marker_ids(
+    tokenizer: PreTrainedTokenizerBase, kind: Modality, separated: bool, markup: Markup
+) -> MarkerIds:
     """Look up the ids of a modality's markers and slot.
 
     Raises:
         CheckpointError: the tokenizer lacks the separator, as that of a model composed without it.
     """
     known = tokenizer.get_added_vocab()
-    if separated and kind.separator not in known:
+    if separated and markup.separator not in known:
         raise CheckpointError(
             f"the encoder of {kind.name!r} makes several tiles, but the tokenizer lacks "
-            f"{kind.separator!r} to separate them; compose the model with the option"
+            f"{markup.separator!r} to separate them; compose the model with the option"
         )
-    lookup: Any = tokenizer.convert_tokens_to_ids
-    return MarkerIds(*(lookup(token) for token in marker_tokens(kind, separated)))
+
+    def lookup(token: str | None) -> Any:
+        return None if token is None else tokenizer.convert_tokens_to_ids(token)
+
+    ids = MarkerIds(
+        lookup(markup.begin),
+        lookup(markup.end),
+        lookup(markup.slot),
+        lookup(markup.separator) if separated else None,
+    )
+    if not markup.spaced:
+        return ids
+    # Some tokenizers take the space into the marker, others make a token of it.
+    written: list[int] = tokenizer.encode(markup.shown, add_special_tokens=False)
+    if (written[0], written[-1]) != (ids.begin, ids.end):
+        raise CheckpointError(
+            f"the tokenizer does not read {markup.shown!r} as markers; copy the tokenizer's files "
+            "from where the model's are"
+        )
+    return replace(ids, inside=tuple(written[1:-1]), spaced=True)
 
 
-def medium_pattern(kind: Modality) -> str:
+def medium_pattern(markup: Markup) -> str:
     """Return a pattern of what may stand for one medium in a rendered prompt."""
-    inside = "|".join(re.escape(token) for token in (kind.slot, kind.separator))
-    return rf"({re.escape(kind.begin)})(?:{inside})*(?:{re.escape(kind.end)})?"
+    if markup.begin is None:
+        return rf"({re.escape(markup.slot)})"
+    texts = (markup.slot, *([markup.separator] if markup.separator else ()))
+    inside, gap = "|".join(map(re.escape, texts)), r"\s*" if markup.spaced else ""
+    end = rf"(?:{gap}{re.escape(markup.end)})?" if markup.end else ""
+    return rf"({re.escape(markup.begin)})(?:{inside})*{end}"

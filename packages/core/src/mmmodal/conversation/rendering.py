@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from jinja2.exceptions import TemplateError
 
 from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.records import Message, Part
-from mmmodal.conversation.tokens import Encoded, MarkupTokenizer
+from mmmodal.conversation.spacing import spaced
+from mmmodal.conversation.tokens import MarkupTokenizer
+from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
@@ -42,12 +45,13 @@ class Renderer:
     ) -> None:
         if not tokenizer.chat_template:
             raise RenderError(
-                f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template; "
-                "give one, a Jinja text, with --chat-template FILE or `chat_template=`"
+                f"the tokenizer of {_source(tokenizer)} has no chat template; give one, a Jinja "
+                "text, with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
-        self._tokens = MarkupTokenizer(tokenizer)
+        self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
+        self._spaced = any(marker.spaced for marker in self.markers.values())
 
     def render(
         self,
@@ -66,22 +70,25 @@ class Renderer:
         Raises:
             RenderError: the template refuses the roles, drops a medium, or a turn end is missing.
         """
-        kinds = _media_kinds(messages)
         contents = [self._content(message) for message in messages]
-        text = self._apply_template(messages, contents, add_generation_prompt)
-        order = self._tokens.media_order(text)
-        wanted = [
-            part.media for message in messages for part in message.content if part.text is None
+        text, spans = self._written(messages, contents, add_generation_prompt)
+        media = [
+            (part.media, part.type)
+            for message in messages
+            for part in message.content
+            if part.media is not None
         ]
-        if order != wanted:
+        if self._tokens.media_order(text) != [index for index, _ in media]:
             raise RenderError(
                 "the chat template leaves out or reorders media; it must show every message once"
             )
-        spans = self._supervised(messages, contents, text, add_generation_prompt)
-        encoded = self._tokens.encode(text)
-        return self._expand(
-            encoded, spans, [(kinds[index], layouts[index], index) for index in order]
-        )
+        anchored = bool(spans) and self._format.anchored
+        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
+        labels = [IGNORE] * len(ids)
+        for answer in spoken:
+            labels[answer] = ids[answer]
+        runs = [self.markers[kind].expand(layouts[index]) for index, kind in media]
+        return _expanded(ids, labels, runs, [index for index, _ in media])
 
     def text(
         self,
@@ -96,18 +103,51 @@ class Renderer:
         return self._tokens.plain(rendered, media)
 
     def turn_end_ids(self) -> list[int]:
-        """Return the ids that end an assistant turn, for generation to stop at."""
-        probe = [_text_message("user", "a"), _text_message("assistant", "b")]
-        rendered = self.render(probe)
-        supervised = [label for label in rendered.labels if label != IGNORE]
-        return [supervised[-1]]
+        """Return the ids that end an assistant turn, for generation to stop at.
+
+        Raises:
+            RenderError: the template ends it with no special token.
+        """
+        return [self._tokens.ids_by_text[self._format.end]]
+
+    @functools.cached_property
+    def _format(self) -> TurnFormat:
+        try:
+            return TurnFormat.of(self._write, self._tokens)
+        except TemplateError as error:
+            source = _source(self.tokenizer)
+            raise RenderError(
+                f"the chat template of {source} refuses a user and an assistant in turn ({error}); "
+                "give another one with --chat-template FILE"
+            ) from None
+
+    @functools.cached_property
+    def _spoken(self) -> frozenset[str]:
+        """The tokens that an answer may hold: `<think>`, where the template knows of it.
+
+        They are the ones that the template names and that decoding an answer shows, which is how
+        a thought stays one when the conversation goes on. All others are text there too.
+        """
+        source = self.tokenizer.get_chat_template()
+        never = {self._format.end, *self._marker_texts()}
+        return frozenset(
+            token.content
+            for token in self._tokens.markup.values()
+            if not token.special and token.content in source and token.content not in never
+        )
+
+    def _marker_texts(self) -> list[str]:
+        ids = [id_ for markers in self.markers.values() for id_ in markers.all]
+        return [self._tokens.markup[id_].content for id_ in ids]
 
     def _content(self, message: Message) -> str:
-        return "".join(self._part(message, part) for part in _joined(message.content))
+        parts = spaced(message.content) if self._spaced else message.content
+        return "".join(self._part(message, part) for part in _joined(parts))
 
     def _part(self, message: Message, part: Part) -> str:
         if part.text is not None:
-            return self._tokens.escape(part.text)
+            allowed = self._spoken if message.role == "assistant" else ()
+            return self._tokens.escape(part.text, allowed)
         if message.role == "assistant":
             raise RenderError(
                 f"an assistant turn holds a medium ({part.type}); media belong into user turns, "
@@ -122,18 +162,47 @@ class Renderer:
     def _apply_template(
         self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
     ) -> str:
-        chat = [
-            {"role": message.role, "content": content}
-            for message, content in zip(messages, contents, strict=True)
-        ]
+        chat = [(m.role, content) for m, content in zip(messages, contents, strict=True)]
         try:
-            text: Any = self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            return self._write(chat, add_generation_prompt)
         except TemplateError as error:
-            roles = ", ".join(message.role for message in messages)
-            raise RenderError(f"the chat template refuses these turns ({roles}): {error}") from None
+            raise self._refusal(chat, error) from None
+
+    def _write(self, chat: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
+        turns = [{"role": role, "content": content} for role, content in chat]
+        text: Any = self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
         return str(text)
+
+    def _refusal(self, chat: Sequence[tuple[str, str]], error: TemplateError) -> RenderError:
+        """Name the message at which the template begins to refuse."""
+        number = len(chat)
+        for count in range(1, len(chat)):
+            try:
+                self._write(chat[:count], False)
+            except TemplateError as earlier:
+                if str(earlier) == str(error):
+                    number = count
+                    break
+        role = chat[number - 1][0]
+        hint = "; say in the first user message what it says" if role == "system" else ""
+        return RenderError(
+            f"the chat template of {_source(self.tokenizer)} refuses the role {role!r} of message "
+            f"{number} ({error}){hint}"
+        )
+
+    def _written(
+        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """Apply the template, and find where the assistant speaks in what it writes."""
+        text = self._apply_template(messages, contents, add_generation_prompt)
+        try:
+            return text, self._supervised(messages, contents, text, add_generation_prompt)
+        except RenderError:
+            # Many templates write the date: at midnight the two texts are of different days.
+            text = self._apply_template(messages, contents, add_generation_prompt)
+            return text, self._supervised(messages, contents, text, add_generation_prompt)
 
     def _supervised(
         self,
@@ -144,76 +213,41 @@ class Renderer:
     ) -> list[tuple[int, int]]:
         """Find where the assistant speaks, in characters of `text`, turn ends included.
 
-        The template is applied once more with every assistant turn replaced by a placeholder:
-        what it writes around the placeholders then says where each turn begins and ends in `text`,
-        also where the template trims a turn.
+        Where that cannot be told from `text` alone, the template is applied once more with every
+        answer replaced by a placeholder: what it writes around the placeholders is in `text` too,
+        also where it rewrites the answers.
         """
-        spoken = [i for i, message in enumerate(messages) if message.role == "assistant"]
-        if not spoken:
+        count = sum(message.role == "assistant" for message in messages)
+        if not count:
             return []
+        told = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
+        if told is not None:
+            return told
         masked = [
-            self._tokens.placeholder(i) if i in spoken else content
-            for i, content in enumerate(contents)
+            self._tokens.placeholder(i) if message.role == "assistant" else content
+            for i, (message, content) in enumerate(zip(messages, contents, strict=True))
         ]
         around = self._tokens.split_at_placeholders(
             self._apply_template(messages, masked, add_generation_prompt)
         )
-        if len(around) != len(spoken) + 1 or not text.startswith(around[0]):
-            raise RenderError("the chat template rewrites assistant turns; supervision is unclear")
-        spans = []
-        position = len(around[0])
-        for index, following in zip(spoken, around[1:], strict=True):
-            end = _turn_end(text, position, contents[index], following)
-            spans.append((position, self._after_turn_end(text, end, following)))
-            position = end + len(following)
-        if position != len(text):
-            raise RenderError("the chat template rewrites assistant turns; supervision is unclear")
-        return spans
-
-    def _after_turn_end(self, text: str, end: int, following: str) -> int:
-        match = self._tokens.find_added_token(text, end)
-        if match is None or match.end() > end + len(following):
-            raise RenderError(
-                "the chat template ends an assistant turn with no special token, so the model "
-                "could never learn to stop; give a template that writes one (such as eos_token)"
-            )
-        return match.end()
-
-    def _expand(
-        self,
-        encoded: Encoded,
-        spans: Sequence[tuple[int, int]],
-        media: Sequence[tuple[str, Layout, int]],
-    ) -> Rendered:
-        ids: list[int] = []
-        labels: list[int] = []
-        upcoming = iter(media)
-        turn = 0  # of the supervised ones: the first that ends behind this token
-        for id_, (start, end) in zip(encoded.ids, encoded.spans, strict=True):
-            if id_ == MarkupTokenizer.MEDIUM:
-                kind, layout, _ = next(upcoming)
-                run = self.markers[kind].expand(layout)
-                ids += run
-                labels += [IGNORE] * len(run)
-                continue
-            ids.append(id_)
-            # A token that straddles the border carries the turn's first letters: it is supervised.
-            while turn < len(spans) and spans[turn][1] <= start:
-                turn += 1
-            spoken = turn < len(spans) and spans[turn][0] < max(end, start + 1)
-            labels.append(id_ if spoken else IGNORE)
-        return Rendered(ids, labels, [index for _, _, index in media])
+        if len(around) != count + 1:
+            raise RenderError("the chat template does not show every answer once")
+        return self._format.answers(text, around, self._tokens)
 
 
-def _turn_end(text: str, start: int, content: str, following: str) -> int:
-    """Find where an assistant turn that begins at `start` ends, given what follows it."""
-    for candidate in (content, content.strip(), content.rstrip(), content.lstrip()):
-        if text.startswith(candidate + following, start):
-            return start + len(candidate)
-    end = text.find(following, start) if following else len(text)
-    if end < 0:
-        raise RenderError("the chat template rewrites assistant turns; supervision is unclear")
-    return end
+def _expanded(
+    ids: list[int], labels: list[int], runs: Sequence[list[int]], media: list[int]
+) -> Rendered:
+    """Put each medium's markers and slots where it stands."""
+    all_ids: list[int] = []
+    all_labels: list[int] = []
+    position = 0
+    for run in runs:
+        place = ids.index(MarkupTokenizer.MEDIUM, position)
+        all_ids += [*ids[position:place], *run]
+        all_labels += [*labels[position:place], *[IGNORE] * len(run)]
+        position = place + 1
+    return Rendered([*all_ids, *ids[position:]], [*all_labels, *labels[position:]], media)
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
@@ -227,14 +261,11 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
     return result
 
 
-def _media_kinds(messages: Sequence[Message]) -> dict[int, str]:
-    return {
-        part.media: part.type
-        for message in messages
-        for part in message.content
-        if part.media is not None
-    }
+def _source(tokenizer: PreTrainedTokenizerBase) -> str:
+    return tokenizer.name_or_path or "this model"
 
 
-def _text_message(role: str, text: str) -> Message:
-    return Message.model_validate({"role": role, "content": [{"type": "text", "text": text}]})
+def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:
+    """Return the id of the token that stands first for a medium: its neighbours depend on it."""
+    signs = [ids.slot if ids.begin is None else ids.begin for ids in markers.values()]
+    return signs[0] if signs else None

@@ -2,48 +2,43 @@
 
 A tokenizer matches its added tokens (`</s>`, `<image>`, `<think>`) anywhere in a text, whoever
 wrote them, and no flag turns that off for all of them. So text is tokenized with a copy of the
-tokenizer that knows none of its added tokens: each is replaced by a sentinel that holds a random
-nonce, which is put where the template wrote the token and which nobody can type.
+tokenizer that knows none of them: each is replaced by a sentinel that holds a random nonce, which
+is put where the template wrote the token and which nobody can type. Where the vocabulary itself
+holds such a token, as Unigram's does, it bears a name with the nonce in the copy, so that no text
+is ever made of it.
+
+An added token that is blank is no markup but a way to write text, such as the line breaks of
+Gemma or the runs of spaces of GPT-NeoX: the copy keeps it.
 """
 
 from __future__ import annotations
 
-import bisect
 import json
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.locating import Anchors, Places, Spans, tokens_of
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Encoded", "MarkupTokenizer"]
+__all__ = ["MarkupTokenizer"]
 
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids with the places in the rendered text they come from."""
-
-    ids: list[int]
-    """A medium stands as one `MarkupTokenizer.MEDIUM`."""
-
-    spans: list[tuple[int, int]]
-    """Start and end of each token, in characters of the rendered text."""
+BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 class MarkupTokenizer:
     """Encode rendered chat text; what was escaped before rendering stays text."""
 
     MEDIUM = -1
+    """What stands for a medium among the ids."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        from tokenizers import AddedToken
-
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, as_token: int | None = None) -> None:
+        """Take a tokenizer, and the added token like which a medium meets the text beside it."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise RenderError(
@@ -51,44 +46,49 @@ class MarkupTokenizer:
                 "with `AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers"
             )
         self._nonce = f"zq{secrets.token_hex(8)}q"
-        self._added = dict(tokenizer.added_tokens_decoder)
-        self._ids_by_text = {token.content: id_ for id_, token in self._added.items()}
-        self._plain = _without_added_tokens(backend)
-        self._meaning: dict[int, int] = {}
-        medium = AddedToken(f"{self._nonce}m", normalized=False, special=True)
-        sentinels = [
-            AddedToken(
-                self._sentinel(id_),
-                lstrip=token.lstrip,
-                rstrip=token.rstrip,
-                normalized=token.normalized,
-                special=token.special,
-            )
-            for id_, token in self._added.items()
-        ]
-        self._plain.add_tokens([*sentinels, medium])  # one by one takes quadratic time
-        for id_ in self._added:
-            self._meaning[self._id_of(self._sentinel(id_))] = id_
-        self._meaning[self._id_of(medium.content)] = self.MEDIUM
+        added = dict(tokenizer.added_tokens_decoder)
+        self.markup = {id_: token for id_, token in added.items() if not _is_blank(token)}
+        """The added tokens that only a template writes, by their ids."""
+
+        self.ids_by_text = {token.content: id_ for id_, token in self.markup.items()}
+        """Their ids, by what they read."""
+
+        self._plain = _without_markup(backend, {i: f"{self._nonce}v{i}v" for i in self.markup})
+        self._meaning = self._add_sentinels(as_token)
+        blank = {self._id_of(token.content): i for i, token in added.items() if _is_blank(token)}
+        self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
+        # What text must never give; a sentinel may have the number of what it stands for.
+        self._forbidden = self.markup.keys() - self._meaning.keys()
+        self._anchors = Anchors({*self.markup, self.MEDIUM})
         # Longest first, as the tokenizer itself matches: `<|im_end|>` before `<|im`.
-        literals = sorted((re.escape(text) for text in self._ids_by_text), key=len, reverse=True)
+        literals = sorted(map(re.escape, self.ids_by_text), key=len, reverse=True)
         self._literal = re.compile("|".join(literals) or r"(?!)")
         self._marks = re.compile(rf"{self._nonce}(?:e(\d+)|m(\d+));|{self._literal.pattern}")
 
-    def escape(self, text: str) -> str:
-        """Hide every added token that `text` spells, so that the template's own stand out."""
-        return self._literal.sub(lambda m: f"{self._nonce}e{self._ids_by_text[m[0]]};", text)
+    def escape(self, text: str, allowed: Collection[str] = ()) -> str:
+        """Hide every markup token that `text` spells, so that the template's own stand out.
+
+        Those in `allowed` are taken as tokens.
+        """
+
+        def hidden(match: re.Match[str]) -> str:
+            literal = match[0]
+            if literal in allowed:
+                return literal
+            return f"{self._nonce}e{self.ids_by_text[literal]};"
+
+        return self._literal.sub(hidden, text)
 
     def medium(self, index: int) -> str:
         """Return what stands for medium `index` in a message's text."""
         return f"{self._nonce}m{index};"
 
     def placeholder(self, index: int) -> str:
-        """Return an opaque text that stands for assistant turn `index`."""
+        """Return an opaque text that stands for what message `index` says."""
         return f"{self._nonce}a{index};"
 
     def split_at_placeholders(self, rendered: str) -> list[str]:
-        """Return what the template writes around the placeholders of assistant turns."""
+        """Return what the template writes around the placeholders of messages."""
         return re.split(rf"{self._nonce}a\d+;", rendered)
 
     def media_order(self, rendered: str) -> list[int]:
@@ -101,49 +101,112 @@ class MarkupTokenizer:
         def shown(match: re.Match[str]) -> str:
             if match[2] is not None:
                 return media[int(match[2])]
-            return match[0] if match[1] is None else self._added[int(match[1])].content
+            return match[0] if match[1] is None else self.markup[int(match[1])].content
 
         return self._marks.sub(shown, rendered)
 
-    def find_added_token(self, rendered: str, start: int) -> re.Match[str] | None:
-        """Find the first added token that the template wrote at or after `start`."""
-        return self._literal.search(rendered, start)
+    def find_markup(self, rendered: str, start: int, end: int) -> re.Match[str] | None:
+        """Find the first markup token that the template wrote between two places."""
+        return self._literal.search(rendered, start, end)
 
-    def encode(self, rendered: str) -> Encoded:
-        """Tokenize rendered text, undoing `escape` on the way."""
-        pieces, places = self._with_sentinels(rendered)
-        encoding = self._plain.encode(pieces, add_special_tokens=False)
-        ids = [self._meaning.get(id_, id_) for id_ in encoding.ids]
-        for id_, raw in zip(ids, encoding.ids, strict=True):
-            if id_ in self._added and raw not in self._meaning:
-                raise RenderError(
-                    f"the tokenizer forms its special token {self._added[id_].content!r} from "
-                    "plain text; remove it from the text"
-                )
-        return Encoded(ids, [(places.source(a), places.source(b)) for a, b in encoding.offsets])
+    def find_literal(self, literal: str, rendered: str, start: int, end: int) -> int | None:
+        """Find where a markup token that the template wrote between two places ends."""
+        found = self._literal.finditer(rendered, start, end)
+        return next((match.end() for match in found if match[0] == literal), None)
 
-    def _with_sentinels(self, rendered: str) -> tuple[str, _Places]:
+    def encode(
+        self, rendered: str, spans: Spans = (), *, anchored: bool = True
+    ) -> tuple[list[int], list[slice]]:
+        """Tokenize rendered text, undoing `escape` on the way, and find the tokens of its parts.
+
+        Args:
+            rendered: what a template wrote; a medium becomes one `MEDIUM`.
+            spans: the parts to find, in characters of `rendered`.
+            anchored: there is markup not far before each; else looking for it is not worth it.
+
+        Raises:
+            RenderError: the vocabulary has no token for a character of the text.
+        """
+        text, places = self._with_sentinels(rendered)
+        if anchored or not spans:
+            (encoding,) = self._plain.encode_batch_fast([text], add_special_tokens=False)
+            ids = self._meanings(text, encoding.ids)
+            found = self._anchors.find(rendered, ids, places, spans)
+            if found is not None:
+                return ids, found
+        encoding = self._plain.encode(text, add_special_tokens=False)
+        ids, offsets = self._meanings(text, encoding.ids), encoding.offsets
+        moved = [(places.of(start), places.of(end)) for start, end in spans]
+        slices = [tokens_of(span, ids, offsets, self.markup) for span in moved]
+        if anchored:
+            known = [
+                (tokens, tokens.start < len(offsets) and offsets[tokens.start][0] >= begin)
+                for tokens, (begin, _) in zip(slices, moved, strict=True)
+            ]
+            self._anchors.learn(rendered, ids, places, spans, known)
+        return ids, slices
+
+    def _meanings(self, text: str, raw: list[int]) -> list[int]:
+        if not self._forbidden.isdisjoint(raw):
+            self._refuse(text)
+        meaning = self._meaning
+        return [meaning.get(id_, id_) for id_ in raw]
+
+    def _refuse(self, text: str) -> None:
+        encoding = self._plain.encode(text, add_special_tokens=False)
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        id_, (start, end) = next(pair for pair in pairs if pair[0] in self._forbidden)
+        raise RenderError(
+            f"the tokenizer has no token for {text[start:end]!r}, only "
+            f"{self.markup[id_].content!r}; remove it from the text"
+        )
+
+    def _with_sentinels(self, rendered: str) -> tuple[str, Places]:
         out: list[str] = []
-        places = _Places()
+        places = Places()
         length = position = 0
         for match in self._marks.finditer(rendered):
-            plain = rendered[position : match.start()]
+            start, end = match.span()
             new = self._replacement(match)
-            places.add(length, position)
-            places.add(length + len(plain), match.start())
-            out += (plain, new)
-            length += len(plain) + len(new)
-            position = match.end()
-        places.add(length, position)
+            out += (rendered[position:start], new)
+            length += start - position
+            places.add(start, length)
+            length += len(new)
+            places.add(end, length)
+            if match[1] is None:
+                places.markup.append(end)
+            position = end
         out.append(rendered[position:])
         return "".join(out), places
 
     def _replacement(self, match: re.Match[str]) -> str:
         if match[1] is not None:
-            return self._added[int(match[1])].content
+            return self.markup[int(match[1])].content
         if match[2] is not None:
             return f"{self._nonce}m"
-        return self._sentinel(self._ids_by_text[match[0]])
+        return self._sentinel(self.ids_by_text[match[0]])
+
+    def _add_sentinels(self, as_token: int | None) -> dict[int, int]:
+        """Add what stands for each markup token and for a medium; return what their ids mean."""
+        from tokenizers import AddedToken
+
+        like = self.markup.get(as_token) if as_token is not None else None
+        # One that is matched in normalised text takes in a space that the normaliser writes.
+        normalized = like is not None and like.normalized and not like.special
+        medium = AddedToken(f"{self._nonce}m", normalized=normalized, special=not normalized)
+        sentinels = [
+            AddedToken(
+                self._sentinel(id_),
+                lstrip=token.lstrip,
+                rstrip=token.rstrip,
+                normalized=token.normalized,
+                special=token.special,
+            )
+            for id_, token in self.markup.items()
+        ]
+        self._plain.add_tokens([*sentinels, medium])  # one by one takes quadratic time
+        meaning = {self._id_of(self._sentinel(id_)): id_ for id_ in self.markup}
+        return meaning | {self._id_of(medium.content): self.MEDIUM}
 
     def _id_of(self, token: str) -> int:
         id_ = self._plain.token_to_id(token)
@@ -154,28 +217,47 @@ class MarkupTokenizer:
         return f"{self._nonce}t{id_}t"
 
 
-class _Places:
-    """A map from positions in the text with sentinels to positions in the rendered text."""
-
-    def __init__(self) -> None:
-        self._new: list[int] = []
-        self._old: list[int] = []
-
-    def add(self, new: int, old: int) -> None:
-        self._new.append(new)
-        self._old.append(old)
-
-    def source(self, position: int) -> int:
-        index = bisect.bisect_right(self._new, position) - 1
-        old = self._old[index] + position - self._new[index]
-        # Inside a replacement lengths differ: never run past where the next piece begins.
-        return min(old, self._old[index + 1]) if index + 1 < len(self._old) else old
+def _is_blank(token: AddedToken) -> bool:
+    return not token.special and not token.content.replace("▁", " ").strip()
 
 
-def _without_added_tokens(backend: Tokenizer) -> Tokenizer:
+def _without_markup(backend: Tokenizer, names: Mapping[int, str]) -> Tokenizer:
+    """Copy a tokenizer without some added tokens; what its vocabulary has of them is renamed."""
     state = json.loads(backend.to_str())
-    state["added_tokens"] = []
+    state["added_tokens"] = [t for t in state["added_tokens"] if t["id"] not in names]
+    _rename(state["model"], names)
     plain = type(backend).from_str(json.dumps(state))
     plain.no_padding()
     plain.no_truncation()
     return plain
+
+
+def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
+    """Rename entries of a vocabulary, and forget the merges that would make them of text."""
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, list):  # Unigram: [piece, score] in the order of the ids
+        for id_ in names.keys() & range(len(vocabulary)):
+            vocabulary[id_][0] = names[id_]
+        _spell_bytes(vocabulary)
+        return
+    renamed = {piece: names[id_] for piece, id_ in vocabulary.items() if id_ in names}
+    model["vocab"] = {renamed.get(piece, piece): id_ for piece, id_ in vocabulary.items()}
+    if model.get("unk_token") in renamed:
+        model["unk_token"] = renamed[model["unk_token"]]
+    if renamed and "merges" in model:
+        model["merges"] = [
+            (left, right)
+            for left, right in model["merges"]
+            if renamed.keys().isdisjoint((left, right, left + right))
+        ]
+
+
+def _spell_bytes(pieces: list[list[Any]]) -> None:
+    """Make Unigram spell a typed `<0x0A>` by its characters, not take it for the byte it names.
+
+    Falling back on bytes goes by their names alone, whatever their scores.
+    """
+    unlikely = min(score for _, score in pieces) - 1000
+    for entry in pieces:
+        if BYTE.fullmatch(entry[0]):
+            entry[1] = unlikely

@@ -26,8 +26,11 @@ def prepare_record(
     where: str,
     root: Path,
     limits: Limits | None = None,
+    max_tokens: int | None = None,
 ) -> Sample:
     """Read a record's media under `root`, render and preprocess it.
+
+    Of a conversation of more than `max_tokens` the oldest turns are left out, with a warning.
 
     Raises:
         RecordError: whatever is wrong with it, with its row.
@@ -35,7 +38,7 @@ def prepare_record(
     try:
         read = functools.partial(processor.read, root=root, limits=limits)
         items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
-        return processor.prepare(record.messages, items, where=where)
+        return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
         raise
     except MMModalError as error:
@@ -88,14 +91,9 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        sample = prepare_record(self._processor, record, where, dataset.root, self._limits)
-        if len(sample.input_ids) > self._max_tokens:
-            raise RecordError(
-                where,
-                f"the conversation takes {len(sample.input_ids)} tokens with its media, more than "
-                f"the {self._max_tokens} allowed; raise max_tokens (up to the model's context) or "
-                "shorten it",
-            )
+        sample = prepare_record(
+            self._processor, record, where, dataset.root, self._limits, self._max_tokens
+        )
         if not any(label >= 0 for label in sample.labels):
             raise RecordError(where, "no assistant turn: there is nothing to learn from it")
         return sample

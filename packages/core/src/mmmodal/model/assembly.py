@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens
+from mmmodal.conversation.layout import (
+    MarkerIds,
+    has_separator,
+    marker_ids,
+    marker_tokens,
+    markup_of,
+)
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
 from mmmodal.model.addition import Addition
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
-from mmmodal.model.markers import initialise_rows
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
 from mmmodal.model.processing import MMModalProcessor
 
 if TYPE_CHECKING:
@@ -23,10 +29,7 @@ if TYPE_CHECKING:
     from mmmodal.contracts import Backbone, Encoder, Projector
     from mmmodal.plugins import Provided
 
-__all__ = ["assemble", "extend"]
-
-PAD_TO = 64
-"""Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
+__all__ = ["assemble", "configured", "extend", "processor_entry", "set_generation"]
 
 
 def assemble(
@@ -43,6 +46,7 @@ def assemble(
         tokenizer.chat_template = chat_template
     Renderer(tokenizer, {}).turn_end_ids()  # refuses a template that cannot be trained on
     causal = backbone.load(source, dtype)
+    check_vocabulary(source, tokenizer, row_count(causal))
     model = _wrap(causal)
     model.processor = MMModalProcessor(tokenizer)
     return _grow(model, additions)
@@ -80,9 +84,12 @@ def _grow(
     _add_tokens(model, tokenizer, additions)
     for addition in additions:
         _add_modality(model, addition)
-    entries = {**model.processor.modalities, **{a.modality.name: _entry(a) for a in additions}}
+    entries = {
+        **model.processor.modalities,
+        **{a.modality.name: processor_entry(a) for a in additions},
+    }
     model.processor = MMModalProcessor(tokenizer, entries)
-    _set_generation(model)
+    set_generation(model)
     model.eval()
     return model
 
@@ -92,49 +99,15 @@ def _add_tokens(
     tokenizer: PreTrainedTokenizerBase,
     additions: Sequence[Addition],
 ) -> None:
-    """Add markers and slots once, and give their rows the mean of the others."""
-    from tokenizers import AddedToken
-
-    wanted = [
-        token
-        for addition in additions
-        for token in marker_tokens(addition.modality, _separated(addition))
-    ]
-    known = len(tokenizer)
-    new = [token for token in wanted if token not in tokenizer.get_added_vocab()]
-    tokenizer.add_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in new], special_tokens=True
-    )
-    before = _rows(model)
-    if len(tokenizer) > before:
-        model.resize_token_embeddings(
-            len(tokenizer), pad_to_multiple_of=PAD_TO, mean_resizing=False
-        )
-    after = _rows(model)
-    # Also rows that a padded vocabulary had before the tokens existed, as Qwen's.
-    added: Any = tokenizer.convert_tokens_to_ids(new)
-    rows = [*added, *range(before, after)]
-    _initialise(model, rows, min(known, before))
-    model.config.text_config.vocab_size = after
+    """Add the markers and slots of all modalities, and note how many tokens there are now."""
+    kinds = [(markup_of(addition.modality), _separated(addition)) for addition in additions]
+    add_tokens(model, tokenizer, [token for kind in kinds for token in marker_tokens(*kind)])
+    model.config.text_config.vocab_size = row_count(model)
+    model.config.token_count = token_count(tokenizer)
 
 
 def _separated(addition: Addition) -> bool:
     return has_separator(addition.encoder, addition.projector)
-
-
-def _rows(model: MMModalForConditionalGeneration) -> int:
-    table: Any = model.get_input_embeddings()
-    return int(table.weight.shape[0])
-
-
-def _initialise(model: MMModalForConditionalGeneration, rows: Sequence[int], known: int) -> None:
-    table: Any = model.get_input_embeddings()
-    head: Any = model.get_output_embeddings()
-    initialise_rows(table.weight, rows, known)
-    if head.weight is not table.weight:
-        initialise_rows(head.weight, rows, known)
-    if head.bias is not None:
-        initialise_rows(head.bias, rows, known)
 
 
 def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) -> None:
@@ -145,7 +118,15 @@ def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) ->
     base.encoders[name], base.projectors[name] = encoder, projector
     base.add_module(f"{name}_tower", tower.to(model.dtype))
     base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
-    ids = marker_ids(model.processor.tokenizer, kind, _separated(addition))
+    tokenizer = model.processor.tokenizer
+    ids = marker_ids(tokenizer, kind, _separated(addition), markup_of(kind))
+    for key, value in configured(addition, ids).items():
+        setattr(config, key, value)
+    config.modality_names = [*config.modality_names, name]
+
+
+def configured(addition: Addition, ids: MarkerIds) -> dict[str, Any]:
+    """Return what config.json holds of a modality, under its `<modality>_` keys."""
     values = {
         "config": _encoder_config(addition),
         "projector_config": _projector_entry(addition),
@@ -153,11 +134,9 @@ def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) ->
         "begin_token_id": ids.begin,
         "end_token_id": ids.end,
         "separator_token_id": ids.separator,
-        "input_name": kind.input_name,
+        "input_name": addition.modality.input_name,
     }
-    for key, value in values.items():
-        setattr(config, f"{name}_{key}", value)
-    config.modality_names = [*config.modality_names, name]
+    return {f"{addition.modality.name}_{key}": value for key, value in values.items()}
 
 
 def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
@@ -193,21 +172,23 @@ def _projector_entry(addition: Addition) -> dict[str, Any]:
     return _described("projector", addition.projector, addition.provided["projector"])
 
 
-def _entry(addition: Addition) -> dict[str, Any]:
+def processor_entry(addition: Addition) -> dict[str, Any]:
+    """Return what processor_config.json holds of a modality."""
     return {**_encoder_entry(addition), "projector": _projector_entry(addition)}
 
 
 def _encoder_config(addition: Addition) -> Any:
     config = addition.encoder.tower_config
     if config is None:
-        return MMModalEncoderConfig(**_encoder_entry(addition))
+        config = MMModalEncoderConfig(**_encoder_entry(addition))
     for key, value in _encoder_entry(addition).items():
         setattr(config, key, value)
+    config._name_or_path = addition.source or ""  # as transformers notes the language model's
     return config
 
 
-def _set_generation(model: MMModalForConditionalGeneration) -> None:
-    """Stop at the template's turn end, and never generate a marker, a slot or a padding row."""
+def set_generation(model: MMModalForConditionalGeneration) -> None:
+    """Stop at the template's turn end, and pad as the tokenizer does."""
     processor: Any = model.processor
     config: Any = model.generation_config
     ends = config.eos_token_id if config.eos_token_id is not None else []
@@ -218,6 +199,3 @@ def _set_generation(model: MMModalForConditionalGeneration) -> None:
     if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):
         config.do_sample = True  # what some models leave unsaid, and saving insists on
     config.pad_token_id = processor.tokenizer.pad_token_id
-    never = [i for ids in processor.markers.values() for i in ids.all]
-    padding = range(len(processor.tokenizer), _rows(model))
-    config.suppress_tokens = sorted({*(config.suppress_tokens or []), *never, *padding})

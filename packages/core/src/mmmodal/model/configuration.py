@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mmmodal.errors import CheckpointError
+from mmmodal.model.distrust import without_decisions
 
 __all__ = ["PART_KEYS", "MMModalConfig", "MMModalEncoderConfig"]
 
@@ -52,6 +53,22 @@ class MMModalConfig(PreTrainedConfig):
 
     text_config: Any = None
     modality_names: list[str] = field(default_factory=list)
+    token_count: int | None = None
+    """The tokens of the tokenizer: embedding rows from this one on are padding. Older: None."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Build from what config.json says, but for what it may not decide.
+
+        Raises:
+            CheckpointError: the weights beside it are quantized.
+        """
+        if config_dict.get("quantization_config"):
+            raise CheckpointError(
+                "config.json is of quantized weights, which are not read; load the model they were "
+                "made from with `quantization`"
+            )
+        return super().from_dict(without_decisions(config_dict), **kwargs)
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.text_config, dict):
@@ -90,6 +107,12 @@ class MMModalConfig(PreTrainedConfig):
     def of(self, modality: str, key: str) -> Any:
         """Return `<modality>_<key>`."""
         return getattr(self, f"{modality}_{key}")
+
+    def never_generated(self) -> list[int]:
+        """Return the ids that stand for no text: markers, slots and the rows of no token."""
+        names, rows = self.modality_names, self.text_config.vocab_size
+        markers = [id_ for n in names for id_ in (*self.learned_ids(n), self.of(n, "token_id"))]
+        return [*markers, *range(rows if self.token_count is None else self.token_count, rows)]
 
     def learned_ids(self, modality: str) -> list[int]:
         """Return the ids of a modality's learned tokens: begin, end and, with tiles, separator."""

@@ -12,23 +12,68 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationMixin
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 
-__all__ = ["MediaGenerationMixin", "repeat_per_sample"]
+__all__ = ["MediaGenerationMixin", "NeverGenerated", "repeat_per_sample"]
+
+
+class NeverGenerated(LogitsProcessor):
+    """Take away what stands for no text, whatever generation settings say.
+
+    transformers' `suppress_tokens` can be overridden, and compares the whole vocabulary with the
+    list in every step (5.23).
+    """
+
+    def __init__(self, ids: Sequence[int], device: torch.device) -> None:
+        self._ids = torch.tensor(list(ids), dtype=torch.long, device=device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores [B, vocabulary] with those of the ids at minus infinity."""
+        return scores.index_fill(-1, self._ids.to(scores.device), -torch.inf)
 
 
 class MediaGenerationMixin(GenerationMixin):
     """Encode all media once, before the first step, and repeat them sample by sample."""
 
     @torch.no_grad()
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: Sequence[Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Generate as transformers does; media come under the processor's names."""
         model: Any = self.model  # type: ignore[attr-defined]
         given = kwargs.pop("mm_encoder_outputs", None)
         outputs = model.encode_media(kwargs, given)
         if outputs:
             kwargs["mm_encoder_outputs"] = outputs
-        return super().generate(*args, **kwargs)  # type: ignore[misc]
+        never = NeverGenerated(model.config.never_generated(), model.device)
+        processors = LogitsProcessorList([*(logits_processor or []), never])
+        return super().generate(  # type: ignore[misc]
+            inputs, generation_config, processors, *args, **kwargs
+        )
+
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Prepare a step as the language model's own class does, which may discard the cache.
+
+        Phi-3 does, where its positions change; then all media are read once more.
+        """
+        prepare = self.head.own_preparation  # type: ignore[attr-defined]
+        if prepare is None:
+            prepare = super().prepare_inputs_for_generation  # type: ignore[misc]
+        inputs: dict[str, Any] = prepare(*args, **kwargs)
+        if inputs.get("past_key_values") is not None:
+            return inputs
+        if kwargs.get("past_key_values") is not None:
+            # All tokens; transformers 5.18 goes on with the last one alone.
+            anew = {"past_key_values": None, "next_sequence_length": None}
+            inputs = prepare(*args, **{**kwargs, **anew})
+        if kwargs.get("mm_encoder_outputs"):
+            inputs["mm_encoder_outputs"] = kwargs["mm_encoder_outputs"]
+        return inputs
 
     def _maybe_prepare_encoder_kwargs_for_generation(
         self, inputs_tensor: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any

@@ -8,11 +8,12 @@ returns what it is given.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from mmmodal.errors import PartError
@@ -44,6 +45,15 @@ class Head:
         if not isinstance(self.lm_head, nn.Linear):
             raise PartError(f"the head of {type(self._model).__name__} is no linear layer")
         setattr(self._model, self.decoder_prefix, _Given())
+
+    @property
+    def own_preparation(self) -> Callable[..., dict[str, Any]] | None:
+        """What the class has instead of transformers' `prepare_inputs_for_generation`, if so."""
+        usual = GenerationMixin.prepare_inputs_for_generation
+        if getattr(type(self._model), usual.__name__, usual) is usual:
+            return None
+        prepare: Any = self._model.prepare_inputs_for_generation
+        return prepare  # type: ignore[no-any-return]
 
     def logits(
         self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmmodal.errors import PartError
 from mmmodal.model.zero3 import gathered
 
-__all__ = ["MarkerEmbedding", "initialise_rows"]
+__all__ = ["MarkerEmbedding"]
 
 
 class MarkerEmbedding(nn.Module):
@@ -53,12 +53,3 @@ class MarkerEmbedding(nn.Module):
     def fold_into(self, table: Tensor) -> None:
         """Write the rows into the embedding matrix [vocabulary, D]."""
         table[self.ids.to(table.device)] = self.rows.weight.to(table.device, table.dtype)
-
-
-@torch.no_grad()
-def initialise_rows(table: Tensor, ids: Sequence[int], known: int) -> None:
-    """Set new rows of [vocabulary, D] to the mean of the first `known` rows."""
-    rows = torch.tensor(sorted(set(ids)), device=table.device)
-    if len(rows):
-        mean = table[:known].float().mean(0).to(table.dtype)
-        table[rows] = mean

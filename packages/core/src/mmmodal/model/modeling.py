@@ -18,17 +18,17 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 
-from mmmodal.contracts import Encoder, Projector
 from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
-from mmmodal.model.features import MediaFeatures, as_features, project
+from mmmodal.model.features import MediaFeatures, as_features
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.parts import encoder_of, projector_of
+from mmmodal.model.perception import Perception
 from mmmodal.model.processing import MMModalProcessor
 from mmmodal.model.restoring import finish_loading
-from mmmodal.model.splice import splice
+from mmmodal.model.splice import check, splice
 
 __all__ = [
     "MMModalForConditionalGeneration",
@@ -70,6 +70,7 @@ class MMModalPreTrainedModel(PreTrainedModel):
         Raises:
             CheckpointError: weights are missing, or a part's package is not installed.
         """
+        kwargs.setdefault("use_safetensors", True)  # transformers would read pickles, too
         info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
         model, report = loaded
@@ -77,13 +78,12 @@ class MMModalPreTrainedModel(PreTrainedModel):
         return (model, report) if info else model
 
 
-class MMModalModel(MMModalPreTrainedModel):
+class MMModalModel(Perception, MMModalPreTrainedModel):
     """Towers, projectors and the decoder of the language model, without its head."""
 
     def __init__(self, config: MMModalConfig) -> None:
         super().__init__(config)
-        self.encoders: dict[str, Encoder] = {}
-        self.projectors: dict[str, Projector] = {}
+        self.encoders, self.projectors = {}, {}
         width = config.text_config.hidden_size
         for name in config.modality_names:
             encoder, projector = encoder_of(config, name), projector_of(config, name)
@@ -101,14 +101,6 @@ class MMModalModel(MMModalPreTrainedModel):
             tower = self.tower(name)
             tower.train(mode and any(p.requires_grad for p in tower.parameters()))
         return self
-
-    def tower(self, modality: str) -> nn.Module:
-        """Return the network of a modality's encoder."""
-        return self.get_submodule(f"{modality}_tower")
-
-    def projector(self, modality: str) -> nn.Module:
-        """Return the network of a modality's projector."""
-        return self.get_submodule(f"{modality}_projector")
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the language model's token embeddings."""
@@ -134,63 +126,6 @@ class MMModalModel(MMModalPreTrainedModel):
                 return functools.partial(self.get_features, modality)
         return super().__getattr__(name)
 
-    def get_features(self, modality: str, *args: Tensor, **inputs: Any) -> MediaFeatures:
-        """Encode and project the items of one modality, all in one call of tower and projector.
-
-        Takes the processor's tensors under their names: `pixel_values`, `input_features` …
-        """
-        if args:
-            inputs[self.config.of(modality, "input_name")] = args[0]
-        return self._perceive(modality, self._tower_inputs(modality, inputs))
-
-    def _perceive(self, modality: str, inputs: Mapping[str, Tensor]) -> MediaFeatures:
-        tower = self.tower(modality)
-        trains = any(p.requires_grad for p in tower.parameters())
-        followed = any(tensor.requires_grad for tensor in inputs.values())
-        # A frozen tower keeps no activations.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
-            features = tower(**inputs)  # N of [*shape, D_enc]
-        values, lengths = project(self.projectors[modality], self.projector(modality), features)
-        return MediaFeatures(pooler_output=values, lengths=lengths)
-
-    def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
-        """Take a modality's tensors out of `inputs`, under the names its tower knows."""
-        stem = self.config.of(modality, "input_name")
-        found = {}
-        for key in [key for key in inputs if key == stem or key.startswith(f"{stem}_")]:
-            value = inputs.pop(key)
-            if value is not None:
-                found["values" if key == stem else key.removeprefix(f"{stem}_")] = self._placed(
-                    value
-                )
-        return found
-
-    def _placed(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.dtype if value.is_floating_point() else None)
-
-    def encode_media(
-        self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None
-    ) -> dict[str, MediaFeatures]:
-        """Take the media tensors of all modalities out of `inputs` and encode them.
-
-        In training every part runs once a step, in the same order, on an example where the batch
-        has no item of its modality. A rank that skipped a part which others run would leave them
-        waiting for its weights (ZeRO-3) or gradients (ZeRO-2, DDP), and a projector without any
-        gradient would be moved by its last one again (ZeRO-2 offload: measured). No item is
-        counted then.
-        """
-        outputs = dict(given or {})
-        for name in self.config.modality_names:
-            raw = self._tower_inputs(name, inputs)
-            if raw and name in outputs:
-                raise SpliceError(f"{name} is given twice: as tensors and in mm_encoder_outputs")
-            if raw:
-                outputs[name] = self._perceive(name, raw)
-            elif name not in outputs and self.training and torch.is_grad_enabled():
-                outputs[name] = self._perceive(name, self._example(name))
-                outputs[name].lengths = []
-        return outputs
-
     def embed(self, input_ids: Tensor) -> Tensor:
         """Embed token ids [B, T] as [B, T, D], with markers that are being trained."""
         embeddings: Tensor = self.get_input_embeddings()(input_ids)
@@ -214,9 +149,13 @@ class MMModalModel(MMModalPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if position_ids is not None and attention_mask is None and past_key_values is None:
+            # Packed samples, maybe, which transformers keeps apart only where no cache is made.
+            kwargs.setdefault("use_cache", False)
         media = self.encode_media(kwargs, mm_encoder_outputs)
         if inputs_embeds is None:
             assert input_ids is not None
+            self._refuse_empty_slots(input_ids, media)
             inputs_embeds = self.embed(input_ids)
         if media:
             slots = self._slots(input_ids, inputs_embeds, media)
@@ -231,20 +170,26 @@ class MMModalModel(MMModalPreTrainedModel):
         )
         return outputs
 
+    def _refuse_empty_slots(self, input_ids: Tensor, media: Mapping[str, Any]) -> None:
+        if input_ids.shape[1] == 1:
+            return  # a step of generation, which makes no slots
+        for name in self.config.modality_names:
+            if name not in media:
+                check(name, input_ids == self.config.of(name, "token_id"), [])
+
     def _slots(
         self, input_ids: Tensor | None, embeddings: Tensor, media: Mapping[str, Any]
     ) -> dict[str, Tensor]:
-        ids = {name: self.config.of(name, "token_id") for name in media}
         if input_ids is not None:
-            return {name: input_ids == id_ for name, id_ in ids.items()}  # [B, T]
-        table = self.get_input_embeddings()
-        look = {n: table(torch.tensor(i, device=embeddings.device)) for n, i in ids.items()}
-        return {name: (embeddings == vector).all(-1) for name, vector in look.items()}
-
-    def _example(self, modality: str) -> dict[str, Tensor]:
-        encoder = self.encoders[modality]
-        example = encoder.collate([encoder.preprocess(encoder.example())])
-        return {key: self._placed(value) for key, value in example.items()}
+            return {name: input_ids == self.config.of(name, "token_id") for name in media}  # [B, T]
+        for name, output in media.items():
+            if getattr(output, "lengths", None) != []:  # which an absent modality's example has
+                raise SpliceError(
+                    f"{name} is given with inputs_embeds, which do not tell its slots; give "
+                    "input_ids, or embeddings that hold the features already"
+                )
+        none = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+        return dict.fromkeys(media, none)
 
 
 class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedModel):

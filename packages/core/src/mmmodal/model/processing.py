@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,10 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import BatchFeature, ProcessorMixin
 
 from mmmodal.contracts import Encoder, Modality, Projector
-from mmmodal.conversation.layout import MarkerIds, has_separator, marker_ids, medium_pattern
+from mmmodal.conversation.layout import (
+    MarkerIds,
+    Markup,
+    has_separator,
+    marker_ids,
+    markup_of,
+)
 from mmmodal.conversation.messages import read_messages
+from mmmodal.conversation.prompts import split_prompt
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import IGNORE, Renderer
+from mmmodal.conversation.truncation import shorten
 from mmmodal.data.collation import Sample, collate
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.media import Limits
@@ -27,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["MMModalProcessor", "ModalityEntry"]
 
 ModalityEntry = dict[str, Any]
-"""What processor_config.json holds of a modality: its encoder's entry and its projector's."""
+"""What processor_config.json holds of a modality: its encoder's entry and its projector's, and
+`markup` where the model was converted from one that writes its media in another way.
+"""
 
 
 class MMModalProcessor(ProcessorMixin):
@@ -59,11 +70,22 @@ class MMModalProcessor(ProcessorMixin):
         return {name: projector_from(entry["projector"]) for name, entry in self.modalities.items()}
 
     @functools.cached_property
+    def markups(self) -> dict[str, Markup]:
+        """The texts of each modality's markers and slot."""
+        return {
+            name: markup_of(kind, self.modalities[name].get("markup"))
+            for name, kind in self.kinds.items()
+        }
+
+    @functools.cached_property
     def markers(self) -> dict[str, MarkerIds]:
         """The token ids of each modality's markers and slot."""
         return {
             name: marker_ids(
-                self.tokenizer, kind, has_separator(self.encoders[name], self.projectors[name])
+                self.tokenizer,
+                kind,
+                has_separator(self.encoders[name], self.projectors[name]),
+                self.markups[name],
             )
             for name, kind in self.kinds.items()
         }
@@ -104,6 +126,7 @@ class MMModalProcessor(ProcessorMixin):
         *,
         add_generation_prompt: bool = False,
         where: str = "",
+        max_tokens: int | None = None,
     ) -> Sample:
         """Render one conversation and preprocess its media; runs in data workers.
 
@@ -111,13 +134,27 @@ class MMModalProcessor(ProcessorMixin):
             messages: the turns, whose parts refer to `media` by index.
             media: (modality, decoded item) pairs, as `read` returns items.
             add_generation_prompt: end where the assistant is to speak.
-            where: names the row in errors.
+            where: names the row in errors and warnings.
+            max_tokens: what it may take, slots included. A longer one loses its oldest turns,
+                which a warning tells.
+
+        Raises:
+            RenderError: it cannot be rendered, or one turn alone takes more than `max_tokens`.
         """
         features = [self.encoders[kind].preprocess(item) for kind, item in media]
         layouts = [self.layout(kind, f) for (kind, _), f in zip(media, features, strict=True)]
-        rendered = self.renderer.render(
-            messages, layouts, add_generation_prompt=add_generation_prompt
+        fitting = shorten(
+            self.renderer,
+            messages,
+            layouts,
+            max_tokens or sys.maxsize,
+            "max_tokens, or the model's context,",
+            add_generation_prompt=add_generation_prompt,
         )
+        if fitting.dropped:
+            told = f"{where or 'conversation'}: {fitting.told()}"
+            warnings.warn(f"{told} to fit {max_tokens} tokens", stacklevel=2)
+        rendered = fitting.rendered
         grouped: dict[str, list[Any]] = {}
         for index in rendered.media:
             grouped.setdefault(media[index][0], []).append(features[index])
@@ -191,7 +228,7 @@ class MMModalProcessor(ProcessorMixin):
 
     def _chat_text(self, chat: Sequence[Mapping[str, Any]], prompt: bool) -> str:
         messages, media = read_messages(chat, self.modalities)
-        shown = [f"{self.kinds[kind].begin}{self.kinds[kind].end}" for kind, _ in media]
+        shown = [self.markups[kind].shown for kind, _ in media]
         return self.renderer.text(messages, shown, add_generation_prompt=prompt)
 
     def __call__(
@@ -233,21 +270,20 @@ class MMModalProcessor(ProcessorMixin):
     def _prompt_sample(self, prompt: str, media: Mapping[str, list[Any]], number: int) -> Sample:
         """Tokenize one prompt whose begin markers stand for media, in order."""
         queues = {name: iter(items) for name, items in media.items()}
-        names = {self.kinds[name].begin: name for name in media if name in self.kinds}
-        pattern = "|".join(medium_pattern(self.kinds[name]) for name in names.values())
         ids: list[int] = []
         features: dict[str, list[Any]] = {}
-        for piece in re.split(pattern, prompt) if pattern else [prompt]:
-            name = names.get(piece or "")
-            if name is None:
-                ids += self.tokenizer.encode(piece, add_special_tokens=False) if piece else []
+        known = {name: self.markups[name] for name in media if name in self.kinds}
+        for piece in split_prompt(prompt, known, self.markers, self.tokenizer):
+            if not isinstance(piece, str):
+                ids += piece
                 continue
-            value = next(queues[name], None)
+            value = next(queues[piece], None)
             if value is None:
-                raise SpliceError(f"prompt {number} has more {piece} than {name} items given")
-            feature = self.encoders[name].preprocess(self.read(name, value))
-            features.setdefault(name, []).append(feature)
-            ids += self.markers[name].expand(self.layout(name, feature))
+                sign = self.markups[piece].sign
+                raise SpliceError(f"prompt {number} has more {sign} than {piece} items given")
+            feature = self.encoders[piece].preprocess(self.read(piece, value))
+            features.setdefault(piece, []).append(feature)
+            ids += self.markers[piece].expand(self.layout(piece, feature))
         for name, queue in queues.items():
             if next(queue, None) is not None:
                 raise SpliceError(f"prompt {number} has fewer <{name}> than {name} items given")

@@ -14,7 +14,12 @@ from transformers.initialization import no_init_weights
 from mmmodal.errors import CheckpointError
 from mmmodal.model.zero3 import whole_weights
 
-__all__ = ["finish_loading"]
+__all__ = ["finish_loading", "missing_weights"]
+
+
+def missing_weights(report: Any) -> list[str]:
+    """Return the names that transformers' report on loading says were not there."""
+    return sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
 
 
 def finish_loading(model: Any, report: Any) -> None:
@@ -26,7 +31,7 @@ def finish_loading(model: Any, report: Any) -> None:
     Raises:
         CheckpointError: weights are missing.
     """
-    missing = sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
+    missing = missing_weights(report)
     if missing:
         raise CheckpointError(
             f"{model.config._name_or_path}: the weights of {missing[0]!r} and "

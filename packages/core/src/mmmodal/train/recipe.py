@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from mmmodal.attention import Attention
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError
+from mmmodal.train.trained_parts import TrainedParts
 
 __all__ = ["Recipe", "deepspeed_config", "load_recipe", "recipe_names"]
 
-Trainable = Literal["projectors", "markers", "language_model", "towers"]
+PARTS_ALONE = re.compile(r"train=(?!\s*\{)")
+"""An override that names parts, where it could hold the whole section."""
 
 
 class Recipe(Config):
@@ -36,8 +40,8 @@ class Recipe(Config):
     root_maps: tuple[str, ...] = ()
     """`OLD=NEW` prefixes of absolute media paths."""
 
-    train: frozenset[Trainable] = Field(min_length=1)
-    """The parts that train; all others stay bitwise as they are."""
+    train: TrainedParts
+    """The parts that train, as a list or with `lora`; all others stay bitwise as they are."""
 
     learning_rate: float = Field(gt=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -55,10 +59,14 @@ class Recipe(Config):
     """Stop after so many steps, whatever `epochs` says."""
 
     max_tokens: int = Field(gt=0)
-    """The longest conversation, slots included; a longer one is an error that names its row."""
+    """The longest conversation, slots included. A longer one loses its oldest turns, which is told;
+    where one turn alone is longer, that is an error that names its row."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" is bf16 on a GPU and fp32 without one."""
+
+    attn_implementation: Attention | None = None
+    """How the language model computes attention; None: transformers chooses."""
 
     deepspeed: str = "auto"
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
@@ -79,6 +87,11 @@ class Recipe(Config):
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Path) else value
 
+    @field_validator("train", mode="before")
+    @classmethod
+    def _parts_alone(cls, value: Any) -> Any:
+        return _as_section(value)
+
     @field_validator("root_maps", mode="before")
     @classmethod
     def _one_map_or_several(cls, value: Any) -> Any:
@@ -87,8 +100,14 @@ class Recipe(Config):
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
         values = self.model_dump(mode="json", exclude={"workers", "save_every", "log_every", "out"})
-        values["train"] = sorted(self.train)
+        values["train"] = sorted(self.train.parts)
+        values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values
+
+
+def _as_section(train: Any) -> Any:
+    """Return what `train` means where only parts are named."""
+    return {"parts": train} if isinstance(train, list | tuple | set | frozenset | str) else train
 
 
 def recipe_names() -> list[str]:
@@ -111,7 +130,11 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     elif path.suffix not in (".yaml", ".yml"):
         hint = suggest(name, recipe_names())
         raise ConfigError("recipe", [f"{name!r} is neither a recipe nor a YAML file{hint}"])
-    return validate(Recipe, apply_overrides(read_yaml(path), overrides, Recipe), f"recipe {name}")
+    values = read_yaml(path)
+    if "train" in values:
+        values["train"] = _as_section(values["train"])  # so that train.lora.rank=8 finds a section
+    given = [PARTS_ALONE.sub("train.parts=", text) for text in overrides]
+    return validate(Recipe, apply_overrides(values, given, Recipe), f"recipe {name}")
 
 
 def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:

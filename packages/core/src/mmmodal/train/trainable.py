@@ -11,21 +11,40 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmmodal.adapters.attaching import attach
+from mmmodal.adapters.targets import target_layers
 from mmmodal.errors import CheckpointError
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.train.trained_parts import Lora
 
-__all__ = ["add_trained", "choose", "read_trained", "trained_state", "write_trained"]
+__all__ = [
+    "add_trained",
+    "choose",
+    "marker_row_ids",
+    "read_trained",
+    "trained_counts",
+    "trained_state",
+    "write_trained",
+]
 
 FILE = "trained.safetensors"
 
 
-def choose(model: MMModalForConditionalGeneration, parts: Collection[str]) -> None:
-    """Let the named parts train and freeze the rest.
+def choose(
+    model: MMModalForConditionalGeneration, parts: Collection[str], lora: Lora | None = None
+) -> None:
+    """Let the named parts train, put new adapters on the targets of `lora`, and freeze the rest.
 
     Without the language model, `markers` trains its rows for the markers alone, as an overlay.
+
+    Raises:
+        ConfigError: `lora` targets what this model does not have.
     """
     model.requires_grad_(False)
+    if lora is not None:
+        layers = target_layers(model, lora)
+        attach(model, layers, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
     base, names = model.model, model.config.modality_names
     if "projectors" in parts:
         for name in names:
@@ -36,14 +55,36 @@ def choose(model: MMModalForConditionalGeneration, parts: Collection[str]) -> No
     if "language_model" in parts:
         base.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
-    elif "markers" in parts and names:
+    elif "markers" in parts and any(map(model.config.learned_ids, names)):
         base.marker_embedding = _overlay(model)
 
 
 def _overlay(model: MMModalForConditionalGeneration) -> MarkerEmbedding:
+    return MarkerEmbedding(marker_row_ids(model), model.get_input_embeddings())
+
+
+def marker_row_ids(model: MMModalForConditionalGeneration) -> list[int]:
+    """Return the ids of the rows that `markers` trains, in the order of the overlay."""
     config = model.config
-    ids = [id_ for name in config.modality_names for id_ in config.learned_ids(name)]
-    return MarkerEmbedding(ids, model.get_input_embeddings())
+    return [id_ for name in config.modality_names for id_ in config.learned_ids(name)]
+
+
+def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
+    """Count the parameters that train, for each part; adapters as `<part> (LoRA)`."""
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            part = _part_of(name)
+            size = getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves it empty
+            counts[part] = counts.get(part, 0) + int(size)
+    return counts
+
+
+def _part_of(name: str) -> str:
+    part = {"marker_embedding": "markers"}.get(name.split(".")[1], name.split(".")[1])
+    if name.startswith("lm_head."):
+        part = "language_model"
+    return f"{part} (LoRA)" if ".lora_" in name else part
 
 
 def trained_state(

@@ -1,0 +1,97 @@
+"""The paper's published models: `model_type: mm_llms` (github mesolitica/multimodal-LLM).
+
+What they were trained with comes out: the chat template is the tokenizer's, a picture or clip is
+written `<image> </image>` with its features behind the begin marker and single spaces around it,
+a clip always takes all 30 s of a window, and features are those of `hidden_states[-2]`.
+
+Their code computes other numbers than ours where it is wrong, so that results agree for one
+conversation at a time, not for its padded batches: it sets the attention mask to one over the
+padding of each row that has a medium, and in its training mode hides the first positions of a
+row, where training put an empty picture and clip before each text. Neither is imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mmmodal.composing import Part, addition_of
+from mmmodal.contracts.converter import Conversion, ConvertedModality, Converter
+from mmmodal.conversation.layout import Markup
+from mmmodal.converting.source import ComposedSource
+from mmmodal.errors import PartError
+
+__all__ = ["Paper"]
+
+CONFIG_KEYS = {"image": "image_config", "audio": "audio_config"}
+"""Where the config of each modality's encoder is; the variants for one modality lack the other."""
+
+
+class Paper(Converter):
+    """Models of all sizes, for pictures, for sound, or for both."""
+
+    name: ClassVar[str] = "paper"
+    shape: ClassVar[str] = "a config.json with model_type 'mm_llms'"
+
+    def matches(self, config: Mapping[str, Any]) -> bool:
+        """Tell by the model type."""
+        return config.get("model_type") == "mm_llms"
+
+    def read(self, source: ComposedSource, chat_template: str | None) -> Conversion:
+        """Describe the parts; which encoders there are is told by the configs."""
+        readers = {"image": _image, "audio": _audio}
+        found = [key for key, name in CONFIG_KEYS.items() if source.config.get(name) is not None]
+        if not found:
+            wanted = " nor ".join(CONFIG_KEYS.values())
+            raise PartError(f"{source.source}: config.json has neither {wanted}; no encoder is in")
+        return Conversion(
+            text_config=source.text_config("llm_config"),
+            tokenizer=source.tokenizer(chat_template),
+            modalities=tuple(readers[name](source) for name in found),
+            language_model=("llm.model.",),
+            head=("llm.lm_head.",),
+        )
+
+
+def _image(source: ComposedSource) -> ConvertedModality:
+    layer = source.config.get("vision_select_layer")
+    # Without a layer their code takes the last one's output, normalised.
+    options = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
+    config = _of_type(source, "image", "siglip")
+    settings = source.json("preprocessor_config.json")
+    # Pushing the audio processor overwrote this file in the models for both.
+    settings = settings if "image_mean" in settings else {}
+    with source.as_checkpoint(config, settings) as folder:
+        part = Part(name="siglip", source=folder, options=options)
+        addition = addition_of("image", part, "mlp")
+    return ConvertedModality(
+        addition, _markup("image"), ("image_encoder.vision_model.",), ("image_projector.",)
+    )
+
+
+def _audio(source: ComposedSource) -> ConvertedModality:
+    options = {"select_layer": source.config.get("audio_select_layer", -2), "length": "full"}
+    config = _of_type(source, "audio", "whisper")
+    settings = source.json("preprocessor_config.json")
+    settings = settings if "hop_length" in settings else {}
+    with source.as_checkpoint(config, settings) as folder:
+        part = Part(name="whisper", source=folder, options=options)
+        addition = addition_of("audio", part, "conv")
+    return ConvertedModality(
+        addition, _markup("audio"), ("audio_encoder.encoder.",), ("audio_projector.",)
+    )
+
+
+def _markup(name: str) -> Markup:
+    return Markup(slot=f"<|{name}|>", begin=f"<{name}>", end=f"</{name}>", spaced=True)
+
+
+def _of_type(source: ComposedSource, name: str, model_type: str) -> dict[str, Any]:
+    """Return an encoder's config; the published models have one of each kind."""
+    config = source.part_config(CONFIG_KEYS[name])
+    found = config.get("model_type")
+    if found != model_type:
+        raise PartError(
+            f"{source.source}: its {name} encoder is {found!r}; only {model_type!r} is converted"
+        )
+    return config

@@ -1,0 +1,78 @@
+"""How the language model computes attention: chosen by the user, checked for what is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, get_args
+
+from mmmodal.config import suggest
+from mmmodal.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["Attention", "check_attention", "use_attention"]
+
+Attention = Literal["eager", "sdpa", "flash_attention_2", "flex_attention"]
+
+SUPPORT = {
+    "sdpa": "_supports_sdpa",
+    "flash_attention_2": "_supports_flash_attn",
+    "flex_attention": "_supports_flex_attn",
+}
+"""The flag of transformers' classes that says so; `eager` has every one."""
+
+
+def check_attention(name: str) -> None:
+    """Refuse what is unknown or cannot run here, before anything is loaded.
+
+    Raises:
+        ConfigError: says what is missing.
+    """
+    known = get_args(Attention)
+    if name not in known:
+        raise _refused(f"{name!r} is unknown{suggest(name, known)}")
+    if name == "flash_attention_2":
+        _check_flash()
+    if name == "flex_attention":
+        from transformers.utils.import_utils import is_torch_flex_attn_available
+
+        if not is_torch_flex_attn_available():
+            raise _refused("flex_attention is not in this version of torch; use sdpa")
+
+
+def use_attention(model: MMModalForConditionalGeneration, name: str) -> None:
+    """Let the language model compute attention so; the towers keep what transformers chose.
+
+    Raises:
+        ConfigError: it cannot run here, or the language model does not support it.
+    """
+    check_attention(name)
+    language: PreTrainedModel = model.get_decoder()  # type: ignore[assignment]
+    if not getattr(language, SUPPORT.get(name, ""), True):
+        others = [other for other, flag in SUPPORT.items() if getattr(language, flag, False)]
+        known = " or ".join(["eager", *others])
+        raise _refused(f"{type(language).__name__} does not support {name}; use {known}")
+    language.set_attn_implementation(name)
+    if language.config._attn_implementation != name:
+        raise _refused(f"{type(language).__name__} takes no other than its own; leave it out")
+    for config in (model.config, model.config.text_config):
+        config._attn_implementation_internal = name
+
+
+def _check_flash() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise _refused("flash_attention_2 needs a GPU, and there is none; use sdpa")
+    if find_spec("flash_attn") is None and find_spec("kernels") is None:
+        raise _refused(
+            "flash_attention_2 needs the package flash-attn or kernels: pip install kernels, or "
+            "use sdpa"
+        )
+
+
+def _refused(reason: str) -> ConfigError:
+    return ConfigError("attn_implementation", [reason])

@@ -1,0 +1,41 @@
+"""`mmmodal convert`: another project's checkpoint as a model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mmmodal.cli.talking import talking
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--chat-template",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A Jinja file that replaces the checkpoint's chat template.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="The precision to hold it in; auto is the language model's own.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_json: bool) -> None:
+    """Convert SRC, a folder or Hub id of another project, to the model folder OUT."""
+    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    with talking():
+        from mmmodal.converting import convert as run
+
+        result = run(source, out, chat_template=template, dtype=dtype)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **result}, indent=2))
+        return
+    media = ", ".join(result["modalities"])
+    click.echo(f"{out}: from {result['format']}, {result['bytes'] / 1e6:.1f} MB, takes {media}")
+    click.echo(f"Next: mmmodal chat {out}", err=True)

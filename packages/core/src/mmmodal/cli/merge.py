@@ -1,0 +1,51 @@
+"""`mmmodal merge`: an adapter and its base into one ordinary model folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from mmmodal.cli.talking import talking
+
+
+@click.command()
+@click.argument("adapter", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    help="The model it was trained on, if that is not where the adapter says.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
+    """Merge the folder ADAPTER into the model it was trained on; write that to the folder OUT.
+
+    The result needs neither of them, and answers faster than both together.
+    """
+    with talking():
+        from mmmodal.adapters.attaching import merge as fold
+        from mmmodal.adapters.folder import find_adapter
+        from mmmodal.errors import CheckpointError
+        from mmmodal.loading import check_new, load, save
+
+        check_new(out)  # before minutes of work
+        if find_adapter(adapter) is None:
+            raise CheckpointError(f"{adapter} is no adapter; `mmmodal train lora` makes one")
+        model = load(adapter, base=base, device="cpu")
+        fold(model)
+        save(model, out)
+        _carry_history(adapter, out)
+    click.echo(json.dumps({"out": str(out)}) if as_json else str(out))
+
+
+def _carry_history(adapter: Path, out: Path) -> None:
+    """Keep what is noted of the training, for the model's card."""
+    from mmmodal.train.run_folder import METRICS, NOTED, RUN
+
+    for name in (NOTED, METRICS):
+        if (adapter / RUN / name).is_file():
+            (out / RUN).mkdir(exist_ok=True)
+            shutil.copyfile(adapter / RUN / name, out / RUN / name)

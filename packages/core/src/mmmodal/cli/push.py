@@ -1,0 +1,62 @@
+"""`mmmodal push`: publish a model or an adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmmodal.cli.table import print_json
+from mmmodal.cli.talking import talking
+
+if TYPE_CHECKING:
+    from mmmodal.publishing.upload import Publication
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("repo")
+@click.option("--private", is_flag=True, help="Only for you and those you let in.")
+@click.option("--base", metavar="OWNER/NAME", help="Where an adapter's base is published.")
+@click.option("--dry-run", is_flag=True, help="Say what would be published, card and all.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def push(
+    folder: Path, repo: str, private: bool, base: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Publish the model or adapter in the folder DIR on the Hugging Face Hub as REPO (OWNER/NAME).
+
+    A README.md in DIR is its model card; without one a card is made from what is known.
+    """
+    with talking():
+        from mmmodal.publishing.upload import prepare, upload
+
+        publication = prepare(folder, repo, base)
+        url = None if dry_run else upload(publication, private)
+    if as_json:
+        print_json(_result(publication, private, url))
+    elif url is not None:
+        click.echo(url)
+    else:
+        _tell(publication)
+
+
+def _result(publication: Publication, private: bool, url: str | None) -> dict[str, object]:
+    return {
+        "repo": publication.repo,
+        "private": private,
+        "url": url,
+        "files": [{"file": file.name, "bytes": file.size} for file in publication.files],
+        "left_out": list(publication.left_out),
+        "card": publication.card,
+    }
+
+
+def _tell(publication: Publication) -> None:
+    for file in publication.files:
+        click.echo(f"{file.size / 1e6:>10.1f} MB  {publication.repo}/{file.name}")
+    total = sum(file.size for file in publication.files)
+    click.echo(f"{total / 1e6:>10.1f} MB  in all")
+    if publication.left_out:
+        click.echo(f"Not published: {', '.join(publication.left_out)}")
+    click.echo(f"\nREADME.md:\n\n{publication.card}")

@@ -1,0 +1,59 @@
+"""Prompts given as text, in which a marker stands for each medium."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mmmodal.conversation.layout import MarkerIds, Markup, medium_pattern
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["split_prompt"]
+
+
+def split_prompt(
+    prompt: str,
+    markups: Mapping[str, Markup],
+    markers: Mapping[str, MarkerIds],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Iterator[list[int] | str]:
+    """Split a prompt into the ids of its text and the modality of each medium, in order.
+
+    Args:
+        prompt: a rendered conversation.
+        markups: how the modalities that are looked for are written.
+        markers: their ids.
+        tokenizer: what knows both.
+    """
+    signs = {markup.sign: name for name, markup in markups.items()}
+    pattern = "|".join(map(medium_pattern, markups.values()))
+    if any(markup.spaced for markup in markups.values()):
+        text = re.sub(
+            pattern, lambda match: markups[signs[match[match.lastindex or 1]]].shown, prompt
+        )
+        begins = {markers[name].begin: name for name in markups}
+        ids = iter(tokenizer.encode(text, add_special_tokens=False))
+        yield from _split_ids(ids, begins, markers)
+        return
+    for piece in re.split(pattern, prompt) if pattern else [prompt]:
+        if piece in signs:
+            yield signs[piece]
+        elif piece:
+            yield tokenizer.encode(piece, add_special_tokens=False)
+
+
+def _split_ids(
+    ids: Iterator[int], begins: Mapping[int | None, str], markers: Mapping[str, MarkerIds]
+) -> Iterator[list[int] | str]:
+    """Split a prompt that was tokenized whole, as markers and the spaces at them may be one."""
+    for id_ in ids:
+        name = begins.get(id_)
+        if name is None:
+            yield [id_]
+            continue
+        yield name
+        while next(ids) != markers[name].end:
+            pass

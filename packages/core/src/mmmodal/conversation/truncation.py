@@ -1,0 +1,106 @@
+"""Shorten a conversation to what a model can read: whole turns go, the oldest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmmodal.conversation.layout import Layout
+from mmmodal.conversation.records import Message
+from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.errors import RenderError
+
+__all__ = ["Shortened", "shorten"]
+
+
+@dataclass(frozen=True)
+class Shortened:
+    """A conversation that fits, and what had to go for it."""
+
+    rendered: Rendered
+    dropped: tuple[Message, ...] = ()
+    turns: int = 0
+    """How many turns went; each is what a user says with the answer."""
+
+    def told(self) -> str:
+        """Say what went, for a person to read."""
+        kinds = Counter(part.type for m in self.dropped for part in m.content if part.text is None)
+        media = "".join(f", {count} × {kind}" for kind, count in sorted(kinds.items()))
+        turns = "oldest turn was" if self.turns == 1 else f"{self.turns} oldest turns were"
+        return f"the {turns} left out ({len(self.dropped)} messages{media})"
+
+
+def shorten(
+    renderer: Renderer,
+    messages: Sequence[Message],
+    layouts: Sequence[Layout],
+    limit: int,
+    allowed_by: str,
+    *,
+    room: int = 0,
+    add_generation_prompt: bool = False,
+) -> Shortened:
+    """Render a conversation without the oldest turns that keep it from fitting.
+
+    System messages in front stay. A turn goes with its media, so no run of slots is ever cut.
+
+    Args:
+        renderer: counts the tokens.
+        messages: the turns.
+        layouts: the slots of each medium, by its index.
+        limit: the most tokens, slots included.
+        allowed_by: what sets the limit, for the error.
+        room: tokens to leave free as long as there is a turn that can go for it.
+        add_generation_prompt: end where the assistant is to speak.
+
+    Raises:
+        RenderError: one turn alone is longer than that.
+    """
+
+    def without(count: int) -> Rendered:
+        kept = [*front, *(message for turn in turns[count:] for message in turn)]
+        return renderer.render(kept, layouts, add_generation_prompt=add_generation_prompt)
+
+    front, turns = _split(messages)
+    rendered = without(0)
+    if len(rendered.input_ids) <= limit - room:
+        return Shortened(rendered)
+    low, high = 0, max(len(turns) - 1, 0)  # how many may go: too few, enough
+    best = without(high)
+    if len(best.input_ids) > limit:
+        raise _too_long(best, layouts, limit, allowed_by)
+    while high - low > 1:
+        middle = (low + high) // 2
+        attempt = without(middle)
+        if len(attempt.input_ids) <= limit - room:
+            high, best = middle, attempt
+        else:
+            low = middle
+    dropped = tuple(message for turn in turns[:high] for message in turn)
+    return Shortened(best, dropped, high)
+
+
+def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:
+    """Part the system messages in front from the turns, each of which begins with a user."""
+    front: list[Message] = []
+    turns: list[list[Message]] = []
+    for message in messages:
+        if message.role == "system" and not turns:
+            front.append(message)
+        elif turns and (message.role != "user" or turns[-1][-1].role == "user"):
+            turns[-1].append(message)
+        else:
+            turns.append([message])
+    return front, turns
+
+
+def _too_long(
+    rendered: Rendered, layouts: Sequence[Layout], limit: int, allowed_by: str
+) -> RenderError:
+    runs = [layouts[index] for index in rendered.media]
+    slots = sum(run if isinstance(run, int) else sum(run) for run in runs)
+    return RenderError(
+        f"one turn alone takes {len(rendered.input_ids)} tokens with its media ({slots} slots), "
+        f"more than the {limit} that {allowed_by} allows; shorten it or use fewer media"
+    )

@@ -1,0 +1,91 @@
+"""The model without its tensors: tokens, configuration, processor, on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from tokenizers import AddedToken
+from transformers import GenerationConfig
+
+from mmmodal.contracts.converter import Conversion, ConvertedModality
+from mmmodal.conversation.layout import marker_ids, marker_tokens, markup_of
+from mmmodal.errors import PartError
+from mmmodal.model.assembly import configured, processor_entry, set_generation
+from mmmodal.model.configuration import MMModalConfig
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.new_tokens import token_count
+from mmmodal.model.processing import MMModalProcessor
+
+__all__ = ["add_tokens", "build_skeleton"]
+
+SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens")
+"""What of a checkpoint's generation_config.json is kept, where it is a plain number."""
+
+
+def build_skeleton(
+    conversion: Conversion, rows: int, dtype: torch.dtype, generation: Mapping[str, Any]
+) -> MMModalForConditionalGeneration:
+    """Build the model that the converted tensors belong to.
+
+    Args:
+        conversion: what the checkpoint holds; its tokenizer has all tokens already.
+        rows: the rows of the embedding matrix.
+        dtype: the precision of the tensors.
+        generation: the checkpoint's generation settings.
+    """
+    config = conversion.text_config
+    config.vocab_size = rows
+    values: dict[str, Any] = {}
+    for modality in conversion.modalities:
+        ids = marker_ids(conversion.tokenizer, modality.addition.modality, False, modality.markup)
+        values |= configured(modality.addition, ids)
+    names = [modality.addition.modality.name for modality in conversion.modalities]
+    whole = MMModalConfig(text_config=config, modality_names=names, **values)
+    whole.architectures = [MMModalForConditionalGeneration.__name__]
+    whole.dtype = dtype
+    whole.token_count = token_count(conversion.tokenizer)
+    with torch.device("meta"):
+        model = MMModalForConditionalGeneration(whole)
+    entries = {m.addition.modality.name: _entry(m) for m in conversion.modalities}
+    model.processor = MMModalProcessor(conversion.tokenizer, entries)
+    model.generation_config = _generation(config, generation)
+    set_generation(model)
+    return model
+
+
+def _entry(modality: ConvertedModality) -> dict[str, Any]:
+    entry = processor_entry(modality.addition)
+    if modality.markup != markup_of(modality.addition.modality):
+        entry["markup"] = modality.markup.entry()
+    return entry
+
+
+def _generation(config: Any, given: Mapping[str, Any]) -> GenerationConfig:
+    chosen = {key: given[key] for key in SAMPLING if isinstance(given.get(key), int | float)}
+    ends = given.get("eos_token_id")
+    if not (isinstance(ends, int) or (isinstance(ends, list) and ends)):
+        ends = config.eos_token_id
+    return GenerationConfig(bos_token_id=config.bos_token_id, eos_token_id=ends, **chosen)
+
+
+def add_tokens(conversion: Conversion, source: str) -> None:
+    """Add to the tokenizer the slots that the checkpoint has no token for.
+
+    Raises:
+        PartError: it lacks a marker that the model was trained with.
+    """
+    for modality in conversion.modalities:
+        known = conversion.tokenizer.get_added_vocab()
+        slot = modality.markup.slot
+        for token in marker_tokens(modality.markup, False):
+            if token not in known and token != slot:
+                raise PartError(
+                    f"{source}: its tokenizer does not know {token!r}, which stands around the "
+                    f"{modality.addition.modality.name}s it was trained with; the vocabulary is "
+                    "of another model"
+                )
+        if slot not in known:
+            new = AddedToken(slot, special=True, normalized=False)
+            conversion.tokenizer.add_tokens([new], special_tokens=True)

@@ -1,0 +1,96 @@
+"""Perception: the towers and projectors of a model, run over all media of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmmodal.contracts import Encoder, Projector
+from mmmodal.errors import SpliceError
+from mmmodal.model.features import MediaFeatures, project
+
+__all__ = ["Perception"]
+
+
+class Perception(nn.Module):
+    """What a model with a tower and a projector for each modality does with media."""
+
+    config: Any  # MMModalConfig; transformers reads annotations of this name
+    encoders: dict[str, Encoder]
+    projectors: dict[str, Projector]
+
+    def tower(self, modality: str) -> nn.Module:
+        """Return the network of a modality's encoder."""
+        return self.get_submodule(f"{modality}_tower")
+
+    def projector(self, modality: str) -> nn.Module:
+        """Return the network of a modality's projector."""
+        return self.get_submodule(f"{modality}_projector")
+
+    def get_features(self, modality: str, *args: Tensor, **inputs: Any) -> MediaFeatures:
+        """Encode and project the items of one modality, all in one call of tower and projector.
+
+        Takes the processor's tensors under their names: `pixel_values`, `input_features` …
+        """
+        if args:
+            inputs[self.config.of(modality, "input_name")] = args[0]
+        return self._perceive(modality, self._tower_inputs(modality, inputs))
+
+    def _perceive(self, modality: str, inputs: Mapping[str, Tensor]) -> MediaFeatures:
+        tower = self.tower(modality)
+        trains = any(p.requires_grad for p in tower.parameters())
+        followed = any(tensor.requires_grad for tensor in inputs.values())
+        # A frozen tower keeps no activations.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
+            features = tower(**inputs)  # N of [*shape, D_enc]
+        values, lengths = project(self.projectors[modality], self.projector(modality), features)
+        return MediaFeatures(pooler_output=values, lengths=lengths)
+
+    def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Take a modality's tensors out of `inputs`, under the names its tower knows."""
+        stem = self.config.of(modality, "input_name")
+        found = {}
+        for key in [key for key in inputs if key == stem or key.startswith(f"{stem}_")]:
+            value = inputs.pop(key)
+            if value is not None:
+                found["values" if key == stem else key.removeprefix(f"{stem}_")] = self._placed(
+                    value
+                )
+        return found
+
+    def _placed(self, value: Tensor) -> Tensor:
+        device: Any = self.device
+        dtype: Any = self.dtype if value.is_floating_point() else None
+        placed: Tensor = value.to(device, dtype)
+        return placed
+
+    def encode_media(
+        self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None
+    ) -> dict[str, MediaFeatures]:
+        """Take the media tensors of all modalities out of `inputs` and encode them.
+
+        In training every part runs once a step, in the same order, on an example where the batch
+        has no item of its modality. A rank that skipped a part which others run would leave them
+        waiting for its weights (ZeRO-3) or gradients (ZeRO-2, DDP), and a projector without any
+        gradient would be moved by its last one again (ZeRO-2 offload: measured). No item is
+        counted then.
+        """
+        outputs = dict(given or {})
+        for name in self.config.modality_names:
+            raw = self._tower_inputs(name, inputs)
+            if raw and name in outputs:
+                raise SpliceError(f"{name} is given twice: as tensors and in mm_encoder_outputs")
+            if raw:
+                outputs[name] = self._perceive(name, raw)
+            elif name not in outputs and self.training and torch.is_grad_enabled():
+                outputs[name] = self._perceive(name, self._example(name))
+                outputs[name].lengths = []
+        return outputs
+
+    def _example(self, modality: str) -> dict[str, Tensor]:
+        encoder = self.encoders[modality]
+        example = encoder.collate([encoder.preprocess(encoder.example())])
+        return {key: self._placed(value) for key, value in example.items()}

@@ -1,0 +1,185 @@
+"""What is known of a model: read from its folder and from those it was trained from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmmodal.adapters.folder import Adapter, find_adapter
+from mmmodal.plugins import registry
+from mmmodal.publishing.belongings import is_hub_id
+from mmmodal.train.run_folder import METRICS, NOTED, RUN
+
+__all__ = ["Facts", "PartFact", "StageFact", "read_facts"]
+
+
+@dataclass(frozen=True)
+class PartFact:
+    """One part of a model; None is what is not known."""
+
+    role: str
+    """`language model`, `image encoder`, `image projector`."""
+
+    name: str
+    source: str | None = None
+    """The Hub id its weights came from."""
+
+    package: str | None = None
+    """What provides it, with the version that composed the model."""
+
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class StageFact:
+    """One stage of training."""
+
+    recipe: Mapping[str, Any]
+    """What the run noted of itself when it began."""
+
+    metrics: tuple[Mapping[str, Any], ...]
+    """Its log, oldest first."""
+
+    @property
+    def losses(self) -> list[float]:
+        """The losses, oldest first."""
+        return [float(row["loss"]) for row in self.metrics if "loss" in row]
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps it took."""
+        return max((int(row["step"]) for row in self.metrics if "step" in row), default=None)
+
+    @property
+    def data(self) -> list[str]:
+        """The names of the files it was trained on, without their folders."""
+        return [Path(str(path)).name for path in self.recipe.get("data", [])]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a card says."""
+
+    modalities: tuple[str, ...]
+    parts: tuple[PartFact, ...]
+    stages: tuple[StageFact, ...]
+    """Oldest first."""
+
+    results: Mapping[str, Any] | None
+    """Measured accuracies by task, as `mmmodal quickstart` writes them."""
+
+    transformers_version: str | None
+    adapter: Adapter | None = None
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages that the parts come from."""
+        names = {part.package.split(" ")[0] for part in self.parts if part.package}
+        return sorted({"mmmodal-core", *names})
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read what is known of the model or adapter in `folder`; what is not there stays unknown."""
+    adapter = find_adapter(folder)
+    place = Path(adapter.settings.base_model_name_or_path) if adapter else folder
+    config = _read(place / "config.json") or {}
+    return Facts(
+        modalities=tuple(config.get("modality_names", ())),
+        parts=tuple(_parts(config)),
+        stages=tuple(reversed(list(_stages(folder)))),
+        results=_results(folder),
+        transformers_version=config.get("transformers_version"),
+        adapter=adapter,
+    )
+
+
+def _parts(config: Mapping[str, Any]) -> Iterator[PartFact]:
+    text = config.get("text_config")
+    if isinstance(text, Mapping):
+        source = text.get("_name_or_path")
+        name = next(iter(text.get("architectures") or ()), text.get("model_type", "unknown"))
+        hub_id = source if is_hub_id(source) else None
+        yield PartFact("language model", name, hub_id, None, _backbone_licence(hub_id))
+    for modality in config.get("modality_names", ()):
+        yield _encoder(modality, config[f"{modality}_config"])
+        projector = config[f"{modality}_projector_config"]
+        package = _package(projector)
+        yield PartFact(f"{modality} projector", projector["projector"], None, package, None)
+
+
+def _encoder(modality: str, entry: Mapping[str, Any]) -> PartFact:
+    source = entry.get("_name_or_path")
+    hub_id = source if is_hub_id(source) else None
+    found = registry().get("encoders", entry["encoder"], entry.get("package") or None)
+    # A preset's card is about the preset's own source, not about what else it may have read.
+    card = found.part.card if found and hub_id and found.part.source == hub_id else None
+    licence = card.licence if card else None
+    return PartFact(f"{modality} encoder", entry["encoder"], hub_id, _package(entry), licence)
+
+
+def _backbone_licence(source: str | None) -> str | None:
+    """Look among the presets for one of that source which tells its licence."""
+    for _, provided in registry().provided("backbones"):
+        card = getattr(provided.part, "card", None)
+        if source and card is not None and provided.part.source == source:
+            return str(card.licence)
+    return None
+
+
+def _package(entry: Mapping[str, Any]) -> str | None:
+    return (
+        f"{entry['package']} {entry.get('version', '')}".strip() if entry.get("package") else None
+    )
+
+
+def _stages(folder: Path) -> Iterator[StageFact]:
+    """Yield the stages, newest first, as far as the folders they started from are still there."""
+    seen: set[Path] = set()
+    place = folder
+    while place.resolve() not in seen:
+        seen.add(place.resolve())
+        recipe = _read(place / RUN / NOTED)
+        if recipe is None:
+            return
+        yield StageFact(recipe, tuple(_rows(place / RUN / METRICS)))
+        place = Path(str(recipe.get("model", "")))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the line that a killed process was writing
+        if isinstance(row, dict):
+            yield row
+
+
+def _results(folder: Path) -> Mapping[str, Any] | None:
+    """Find measured results: in the folder, or where `mmmodal quickstart` puts them."""
+    places = [folder / "results.json"]
+    if folder.resolve().name == "model" and (folder.resolve().parent / "quickstart.json").is_file():
+        places.append(folder.resolve().parent / "results.json")
+    for place in places:
+        tasks = (_read(place) or {}).get("tasks")
+        if isinstance(tasks, dict) and all(_is_result(entry) for entry in tasks.values()):
+            return tasks
+    return None
+
+
+def _is_result(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), int | float) for key in ("accuracy", "n")
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None

@@ -1,0 +1,203 @@
+"""The part of the Hub's API that publishing needs, as a real HTTP server on this machine.
+
+It keeps what it is sent: repositories, large files by their SHA-256, and commits. Tokens are
+`good` (may write to `lab`), `reader` (may not) and no others.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+__all__ = ["LocalHub", "Repository", "local_hub"]
+
+
+@dataclass
+class Repository:
+    """What one repository holds."""
+
+    private: bool
+    files: dict[str, bytes] = field(default_factory=dict)
+    commits: int = 0
+
+
+@dataclass
+class LocalHub:
+    """What the server was told."""
+
+    url: str = ""
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    large: dict[str, bytes] = field(default_factory=dict)
+    """Large files by SHA-256, also of commits that never came."""
+
+    breaks_after: int | None = None
+    """Refuse uploads of large files after so many."""
+
+
+@contextlib.contextmanager
+def local_hub() -> Iterator[LocalHub]:
+    """Run a server; what it was told can be looked at afterwards."""
+    hub = LocalHub()
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: LocalHub
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == "/api/validate-yaml":
+            self._answer(200, {"errors": [], "warnings": []})
+        elif self.path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif found := re.fullmatch(r"/api/models/(.+)/preupload/main", self.path):
+            self._permitted(found[1]) and self._preupload(json.loads(body))
+        elif found := re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", self.path):
+            self._permitted(found[1]) and self._batch(json.loads(body))
+        elif found := re.fullmatch(r"/api/models/(.+)/commit/main", self.path):
+            self._permitted(found[1]) and self._commit(found[1], body)
+        else:
+            self._answer(404, {"error": f"no POST {self.path}"})
+
+    def do_PUT(self) -> None:
+        hub, name = self.hub, self.path.removeprefix("/large/")
+        content = self._content()
+        if hub.breaks_after is not None and len(hub.large) >= hub.breaks_after:
+            self._answer(400, {"error": "the upload broke off"})
+            return
+        assert hashlib.sha256(content).hexdigest() == name
+        hub.large[name] = content
+        self._answer(200, {})
+
+    def do_GET(self) -> None:
+        self._look(with_content=True)
+
+    def do_HEAD(self) -> None:
+        self._look(with_content=False)
+
+    def _look(self, with_content: bool) -> None:
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/main)?", self.path):
+            repository = self.hub.repositories.get(found[1])
+            if repository is None:
+                self._missing("RepoNotFound")
+                return
+            files = [{"rfilename": name} for name in repository.files]
+            about = {"id": found[1], "private": repository.private, "siblings": files}
+            self._answer(200, {**about, "sha": f"{repository.commits:040x}"})
+        elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", self.path):
+            repository = self.hub.repositories.get(found[1])
+            content = repository.files.get(found[2]) if repository else None
+            if repository is None or content is None:
+                self._missing("EntryNotFound")
+                return
+            commit = f"{repository.commits:040x}"
+            tag = hashlib.sha256(content).hexdigest()
+            self._send(
+                200, content if with_content else b"", {"X-Repo-Commit": commit, "ETag": f'"{tag}"'},
+                len(content),
+            )  # fmt: skip
+        else:
+            self._answer(404, {"error": f"no GET {self.path}"})
+
+    def _permitted(self, repo: str) -> bool:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token not in ("good", "reader"):
+            self._answer(401, {"error": "Invalid username or password."})
+        elif token == "reader" or not repo.startswith("lab/"):
+            self._answer(403, {"error": "Forbidden: you do not have the right to write"})
+        else:
+            return True
+        return False
+
+    def _create(self, wanted: dict[str, Any]) -> None:
+        repo = f"{wanted['organization']}/{wanted['name']}"
+        if not self._permitted(repo):
+            return
+        if repo in self.hub.repositories:
+            known = {"url": f"{self.hub.url}/{repo}", "id": repo}
+            self._answer(409, {"error": "You already created this model repo", **known})
+            return
+        private = wanted.get("visibility") == "private" or bool(wanted.get("private"))
+        self.hub.repositories[repo] = Repository(private)
+        self._answer(200, {"url": f"{self.hub.url}/{repo}", "id": repo, "name": repo})
+
+    def _preupload(self, wanted: dict[str, Any]) -> None:
+        files = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
+                "shouldIgnore": False,
+                "oid": None,
+            }
+            for file in wanted["files"]
+        ]
+        self._answer(200, {"files": files})
+
+    def _batch(self, wanted: dict[str, Any]) -> None:
+        objects = []
+        for file in wanted["objects"]:
+            upload = {"upload": {"href": f"{self.hub.url}/large/{file['oid']}"}}
+            known = file["oid"] in self.hub.large
+            objects.append({**file, **({} if known else {"actions": upload})})
+        self._answer(200, {"transfer": "basic", "objects": objects})
+
+    def _commit(self, repo: str, body: bytes) -> None:
+        repository = self.hub.repositories[repo]
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                repository.files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                repository.files[value["path"]] = self.hub.large[value["oid"]]
+        repository.commits += 1
+        commit = f"{repository.commits:040x}"
+        url = f"{self.hub.url}/{repo}/commit/{commit}"
+        self._answer(200, {"commitUrl": url, "commitOid": commit, "hookOutput": ""})
+
+    def _content(self) -> bytes:
+        """Read a body of known length or in chunks."""
+        if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return content
+
+    def _missing(self, code: str) -> None:
+        self._send(404, b'{"error": "not found"}', {"X-Error-Code": code})
+
+    def _answer(self, status: int, value: Any) -> None:
+        self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], length: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep quiet."""

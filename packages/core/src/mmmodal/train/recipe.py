@@ -9,11 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmmodal.attention import Attention
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError
+from mmmodal.precision import Quantization
 from mmmodal.train.trained_parts import TrainedParts
 
 __all__ = ["Recipe", "deepspeed_config", "load_recipe", "recipe_names"]
@@ -68,6 +69,9 @@ class Recipe(Config):
     attn_implementation: Attention | None = None
     """How the language model computes attention; None: transformers chooses."""
 
+    quantization: Quantization | None = None
+    """Hold the language model in 4 or 8 bits; it then trains by `train.lora` alone (QLoRA)."""
+
     deepspeed: str = "auto"
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
 
@@ -81,6 +85,12 @@ class Recipe(Config):
     keep_checkpoints: int = Field(2, gt=0)
     log_every: int = Field(10, gt=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _quantized_by_lora(self) -> Recipe:
+        if self.quantization is not None and self.train.lora is None:
+            raise ValueError("a quantized language model does not train itself; give train.lora")
+        return self
 
     @field_validator("data", mode="before")
     @classmethod

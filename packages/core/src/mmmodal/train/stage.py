@@ -118,8 +118,9 @@ def _load_model(
     model = load(
         source,
         dtype=held or torch.float32,
-        device="cpu",
+        device=None if recipe.quantization else "cpu",  # quantized weights stay where they are made
         attn_implementation=recipe.attn_implementation,
+        quantization=recipe.quantization,
     )
     model.train()
     return model

@@ -147,7 +147,8 @@ def trimming(trim: Perception, full: Perception, runs: int) -> Result:
 
 def pictures_prepared(runs: int) -> Result:
     """Preprocess pictures for SigLIP base of 384 pixels."""
-    ours = Siglip(SiglipOptions(image_size=384))
+    ours = Siglip(SiglipOptions(image_size=384, resizer="torchvision"))
+    pillows = Siglip(SiglipOptions(image_size=384))
     size = {"height": 384, "width": 384}
     torchvision, pillow = SiglipImageProcessor(size=size), SiglipImageProcessorPil(size=size)
     published = get_pretrained_cfg("ViT-B-16-SigLIP-384", "webli")
@@ -156,13 +157,16 @@ def pictures_prepared(runs: int) -> Result:
     results = {}
     for name, pixels in PHOTOS.items():
         picture = photo(*pixels)
-        ways = {
+        by_torchvision = {
             "ours": lambda p=picture: ours.preprocess(p),
             "transformers": lambda p=picture: torchvision(p, return_tensors="pt"),
+        }
+        by_pillow = {
+            "ours_pil": lambda p=picture: pillows.preprocess(p),
             "transformers_pil": lambda p=picture: pillow(p, return_tensors="pt"),
             "open_clip": lambda p=picture: theirs(p),
         }
-        results[name] = race(ways, runs)
+        results[name] = race(by_torchvision, runs) | race(by_pillow, runs)
     return results
 
 

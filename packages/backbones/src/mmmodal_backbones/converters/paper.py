@@ -56,7 +56,8 @@ class Paper(Converter):
 def _image(source: ComposedSource) -> ConvertedModality:
     layer = source.config.get("vision_select_layer")
     # Without a layer their code takes the last one's output, normalised.
-    options = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
+    layers = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
+    options = {**layers, "resizer": "pillow"}  # transformers had no other at that time
     config = _of_type(source, "image", "siglip")
     settings = source.json("preprocessor_config.json")
     # Pushing the audio processor overwrote this file in the models for both.

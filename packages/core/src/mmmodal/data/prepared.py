@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mmmodal.conversation.records import Record
+from mmmodal.conversation.records import MediaRef, Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.feature_cache.media import Medium
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
+from mmmodal.media.source import open_source
 
 if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
@@ -36,13 +38,23 @@ def prepare_record(
         RecordError: whatever is wrong with it, with its row.
     """
     try:
-        read = functools.partial(processor.read, root=root, limits=limits)
-        items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
+        read = functools.partial(_read, processor, root=root, limits=limits or Limits())
+        items = [(ref.kind, read(ref)) for ref in record.media]
         return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
         raise
     except MMModalError as error:
         raise RecordError(where, str(error)) from None
+
+
+def _read(processor: MMModalProcessor, ref: MediaRef, *, root: Path, limits: Limits) -> Any:
+    """Decode a medium, or find its features where they are stored."""
+    from mmmodal.data.feature_cache.stored import StoredEncoder
+
+    encoder = processor.encoders.get(ref.kind)
+    if isinstance(encoder, StoredEncoder):
+        return encoder.find(open_source(ref.uri, root=root, limits=limits))
+    return processor.read(ref.kind, ref.uri, root=root, limits=limits)
 
 
 class PreparedDataset:
@@ -97,6 +109,17 @@ class PreparedDataset:
         if not any(label >= 0 for label in sample.labels):
             raise RecordError(where, "no assistant turn: there is nothing to learn from it")
         return sample
+
+    def media(self, kinds: Collection[str]) -> list[Medium]:
+        """List the media of some modalities, each once, in the order of the records."""
+        found: dict[Medium, None] = {}
+        for dataset in self._datasets:
+            for index in range(len(dataset)):
+                where, record = dataset[index]
+                for ref in record.media:
+                    if ref.kind in kinds:
+                        found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
+        return list(found)
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

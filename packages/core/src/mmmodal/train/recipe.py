@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ByteSize, Field, field_validator
 
 from mmmodal.attention import Attention
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
+from mmmodal.data.feature_cache.settings import StoredDtype
 from mmmodal.errors import ConfigError
 from mmmodal.train.trained_parts import TrainedParts
 
@@ -20,6 +21,17 @@ __all__ = ["Recipe", "deepspeed_config", "load_recipe", "recipe_names"]
 
 PARTS_ALONE = re.compile(r"train=(?!\s*\{)")
 """An override that names parts, where it could hold the whole section."""
+
+MAY_CHANGE = {
+    "workers",
+    "prefetch",
+    "save_every",
+    "log_every",
+    "out",
+    "feature_cache_limit",
+    "feature_cache_dtype",
+}
+"""What changes nothing in the result of a run that is resumed."""
 
 
 class Recipe(Config):
@@ -75,6 +87,19 @@ class Recipe(Config):
     workers: int = Field(0, ge=0)
     """Processes that read and preprocess media."""
 
+    prefetch: int = Field(4, gt=0)
+    """Batches that each of them prepares ahead, so that one that takes long keeps no step waiting."""
+
+    feature_cache: Path | None = None
+    """A folder where the features of frozen towers are kept: each medium is decoded and encoded
+    once, in this run or one before, and read from there. Several runs can share it."""
+
+    feature_cache_limit: ByteSize | None = None
+    """What that folder may take, such as 50GB; None: what the disk has left."""
+
+    feature_cache_dtype: StoredDtype = "bf16"
+    """The precision of those features; fp32 takes twice the room, and is exact."""
+
     save_every: int = Field(500, gt=0)
     """Steps between checkpoints."""
 
@@ -99,7 +124,8 @@ class Recipe(Config):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
-        values = self.model_dump(mode="json", exclude={"workers", "save_every", "log_every", "out"})
+        values = self.model_dump(mode="json", exclude=MAY_CHANGE)
+        values["feature_cache"] = self.feature_cache and self.feature_cache_dtype
         values["train"] = sorted(self.train.parts)
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values

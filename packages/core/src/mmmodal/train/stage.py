@@ -61,6 +61,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
+    from mmmodal.train.stored_features import store_features
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
 
@@ -75,6 +76,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     start.fill(model, recipe)
+    store_features(model, dataset, recipe, arguments)
     begin_run(recipe, run, fresh, len(dataset))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()  # nobody looks for checkpoints that are being removed

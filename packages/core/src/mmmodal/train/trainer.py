@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.train.throughput import MeteredTrainer
 from mmmodal.train.trainable import read_trained, trained_state, write_trained
 
 __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 
 
-class StageTrainer(Trainer):
+class StageTrainer(MeteredTrainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,9 +101,15 @@ class ProgressBar(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the newest loss."""
+        """Show the newest loss, how fast it goes, and how long it waited for data."""
         if self._bar is not None and logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
+            self._bar.set_postfix(
+                {
+                    "loss": f"{float(logs['loss']):.4f}",
+                    "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
+                    "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
+                }
+            )
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

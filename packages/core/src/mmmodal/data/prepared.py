@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.lengths import check_supervised, record_length
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
 
@@ -57,8 +58,8 @@ class PreparedDataset:
         limits: Limits | None = None,
     ) -> None:
         self._datasets = list(datasets)
-        self._processor = processor
-        self._max_tokens = max_tokens
+        self.processor = processor
+        self.max_tokens = max_tokens
         self._limits = limits or Limits()
 
     @classmethod
@@ -92,11 +93,27 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         sample = prepare_record(
-            self._processor, record, where, dataset.root, self._limits, self._max_tokens
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
         )
-        if not any(label >= 0 for label in sample.labels):
-            raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+        check_supervised(sample.labels, where)
         return sample
+
+    def length(self, index: int) -> int:
+        """Tell the tokens of one record without preparing it.
+
+        Raises:
+            RecordError: whatever is wrong with it as far as that was looked at, with its row.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        return record_length(
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """The data files."""
+        return [dataset.path for dataset in self._datasets]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

@@ -134,10 +134,18 @@ class Siglip(Encoder):
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
         """Tell the grids of patches (tiles, h, w), or (n,) without the first."""
+        return self._grids(len(features) if self.tiled else 1)
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """The grid of every picture, where they are not cut."""
+        return None if self.tiled else self._grids(1)
+
+    def _grids(self, tiles: int) -> tuple[int, ...]:
         side = self.options.image_size // self.options.patch_size
         if self.options.drop_first:
             return (side * side - 1,)
-        return (len(features) if self.tiled else 1, side, side)
+        return (tiles, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""

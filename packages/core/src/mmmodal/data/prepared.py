@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmmodal.conversation.records import MediaRef, Record
+from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
-from mmmodal.data.feature_cache.media import Medium
+from mmmodal.data.feature_cache.media import Medium, read_medium
+from mmmodal.data.lengths import check_supervised, record_length
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
-from mmmodal.media.source import open_source
 
 if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
@@ -38,23 +38,13 @@ def prepare_record(
         RecordError: whatever is wrong with it, with its row.
     """
     try:
-        read = functools.partial(_read, processor, root=root, limits=limits or Limits())
-        items = [(ref.kind, read(ref)) for ref in record.media]
+        read = functools.partial(read_medium, processor, root=root, limits=limits or Limits())
+        items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
         return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
         raise
     except MMModalError as error:
         raise RecordError(where, str(error)) from None
-
-
-def _read(processor: MMModalProcessor, ref: MediaRef, *, root: Path, limits: Limits) -> Any:
-    """Decode a medium, or find its features where they are stored."""
-    from mmmodal.data.feature_cache.stored import StoredEncoder
-
-    encoder = processor.encoders.get(ref.kind)
-    if isinstance(encoder, StoredEncoder):
-        return encoder.find(open_source(ref.uri, root=root, limits=limits))
-    return processor.read(ref.kind, ref.uri, root=root, limits=limits)
 
 
 class PreparedDataset:
@@ -69,8 +59,8 @@ class PreparedDataset:
         limits: Limits | None = None,
     ) -> None:
         self._datasets = list(datasets)
-        self._processor = processor
-        self._max_tokens = max_tokens
+        self.processor = processor
+        self.max_tokens = max_tokens
         self._limits = limits or Limits()
 
     @classmethod
@@ -104,10 +94,9 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         sample = prepare_record(
-            self._processor, record, where, dataset.root, self._limits, self._max_tokens
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
         )
-        if not any(label >= 0 for label in sample.labels):
-            raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+        check_supervised(sample.labels, where)
         return sample
 
     def media(self, kinds: Collection[str]) -> list[Medium]:
@@ -120,6 +109,23 @@ class PreparedDataset:
                     if ref.kind in kinds:
                         found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
         return list(found)
+
+    def length(self, index: int) -> int:
+        """Tell the tokens of one record without preparing it.
+
+        Raises:
+            RecordError: whatever is wrong with it as far as that was looked at, with its row.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        return record_length(
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """The data files."""
+        return [dataset.path for dataset in self._datasets]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

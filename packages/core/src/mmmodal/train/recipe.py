@@ -61,7 +61,11 @@ class Recipe(Config):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     batch_size: int = Field(gt=0)
-    """Conversations per step and process."""
+    """Conversations per step and process; with `packing`, packs."""
+
+    packing: bool = False
+    """Put conversations together until they fill `max_tokens`, without padding; none sees another.
+    A pack may then be longer than the model's context, a conversation may not."""
 
     accumulation: int = Field(1, gt=0)
     """Steps whose gradients are added up before the weights change."""
@@ -78,7 +82,8 @@ class Recipe(Config):
     """"auto" is bf16 on a GPU and fp32 without one."""
 
     attn_implementation: Attention | None = None
-    """How the language model computes attention; None: transformers chooses."""
+    """How the language model computes attention; None: sample by sample (`varlen`) with `packing`
+    where that is possible, else as transformers chooses."""
 
     deepspeed: str = "auto"
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
@@ -88,7 +93,7 @@ class Recipe(Config):
     """Processes that read and preprocess media."""
 
     prefetch: int = Field(4, gt=0)
-    """Batches that each of them prepares ahead, so that one that takes long keeps no step waiting."""
+    """Batches that each of them prepares ahead, so that no step waits for one that takes long."""
 
     feature_cache: Path | None = None
     """A folder where the features of frozen towers are kept: each medium is decoded and encoded

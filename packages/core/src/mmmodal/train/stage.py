@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.train.feeding import feed
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run_folder import (
     METRICS,
@@ -72,6 +73,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     join_ranks(arguments)
     set_seed(recipe.seed)
     model = _load_model(start.base, recipe, arguments)
+    checks = _ready_for_packs(model, recipe) if recipe.packing else []
     dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
@@ -82,14 +84,15 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
     counts = trained_counts(model)
     _tell(counts)
+    data = feed(recipe, dataset, model.processor, run, arguments)
+    arguments.max_steps = data.steps
     bar = ProgressBar()
     with Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
             model=model,
             args=arguments,
-            train_dataset=dataset,
-            data_collator=model.processor.collate,
-            callbacks=[bar, MetricsFile(run / METRICS), interruption],
+            feed=data,
+            callbacks=[*checks, bar, MetricsFile(run / METRICS), interruption],
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None
@@ -125,6 +128,16 @@ def _load_model(
     )
     model.train()
     return model
+
+
+def _ready_for_packs(model: MMModalForConditionalGeneration, recipe: Recipe) -> list[Any]:
+    """Let the language model keep the samples of a pack apart; returns what checks that it does."""
+    from mmmodal.train.pack_check import PackCheck, attend_by_sample, check_positions
+
+    check_positions(model, min(recipe.max_tokens, _context_length(model) or recipe.max_tokens))
+    if recipe.attn_implementation is None:
+        attend_by_sample(model)
+    return [PackCheck()]
 
 
 def _hold(model: Any, arguments: TrainingArguments) -> None:

@@ -15,13 +15,13 @@ __all__ = ["MeteredTrainer", "Throughput"]
 
 
 class Throughput:
-    """Counts the tokens of batches and the time spent waiting for them, between one log and the next.
+    """Counts the tokens of batches and the time spent waiting for them, from log to log.
 
     What is on a GPU is not read before the log, so that counting makes nothing wait.
     """
 
     def __init__(self, room: int | None = None) -> None:
-        """Count from now on; `room` is what a batch can hold, by default its own rows and columns."""
+        """Count from now on; `room` is the tokens a batch can hold, by default those it has."""
         self._room = room
         self._begin()
 

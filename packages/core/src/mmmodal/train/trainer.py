@@ -12,10 +12,12 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.train.feeding import Feed
 from mmmodal.train.throughput import MeteredTrainer
 from mmmodal.train.trainable import read_trained, trained_state, write_trained
 
@@ -25,10 +27,21 @@ __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 class StageTrainer(MeteredTrainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, feed: Feed, **kwargs: Any) -> None:
+        super().__init__(
+            *args,
+            train_dataset=feed.dataset,
+            data_collator=feed.collate,
+            room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,
+            **kwargs,
+        )
+        self._feed = feed
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return what this rank reads; the feed has shared it out, so nothing else does."""
+        return self._feed.loader(self.args)
 
     @property
     def model_wrapped(self) -> Any:

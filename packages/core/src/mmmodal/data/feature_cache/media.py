@@ -15,7 +15,7 @@ from mmmodal.media.source import Source, open_source
 if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
 
-__all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints"]
+__all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints", "read_medium"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,19 @@ class UnseenMedia:
         if medium.source(self._limits).sha256() != sha256:
             raise RecordError(medium.where, f"{medium.uri} changed while it was read; start again")
         return self._processor.encoders[medium.kind].preprocess(item)
+
+
+def read_medium(
+    processor: MMModalProcessor, kind: str, uri: str, *, root: Path, limits: Limits
+) -> Any:
+    """Decode a medium, or find its features where they are stored: what its encoder takes.
+
+    Raises:
+        MediaError: it cannot be read, or features are stored but not those of its bytes.
+    """
+    from mmmodal.data.feature_cache.stored import StoredEncoder
+
+    encoder = processor.encoders.get(kind)
+    if isinstance(encoder, StoredEncoder):
+        return encoder.find(open_source(uri, root=root, limits=limits))
+    return processor.read(kind, uri, root=root, limits=limits)

@@ -41,6 +41,11 @@ class StoredEncoder(Encoder):
         """Say what the encoder says."""
         return self._encoder.tiled
 
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """Tell what the encoder tells."""
+        return self._encoder.fixed_shape
+
     def find(self, source: Source) -> Tensor:
         """Return the features of the medium that has these very bytes.
 

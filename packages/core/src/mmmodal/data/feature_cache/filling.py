@@ -32,9 +32,6 @@ __all__ = ["fill_cache"]
 POSITIONS = 8192
 """About how many positions a tower is run on at once."""
 
-SHARD = 256 * 2**20
-"""Bytes from which on a shard is written."""
-
 
 def fill_cache(
     model: MMModalForConditionalGeneration,
@@ -175,7 +172,7 @@ class _Writer:
         # A part of a larger tensor would be written with all of it.
         self._waiting[sha256] = features.clone(memory_format=torch.contiguous_format)
         self._bytes += features.nbytes
-        if self._bytes >= SHARD:
+        if self._bytes >= self._cache.shard_bytes:
             self.flush()
 
     def flush(self) -> None:

@@ -38,6 +38,9 @@ class Cache:
     autocast: torch.dtype | None = None
     """The precision of their arithmetic, where it is not that of their weights."""
 
+    shard_bytes: int = 256 * 2**20
+    """A shard is written as soon as so much is waiting."""
+
     limits: Limits = field(default_factory=Limits)
     told: Callable[[RecordError], None] | None = None
     """Is given what cannot be read, which is left out; by default it is raised."""

@@ -18,6 +18,7 @@ from mmmodal.train.feeding import feed
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run_folder import (
     METRICS,
+    RUN,
     begin_run,
     find_run,
     last_checkpoint,
@@ -29,9 +30,10 @@ from mmmodal.train.start import Start, find_start
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Outcome", "run_stage"]
+__all__ = ["Outcome", "cache_features", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,27 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         counts,
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
     )
+
+
+def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
+    """Fill a recipe's feature cache and train nothing; return the features of each modality.
+
+    Raises:
+        MMModalError: the features do not fit, or whatever keeps the recipe from being run.
+    """
+    import torch
+
+    from mmmodal.train.stored_features import store_features
+    from mmmodal.train.trainable import choose
+
+    start = find_start(recipe)
+    arguments = arguments_of(recipe, recipe.out / RUN, torch.cuda.is_available())
+    join_ranks(arguments)
+    model = _load_model(start.base, recipe, arguments)
+    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    choose(model, recipe.train.parts, recipe.train.lora)
+    _hold(model, arguments)
+    return store_features(model, dataset, recipe, arguments)
 
 
 def _load_model(

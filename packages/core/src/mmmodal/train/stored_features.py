@@ -14,6 +14,7 @@ from mmmodal.train.arguments import half_precision
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.data.prepared import PreparedDataset
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.train.recipe import Recipe
@@ -26,18 +27,18 @@ def store_features(
     dataset: PreparedDataset,
     recipe: Recipe,
     arguments: TrainingArguments,
-) -> None:
+) -> dict[str, FeatureStore]:
     """Compute what the recipe's feature cache lacks and let the model and `dataset` read from it.
 
-    The parts that train must have been chosen: only towers that stay as they are have such
-    features.
+    Returns the features of each modality; of none where the recipe has no cache. The parts that
+    train must have been chosen: only towers that stay as they are have such features.
 
     Raises:
         ConfigError: every tower trains.
         FeatureCacheError: the features do not fit, or cannot be written or read.
     """
     if recipe.feature_cache is None:
-        return
+        return {}
     towers = {name: model.model.tower(name) for name in model.config.modality_names}
     frozen = [
         n for n, tower in towers.items() if not any(p.requires_grad for p in tower.parameters())
@@ -56,3 +57,4 @@ def store_features(
         stores = fill_cache(model, frozen, dataset.media(frozen), cache)
     for name, store in stores.items():
         use_stored(model, name, store)
+    return stores

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmmodal.data.feature_cache.key import describe_tower, name_of
@@ -101,11 +102,12 @@ def _compute(
         writer.flush()
 
 
-def _loaded(unseen: UnseenMedia, cache: Cache) -> Iterator[Perceived]:
+def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, None]:
     """Yield preprocessed media, prepared ahead by worker processes."""
     workers = min(cache.workers, len(unseen))
-    loader = torch.utils.data.DataLoader(
-        unseen,
+    source: Any = unseen  # which torch wants to inherit from its own class
+    loader: DataLoader[Any] = DataLoader(
+        source,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,

@@ -20,7 +20,7 @@ from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.varlen import supports_varlen
 from mmmodal.train.pack_check import check_positions, keeps_apart
 from mmmodal.train.trainable import choose
-from tiny_architectures import ARCHITECTURES, WINDOW, tiny_causal
+from tiny_architectures import ARCHITECTURES, SWITCH, WINDOW, tiny_causal
 
 Make = Callable[..., MMModalForConditionalGeneration]
 
@@ -149,7 +149,8 @@ def test_every_architecture_keeps_the_samples_of_a_pack_apart(
     model = make(architecture, "eager" if architecture == "gemma2" else "sdpa")
     if supports_varlen(model.get_decoder()) and architecture != "gemma2":
         use_attention(model, "varlen")
-    samples = [sample(model, "Short."), sample(model, "This one is longer than a window, by far.")]
+    samples = [sample(model, text) for text in ("Hi", "Bye", "So it is")]
+    assert WINDOW < len(samples[-1].input_ids) < SWITCH
     assert keeps_apart(model.get_decoder())
     with torch.no_grad():
         packed = model(**model.processor.collate_pack(samples)).logits[0]

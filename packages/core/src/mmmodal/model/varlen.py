@@ -74,6 +74,7 @@ def supports_varlen(model: PreTrainedModel) -> bool:
     flags = ("_supports_attention_backend", "_supports_flash_attn", "_supports_sdpa")
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     known = kinds <= {"full_attention", "sliding_attention"}
+    known = known and getattr(model.config, "attn_logit_softcapping", None) is None
     return known and all(getattr(model, flag, False) for flag in flags)
 
 

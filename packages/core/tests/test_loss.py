@@ -46,7 +46,9 @@ def test_it_equals_that_of_the_models_own_logits(
     )
     found = Head(model.config).loss(model.get_output_embeddings(), hidden, labels)
     torch.testing.assert_close(found, expected, **CLOSE)
-    pairs = zip(gradients(found, hidden, *weights), gradients(expected, hidden, *weights), strict=True)
+    pairs = zip(
+        gradients(found, hidden, *weights), gradients(expected, hidden, *weights), strict=True
+    )
     for given, wanted in pairs:
         torch.testing.assert_close(given, wanted, **CLOSE)
 

@@ -95,7 +95,7 @@ def loss_and_gradients(
     losses = [model(**batch, num_items_in_batch=items).loss for batch in batches]
     total = torch.stack(losses).sum()
     total.backward()
-    return float(total), gradients(model)
+    return float(total.detach()), gradients(model)
 
 
 @pytest.mark.parametrize("attention", APART)

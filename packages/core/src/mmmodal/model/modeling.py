@@ -293,4 +293,3 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-

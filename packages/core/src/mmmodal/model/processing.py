@@ -198,7 +198,9 @@ class MMModalProcessor(ProcessorMixin):
     def collate_pack(self, samples: Sequence[Sample]) -> BatchFeature:
         """Join prepared samples into one row without padding, in which each begins anew."""
         return BatchFeature(
-            collate_pack(samples, self.encoders, self.kinds, pad_token_id=self.tokenizer.pad_token_id)
+            collate_pack(
+                samples, self.encoders, self.kinds, pad_token_id=self.tokenizer.pad_token_id
+            )
         )
 
     def apply_chat_template(  # type: ignore[override]

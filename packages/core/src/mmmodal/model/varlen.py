@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -99,7 +100,7 @@ def attend(
         return _by_kernel(query, key, value, attention_mask, scaling, sliding_window), None
     bounds = attention_mask[0, 0, 0].tolist()
     outputs = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         sample = (tensor[:, :, start:stop] for tensor in (query, key, value))
         window = _window(stop - start, sliding_window, query.device)
         outputs.append(_sdpa(module, *sample, window, dropout, scaling)[0])  # [1, L, H, D]
@@ -163,7 +164,9 @@ def _by_kernel(
     sliding_window: int | None,
 ) -> Tensor:
     bounds, longest = mask[0, 0, 0].contiguous(), mask.shape[2]
-    q, k, v = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))  # [T, H, D]
+    q, k, v = (
+        tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)
+    )  # [T, H, D]
     behind = -1 if sliding_window is None else sliding_window - 1
     output: Tensor = _kernel()(
         q, k, v, bounds, bounds, longest, longest,

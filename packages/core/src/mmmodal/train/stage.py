@@ -91,7 +91,13 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             model=model,
             args=arguments,
             feed=data,
-            callbacks=[*checks, EpochCount(data.plan), bar, MetricsFile(run / METRICS), interruption],
+            callbacks=[
+                *checks,
+                EpochCount(data.plan),
+                bar,
+                MetricsFile(run / METRICS),
+                interruption,
+            ],
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None

@@ -195,6 +195,17 @@ def test_towers_run_once_over_all_items_of_a_pack(make: Make) -> None:
     assert sorted(ran) == [("audio", False), ("image", False)]
 
 
+def test_in_training_the_loss_comes_without_logits_unless_they_are_asked_for(make: Make) -> None:
+    model = make("qwen2", "sdpa").train()
+    batch = model.processor.collate(samples_of(model))
+    found = model(**batch)
+    assert found.loss is not None and found.logits is None
+    asked = model(**batch, skip_logits=False)
+    assert asked.logits.shape[:2] == batch["input_ids"].shape
+    torch.testing.assert_close(asked.loss, found.loss, **CLOSE)
+    assert model.eval()(**batch).logits is not None
+
+
 def test_gradient_checkpointing_computes_the_same_attention_again(make: Make) -> None:
     model = make("mistral", "varlen").train()
     choose(model, ["projectors", "language_model"])

@@ -20,7 +20,7 @@ from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.varlen import supports_varlen
 from mmmodal.train.pack_check import check_positions, keeps_apart
 from mmmodal.train.trainable import choose
-from tiny_architectures import ARCHITECTURES, WINDOW, tiny_causal
+from tiny_architectures import ARCHITECTURES, SWITCH, WINDOW, tiny_causal
 
 Make = Callable[..., MMModalForConditionalGeneration]
 
@@ -95,7 +95,7 @@ def loss_and_gradients(
     losses = [model(**batch, num_items_in_batch=items).loss for batch in batches]
     total = torch.stack(losses).sum()
     total.backward()
-    return float(total), gradients(model)
+    return float(total.detach()), gradients(model)
 
 
 @pytest.mark.parametrize("attention", APART)
@@ -149,7 +149,8 @@ def test_every_architecture_keeps_the_samples_of_a_pack_apart(
     model = make(architecture, "eager" if architecture == "gemma2" else "sdpa")
     if supports_varlen(model.get_decoder()) and architecture != "gemma2":
         use_attention(model, "varlen")
-    samples = [sample(model, "Short."), sample(model, "This one is longer than a window, by far.")]
+    samples = [sample(model, text) for text in ("Hi", "Bye", "So it is")]
+    assert WINDOW < len(samples[-1].input_ids) < SWITCH
     assert keeps_apart(model.get_decoder())
     with torch.no_grad():
         packed = model(**model.processor.collate_pack(samples)).logits[0]
@@ -192,6 +193,17 @@ def test_towers_run_once_over_all_items_of_a_pack(make: Make) -> None:
         )
     model(**model.processor.collate_pack(samples_of(model))).loss.backward()
     assert sorted(ran) == [("audio", False), ("image", False)]
+
+
+def test_in_training_the_loss_comes_without_logits_unless_they_are_asked_for(make: Make) -> None:
+    model = make("qwen2", "sdpa").train()
+    batch = model.processor.collate(samples_of(model))
+    found = model(**batch)
+    assert found.loss is not None and found.logits is None
+    asked = model(**batch, skip_logits=False)
+    assert asked.logits.shape[:2] == batch["input_ids"].shape
+    torch.testing.assert_close(asked.loss, found.loss, **CLOSE)
+    assert model.eval()(**batch).logits is not None
 
 
 def test_gradient_checkpointing_computes_the_same_attention_again(make: Make) -> None:

@@ -12,7 +12,7 @@ from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal_vision_siglip.formats import open_checkpoint
-from mmmodal_vision_siglip.pixels import ResizeMode, cut, square
+from mmmodal_vision_siglip.pixels import ResizeMode, best_grid, cut, square
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -140,6 +140,17 @@ class Siglip(Encoder):
     def fixed_shape(self) -> tuple[int, ...] | None:
         """The grid of every picture, where they are not cut."""
         return None if self.tiled else self._grids(1)
+
+    def measure(self, item: Any) -> tuple[int, ...]:
+        """Tell the grids of a picture by its size."""
+        from PIL import Image
+
+        options = self.options
+        if not self.tiled or not isinstance(item, Image.Image) or 0 in item.size:
+            return super().measure(item)
+        columns, rows = best_grid(*item.size, options.image_size, options.tiles)
+        tiles = columns * rows
+        return self._grids(tiles if tiles == 1 else tiles + 1)  # the whole picture besides
 
     def _grids(self, tiles: int) -> tuple[int, ...]:
         side = self.options.image_size // self.options.patch_size

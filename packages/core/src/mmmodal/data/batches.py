@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
-from mmmodal.data.order import sample_stream
+from mmmodal.data.order import epoch_order
 from mmmodal.data.packing import Packer
 
 if TYPE_CHECKING:
@@ -39,14 +39,24 @@ class BatchPlan:
     epochs: float = 1.0
     seed: int = 0
 
+    def packs(self, endless: bool = False) -> Iterator[list[int]]:
+        """Yield what a row holds, a pack of samples or one sample, until all epochs are over."""
+        left = self.total_samples
+        for epoch in count():
+            order = self.usable[epoch_order(len(self.usable), self.seed, epoch)].tolist()
+            if not endless:
+                order = order[:left]
+                left -= len(order)
+            if not order:
+                return
+            if self.capacity is None:
+                yield from ([sample] for sample in order)
+            else:
+                yield from Packer(self._tokens, self.capacity).packs(order)
+
     def batches(self, endless: bool = False) -> Iterator[list[int]]:
-        """Yield the samples of one batch after the other, until all epochs are over."""
-        samples: Iterator[int] = sample_stream(self.usable, self.seed)
-        if not endless:
-            samples = islice(samples, self.total_samples)
-        packs: Iterator[list[int]] = ([sample] for sample in samples)
-        if self.capacity is not None:
-            packs = Packer(self.lengths.tolist(), self.capacity).packs(samples)
+        """Yield the samples of one batch after the other."""
+        packs = self.packs(endless)
         while group := list(islice(packs, self.batch_size)):
             yield [sample for pack in group for sample in pack]
 
@@ -56,15 +66,30 @@ class BatchPlan:
         found: NDArray[np.int64] = self.lengths.nonzero()[0]
         return found
 
+    @cached_property
+    def _tokens(self) -> list[int]:
+        return self.lengths.tolist()  # type: ignore[no-any-return, unused-ignore]
+
     @property
     def total_samples(self) -> int:
         """How many samples all epochs have together; the last epoch may be a part of one."""
         return max(1, round(self.epochs * len(self.usable)))
 
     @cached_property
+    def total_packs(self) -> int:
+        """How many packs, or samples, all epochs have together."""
+        return self.total_samples if self.capacity is None else sum(1 for _ in self.packs())
+
+    @property
     def total_batches(self) -> int:
         """How many batches all epochs have together."""
-        return sum(1 for _ in self.batches())
+        return -(-self.total_packs // self.batch_size)
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the packs' capacity that their tokens fill, over all epochs."""
+        tokens = self.total_samples * float(self.lengths[self.usable].mean())
+        return tokens / (self.total_packs * self.capacity) if self.capacity else 1.0
 
     def steps(self, batches_a_step: int) -> int:
         """Return how many steps that is, of so many batches on all ranks together."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["MeasuredDataset", "check_supervised", "measure_lengths", "record_length"]
 
 FILE = "lengths.safetensors"
+
+Refused = tuple[int, str, str]
+"""A record by its number, where it is, and what is wrong with it."""
+
+Share = tuple[list[int], list[Refused]]
+"""The lengths that one rank measured, 0 where a record is bad, and the bad ones."""
 
 TOGETHER = 16
 """Records that a worker measures before it sends their lengths."""
@@ -107,13 +113,15 @@ def measure_lengths(
     if known is not None and known.all():
         return known
     lengths = np.zeros(len(dataset), np.int32)
-    for index, length, where, reason in sorted(_gathered(_share(dataset, workers))):
-        lengths[index] = length
-        if not length:
-            error = RecordError(where, reason)
-            if on_error == "raise":
-                raise error
-            on_error(error)
+    errors: list[Refused] = []
+    for rank, (found, refused) in enumerate(_of_all_ranks(_share(dataset, workers))):
+        lengths[rank :: _ranks()] = found
+        errors += refused
+    for _, where, reason in sorted(errors):
+        error = RecordError(where, reason)
+        if on_error == "raise":
+            raise error
+        on_error(error)
     if _rank() == 0:
         _write(folder / FILE, key, lengths)
     return lengths
@@ -122,41 +130,42 @@ def measure_lengths(
 class _Lengths:
     """The length of each record of a share, or what is wrong with it, as torch reads a dataset."""
 
-    def __init__(self, dataset: PreparedDataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: PreparedDataset, share: range) -> None:
         self._dataset = dataset
-        self._indices = indices
+        self._share = share
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._share)
 
-    def __getitem__(self, place: int) -> tuple[int, int, str, str]:
-        index = self._indices[place]
+    def __getitem__(self, place: int) -> int | Refused:
+        index = self._share[place]
         try:
-            return index, self._dataset.length(index), "", ""
+            return self._dataset.length(index)
         except RecordError as error:
-            return index, 0, error.where, error.reason
+            return index, error.where, error.reason
 
 
-def _share(dataset: PreparedDataset, workers: int) -> Iterator[tuple[int, int, str, str]]:
+def _share(dataset: PreparedDataset, workers: int) -> Share:
     """Measure what falls to this rank."""
     from torch.utils.data import DataLoader
 
     share: Any = _Lengths(dataset, range(_rank(), len(dataset), _ranks()))
+    lengths: list[int] = []
+    refused: list[Refused] = []
     for found in DataLoader(share, TOGETHER, num_workers=workers, collate_fn=list):
-        yield from found
+        lengths += [row if isinstance(row, int) else 0 for row in found]
+        refused += [row for row in found if not isinstance(row, int)]
+    return lengths, refused
 
 
-def _gathered(
-    share: Iterator[tuple[int, int, str, str]],
-) -> list[tuple[int, int, str, str]]:
+def _of_all_ranks(mine: Share) -> list[Share]:
     import torch
 
-    mine = list(share)
     if _ranks() == 1:
-        return mine
+        return [mine]
     everyones: list[Any] = [None] * _ranks()
     torch.distributed.all_gather_object(everyones, mine)
-    return [row for rows in everyones for row in rows]
+    return everyones
 
 
 def _rank() -> int:

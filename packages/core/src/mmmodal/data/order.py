@@ -6,15 +6,13 @@ what is installed, and it does not depend on how many processes read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["epoch_order", "sample_stream", "scattered"]
+__all__ = ["epoch_order", "scattered"]
 
 STEP = 0x9E3779B97F4A7C15
 FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -27,12 +25,6 @@ def epoch_order(number: int, seed: int, epoch: int) -> NDArray[np.int64]:
     keys = scattered(np.arange(number, dtype=np.uint64), seed, epoch)
     order: NDArray[np.int64] = np.argsort(keys, kind="stable")
     return order
-
-
-def sample_stream(usable: NDArray[np.int64], seed: int) -> Iterator[int]:
-    """Yield the samples that are `usable` epoch after epoch, without end."""
-    for epoch in count():
-        yield from usable[epoch_order(len(usable), seed, epoch)].tolist()
 
 
 def scattered(values: NDArray[np.uint64], *salts: int) -> NDArray[np.uint64]:

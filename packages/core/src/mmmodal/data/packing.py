@@ -57,10 +57,18 @@ class Packer:
         return sorted(waiting)
 
     def _fill(self, pool: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
-        """Put the longest sample first, each into the fullest pack that has room for it."""
+        """Make packs of the longest samples first or, where these are fewer, of mixed ones.
+
+        Samples that are all about as long leave less room beside others than beside their like.
+        """
+        longest_first = sorted(pool, key=lambda entry: (-self._lengths[entry[1]], entry))
+        return min(self._best_fit(longest_first), self._best_fit(pool), key=len)
+
+    def _best_fit(self, pool: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+        """Put each sample into the fullest pack that has room for it."""
         packs: list[list[tuple[int, int, int]]] = []
         room: list[tuple[int, int]] = []  # (tokens left, which pack), in order
-        for entry in sorted(pool, key=lambda entry: (-self._lengths[entry[1]], entry)):
+        for entry in pool:
             length = self._lengths[entry[1]]
             place = bisect_left(room, (length, -1))
             if place == len(room):

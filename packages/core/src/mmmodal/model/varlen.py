@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ def supports_varlen(model: PreTrainedModel) -> bool:
     flags = ("_supports_attention_backend", "_supports_flash_attn", "_supports_sdpa")
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     known = kinds <= {"full_attention", "sliding_attention"}
+    known = known and getattr(model.config, "attn_logit_softcapping", None) is None
     return known and all(getattr(model, flag, False) for flag in flags)
 
 
@@ -98,7 +100,7 @@ def attend(
         return _by_kernel(query, key, value, attention_mask, scaling, sliding_window), None
     bounds = attention_mask[0, 0, 0].tolist()
     outputs = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         sample = (tensor[:, :, start:stop] for tensor in (query, key, value))
         window = _window(stop - start, sliding_window, query.device)
         outputs.append(_sdpa(module, *sample, window, dropout, scaling)[0])  # [1, L, H, D]

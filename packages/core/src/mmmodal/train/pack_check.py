@@ -51,8 +51,8 @@ def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> 
     usual = usual or config.max_position_embeddings
     if max_tokens > usual:
         raise _refused(
-            f"the positions of {config.model_type} change in samples of more than {usual} tokens, "
-            f"and with them those of all others of the pack; set max_tokens={usual} or packing=false"
+            f"{config.model_type} has other positions in samples of more than {usual} tokens, and "
+            f"with them in all of their pack; set max_tokens={usual} or packing=false"
         )
 
 

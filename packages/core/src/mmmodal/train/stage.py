@@ -64,6 +64,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
+    from mmmodal.train.epochs import EpochCount
     from mmmodal.train.stored_features import store_features
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
@@ -94,7 +95,13 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             model=model,
             args=arguments,
             feed=data,
-            callbacks=[*checks, bar, MetricsFile(run / METRICS), interruption],
+            callbacks=[
+                *checks,
+                EpochCount(data.plan),
+                bar,
+                MetricsFile(run / METRICS),
+                interruption,
+            ],
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None

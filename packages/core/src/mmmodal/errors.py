@@ -7,6 +7,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "FeatureCacheError",
     "MMModalError",
     "MediaError",
     "PartError",
@@ -72,3 +73,7 @@ class CheckpointError(MMModalError):
 
 class PublishingError(MMModalError):
     """A model that could not be brought to the Hub: why, and what to do."""
+
+
+class FeatureCacheError(MMModalError):
+    """Stored features that cannot be read or written: where, why, and what to do."""

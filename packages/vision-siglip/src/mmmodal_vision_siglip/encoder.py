@@ -12,7 +12,15 @@ from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal_vision_siglip.formats import open_checkpoint
-from mmmodal_vision_siglip.pixels import Filter, ResizeMode, Resizer, cut, resizing, square
+from mmmodal_vision_siglip.pixels import (
+    Filter,
+    Resizer,
+    ResizeMode,
+    best_grid,
+    cut,
+    resizing,
+    square,
+)
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -135,10 +143,29 @@ class Siglip(Encoder):
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
         """Tell the grids of patches (tiles, h, w), or (n,) without the first."""
+        return self._grids(len(features) if self.tiled else 1)
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """The grid of every picture, where they are not cut."""
+        return None if self.tiled else self._grids(1)
+
+    def measure(self, item: Any) -> tuple[int, ...]:
+        """Tell the grids of a picture by its size."""
+        from PIL import Image
+
+        options = self.options
+        if not self.tiled or not isinstance(item, Image.Image) or 0 in item.size:
+            return super().measure(item)
+        columns, rows = best_grid(*item.size, options.image_size, options.tiles)
+        tiles = columns * rows
+        return self._grids(tiles if tiles == 1 else tiles + 1)  # the whole picture besides
+
+    def _grids(self, tiles: int) -> tuple[int, ...]:
         side = self.options.image_size // self.options.patch_size
         if self.options.drop_first:
             return (side * side - 1,)
-        return (len(features) if self.tiled else 1, side, side)
+        return (tiles, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""

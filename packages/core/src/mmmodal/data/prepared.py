@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.feature_cache.media import Medium, read_medium
+from mmmodal.data.lengths import check_supervised, record_length
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
 
@@ -36,7 +38,7 @@ def prepare_record(
         RecordError: whatever is wrong with it, with its row.
     """
     try:
-        read = functools.partial(processor.read, root=root, limits=limits)
+        read = functools.partial(read_medium, processor, root=root, limits=limits or Limits())
         items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
         return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
@@ -57,8 +59,8 @@ class PreparedDataset:
         limits: Limits | None = None,
     ) -> None:
         self._datasets = list(datasets)
-        self._processor = processor
-        self._max_tokens = max_tokens
+        self.processor = processor
+        self.max_tokens = max_tokens
         self._limits = limits or Limits()
 
     @classmethod
@@ -92,11 +94,38 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         sample = prepare_record(
-            self._processor, record, where, dataset.root, self._limits, self._max_tokens
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
         )
-        if not any(label >= 0 for label in sample.labels):
-            raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+        check_supervised(sample.labels, where)
         return sample
+
+    def media(self, kinds: Collection[str]) -> list[Medium]:
+        """List the media of some modalities, each once, in the order of the records."""
+        found: dict[Medium, None] = {}
+        for dataset in self._datasets:
+            for index in range(len(dataset)):
+                where, record = dataset[index]
+                for ref in record.media:
+                    if ref.kind in kinds:
+                        found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
+        return list(found)
+
+    def length(self, index: int) -> int:
+        """Tell the tokens of one record without preparing it.
+
+        Raises:
+            RecordError: whatever is wrong with it as far as that was looked at, with its row.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        return record_length(
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """The data files."""
+        return [dataset.path for dataset in self._datasets]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

@@ -50,6 +50,8 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         deepspeed=deepspeed,
         **_checkpointing(recipe.gradient_checkpointing),
         dataloader_num_workers=recipe.workers,
+        dataloader_prefetch_factor=recipe.prefetch if recipe.workers else None,
+        dataloader_persistent_workers=recipe.workers > 0,
         remove_unused_columns=False,
         save_strategy="steps",
         save_steps=recipe.save_every,

@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from mmmodal.attention import Attention
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
+from mmmodal.data.feature_cache.settings import StoredDtype
 from mmmodal.errors import ConfigError
 from mmmodal.precision import Quantization
 from mmmodal.train.trained_parts import TrainedParts
@@ -21,6 +22,17 @@ __all__ = ["Recipe", "deepspeed_config", "load_recipe", "recipe_names"]
 
 PARTS_ALONE = re.compile(r"train=(?!\s*\{)")
 """An override that names parts, where it could hold the whole section."""
+
+MAY_CHANGE = {
+    "workers",
+    "prefetch",
+    "save_every",
+    "log_every",
+    "out",
+    "feature_cache_limit",
+    "feature_cache_dtype",
+}
+"""What changes nothing in the result of a run that is resumed."""
 
 
 class Recipe(Config):
@@ -50,7 +62,11 @@ class Recipe(Config):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     batch_size: int = Field(gt=0)
-    """Conversations per step and process."""
+    """Conversations per step and process; with `packing`, packs."""
+
+    packing: bool = False
+    """Put conversations together until they fill `max_tokens`, without padding; none sees another.
+    A pack may then be longer than the model's context, a conversation may not."""
 
     accumulation: int = Field(1, gt=0)
     """Steps whose gradients are added up before the weights change."""
@@ -67,7 +83,8 @@ class Recipe(Config):
     """"auto" is bf16 on a GPU and fp32 without one."""
 
     attn_implementation: Attention | None = None
-    """How the language model computes attention; None: transformers chooses."""
+    """How the language model computes attention; None: sample by sample (`varlen`) with `packing`
+    where that is possible, else as transformers chooses."""
 
     quantization: Quantization | None = None
     """Hold the language model in 4 or 8 bits; it then trains by `train.lora` alone (QLoRA)."""
@@ -78,6 +95,19 @@ class Recipe(Config):
     gradient_checkpointing: bool = False
     workers: int = Field(0, ge=0)
     """Processes that read and preprocess media."""
+
+    prefetch: int = Field(4, gt=0)
+    """Batches that each of them prepares ahead, so that no step waits for one that takes long."""
+
+    feature_cache: Path | None = None
+    """A folder where the features of frozen towers are kept: each medium is decoded and encoded
+    once, in this run or one before, and read from there. Several runs can share it."""
+
+    feature_cache_limit: ByteSize | None = None
+    """What that folder may take, such as 50GB; None: what the disk has left."""
+
+    feature_cache_dtype: StoredDtype = "bf16"
+    """The precision of those features; fp32 takes twice the room, and is exact."""
 
     save_every: int = Field(500, gt=0)
     """Steps between checkpoints."""
@@ -109,7 +139,8 @@ class Recipe(Config):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
-        values = self.model_dump(mode="json", exclude={"workers", "save_every", "log_every", "out"})
+        values = self.model_dump(mode="json", exclude=MAY_CHANGE)
+        values["feature_cache"] = self.feature_cache and self.feature_cache_dtype
         values["train"] = sorted(self.train.parts)
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values

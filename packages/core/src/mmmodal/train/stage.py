@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.train.feeding import feed
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run_folder import (
     METRICS,
+    RUN,
     begin_run,
     find_run,
     last_checkpoint,
@@ -28,9 +30,10 @@ from mmmodal.train.start import Start, find_start
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Outcome", "run_stage"]
+__all__ = ["Outcome", "cache_features", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
+    from mmmodal.train.epochs import EpochCount
+    from mmmodal.train.stored_features import store_features
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
 
@@ -71,23 +76,32 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     join_ranks(arguments)
     set_seed(recipe.seed)
     model = _load_model(start.base, recipe, arguments)
+    checks = _ready_for_packs(model, recipe) if recipe.packing else []
     dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     start.fill(model, recipe)
+    store_features(model, dataset, recipe, arguments)
     begin_run(recipe, run, fresh, len(dataset))
     if torch.distributed.is_initialized():
         torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
     counts = trained_counts(model)
     _tell(counts)
+    data = feed(recipe, dataset, model.processor, run, arguments)
+    arguments.max_steps = data.steps
     bar = ProgressBar()
     with Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
             model=model,
             args=arguments,
-            train_dataset=dataset,
-            data_collator=model.processor.collate,
-            callbacks=[bar, MetricsFile(run / METRICS), interruption],
+            feed=data,
+            callbacks=[
+                *checks,
+                EpochCount(data.plan),
+                bar,
+                MetricsFile(run / METRICS),
+                interruption,
+            ],
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None
@@ -102,6 +116,27 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         counts,
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
     )
+
+
+def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
+    """Fill a recipe's feature cache and train nothing; return the features of each modality.
+
+    Raises:
+        MMModalError: the features do not fit, or whatever keeps the recipe from being run.
+    """
+    import torch
+
+    from mmmodal.train.stored_features import store_features
+    from mmmodal.train.trainable import choose
+
+    start = find_start(recipe)
+    arguments = arguments_of(recipe, recipe.out / RUN, torch.cuda.is_available())
+    join_ranks(arguments)
+    model = _load_model(start.base, recipe, arguments)
+    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    choose(model, recipe.train.parts, recipe.train.lora)
+    _hold(model, arguments)
+    return store_features(model, dataset, recipe, arguments)
 
 
 def _load_model(
@@ -124,6 +159,16 @@ def _load_model(
     )
     model.train()
     return model
+
+
+def _ready_for_packs(model: MMModalForConditionalGeneration, recipe: Recipe) -> list[Any]:
+    """Let the language model keep the samples of a pack apart; returns what checks that it does."""
+    from mmmodal.train.pack_check import PackCheck, attend_by_sample, check_positions
+
+    check_positions(model, min(recipe.max_tokens, _context_length(model) or recipe.max_tokens))
+    if recipe.attn_implementation is None:
+        attend_by_sample(model)
+    return [PackCheck()]
 
 
 def _hold(model: Any, arguments: TrainingArguments) -> None:

@@ -12,22 +12,36 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.train.feeding import Feed
+from mmmodal.train.throughput import MeteredTrainer
 from mmmodal.train.trainable import read_trained, trained_state, write_trained
 
 __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 
 
-class StageTrainer(Trainer):
+class StageTrainer(MeteredTrainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, feed: Feed, **kwargs: Any) -> None:
+        super().__init__(
+            *args,
+            train_dataset=feed.dataset,
+            data_collator=feed.collate,
+            room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,
+            **kwargs,
+        )
+        self._feed = feed
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return what this rank reads; the feed has shared it out, so nothing else does."""
+        return self._feed.loader(self.args)
 
     @property
     def model_wrapped(self) -> Any:
@@ -100,9 +114,15 @@ class ProgressBar(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the newest loss."""
+        """Show the newest loss, how fast it goes, and how long it waited for data."""
         if self._bar is not None and logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.4f}")
+            self._bar.set_postfix(
+                {
+                    "loss": f"{float(logs['loss']):.4f}",
+                    "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
+                    "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
+                }
+            )
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -15,6 +15,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TrainingError",
 ]
 
 
@@ -72,3 +73,7 @@ class CheckpointError(MMModalError):
 
 class PublishingError(MMModalError):
     """A model that could not be brought to the Hub: why, and what to do."""
+
+
+class TrainingError(MMModalError):
+    """A training that cannot go on: why, and from where the same command goes on."""

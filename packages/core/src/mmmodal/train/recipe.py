@@ -79,6 +79,15 @@ class Recipe(Config):
     """Steps between checkpoints."""
 
     keep_checkpoints: int = Field(2, gt=0)
+    on_bad_sample: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a row that cannot be used: the training ends, or it is left out and named."""
+
+    nan_limit: int = Field(10, gt=0)
+    """Steps in a row whose loss is not finite before the training ends; each is skipped."""
+
+    note_rows: bool = False
+    """Write the rows of every step to `rows-RANK.jsonl` in the run's folder."""
+
     log_every: int = Field(10, gt=0)
     seed: int = 0
 
@@ -99,7 +108,8 @@ class Recipe(Config):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
-        values = self.model_dump(mode="json", exclude={"workers", "save_every", "log_every", "out"})
+        free = {"workers", "save_every", "keep_checkpoints", "log_every", "nan_limit", "note_rows"}
+        values = self.model_dump(mode="json", exclude={*free, "out"})
         values["train"] = sorted(self.train.parts)
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values

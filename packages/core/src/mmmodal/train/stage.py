@@ -13,22 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.data.prepared import PreparedDataset
+from mmmodal.errors import RecordError
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.train.disk import naming_full_disk
+from mmmodal.train.journal import Journal, cut_journals
+from mmmodal.train.ranks import rank, wait
 from mmmodal.train.recipe import Recipe
-from mmmodal.train.run_folder import (
-    METRICS,
-    begin_run,
-    find_run,
-    last_checkpoint,
-    moving_in,
-    rank,
-)
+from mmmodal.train.run_folder import METRICS, as_begun, begin_run, find_run, moving_in
 from mmmodal.train.start import Start, find_start
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.train.bad_samples import Skipped
 
 __all__ = ["Outcome", "run_stage"]
 
@@ -61,38 +59,55 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
+    from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.trainable import choose, trained_counts
-    from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
+    from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar
+    from mmmodal.train.workers import naming_killed_workers
 
     run = find_run(recipe, fresh)
+    recipe = as_begun(recipe, run, fresh)
     start = find_start(recipe)
     has_gpu = torch.cuda.is_available()
     arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
     join_ranks(arguments)
     set_seed(recipe.seed)
     model = _load_model(start.base, recipe, arguments)
-    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    dataset, bad_rows = _open_data(recipe, model)
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     start.fill(model, recipe)
     begin_run(recipe, run, fresh, len(dataset))
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
+    wait()  # nobody looks for checkpoints that are being removed
+    checkpoints = Checkpoints(
+        run / "checkpoints", keep=recipe.keep_checkpoints, deepspeed=bool(arguments.deepspeed)
+    )
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+        skipped.note_once(bad_rows)
+    wait()  # nobody notes rows that are cut
     counts = trained_counts(model)
     _tell(counts)
     bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar):
-        trainer = StageTrainer(
+    with Interruption() as interruption, contextlib.closing(bar), naming_killed_workers():
+        trainer = _trainer(
+            recipe,
+            run,
             model=model,
             args=arguments,
             train_dataset=dataset,
-            data_collator=model.processor.collate,
             callbacks=[bar, MetricsFile(run / METRICS), interruption],
+            checkpoints=checkpoints,
+            skipped=skipped,
         )
-        result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
+        result = trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     finished = interruption.signal is None
     if finished:
-        _finish(trainer, recipe, run, start)
+        _note_skipped(skipped, run, result.global_step)
+        with naming_full_disk("the trained model", recipe.out):
+            _finish(trainer, recipe, run, start)
     return Outcome(
         finished,
         result.global_step,
@@ -102,6 +117,42 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         counts,
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
     )
+
+
+def _open_data(recipe: Recipe, model: Any) -> tuple[PreparedDataset, list[RecordError]]:
+    """Open the data; return it with the rows that no record can be made of, if they may be bad."""
+    bad: list[RecordError] = []
+    dataset = PreparedDataset.open(
+        recipe,
+        model.processor,
+        _context_length(model),
+        on_error="raise" if recipe.on_bad_sample == "refuse" else bad.append,
+    )
+    return dataset, bad
+
+
+def _trainer(recipe: Recipe, run: Path, **kwargs: Any) -> Any:
+    """Make the trainer of a stage, which meets bad rows as the recipe says."""
+    from mmmodal.train.bad_samples import GuardedDataset, NamingCollator
+    from mmmodal.train.trainer import StageTrainer
+
+    processor = kwargs["model"].processor
+    return StageTrainer(
+        **{**kwargs, "train_dataset": GuardedDataset(kwargs["train_dataset"])},
+        data_collator=NamingCollator(processor.collate, processor.tokenizer.pad_token_id),
+        run=run,
+        nan_limit=recipe.nan_limit,
+        note_rows=recipe.note_rows,
+    )
+
+
+def _note_skipped(skipped: Skipped, run: Path, step: int) -> None:
+    """Name the rows that were left out, on stderr and in the metrics."""
+    wait()  # all ranks have noted theirs
+    rows = skipped.all()
+    if rank() == 0 and rows:
+        skipped.tell()
+        Journal(run / METRICS).note(step, {"skipped_rows": len(rows), "skipped": rows})
 
 
 def _load_model(

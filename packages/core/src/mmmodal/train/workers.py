@@ -1,0 +1,53 @@
+"""The processes that read media: what they do on a signal, and what is said when one is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from transformers.trainer_utils import seed_worker
+
+from mmmodal.errors import TrainingError
+
+__all__ = ["naming_killed_workers", "prepare_worker"]
+
+PATIENCE = 600
+"""Seconds after SIGTERM within which the training that a worker reads for comes to an end."""
+
+KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")
+
+
+def prepare_worker(number: int, *, workers: int, rank: int) -> None:
+    """Seed a worker, and let it work on when the whole group of processes is told to end.
+
+    The training ends after its step, with a checkpoint, and needs its batch for that.
+    """
+    seed_worker(number, num_workers=workers, rank=rank)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.alarm(PATIENCE)
+
+
+@contextlib.contextmanager
+def naming_killed_workers() -> Iterator[None]:
+    """Turn PyTorch's error about a worker that is gone into one that says what to do.
+
+    Raises:
+        TrainingError: a worker was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (match := KILLED.search(str(error))):
+            raise
+        raise TrainingError(
+            f"a process that reads media (pid {match[1]}) was killed, as the system does when "
+            "memory runs out; the same command goes on from the last checkpoint, with fewer "
+            "`workers` if need be"
+        ) from error

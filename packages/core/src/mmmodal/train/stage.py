@@ -44,6 +44,8 @@ class Outcome:
     """How many parameters of which part trained."""
 
     interrupted_by: str | None = None
+    skipped_rows: int = 0
+    """How many bad rows were left out."""
 
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
@@ -104,6 +106,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         )
         result = trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     finished = interruption.signal is None
+    wait()  # all ranks have noted the rows they skipped
     if finished:
         _note_skipped(skipped, run, result.global_step)
         with naming_full_disk("the trained model", recipe.out):
@@ -116,6 +119,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         recipe.out,
         counts,
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
+        len(skipped.all()),
     )
 
 
@@ -148,7 +152,6 @@ def _trainer(recipe: Recipe, run: Path, **kwargs: Any) -> Any:
 
 def _note_skipped(skipped: Skipped, run: Path, step: int) -> None:
     """Name the rows that were left out, on stderr and in the metrics."""
-    wait()  # all ranks have noted theirs
     rows = skipped.all()
     if rank() == 0 and rows:
         skipped.tell()

@@ -284,9 +284,9 @@ cp -r {disk}/out {result}
 
 def can_mount() -> bool:
     probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    return (
-        bool(shutil.which("unshare")) and not subprocess.run(probe, capture_output=True).returncode
-    )
+    if not shutil.which("unshare"):
+        return False
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.timeout(900)

@@ -109,10 +109,10 @@ def test_what_a_killed_process_left_is_never_used_and_goes(tmp_path: Path) -> No
 def test_a_failed_write_leaves_the_ones_before_and_nothing_else(tmp_path: Path) -> None:
     checkpoints = keeping(tmp_path)
     write(checkpoints, 1)
-    with pytest.raises(CheckpointError, match=r"step 2 could not be written .* from step 1 when"):
-        with checkpoints.writing(2) as folder:
-            fill(folder)
-            raise RuntimeError("PytorchStreamWriter failed writing file data/0")
+    told = r"step 2 could not be written .* from step 1 when"
+    with pytest.raises(CheckpointError, match=told), checkpoints.writing(2) as folder:
+        fill(folder)
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0")
     assert names(tmp_path) == {"checkpoint-1"}
     assert what_is_wrong(tmp_path / "checkpoint-1") is None
 

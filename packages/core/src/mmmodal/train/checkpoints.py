@@ -82,6 +82,8 @@ class Checkpoints:
         except Exception as error:  # torch's and safetensors' errors are of no common class
             reason = why_not_written(error, self._folder)
             shutil.rmtree(working, ignore_errors=True)
+            if reason is None:
+                raise
             raise CheckpointError(self._refusal(step, reason)) from error
 
     def _publish(self, folder: Path) -> None:

@@ -16,13 +16,18 @@ PROBE = 1 << 20
 """Bytes that are written to learn why a file could not be."""
 
 
-def why_not_written(error: Exception, folder: Path) -> str:
-    """Return why a file could not be written: torch tells no reason, the next write does."""
+def why_not_written(error: Exception, folder: Path) -> str | None:
+    """Return why a file could not be written; None where the error is of another kind.
+
+    torch tells no reason, and the next write does.
+    """
     cause = error if isinstance(error, OSError) and error.errno else _probe(folder)
-    if cause is None:
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
-    return f"{cause.strerror} ({free})"
+    if cause is not None:
+        free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+        return f"{cause.strerror} ({free})"
+    text = str(error).partition("\n")[0]
+    of_writing = "StreamWriter" in text or type(error).__module__.startswith("safetensors")
+    return text if of_writing else None
 
 
 @contextlib.contextmanager
@@ -37,7 +42,8 @@ def naming_full_disk(what: str, folder: Path) -> Iterator[None]:
     except MMModalError:
         raise
     except Exception as error:  # torch's and safetensors' errors are of no common class
-        reason = why_not_written(error, folder)
+        if (reason := why_not_written(error, folder)) is None:
+            raise
         raise CheckpointError(
             f"{what} could not be written to {folder}: {reason}; when that is mended, the same "
             "command goes on from the last checkpoint"

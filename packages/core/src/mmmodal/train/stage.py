@@ -65,7 +65,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar
-    from mmmodal.train.workers import naming_killed_workers
+    from mmmodal.train.workers import naming_lost_processes
 
     run = find_run(recipe, fresh)
     recipe = as_begun(recipe, run, fresh)
@@ -93,7 +93,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     counts = trained_counts(model)
     _tell(counts)
     bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar), naming_killed_workers():
+    with Interruption() as interruption, contextlib.closing(bar), naming_lost_processes():
         trainer = _trainer(
             recipe,
             run,

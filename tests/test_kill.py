@@ -84,7 +84,7 @@ def straight(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     return story
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600 + 60 * KILLS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "kills", [3, pytest.param(KILLS, marks=pytest.mark.slow)], ids=["few", "many"]

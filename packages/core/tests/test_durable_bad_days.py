@@ -153,15 +153,15 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
     training: Training, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [json.loads(line) for line in data.read_text().splitlines()[:3]]
-    path = written(data.parent / "nan.jsonl", [*rows, text_row("nan", "§")])
+    path = written(data.parent / "nan.jsonl", [rows[0], text_row("nan", "§"), *rows[1:]])
     settings = {"model": poisoned(model, tmp_path / "poisoned", "§"), "data": path}
     kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 5, "log_every": 1}
     training = training.elsewhere(training.out, settings={**training.settings, **settings, **kept})
     running = training.start(Fate("os.rename", "checkpoint-5"))
     assert running.wait() == -signal.SIGKILL, running.text()
     steps = [json.loads(line) for line in (training.run / "rows-0.jsonl").read_text().splitlines()]
-    step = next(row["step"] for row in steps if row["rows"] == [f"{path}:4"])
-    told = f"Step {step} is skipped: the loss is not finite (rows {path}:4)"
+    step = next(row["step"] for row in steps if row["rows"] == [f"{path}:2"])
+    told = f"Step {step} is skipped: the loss is not finite (rows {path}:2)"
     assert told in running.text()
     folder = training.run / "checkpoints"
     assert 1 < step < 4
@@ -175,7 +175,7 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
     logged = [
         json.loads(line) for line in (training.run / "metrics.jsonl").read_text().splitlines()
     ]
-    assert [row["rows"] for row in logged if row["step"] == step] == [[f"{path}:4"]]
+    assert [row["rows"] for row in logged if row["step"] == step] == [[f"{path}:2"]]
 
 
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(

@@ -99,15 +99,16 @@ class StageTrainer(Trainer):
         self.state.compute_steps(self.args, max_steps)
         return position
 
-    def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True  # it was killed after its last checkpoint
             return
-        self._batches.set_epoch(epoch)
+        self._batches.set_epoch(kwargs["epoch"])
         resumed = kwargs["resume_from_checkpoint"]
-        if resumed is not None and epoch == kwargs["epochs_trained"]:
+        if resumed is not None and kwargs["epoch"] == kwargs["epochs_trained"]:
             self._restore_sums(Path(resumed))
-        super()._run_epoch(epoch=epoch, **kwargs)
+        above: Any = super()
+        above._run_epoch(*args, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
         """Take the batches of one step, and what they say of their rows."""
@@ -125,10 +126,12 @@ class StageTrainer(Trainer):
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a batch, which is not finite if any rank's is not."""
-        return self._bad_steps.spread(super().compute_loss(*args, **kwargs))
+        above: Any = super()
+        return self._bad_steps.spread(above.compute_loss(*args, **kwargs))
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+        above: Any = super()
+        norm = above._clip_grad_norm(model)
         if self._is_bad(norm):
             self._skip(model)
         else:

@@ -16,6 +16,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TrainingError",
 ]
 
 
@@ -77,3 +78,7 @@ class PublishingError(MMModalError):
 
 class FeatureCacheError(MMModalError):
     """Stored features that cannot be read or written: where, why, and what to do."""
+
+
+class TrainingError(MMModalError):
+    """A training that cannot go on: why, and from where the same command goes on."""

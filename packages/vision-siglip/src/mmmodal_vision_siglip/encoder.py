@@ -14,8 +14,8 @@ from mmmodal.errors import MediaError, PartError
 from mmmodal_vision_siglip.formats import open_checkpoint
 from mmmodal_vision_siglip.pixels import (
     Filter,
-    Resizer,
     ResizeMode,
+    Resizer,
     best_grid,
     cut,
     resizing,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
-from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.dataset import OnError, RecordDataset
 from mmmodal.data.feature_cache.media import Medium, read_medium
 from mmmodal.data.lengths import check_supervised, record_length
 from mmmodal.errors import MMModalError, RecordError
@@ -65,7 +65,11 @@ class PreparedDataset:
 
     @classmethod
     def open(
-        cls, recipe: Recipe, processor: MMModalProcessor, context: int | None
+        cls,
+        recipe: Recipe,
+        processor: MMModalProcessor,
+        context: int | None,
+        on_error: OnError = "raise",
     ) -> PreparedDataset:
         """Open the data files of a recipe.
 
@@ -73,7 +77,7 @@ class PreparedDataset:
             RecordError: there is no row at all.
         """
         datasets = [
-            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps)
+            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error)
             for path in recipe.data
         ]
         for path, dataset in zip(recipe.data, datasets, strict=True):

@@ -55,10 +55,10 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         remove_unused_columns=False,
         save_strategy="steps",
         save_steps=recipe.save_every,
-        save_total_limit=recipe.keep_checkpoints,
         logging_strategy="steps",
         logging_steps=recipe.log_every,
         logging_first_step=True,
+        logging_nan_inf_filter=False,  # it makes up a loss for a bad step
         seed=recipe.seed,
         data_seed=recipe.seed,
         report_to="none",

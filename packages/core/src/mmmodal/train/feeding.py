@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.data.batches import BatchPlan, RankBatches
 from mmmodal.data.collation import Sample
+from mmmodal.data.dataset import OnError
 from mmmodal.data.lengths import MeasuredDataset, measure_lengths
+from mmmodal.train.bad_samples import BadSample, GuardedDataset, NamingCollator
 from mmmodal.train.recipe import Recipe
+from mmmodal.train.workers import prepare_worker
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -30,7 +34,7 @@ class Feed:
     dataset: Any
     """Samples by their number."""
 
-    collate: Callable[[Sequence[Sample]], Any]
+    collate: Callable[[Sequence[Sample | BadSample]], Any]
     batches: RankBatches
     """The share of this rank."""
 
@@ -44,11 +48,16 @@ class Feed:
 
         return DataLoader(
             self.dataset,
-            batch_sampler=self.batches,  # type: ignore[arg-type]
+            batch_sampler=self.batches,
             collate_fn=self.collate,
             num_workers=arguments.dataloader_num_workers,
             prefetch_factor=arguments.dataloader_prefetch_factor,
             persistent_workers=arguments.dataloader_persistent_workers,
+            worker_init_fn=functools.partial(
+                prepare_worker,
+                workers=arguments.dataloader_num_workers,
+                rank=arguments.process_index,
+            ),
             pin_memory=arguments.dataloader_pin_memory and torch.cuda.is_available(),
             # Its own, so that reading data leaves the random numbers of training alone.
             generator=torch.Generator().manual_seed(arguments.seed),
@@ -61,8 +70,11 @@ def feed(
     processor: MMModalProcessor,
     run: Path,
     arguments: TrainingArguments,
+    on_error: OnError = "raise",
 ) -> Feed:
     """Plan a run; with packing, the records are measured first, or their lengths read from `run`.
+
+    A record that is found to be bad then is told to `on_error`; others are when they are read.
 
     Raises:
         RecordError: a record is bad.
@@ -71,7 +83,7 @@ def feed(
 
     source: Any = dataset
     if recipe.packing:
-        lengths = measure_lengths(dataset, run, workers=recipe.workers)
+        lengths = measure_lengths(dataset, run, workers=recipe.workers, on_error=on_error)
         source = MeasuredDataset(dataset, lengths)
     else:
         lengths = np.ones(len(dataset), np.int32)  # in samples, which is all that counts
@@ -87,4 +99,4 @@ def feed(
         endless=recipe.max_steps is not None,
     )
     collate = processor.collate_pack if recipe.packing else processor.collate
-    return Feed(plan, source, collate, batches, steps)
+    return Feed(plan, GuardedDataset(source), NamingCollator(collate), batches, steps)

@@ -27,7 +27,10 @@ MAY_CHANGE = {
     "workers",
     "prefetch",
     "save_every",
+    "keep_checkpoints",
     "log_every",
+    "nan_limit",
+    "note_rows",
     "out",
     "feature_cache_limit",
     "feature_cache_dtype",
@@ -113,6 +116,15 @@ class Recipe(Config):
     """Steps between checkpoints."""
 
     keep_checkpoints: int = Field(2, gt=0)
+    on_bad_sample: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a row that cannot be used: the training ends, or it is left out and named."""
+
+    nan_limit: int = Field(10, gt=0)
+    """Steps in a row whose loss is not finite before the training ends; each is skipped."""
+
+    note_rows: bool = False
+    """Write the rows of every step to `rows-RANK.jsonl` in the run's folder."""
+
     log_every: int = Field(10, gt=0)
     seed: int = 0
 

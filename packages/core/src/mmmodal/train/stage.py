@@ -12,19 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
+from mmmodal.data.dataset import OnError
 from mmmodal.data.prepared import PreparedDataset
+from mmmodal.errors import RecordError
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.train.disk import naming_full_disk
 from mmmodal.train.feeding import feed
+from mmmodal.train.journal import Journal, cut_journals
+from mmmodal.train.ranks import rank, wait
 from mmmodal.train.recipe import Recipe
-from mmmodal.train.run_folder import (
-    METRICS,
-    RUN,
-    begin_run,
-    find_run,
-    last_checkpoint,
-    moving_in,
-    rank,
-)
+from mmmodal.train.run_folder import METRICS, RUN, as_begun, begin_run, find_run, moving_in
 from mmmodal.train.start import Start, find_start
 
 if TYPE_CHECKING:
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
 
     from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.train.bad_samples import Skipped
 
 __all__ = ["Outcome", "cache_features", "run_stage"]
 
@@ -49,6 +47,8 @@ class Outcome:
     """How many parameters of which part trained."""
 
     interrupted_by: str | None = None
+    skipped_rows: int = 0
+    """How many bad rows were left out."""
 
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
@@ -64,12 +64,16 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
+    from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.epochs import EpochCount
     from mmmodal.train.stored_features import store_features
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
+    from mmmodal.train.workers import naming_lost_processes
 
     run = find_run(recipe, fresh)
+    recipe = as_begun(recipe, run, fresh)
     start = find_start(recipe)
     has_gpu = torch.cuda.is_available()
     arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
@@ -77,20 +81,30 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     set_seed(recipe.seed)
     model = _load_model(start.base, recipe, arguments)
     checks = _ready_for_packs(model, recipe) if recipe.packing else []
-    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
+    dataset, bad_rows = _open_data(recipe, model)
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     start.fill(model, recipe)
     store_features(model, dataset, recipe, arguments)
     begin_run(recipe, run, fresh, len(dataset))
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
+    wait()  # nobody looks for checkpoints that are being removed
+    checkpoints = Checkpoints(
+        run / "checkpoints", keep=recipe.keep_checkpoints, deepspeed=bool(arguments.deepspeed)
+    )
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+    wait()  # nobody notes rows that are cut
     counts = trained_counts(model)
     _tell(counts)
-    data = feed(recipe, dataset, model.processor, run, arguments)
+    on_error = _on_error(recipe, bad_rows)
+    data = feed(recipe, dataset, model.processor, run, arguments, on_error)
+    if rank() == 0:
+        skipped.note_once(bad_rows)
     arguments.max_steps = data.steps
     bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar):
+    with Interruption() as interruption, contextlib.closing(bar), naming_lost_processes():
         trainer = StageTrainer(
             model=model,
             args=arguments,
@@ -102,11 +116,19 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
                 MetricsFile(run / METRICS),
                 interruption,
             ],
+            checkpoints=checkpoints,
+            skipped=skipped,
+            run=run,
+            nan_limit=recipe.nan_limit,
+            note_rows=recipe.note_rows,
         )
-        result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
+        result = trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     finished = interruption.signal is None
+    wait()  # all ranks have noted the rows they skipped
     if finished:
-        _finish(trainer, recipe, run, start)
+        _note_skipped(skipped, run, result.global_step)
+        with naming_full_disk("the trained model", recipe.out):
+            _finish(trainer, recipe, run, start)
     return Outcome(
         finished,
         result.global_step,
@@ -115,6 +137,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         recipe.out,
         counts,
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
+        len(skipped.all()),
     )
 
 
@@ -137,6 +160,25 @@ def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     return store_features(model, dataset, recipe, arguments)
+
+
+def _open_data(recipe: Recipe, model: Any) -> tuple[PreparedDataset, list[RecordError]]:
+    """Open the data; return it with the rows that no record can be made of, if they may be bad."""
+    bad: list[RecordError] = []
+    length, on_error = _context_length(model), _on_error(recipe, bad)
+    return PreparedDataset.open(recipe, model.processor, length, on_error), bad
+
+
+def _on_error(recipe: Recipe, bad: list[RecordError]) -> OnError:
+    return "raise" if recipe.on_bad_sample == "refuse" else bad.append
+
+
+def _note_skipped(skipped: Skipped, run: Path, step: int) -> None:
+    """Name the rows that were left out, on stderr and in the metrics."""
+    rows = skipped.all()
+    if rank() == 0 and rows:
+        skipped.tell()
+        Journal(run / METRICS).note(step, {"skipped_rows": len(rows), "skipped": rows})
 
 
 def _load_model(

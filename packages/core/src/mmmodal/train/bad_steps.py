@@ -35,13 +35,15 @@ class BadSteps:
     def spread(self, loss: Tensor) -> Tensor:
         """Make the loss of a batch bad on every rank if it is on any, so that all skip the step.
 
-        Nothing is copied from the device: who was it is looked at after the step.
+        So is that of a step without any usable row. Nothing is copied from the device: who was it
+        is looked at after the step.
         """
         mine = (~torch.isfinite(loss.detach())).float()
-        anyones = mine.clone()
+        told = torch.stack([mine, torch.full_like(mine, bool(self._rows))])
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            anyones = anyones.to(collective_device())
-            torch.distributed.all_reduce(anyones, torch.distributed.ReduceOp.MAX)
+            told = told.to(collective_device())
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        anyones = torch.maximum(told[0], 1 - told[1])
         self._flags.append((mine, anyones))
         return loss * torch.where(anyones.to(loss.device) > 0, torch.nan, 1.0)
 

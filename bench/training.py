@@ -3,12 +3,12 @@
     python bench/training.py [--quick] [--json FILE]
 
 Tokens are real ones, without padding, per second of whole steps: forward, backward, clipping,
-optimizer. Batches are prepared between steps and timed for themselves, and a step counts as long as
-the longer of both, as with one worker process that reads ahead; `loading` is the one over the other.
+optimizer. Batches are prepared between steps and timed for themselves; a step counts as long as the
+longer of both, as with one worker process that reads ahead. `loading` is the one over the other.
 The ways run in processes of their own, one step each in turn, so that all meet the same machine;
 the figures are medians. `padded` is LLaVA's way: conversations grouped by length, padded to the
-longest, SDPA; its loss is computed as ours. `alone` is the limit: the language model on packs of the
-same lengths with text in place of media, every batch at hand.
+longest, SDPA; its loss is computed as ours. `alone` is the limit: the language model on packs of
+the same lengths with text in place of media.
 """
 
 from __future__ import annotations

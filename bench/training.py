@@ -30,8 +30,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+PRELOADED = [
+    "mmmodal.train.pack_check",
+    "mmmodal.train.stage",
+    "mmmodal.train.trainer",
+    "mmmodal_audio_whisper.tower",
+    "mmmodal_playground.tiny_language",
+    "mmmodal_vision_siglip.tower",
+    "transformers.models.llama.modeling_llama",
+]
+"""What takes long to import and is the same in all processes, which begin as copies of one."""
+
 WAYS = ("padded", "packed", "cached", "alone")
 STAGES = ("align", "instruct")
+DATA = ("playground", "mixed")
+
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -116,14 +130,22 @@ def write_parts(folder: Path, shape: Shape) -> None:
     mmmodal.compose(folder / "alone", backbone=f"auto:{language}")
 
 
-def write_mixed(folder: Path, shape: Shape) -> Path:
+def write_data(path: Path, shape: Shape) -> None:
+    """Write the records of the kind that the folder of `path` is named by."""
+    from mmmodal_playground.records import make_records
+
+    if path.parent.name == "playground":
+        make_records(path.parent, shape.records)
+    else:
+        write_mixed(path.parent, shape)
+
+
+def write_mixed(folder: Path, shape: Shape) -> None:
     """Write conversations shaped like the paper's: 1 to 4 media, short and long ones."""
     chance = random.Random(0)
     (folder / "media").mkdir(parents=True)
     rows = [_mixed_row(folder, f"{index}", shape, chance) for index in range(shape.records)]
-    path = folder / "mixed.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    (folder / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _mixed_row(folder: Path, name: str, shape: Shape, chance: random.Random) -> dict[str, Any]:
@@ -168,7 +190,7 @@ def recipe_of(setting: Setting) -> Any:
     from mmmodal.train.recipe import load_recipe
 
     folder = Path(setting.folder)
-    name = f"{Path(setting.data).stem}-{setting.stage}-{setting.way}"
+    name = f"{Path(setting.data).parent.name}-{setting.stage}-{setting.way}"
     values = [
         f"model={folder / 'model'}",
         f"data={setting.data}",
@@ -301,16 +323,22 @@ def fill(setting: Setting) -> None:
     cache_features(recipe_of(setting))
 
 
+def run(function: Callable[..., Any], *arguments: Any) -> None:
+    """Run a function in a process of its own, and wait for it."""
+    process = PROCESSES.Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
+
+
 def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
     """Let the ways take steps in turn."""
-    spawn = multiprocessing.get_context("spawn")
-    filling = spawn.Process(target=fill, args=(replace(settings[0], way="cached"),))
-    filling.start()
-    filling.join()
+    run(fill, replace(settings[0], way="cached"))
     pipes = {}
     for setting in settings:
-        ours, theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(setting, theirs)).start()
+        ours, theirs = PROCESSES.Pipe()
+        PROCESSES.Process(target=serve, args=(setting, theirs)).start()
         theirs.close()  # so that one that fails is heard of
         pipes[setting.way] = ours
     full = {way: pipe.recv() for way, pipe in pipes.items()}
@@ -354,23 +382,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("build/bench/training.json"))
     parser.add_argument("--quick", action="store_true", help="small shapes and two rounds")
     parser.add_argument("--stage", choices=STAGES, help="one stage alone")
+    parser.add_argument("--data", choices=DATA, help="one kind of data alone")
     arguments = parser.parse_args()
     shape = QUICK if arguments.quick else Shape()
+    PROCESSES.set_forkserver_preload(PRELOADED)
     results: dict[str, Any] = {"shape": asdict(shape)}
     with tempfile.TemporaryDirectory() as folder:
-        from mmmodal_playground.records import make_records
-
-        write_parts(Path(folder), shape)
-        sources: dict[str, Callable[[], Path]] = {
-            "playground": lambda: make_records(Path(folder, "playground"), shape.records),
-            "mixed": lambda: write_mixed(Path(folder, "mixed"), shape),
-        }
-        for name, write in sources.items():
-            data = str(write())
+        run(write_parts, Path(folder), shape)
+        for kind in [arguments.data] if arguments.data else DATA:
+            path = Path(folder, kind, "records.jsonl")
+            run(write_data, path, shape)
             for stage in [arguments.stage] if arguments.stage else STAGES:
-                settings = [Setting(way, stage, shape, folder, data) for way in WAYS]
-                results[f"{name} {stage}"] = found = measure(settings)
-                report(f"{name}, {stage}", found)
+                settings = [Setting(way, stage, shape, folder, str(path)) for way in WAYS]
+                results[f"{kind}, {stage}"] = found = measure(settings)
+                report(f"{kind}, {stage}", found)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

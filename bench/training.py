@@ -5,8 +5,9 @@
 Tokens are real ones, without padding, per second of whole steps: forward, backward, clipping,
 optimizer. Batches are prepared between steps and timed for themselves; a step counts as long as the
 longer of both, as with one worker process that reads ahead. `loading` is the one over the other.
-The ways run in processes of their own, one step each in turn, so that all meet the same machine;
-the figures are medians. `padded` is LLaVA's way: conversations grouped by length, padded to the
+Seconds are the processor's, so that what else the machine does changes little: give one thread,
+`OMP_NUM_THREADS=1`. The ways run in processes of their own, one step each in turn; the figures are
+medians. `padded` is LLaVA's way: conversations grouped by length, padded to the
 longest, SDPA; its loss is computed as ours. `alone` is the limit: the language model on packs of
 the same lengths with text in place of media.
 """
@@ -290,9 +291,9 @@ class Training:
         """Train one step and tell how long it took."""
         import torch
 
-        start = time.perf_counter()
+        start = time.process_time()
         batch = dict(next(self.batches))
-        loading = time.perf_counter() - start
+        loading = time.process_time() - start
         start += loading
         mask = batch.get("attention_mask")
         tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
@@ -304,7 +305,7 @@ class Training:
             self.optimizer = self.optimizer or torch.optim.AdamW(self.trained, 1e-5)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        return {"tokens": tokens, "loading": loading, "seconds": time.perf_counter() - start}
+        return {"tokens": tokens, "loading": loading, "seconds": time.process_time() - start}
 
 
 def serve(setting: Setting, pipe: Connection) -> None:

@@ -2,11 +2,14 @@
 
     python bench/training.py [--quick] [--json FILE]
 
-Tokens are real ones, without padding, per second of whole steps: waiting for data, forward,
-backward, clipping, optimizer. The ways run in processes of their own, one step each in turn, so
-that all meet the same machine; the figures are medians. `padded` is LLaVA's way: conversations
-grouped by length, padded to the longest, SDPA. `alone` is the limit: the language model on packs of
-the same lengths with text in place of media, every batch at hand.
+Tokens are real ones, without padding, per second of whole steps: forward, backward, clipping,
+optimizer. Batches are prepared between steps and timed for themselves; a step counts as long as the
+longer of both, as with one worker process that reads ahead. `loading` is the one over the other.
+Seconds are the processor's, so that what else the machine does changes little: give one thread,
+`OMP_NUM_THREADS=1`. The ways run in processes of their own, one step each in turn; the figures are
+medians. `padded` is LLaVA's way: conversations grouped by length, padded to the
+longest, SDPA; its loss is computed as ours. `alone` is the limit: the language model on packs of
+the same lengths with text in place of media.
 """
 
 from __future__ import annotations
@@ -28,8 +31,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+PRELOADED = [
+    "mmmodal.train.pack_check",
+    "mmmodal.train.stage",
+    "mmmodal.train.trainer",
+    "mmmodal_audio_whisper.tower",
+    "mmmodal_playground.tiny_language",
+    "mmmodal_vision_siglip.tower",
+    "transformers.models.llama.modeling_llama",
+]
+"""What takes long to import and is the same in all processes, which begin as copies of one."""
+
 WAYS = ("padded", "packed", "cached", "alone")
 STAGES = ("align", "instruct")
+DATA = ("playground", "mixed")
+
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -114,14 +131,22 @@ def write_parts(folder: Path, shape: Shape) -> None:
     mmmodal.compose(folder / "alone", backbone=f"auto:{language}")
 
 
-def write_mixed(folder: Path, shape: Shape) -> Path:
+def write_data(path: Path, shape: Shape) -> None:
+    """Write the records of the kind that the folder of `path` is named by."""
+    from mmmodal_playground.records import make_records
+
+    if path.parent.name == "playground":
+        make_records(path.parent, shape.records)
+    else:
+        write_mixed(path.parent, shape)
+
+
+def write_mixed(folder: Path, shape: Shape) -> None:
     """Write conversations shaped like the paper's: 1 to 4 media, short and long ones."""
     chance = random.Random(0)
     (folder / "media").mkdir(parents=True)
     rows = [_mixed_row(folder, f"{index}", shape, chance) for index in range(shape.records)]
-    path = folder / "mixed.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    (folder / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _mixed_row(folder: Path, name: str, shape: Shape, chance: random.Random) -> dict[str, Any]:
@@ -166,7 +191,7 @@ def recipe_of(setting: Setting) -> Any:
     from mmmodal.train.recipe import load_recipe
 
     folder = Path(setting.folder)
-    name = f"{Path(setting.data).stem}-{setting.stage}-{setting.way}"
+    name = f"{Path(setting.data).parent.name}-{setting.stage}-{setting.way}"
     values = [
         f"model={folder / 'model'}",
         f"data={setting.data}",
@@ -174,7 +199,6 @@ def recipe_of(setting: Setting) -> Any:
         f"max_tokens={setting.shape.tokens(setting.stage)}",
         "batch_size=1",
         "max_steps=1000",
-        "workers=1",
         "deepspeed=none",
     ]
     if setting.way != "padded":
@@ -244,15 +268,7 @@ class Training:
         self.efficiency = sum(real) / sum(held)
         dataset: Any = self.dataset
         collate = self.model.processor.collate
-        return iter(
-            DataLoader(
-                dataset,
-                batch_sampler=batches,
-                collate_fn=collate,
-                num_workers=1,
-                prefetch_factor=self.recipe.prefetch,
-            )
-        )
+        return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))
 
     def _leave_media(self) -> None:
         """Put text in place of media, for a language model that takes none."""
@@ -275,9 +291,10 @@ class Training:
         """Train one step and tell how long it took."""
         import torch
 
-        start = time.perf_counter()
+        start = time.process_time()
         batch = dict(next(self.batches))
-        waited = time.perf_counter() - start
+        loading = time.process_time() - start
+        start += loading
         mask = batch.get("attention_mask")
         tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
         if not self.trained:  # gradients go through the language model to what media are put in
@@ -288,7 +305,7 @@ class Training:
             self.optimizer = self.optimizer or torch.optim.AdamW(self.trained, 1e-5)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        return {"tokens": tokens, "waited": waited, "seconds": time.perf_counter() - start}
+        return {"tokens": tokens, "loading": loading, "seconds": time.process_time() - start}
 
 
 def serve(setting: Setting, pipe: Connection) -> None:
@@ -307,16 +324,22 @@ def fill(setting: Setting) -> None:
     cache_features(recipe_of(setting))
 
 
+def run(function: Callable[..., Any], *arguments: Any) -> None:
+    """Run a function in a process of its own, and wait for it."""
+    process = PROCESSES.Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
+
+
 def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
     """Let the ways take steps in turn."""
-    spawn = multiprocessing.get_context("spawn")
-    filling = spawn.Process(target=fill, args=(replace(settings[0], way="cached"),))
-    filling.start()
-    filling.join()
+    run(fill, replace(settings[0], way="cached"))
     pipes = {}
     for setting in settings:
-        ours, theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(setting, theirs)).start()
+        ours, theirs = PROCESSES.Pipe()
+        PROCESSES.Process(target=serve, args=(setting, theirs)).start()
         theirs.close()  # so that one that fails is heard of
         pipes[setting.way] = ours
     full = {way: pipe.recv() for way, pipe in pipes.items()}
@@ -334,8 +357,10 @@ def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
 
 def _summary(steps: Sequence[dict[str, float]], full: float, memory: float) -> dict[str, float]:
     return {
-        "tokens_per_s": statistics.median(step["tokens"] / step["seconds"] for step in steps),
-        "waiting": sum(s["waited"] for s in steps) / sum(s["seconds"] for s in steps),
+        "tokens_per_s": statistics.median(
+            step["tokens"] / max(step["seconds"], step["loading"]) for step in steps
+        ),
+        "loading": statistics.median(step["loading"] / step["seconds"] for step in steps),
         "efficiency": full,
         "memory_mb": memory,
     }
@@ -344,12 +369,12 @@ def _summary(steps: Sequence[dict[str, float]], full: float, memory: float) -> d
 def report(title: str, results: dict[str, dict[str, float]]) -> None:
     """Print one table."""
     print(f"\n{title:<22}{'tokens/s':>10}{'× padded':>10}{'of alone':>10}", end="")
-    print(f"{'waiting':>9}{'full':>7}{'peak MB':>9}")
+    print(f"{'loading':>9}{'full':>7}{'peak MB':>9}")
     padded, alone = (results[way]["tokens_per_s"] for way in ("padded", "alone"))
     for way, row in results.items():
         rate = row["tokens_per_s"]
         print(f"{way:<22}{rate:>10,.0f}{rate / padded:>10.2f}{rate / alone:>10.2f}", end="")
-        print(f"{row['waiting']:>9.1%}{row['efficiency']:>7.1%}{row['memory_mb']:>9,.0f}")
+        print(f"{row['loading']:>9.2f}{row['efficiency']:>7.1%}{row['memory_mb']:>9,.0f}")
     sys.stdout.flush()
 
 
@@ -358,23 +383,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("build/bench/training.json"))
     parser.add_argument("--quick", action="store_true", help="small shapes and two rounds")
     parser.add_argument("--stage", choices=STAGES, help="one stage alone")
+    parser.add_argument("--data", choices=DATA, help="one kind of data alone")
     arguments = parser.parse_args()
     shape = QUICK if arguments.quick else Shape()
+    PROCESSES.set_forkserver_preload(PRELOADED)
     results: dict[str, Any] = {"shape": asdict(shape)}
     with tempfile.TemporaryDirectory() as folder:
-        from mmmodal_playground.records import make_records
-
-        write_parts(Path(folder), shape)
-        sources: dict[str, Callable[[], Path]] = {
-            "playground": lambda: make_records(Path(folder, "playground"), shape.records),
-            "mixed": lambda: write_mixed(Path(folder, "mixed"), shape),
-        }
-        for name, write in sources.items():
-            data = str(write())
+        run(write_parts, Path(folder), shape)
+        for kind in [arguments.data] if arguments.data else DATA:
+            path = Path(folder, kind, "records.jsonl")
+            run(write_data, path, shape)
             for stage in [arguments.stage] if arguments.stage else STAGES:
-                settings = [Setting(way, stage, shape, folder, data) for way in WAYS]
-                results[f"{name} {stage}"] = found = measure(settings)
-                report(f"{name}, {stage}", found)
+                settings = [Setting(way, stage, shape, folder, str(path)) for way in WAYS]
+                results[f"{kind}, {stage}"] = found = measure(settings)
+                report(f"{kind}, {stage}", found)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 import mmmodal
 from beeps import make_records
-from mmmodal.cli.main import main
+from mmmodal.cli.main import run
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.train.arguments import arguments_of
 from mmmodal.train.feeding import feed
@@ -106,20 +105,19 @@ def test_a_pack_is_compared_with_what_it_could_hold() -> None:
 
 
 def test_features_can_be_computed_by_a_command_before_any_training(
-    start: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = values(start, data, tmp_path / "out", f"feature_cache={tmp_path / 'cache'}")
-    told = CliRunner().invoke(main, ["data", "cache", "align", *given, "--json"])
-    assert told.exit_code == 0, told.output
-    assert set(json.loads(told.stdout)) == {"image", "audio"}
+    assert run(["data", "cache", "align", *given, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"image", "audio"}
     assert not (tmp_path / "out").exists()
     written = sorted((tmp_path / "cache").rglob("*.safetensors"))
     run_stage(load_recipe("align", given))
     assert sorted((tmp_path / "cache").rglob("*.safetensors")) == written
 
 
-def test_the_command_says_what_is_missing(start: Path, data: Path, tmp_path: Path) -> None:
-    given = values(start, data, tmp_path / "out")
-    told = CliRunner().invoke(main, ["data", "cache", "align", *given])
-    assert told.exit_code == 1
-    assert "'feature_cache' is missing" in told.stderr
+def test_the_command_says_what_is_missing(
+    start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "cache", "align", *values(start, data, tmp_path / "out")]) == 1
+    assert "'feature_cache' is missing" in capsys.readouterr().err

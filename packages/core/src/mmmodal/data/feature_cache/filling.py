@@ -80,7 +80,10 @@ def _missing(
 ) -> Iterator[tuple[Medium, str]]:
     """Yield what has no features, once for each content."""
     seen: set[tuple[str, str]] = set()
-    for medium, sha256 in fingerprints(media, cache.limits, cache.told):
+    found = fingerprints(media, cache.limits, cache.told)
+    quiet = place()[0] != 0
+    bar = tqdm(found, "Looking up", len(media), leave=False, unit="medium", disable=quiet)
+    for medium, sha256 in bar:
         if sha256 not in stores[medium.kind] and (medium.kind, sha256) not in seen:
             seen.add((medium.kind, sha256))
             yield medium, sha256
@@ -112,7 +115,7 @@ def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, Non
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
-    with tqdm(total=len(unseen), unit="medium", disable=place()[0] != 0) as bar:
+    with tqdm(None, "Encoding", len(unseen), unit="medium", disable=place()[0] != 0) as bar:
         for item in loader:
             bar.update()
             yield item

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
 
 __all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints", "read_medium"]
+
+QUEUED = 4096
+"""Media that wait for a thread at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Perceived:
 
 
 def fingerprints(
-    media: Iterable[Medium], limits: Limits, told: Callable[[RecordError], None] | None = None
+    media: Sequence[Medium], limits: Limits, told: Callable[[RecordError], None] | None = None
 ) -> Iterator[tuple[Medium, str]]:
     """Yield each medium with the SHA-256 of its bytes, read by several threads.
 
@@ -69,7 +73,8 @@ def fingerprints(
             return medium, RecordError(medium.where, str(error))
 
     with ThreadPoolExecutor() as threads:
-        for medium, found in threads.map(read, media):
+        pieces = (media[start : start + QUEUED] for start in range(0, len(media), QUEUED))
+        for medium, found in itertools.chain.from_iterable(threads.map(read, p) for p in pieces):
             if isinstance(found, str):
                 yield medium, found
             elif told is None:

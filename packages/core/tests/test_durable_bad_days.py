@@ -293,7 +293,7 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of its own")
 @pytest.mark.parametrize(
     "size",
-    [300, *(pytest.param(size, marks=pytest.mark.slow) for size in (60, 150, 450, 600, 900))],
+    [800, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 200, 1900, 3000, 3700))],
 )
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     training: Training, tmp_path: Path, size: int

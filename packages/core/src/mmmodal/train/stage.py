@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoint, Checkpoints
 
 __all__ = ["Outcome", "run_stage"]
 
@@ -61,7 +62,6 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.bad_samples import Skipped
     from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.trainable import choose, trained_counts
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar
@@ -84,16 +84,11 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     checkpoints = Checkpoints(
         run / "checkpoints", keep=recipe.keep_checkpoints, deepspeed=bool(arguments.deepspeed)
     )
-    newest = checkpoints.newest()
-    skipped = Skipped(recipe.on_bad_sample, run, rank())
-    if rank() == 0:
-        cut_journals(run, newest.step if newest else 0)
-        skipped.note_once(bad_rows)
-    wait()  # nobody notes rows that are cut
+    newest, skipped = _take_up(recipe, run, checkpoints, bad_rows)
     counts = trained_counts(model)
     _tell(counts)
     bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar), naming_lost_processes():
+    with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
         trainer = _trainer(
             recipe,
             run,
@@ -121,6 +116,21 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         signal.Signals(interruption.signal).name if interruption.signal is not None else None,
         len(skipped.all()),
     )
+
+
+def _take_up(
+    recipe: Recipe, run: Path, checkpoints: Checkpoints, bad_rows: list[RecordError]
+) -> tuple[Checkpoint | None, Skipped]:
+    """Find where the run goes on, and cut what it noted after that."""
+    from mmmodal.train.bad_samples import Skipped
+
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+        skipped.note_once(bad_rows)
+    wait()  # nobody notes rows that are cut
+    return newest, skipped
 
 
 def _open_data(recipe: Recipe, model: Any) -> tuple[PreparedDataset, list[RecordError]]:

@@ -149,7 +149,9 @@ class StageTrainer(Trainer):
 
     def _skip(self, model: Any) -> None:
         """Let the step change neither weights nor optimizer, and the logs not count its loss."""
-        if not self.is_deepspeed_enabled:  # which has skipped it by itself
+        if self.is_deepspeed_enabled:  # which has skipped it by itself
+            self.lr_scheduler.step()  # type: ignore[union-attr]  # as without it
+        else:
             model.zero_grad()  # to None, which an optimizer leaves alone
         self._tr_loss.copy_(self._loss_before)
         self._globalstep_last_logged += 1

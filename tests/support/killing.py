@@ -7,6 +7,7 @@ within a second instead of ten; each is a process of its own, with a process gro
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -154,7 +155,8 @@ def kill_at_random(training: Training, kills: int, chance: random.Random, steps:
     done = 0
     for moment in moments:
         running = training.start()
-        training.wait_for(running, lambda moment=moment: training.step() >= moment)  # type: ignore[misc]
+        if chance.random() < 0.7:
+            training.wait_for(running, functools.partial(_has_come, training, running, moment))
         time.sleep(chance.uniform(0, 0.3))
         done += any(process.is_alive() for process in running.processes)
         running.kill()
@@ -164,6 +166,11 @@ def kill_at_random(training: Training, kills: int, chance: random.Random, steps:
             return done
     training.finish()
     return done
+
+
+def _has_come(training: Training, running: Running, step: int) -> bool:
+    """Return whether this start, not the one before, has begun a step."""
+    return "parameters: " in running.text() and training.step() >= step
 
 
 def copy_of(training: Training, out: Path) -> Training:

@@ -14,15 +14,15 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import mmmodal
 from killing import Fate, Training
 from mmmodal.errors import CheckpointError, RecordError, TrainingError
-from mmmodal.loading import load_processor
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
 from mmmodal_playground.records import make_records
+from poison import poisoned, text_row
 
 SMALL = {"batch_size": 1, "max_steps": 6, "log_every": 1, "max_tokens": 512, "save_every": 2}
 
@@ -132,39 +132,22 @@ def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
         run_stage(recipe(training, data=path, on_bad_sample="skip", nan_limit=2))
 
 
-def poisoned(model: Path, out: Path, word: str) -> Path:
-    """Copy a model that computes NaN wherever a word comes."""
-    shutil.copytree(model, out)
-    state = load_file(out / "model.safetensors")
-    tokens = load_processor(model).tokenizer(word, add_special_tokens=False)["input_ids"]
-    embedding = next(name for name in state if name.endswith("embed_tokens.weight"))
-    state[embedding][tokens[-1]] = float("nan")
-    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
-    return out
-
-
-def text_row(name: str, text: str) -> dict[str, Any]:
-    said = [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]
-    messages = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in said]
-    return {"id": name, "messages": messages, "media": []}
-
-
 def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_optimizer(
     training: Training, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [json.loads(line) for line in data.read_text().splitlines()[:3]]
-    path = written(data.parent / "nan.jsonl", [rows[0], text_row("nan", "§"), *rows[1:]])
-    settings = {"model": poisoned(model, tmp_path / "poisoned", "§"), "data": path}
-    kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 5, "log_every": 1}
+    path = written(data.parent / "nan.jsonl", [rows[0], text_row("nan"), *rows[1:]])
+    settings = {"model": poisoned(model, tmp_path / "poisoned"), "data": path}
+    kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 9}
     training = training.elsewhere(training.out, settings={**training.settings, **settings, **kept})
-    running = training.start(Fate("os.rename", "checkpoint-5"))
+    running = training.start(Fate("os.rename", "checkpoint-9"))
     assert running.wait() == -signal.SIGKILL, running.text()
     steps = [json.loads(line) for line in (training.run / "rows-0.jsonl").read_text().splitlines()]
-    step = next(row["step"] for row in steps if row["rows"] == [f"{path}:2"])
+    bad = [row["step"] for row in steps if row["rows"] == [f"{path}:2"]]
+    step = next(step for step in bad if 1 < step < 8)
     told = f"Step {step} is skipped: the loss is not finite (rows {path}:2)"
     assert told in running.text()
     folder = training.run / "checkpoints"
-    assert 1 < step < 4
     before, at, after = (folder / f"checkpoint-{number}" for number in (step - 1, step, step + 1))
     assert same(*(load_file(path / "trained.safetensors") for path in (before, at)))
     assert not same(*(load_file(path / "trained.safetensors") for path in (at, after)))
@@ -181,8 +164,8 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
     training: Training, model: Path, data: Path, tmp_path: Path
 ) -> None:
-    path = written(data.parent / "nans.jsonl", [text_row(str(index), "§") for index in range(4)])
-    settings = {"model": poisoned(model, tmp_path / "poisoned", "§"), "data": path}
+    path = written(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
+    settings = {"model": poisoned(model, tmp_path / "poisoned"), "data": path}
     with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, for the 3th step"):
         run_stage(recipe(training, **settings, nan_limit=3))
 
@@ -293,7 +276,7 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace of its own")
 @pytest.mark.parametrize(
     "size",
-    [300, *(pytest.param(size, marks=pytest.mark.slow) for size in (60, 150, 450, 600, 900))],
+    [800, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 200, 1900, 3000, 3700))],
 )
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     training: Training, tmp_path: Path, size: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 import mmmodal
 from killing import Fate, Training
 from mmmodal_playground.records import make_records
+from poison import poisoned, text_row
 
 SETTINGS = {
     "batch_size": 1,
@@ -131,3 +133,30 @@ def test_two_ranks_go_on_to_the_same_weights(
     assert killed.start(Fate("os.rename", "checkpoint-4")).wait() == -9
     killed.finish()
     assert killed.story() == straight.story()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "deepspeed", ["none", "zero2-offload", pytest.param("zero3", marks=pytest.mark.slow)]
+)
+def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(
+    model: Path, data: Path, tmp_path: Path, deepspeed: str
+) -> None:
+    rows = [json.loads(line) for line in data.read_text().splitlines()[:5]]
+    path = data.parent / f"nan-{deepspeed}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, text_row("nan")]))
+    kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 7, "deepspeed": deepspeed}
+    bad = training(poisoned(model, tmp_path / "poisoned"), path, tmp_path / "out", **kept)
+    bad = dataclasses.replace(bad, ranks=2)
+    running = bad.start(Fate("os.rename", "checkpoint-7"))
+    assert running.wait() == -9, running.text()
+    steps = [i for i, rows in enumerate(rows_of_steps(bad), 1) if f"{path}:6" in rows]
+    assert f"Step {steps[0]} is skipped: the loss is not finite (rows {path}:6)" in running.text()
+    folder = bad.run / "checkpoints"
+    states = [load_file(folder / f"checkpoint-{step}/trained.safetensors") for step in range(1, 7)]
+    still = [
+        step
+        for step, (one, other) in enumerate(itertools.pairwise(states), 2)
+        if all(torch.equal(one[name], other[name]) for name in one)
+    ]
+    assert still and still == [step for step in steps if 1 < step < 7]

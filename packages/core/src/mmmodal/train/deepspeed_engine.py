@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["prepare_engine"]
+__all__ = ["forget_powers", "prepare_engine"]
 
 
 def prepare_engine(engine: Any) -> None:
@@ -18,7 +18,7 @@ def prepare_engine(engine: Any) -> None:
     zero = engine.optimizer
     if hasattr(zero, "check_grad_overflow"):
         zero.check_grad_overflow = True  # in fp32 ZeRO-2 would take a step on NaN
-    _forget_powers(getattr(zero, "optimizer", None))
+    forget_powers(getattr(zero, "optimizer", None))
     engine.saves_what_trains = True
 
 
@@ -38,8 +38,8 @@ def _save_what_trains(engine: Any) -> None:
     engine.load_checkpoint = load_checkpoint
 
 
-def _forget_powers(optimizer: Any) -> None:
-    """Let DeepSpeed's CPU Adam compute beta ** step anew in every step.
+def forget_powers(optimizer: Any) -> None:
+    """Let DeepSpeed's CPU Adam compute beta ** step anew in every step; leave other optimizers.
 
     Its compiled half holds both powers and multiplies them by beta from step to step, in single
     precision; it computes them by pow only where a step does not follow the last one, as after

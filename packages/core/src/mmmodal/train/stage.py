@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoint, Checkpoints
 
 __all__ = ["Outcome", "cache_features", "run_stage"]
 
@@ -64,7 +65,6 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.bad_samples import Skipped
     from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.epochs import EpochCount
     from mmmodal.train.stored_features import store_features
@@ -91,20 +91,13 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     checkpoints = Checkpoints(
         run / "checkpoints", keep=recipe.keep_checkpoints, deepspeed=bool(arguments.deepspeed)
     )
-    newest = checkpoints.newest()
-    skipped = Skipped(recipe.on_bad_sample, run, rank())
-    if rank() == 0:
-        cut_journals(run, newest.step if newest else 0)
-    wait()  # nobody notes rows that are cut
+    data = feed(recipe, dataset, model.processor, run, arguments, _on_error(recipe, bad_rows))
+    newest, skipped = _take_up(recipe, run, checkpoints, bad_rows)
     counts = trained_counts(model)
     _tell(counts)
-    on_error = _on_error(recipe, bad_rows)
-    data = feed(recipe, dataset, model.processor, run, arguments, on_error)
-    if rank() == 0:
-        skipped.note_once(bad_rows)
     arguments.max_steps = data.steps
     bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar), naming_lost_processes():
+    with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
             model=model,
             args=arguments,
@@ -160,6 +153,21 @@ def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     return store_features(model, dataset, recipe, arguments)
+
+
+def _take_up(
+    recipe: Recipe, run: Path, checkpoints: Checkpoints, bad_rows: list[RecordError]
+) -> tuple[Checkpoint | None, Skipped]:
+    """Find where the run goes on, and cut what it noted after that."""
+    from mmmodal.train.bad_samples import Skipped
+
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+        skipped.note_once(bad_rows)
+    wait()  # nobody notes rows that are cut
+    return newest, skipped
 
 
 def _open_data(recipe: Recipe, model: Any) -> tuple[PreparedDataset, list[RecordError]]:

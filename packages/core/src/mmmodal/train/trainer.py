@@ -136,7 +136,9 @@ class StageTrainer(MeteredTrainer):
 
     def _skip(self, model: Any) -> None:
         """Let the step change neither weights nor optimizer, and the logs not count its loss."""
-        if not self.is_deepspeed_enabled:  # which has skipped it by itself
+        if self.is_deepspeed_enabled:  # which has skipped it by itself
+            self.lr_scheduler.step()  # type: ignore[union-attr]  # as without it
+        else:
             model.zero_grad()  # to None, which an optimizer leaves alone
         self._tr_loss.copy_(self._loss_before)
         self._globalstep_last_logged += 1
@@ -169,13 +171,14 @@ class StageTrainer(MeteredTrainer):
         }
 
     def _restore_sums(self, checkpoint: Path) -> None:
-        path = checkpoint / f"sums-{rank()}.json"
-        if not path.exists():  # it was written by fewer ranks
-            path = checkpoint / "sums-0.json"
-        sums = json.loads(path.read_text(encoding="utf-8"))
-        self._tr_loss.fill_(sums["loss"])
-        self._globalstep_last_logged = sums["logged"]
-        self._bad_steps.in_a_row = sums["bad_steps"]
+        texts = {path.name: path.read_text("utf-8") for path in checkpoint.glob("sums-*.json")}
+        sums = {name: json.loads(text) for name, text in texts.items()}
+        # Of other ranks, the mean of theirs is the share of each: logs are means over ranks.
+        mean = sum(row["loss"] for row in sums.values()) / len(sums)
+        mine = sums[f"sums-{rank() if len(sums) == ranks() else 0}.json"]
+        self._tr_loss.fill_(mine["loss"] if len(sums) == ranks() else mean)
+        self._globalstep_last_logged = mine["logged"]
+        self._bad_steps.in_a_row = mine["bad_steps"]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         model = self.accelerator.unwrap_model(self.model)

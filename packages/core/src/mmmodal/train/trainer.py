@@ -26,8 +26,8 @@ __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 class StageTrainer(Trainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
-    def __init__(self, *args: Any, feed: Feed, **kwargs: Any) -> None:
-        super().__init__(*args, train_dataset=feed.dataset, data_collator=feed.collate, **kwargs)
+    def __init__(self, *, feed: Feed, **kwargs: Any) -> None:
+        super().__init__(train_dataset=feed.dataset, data_collator=feed.collate, **kwargs)
         self._feed = feed
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout

@@ -14,7 +14,7 @@ WINDOW = 1024
 FULL = 0.98
 """A pack this full is not opened again; the samples of others wait for the next window."""
 
-PATIENCE = 4
+PATIENCE = 2
 """The windows that a sample waits at most, so that none comes much later than its turn."""
 
 

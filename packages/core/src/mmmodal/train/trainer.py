@@ -40,7 +40,7 @@ class StageTrainer(MeteredTrainer):
 
     def __init__(
         self,
-        *args: Any,
+        *,
         feed: Feed,
         checkpoints: Checkpoints,
         skipped: Skipped,
@@ -50,7 +50,6 @@ class StageTrainer(MeteredTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            *args,
             train_dataset=feed.dataset,
             data_collator=feed.collate,
             room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,

@@ -71,12 +71,17 @@ class PreparedDataset:
             RecordError: there is no row at all.
         """
         datasets = [
-            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps)
-            for path in recipe.data
+            RecordDataset(
+                source.path,
+                root=source.root or recipe.root,
+                format=source.format,
+                root_maps=recipe.root_maps,
+            )
+            for source in recipe.data
         ]
-        for path, dataset in zip(recipe.data, datasets, strict=True):
+        for source, dataset in zip(recipe.data, datasets, strict=True):
             if not len(dataset):
-                raise RecordError(str(path), "there is not a single record in it")
+                raise RecordError(str(source.path), "there is not a single record in it")
         longest = min(recipe.max_tokens, context or recipe.max_tokens)
         return cls(datasets, processor, max_tokens=longest)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from mmmodal.config import Config
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ class MadeFor(Config):
     """The parts of the model that a recipe is for: their names, as `mmmodal compose` takes them."""
 
     backbone: str
-    encoders: dict[str, str] = {}
+    encoders: dict[str, str] = Field(default_factory=dict)
 
     def command(self, out: Path) -> str:
         """Return the command that composes such a model."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.mixing import Mixture
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
 
@@ -55,8 +56,13 @@ class PreparedDataset:
         *,
         max_tokens: int,
         limits: Limits | None = None,
+        weights: Sequence[float] = (),
+        seed: int = 0,
     ) -> None:
         self._datasets = list(datasets)
+        self.mixture = Mixture([len(dataset) for dataset in self._datasets], weights, seed)
+        """Which records an epoch holds, and in which order."""
+
         self._processor = processor
         self._max_tokens = max_tokens
         self._limits = limits or Limits()
@@ -83,7 +89,8 @@ class PreparedDataset:
             if not len(dataset):
                 raise RecordError(str(source.path), "there is not a single record in it")
         longest = min(recipe.max_tokens, context or recipe.max_tokens)
-        return cls(datasets, processor, max_tokens=longest)
+        weights = [source.weight for source in recipe.data]
+        return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)
 
     def __len__(self) -> int:
         return sum(len(dataset) for dataset in self._datasets)

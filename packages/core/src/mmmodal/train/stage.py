@@ -15,6 +15,7 @@ from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
 from mmmodal.train.recipe import Recipe
+from mmmodal.train.reporting import reporters
 from mmmodal.train.run_folder import (
     METRICS,
     begin_run,
@@ -65,6 +66,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
 
     run = find_run(recipe, fresh)
+    reports = reporters(recipe.report_to, run)
     start = find_start(recipe)
     has_gpu = torch.cuda.is_available()
     arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
@@ -87,7 +89,8 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             args=arguments,
             train_dataset=dataset,
             data_collator=model.processor.collate,
-            callbacks=[bar, MetricsFile(run / METRICS), interruption],
+            callbacks=[bar, MetricsFile(run / METRICS), interruption, *reports],
+            learning_rates=recipe.train.learning_rates,
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None

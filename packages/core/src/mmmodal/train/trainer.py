@@ -16,6 +16,8 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.train.mixture_sampler import MixtureSampler
+from mmmodal.train.rates import set_rates
 from mmmodal.train.trainable import read_trained, trained_state, write_trained
 
 __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
@@ -24,10 +26,26 @@ __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 class StageTrainer(Trainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, learning_rates: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._learning_rates = learning_rates or {}
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with the learning rate of each part."""
+        is_new = self.optimizer is None
+        super().create_optimizer(model)
+        optimizer: Any = self.optimizer
+        if is_new and self._learning_rates:
+            set_rates(optimizer, model or self.model, self._learning_rates)
+        return optimizer  # type: ignore[no-any-return]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Go through the records in the order of their mixture."""
+        return MixtureSampler((train_dataset or self.train_dataset).mixture)
 
     @property
     def model_wrapped(self) -> Any:

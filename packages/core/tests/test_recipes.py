@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_packages import install, run_mmmodal
 
 import mmmodal
+from fake_packages import install, run_mmmodal
 from mmmodal.cli.main import run
 from mmmodal.config import read_yaml
 from mmmodal.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Several datasets in one epoch, each with a weight: which records an epoch holds, and in what order.
+"""Several datasets in one epoch, each with a weight: which records it holds, in what order.
 
 A record of a dataset of weight 2 comes twice in an epoch; of one of weight 0.5 half of the records
 come in one epoch and the other half in the next. Everything is a pure function of the seed and the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from mmmodal.data.order import epoch_order
@@ -55,7 +55,7 @@ class Mixture:
         import numpy as np
 
         edges = np.cumsum((0, *self._sizes))
-        every = [np.arange(begin, end) for begin, end in zip(edges, edges[1:], strict=False)]
+        every = [np.arange(begin, end) for begin, end in pairwise(edges)]
         return [numbers[~np.isin(numbers, self._left_out)] for numbers in every]
 
     @cached_property

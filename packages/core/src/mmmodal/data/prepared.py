@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
-from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.dataset import OnError, RecordDataset
 from mmmodal.data.mixing import Mixture
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
@@ -69,9 +69,19 @@ class PreparedDataset:
 
     @classmethod
     def open(
-        cls, recipe: Recipe, processor: MMModalProcessor, context: int | None
+        cls,
+        recipe: Recipe,
+        processor: MMModalProcessor,
+        context: int | None,
+        on_error: OnError = "raise",
     ) -> PreparedDataset:
         """Open the data files of a recipe.
+
+        Args:
+            recipe: which names them.
+            processor: of the model they are for.
+            context: the positions that it has.
+            on_error: "raise", or a function that is told of each bad row, which is left out.
 
         Raises:
             RecordError: there is no row at all.
@@ -82,6 +92,7 @@ class PreparedDataset:
                 root=source.root or recipe.root,
                 format=source.format,
                 root_maps=recipe.root_maps,
+                on_error=on_error,
             )
             for source in recipe.data
         ]
@@ -92,8 +103,13 @@ class PreparedDataset:
         weights = [source.weight for source in recipe.data]
         return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)
 
+    @property
+    def sizes(self) -> list[int]:
+        """The records of each file."""
+        return [len(dataset) for dataset in self._datasets]
+
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self._datasets)
+        return sum(self.sizes)
 
     def __getitem__(self, index: int) -> Sample:
         """Prepare one record.

@@ -186,9 +186,7 @@ class _Run:
             summed: Tensor = hidden.sum()
             return summed
         found = model.head.logits(model.lm_head, hidden)  # [B, T, vocabulary]
-        loss: Tensor = model.loss_function(
-            logits=found, labels=labels, vocab_size=found.shape[-1]
-        )
+        loss: Tensor = model.loss_function(logits=found, labels=labels, vocab_size=found.shape[-1])
         return loss
 
     def _embeddings(self, ids: Tensor) -> Tensor:

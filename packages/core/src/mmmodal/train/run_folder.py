@@ -18,6 +18,7 @@ __all__ = [
     "METRICS",
     "NOTED",
     "RUN",
+    "VERSIONS",
     "begin_run",
     "find_run",
     "last_checkpoint",

@@ -15,6 +15,7 @@ from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
 from mmmodal.train.recipe import Recipe
+from mmmodal.train.report import report_stage
 from mmmodal.train.reporting import reporters
 from mmmodal.train.run_folder import (
     METRICS,
@@ -96,6 +97,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     finished = interruption.signal is None
     if finished:
         _finish(trainer, recipe, run, start)
+        report_stage(recipe, run, dataset, counts)
     return Outcome(
         finished,
         result.global_step,

@@ -5,7 +5,7 @@
 Every stage trains for two steps in a process of its own (a language model of 6 layers of 256 with a
 vocabulary of 16k, pictures of 576 tokens, random weights). Measured is how far the memory of that
 process grows while it trains, by the kernel's own high-water mark, over what it took when all was
-imported and a tiny stage had run; so the weights are in it, and what writing the result takes is not.
+imported and a tiny stage had run; the weights are in it, what writing the result takes is not.
 """
 
 from __future__ import annotations

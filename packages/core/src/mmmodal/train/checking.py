@@ -192,7 +192,7 @@ def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
 def _open(
     checked: Checked, recipe: Recipe, processor: MMModalProcessor, positions: int | None
 ) -> PreparedDataset | None:
-    """Read every row of every file; what is wrong with rows is told, the first of them one by one."""
+    """Read every row of every file; the first that are wrong are told one by one."""
     errors: list[RecordError] = []
     dataset = None
     with _noting(checked):

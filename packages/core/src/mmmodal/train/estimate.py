@@ -218,7 +218,7 @@ class _Run:
             return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
-        """Return an attention mask [B, 1, T, T]: a real one for padded rows, else one of no size."""
+        """Return an attention mask [B, 1, T, T]: of padded rows a real one, else of no size."""
         rows, tokens = self._step.rows, self._step.tokens
         if self._masked:
             return torch.ones(rows, 1, tokens, tokens, dtype=torch.bool)

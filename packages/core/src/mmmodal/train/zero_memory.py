@@ -47,7 +47,7 @@ class Zero:
             ranks: how many GPUs share the work.
         """
         parts = ranks if self.stage >= 1 else 1
-        # A master copy and two moments in fp32; on the machine also a gradient and what is sent back.
+        # A master copy and two moments in fp32; on the machine also gradients and what goes back.
         optimizer = 12 * trained // parts
         host = ranks * (optimizer + (4 + size) * trained // parts) if self.offloads_optimizer else 0
         gradients = size * trained // (ranks if self.stage >= 2 else 1)

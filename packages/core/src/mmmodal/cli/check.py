@@ -10,7 +10,7 @@ import click
 from mmmodal.cli.table import print_json, print_table
 
 if TYPE_CHECKING:
-    from mmmodal.train.checking import Checked
+    from mmmodal.train.checked import Checked
     from mmmodal.train.estimate import Memory
 
 __all__ = ["tell_check"]

@@ -98,7 +98,8 @@ def _check(
     """Print what the stage would do; return the exit code."""
     with talking():
         from mmmodal.cli.check import tell_check
-        from mmmodal.train.checking import Machine, check_recipe
+        from mmmodal.train.checked import Machine
+        from mmmodal.train.checking import check_recipe
         from mmmodal.train.recipe import load_recipe
 
         machine = Machine.found(_bytes(memory), gpus)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import MMModalError, RecordError
+from mmmodal.train.checked import Checked, Lengths, Machine
 from mmmodal.train.recipe import Recipe, deepspeed_config
 from mmmodal.train.start import find_start
 
 if TYPE_CHECKING:
     from mmmodal.data.collation import Sample
     from mmmodal.model.processing import MMModalProcessor
-    from mmmodal.train.estimate import Memory, Step
+    from mmmodal.train.estimate import Step
 
-__all__ = ["Checked", "Lengths", "Machine", "check_recipe"]
+__all__ = ["check_recipe"]
 
 MEASURED = 512
 """Conversations that are prepared to learn their lengths, of the first epoch's order."""
@@ -29,78 +30,6 @@ TOLD = 20
 
 SPARE = 0.9
 """The share of a GPU's memory that can be planned with: drivers and fragments take the rest."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a stage will run on."""
-
-    has_gpu: bool
-    memory: int | None
-    """Bytes of one GPU, or of the machine if it has none; None: not known."""
-
-    ranks: int = 1
-    """Processes: one for each GPU."""
-
-    @classmethod
-    def found(cls, memory: int | None = None, ranks: int | None = None) -> Machine:
-        """Describe this machine, or another one whose GPUs have so much memory."""
-        import torch
-
-        has_gpu = torch.cuda.is_available()
-        own = torch.cuda.get_device_properties(0).total_memory if has_gpu else _ram()
-        here = int(os.environ.get("WORLD_SIZE", "0")) or (torch.cuda.device_count() or 1)
-        return cls(has_gpu or memory is not None, memory or own, ranks or here)
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """The tokens of conversations, slots included."""
-
-    measured: int
-    """How many conversations they are of."""
-
-    mean: float
-    longest: int
-    where: str
-    """The row of the longest."""
-
-    shortened: int
-    """How many lose their oldest turns, as they are longer than `max_tokens` or the context."""
-
-
-@dataclass
-class Checked:
-    """What a stage would do, and what stands against it."""
-
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What is worth knowing, and no reason not to begin."""
-
-    datasets: list[dict[str, Any]] = field(default_factory=list)
-    """For each file its records, its weight and how many records of it an epoch holds."""
-
-    trained: dict[str, int] = field(default_factory=dict)
-    """How many parameters of which part train."""
-
-    lengths: Lengths | None = None
-    samples: int = 0
-    """Conversations in an epoch."""
-
-    steps: int | None = None
-    memory: Memory | None = None
-    """Of a step with the longest conversations that were measured."""
-
-    at_most: Memory | None = None
-    """Of a step with conversations of `max_tokens`."""
-
-    step: Step | None = None
-    machine: Machine | None = None
-
-    @property
-    def tokens(self) -> int | None:
-        """The tokens of an epoch; of more conversations than were measured, about so many."""
-        return None if self.lengths is None else round(self.lengths.mean * self.samples)
 
 
 def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
@@ -126,25 +55,19 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     if dataset is not None and not checked.problems:
         samples = _prepare(checked, dataset)
         if samples:
-            _look_at_steps(checked, recipe, dataset, samples)
+            _look_at_steps(checked, recipe)
             with _noting(checked):
                 _look_at_memory(checked, recipe, base, processor, samples)
     return checked
 
 
-class _noting:
+@contextlib.contextmanager
+def _noting(checked: Checked) -> Iterator[None]:
     """Make a problem of a refusal, and go on."""
-
-    def __init__(self, checked: Checked) -> None:
-        self._checked = checked
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, MMModalError):
-            return False
-        self._checked.problems.append(str(error))
-        return True
+    try:
+        yield
+    except MMModalError as error:
+        checked.problems.append(str(error))
 
 
 def _positions(base: str) -> int | None:
@@ -239,9 +162,7 @@ def _prepare(checked: Checked, dataset: PreparedDataset) -> list[Sample]:
     return samples
 
 
-def _look_at_steps(
-    checked: Checked, recipe: Recipe, dataset: PreparedDataset, samples: Sequence[Sample]
-) -> None:
+def _look_at_steps(checked: Checked, recipe: Recipe) -> None:
     machine = checked.machine
     assert machine is not None and checked.tokens is not None
     rows = checked.samples
@@ -278,7 +199,7 @@ def _look_at_memory(
     checked.memory = estimate_memory(recipe, base, checked.step, **settings)
     longest = min(recipe.max_tokens, _positions(base) or recipe.max_tokens)
     if checked.step.tokens < longest and not recipe.packing:
-        wider = _with_tokens(checked.step, longest)
+        wider = replace(checked.step, tokens=longest)
         checked.at_most = estimate_memory(recipe, base, wider, **settings)
     _compare(checked, machine)
 
@@ -297,12 +218,6 @@ def _largest_step(recipe: Recipe, processor: MMModalProcessor, samples: Sequence
         {name: processor.encoders[name].collate(items) for name, items in features.items()},
         {name: longest.input_ids.count(slot) for name, slot in slots.items()},
     )
-
-
-def _with_tokens(step: Step, tokens: int) -> Step:
-    from dataclasses import replace
-
-    return replace(step, tokens=tokens)
 
 
 def _compare(checked: Checked, machine: Machine) -> None:
@@ -329,10 +244,3 @@ def _compare(checked: Checked, machine: Machine) -> None:
 
 def _gb(size: float) -> str:
     return f"{size / 1e9:.1f} GB"
-
-
-def _ram() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on every system
-        return None

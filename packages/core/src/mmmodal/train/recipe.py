@@ -70,7 +70,11 @@ class Recipe(Config):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     batch_size: int = Field(gt=0)
-    """Conversations per step and process."""
+    """Conversations per step and process; with `packing`, packs."""
+
+    packing: bool = False
+    """Put conversations together until they fill `max_tokens`, without padding; none sees another.
+    A pack may then be longer than the model's context, a conversation may not."""
 
     accumulation: int = Field(1, gt=0)
     """Steps whose gradients are added up before the weights change."""
@@ -78,9 +82,6 @@ class Recipe(Config):
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, gt=0)
     """Stop after so many steps, whatever `epochs` says."""
-
-    packing: bool | None = None
-    """Whether conversations share packs of `max_tokens`, of which `batch_size` then counts."""
 
     max_tokens: int = Field(gt=0)
     """The longest conversation, slots included. A longer one loses its oldest turns, which is told;

@@ -145,7 +145,9 @@ class _Run:
         if recipe.gradient_checkpointing:
             # Fake tensors have no random state to keep.
             settings = {"use_reentrant": False, "preserve_rng_state": False}
-            model.gradient_checkpointing_enable(settings)
+            # transformers 5.23 renamed it.
+            old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"
+            getattr(model, new if hasattr(model, new) else old)(settings)
 
     def peak(self, logits: bool, gradients: bool) -> int:
         """Return the most that is held at a time beside the weights.

@@ -12,6 +12,7 @@ from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import OnError, RecordDataset
 from mmmodal.data.feature_cache.media import Medium, read_medium
 from mmmodal.data.lengths import check_supervised, record_length
+from mmmodal.data.mixing import Mixture
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
 
@@ -57,8 +58,13 @@ class PreparedDataset:
         *,
         max_tokens: int,
         limits: Limits | None = None,
+        weights: Sequence[float] = (),
+        seed: int = 0,
     ) -> None:
         self._datasets = list(datasets)
+        self.mixture = Mixture([len(dataset) for dataset in self._datasets], weights, seed)
+        """Which records an epoch holds, and in which order."""
+
         self.processor = processor
         self.max_tokens = max_tokens
         self._limits = limits or Limits()
@@ -73,21 +79,34 @@ class PreparedDataset:
     ) -> PreparedDataset:
         """Open the data files of a recipe.
 
+        Args:
+            recipe: which names them.
+            processor: of the model they are for.
+            context: the positions that it has.
+            on_error: "raise", or a function that is told of each bad row, which is left out.
+
         Raises:
             RecordError: there is no row at all.
         """
         datasets = [
-            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error)
-            for path in recipe.data
+            RecordDataset(
+                source.path,
+                root=source.root or recipe.root,
+                format=source.format,
+                root_maps=recipe.root_maps,
+                on_error=on_error,
+            )
+            for source in recipe.data
         ]
-        for path, dataset in zip(recipe.data, datasets, strict=True):
+        for source, dataset in zip(recipe.data, datasets, strict=True):
             if not len(dataset):
-                raise RecordError(str(path), "there is not a single record in it")
+                raise RecordError(str(source.path), "there is not a single record in it")
         longest = min(recipe.max_tokens, context or recipe.max_tokens)
-        return cls(datasets, processor, max_tokens=longest)
+        weights = [source.weight for source in recipe.data]
+        return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self._datasets)
+        return sum(self.mixture.sizes)
 
     def __getitem__(self, index: int) -> Sample:
         """Prepare one record.

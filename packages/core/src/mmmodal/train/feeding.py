@@ -12,6 +12,7 @@ from mmmodal.data.batches import BatchPlan, RankBatches
 from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import OnError
 from mmmodal.data.lengths import MeasuredDataset, measure_lengths
+from mmmodal.data.mixing import Mixture
 from mmmodal.train.bad_samples import BadSample, GuardedDataset, NamingCollator
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.workers import prepare_worker
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from mmmodal.data.prepared import PreparedDataset
-    from mmmodal.model.processing import MMModalProcessor
 
 __all__ = ["Feed", "feed"]
 
@@ -31,15 +31,15 @@ class Feed:
     """What the ranks of a run read."""
 
     plan: BatchPlan
+    mixture: Mixture
+    """Which samples an epoch holds, of each dataset."""
+
     dataset: Any
     """Samples by their number."""
 
     collate: Callable[[Sequence[Sample | BadSample]], Any]
     batches: RankBatches
     """The share of this rank."""
-
-    steps: int
-    """How often the weights change."""
 
     def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
         """Read the batches of this rank in worker processes, in order."""
@@ -67,13 +67,13 @@ class Feed:
 def feed(
     recipe: Recipe,
     dataset: PreparedDataset,
-    processor: MMModalProcessor,
     run: Path,
     arguments: TrainingArguments,
     on_error: OnError = "raise",
 ) -> Feed:
-    """Plan a run; with packing, the records are measured first, or their lengths read from `run`.
+    """Plan a run, and say its steps to the Trainer.
 
+    With packing, the records are measured first, or their lengths are read from `run`.
     A record that is found to be bad then is told to `on_error`; others are when they are read.
 
     Raises:
@@ -82,15 +82,20 @@ def feed(
     import numpy as np
 
     source: Any = dataset
+    mixture, processor = dataset.mixture, dataset.processor
     if recipe.packing:
         lengths = measure_lengths(dataset, run, workers=recipe.workers, on_error=on_error)
         source = MeasuredDataset(dataset, lengths)
+        mixture = mixture.without(np.flatnonzero(lengths == 0).tolist())
     else:
         lengths = np.ones(len(dataset), np.int32)  # in samples, which is all that counts
     capacity = recipe.max_tokens if recipe.packing else None
-    plan = BatchPlan(lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed)
+    plan = BatchPlan(
+        lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch
+    )
     ranks = arguments.world_size
     steps = recipe.max_steps or plan.steps(ranks * recipe.accumulation)
+    arguments.max_steps = steps
     batches = RankBatches(
         plan,
         steps * recipe.accumulation,
@@ -98,5 +103,5 @@ def feed(
         ranks=ranks,
         endless=recipe.max_steps is not None,
     )
-    collate = processor.collate_pack if recipe.packing else processor.collate
-    return Feed(plan, GuardedDataset(source), NamingCollator(collate), batches, steps)
+    collate = NamingCollator(processor.collate_pack if recipe.packing else processor.collate)
+    return Feed(plan, mixture, GuardedDataset(source), collate, batches)

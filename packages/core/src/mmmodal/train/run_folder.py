@@ -22,6 +22,7 @@ __all__ = [
     "METRICS",
     "NOTED",
     "RUN",
+    "VERSIONS",
     "as_begun",
     "begin_run",
     "find_run",

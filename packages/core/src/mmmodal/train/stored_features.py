@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmmodal.data.dataset import OnError
 from mmmodal.data.feature_cache.filling import fill_cache
 from mmmodal.data.feature_cache.settings import Cache
 from mmmodal.data.feature_cache.stored import use_stored
@@ -27,11 +28,13 @@ def store_features(
     dataset: PreparedDataset,
     recipe: Recipe,
     arguments: TrainingArguments,
+    on_error: OnError = "raise",
 ) -> dict[str, FeatureStore]:
     """Compute what the recipe's feature cache lacks and let the model and `dataset` read from it.
 
     Returns the features of each modality; of none where the recipe has no cache. The parts that
-    train must have been chosen: only towers that stay as they are have such features.
+    train must have been chosen: only towers that stay as they are have such features. A medium that
+    cannot be read is told to `on_error`.
 
     Raises:
         ConfigError: every tower trains.
@@ -52,6 +55,7 @@ def store_features(
         workers=arguments.dataloader_num_workers,
         device=str(arguments.device),
         autocast=half_precision(arguments) if arguments.deepspeed is None else None,
+        told=None if on_error == "raise" else on_error,
     )
     with gathered(*(p for name in frozen for p in towers[name].parameters())):
         stores = fill_cache(model, frozen, dataset.media(frozen), cache)

@@ -1,21 +1,15 @@
-"""transformers' Trainer, made to survive and to go on exactly, and talk on stderr and in a file."""
+"""transformers' Trainer, made to survive and to go on exactly."""
 
 from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mmmodal.train.bad_samples import BAD, ROWS, Skipped
@@ -24,12 +18,14 @@ from mmmodal.train.checkpoints import Checkpoints
 from mmmodal.train.deepspeed_engine import prepare_engine
 from mmmodal.train.feeding import Feed
 from mmmodal.train.journal import Journal
-from mmmodal.train.ranks import anyone, rank
+from mmmodal.train.ranks import rank, ranks
+from mmmodal.train.rates import set_rates
+from mmmodal.train.recipe import Recipe
 from mmmodal.train.run_folder import METRICS
 from mmmodal.train.throughput import MeteredTrainer
 from mmmodal.train.trainable import read_trained, trained_state, write_trained
 
-__all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
+__all__ = ["StageTrainer"]
 
 
 class StageTrainer(MeteredTrainer):
@@ -41,12 +37,11 @@ class StageTrainer(MeteredTrainer):
     def __init__(
         self,
         *,
+        recipe: Recipe,
+        run: Path,
         feed: Feed,
         checkpoints: Checkpoints,
         skipped: Skipped,
-        run: Path,
-        nan_limit: int,
-        note_rows: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -56,14 +51,24 @@ class StageTrainer(MeteredTrainer):
             **kwargs,
         )
         self._feed = feed
+        self._learning_rates = recipe.train.learning_rates
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
         self._checkpoints = checkpoints
         self._skipped = skipped
-        self._bad_steps = BadSteps(nan_limit)
+        self._bad_steps = BadSteps(recipe.nan_limit)
         self._metrics = Journal(run / METRICS)
-        self._rows = Journal(run / f"rows-{rank()}.jsonl") if note_rows else None
+        self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
         self._saving_in: Path | None = None
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with the learning rate of each part."""
+        is_new = self.optimizer is None
+        super().create_optimizer(model)
+        optimizer: Any = self.optimizer
+        if is_new and self._learning_rates:
+            set_rates(optimizer, model or self.model, self._learning_rates)
+        return optimizer  # type: ignore[no-any-return]
 
     @property
     def model_wrapped(self) -> Any:
@@ -192,106 +197,3 @@ class StageTrainer(MeteredTrainer):
         with torch.no_grad():
             for name, value in read_trained(Path(resume_from_checkpoint)).items():
                 target[name].copy_(value)
-
-
-class ProgressBar(TrainerCallback):
-    """One updating line on stderr with the loss."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Show the bar, from where a resumed run goes on."""
-        if state.is_world_process_zero:
-            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step")
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Move on by what was done."""
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Show the newest loss, how fast it goes, and how long it waited for data."""
-        if self._bar is not None and logs and "loss" in logs:
-            self._bar.set_postfix(
-                {
-                    "loss": f"{float(logs['loss']):.4f}",
-                    "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
-                    "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
-                }
-            )
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Leave the finished bar."""
-        self.close()
-
-    def close(self) -> None:
-        """End the bar's line, so that an error stands on its own."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-class MetricsFile(TrainerCallback):
-    """Append every log of the Trainer to a JSONL file."""
-
-    def __init__(self, path: Path) -> None:
-        self._journal = Journal(path)
-        self._start = time.monotonic()
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Write one line."""
-        if state.is_world_process_zero and logs:
-            seconds = round(time.monotonic() - self._start, 3)
-            self._journal.note(state.global_step, {"seconds": seconds, **logs})
-
-
-class Interruption(TrainerCallback):
-    """End after the running step, with a checkpoint, on Ctrl-C or SIGTERM; at once on a second."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Ask for a checkpoint and the end, on all ranks when any was told."""
-        self.signal = anyone(self.signal or 0) or None
-        if self.signal is not None:
-            control.should_save = True
-            control.should_training_stop = True

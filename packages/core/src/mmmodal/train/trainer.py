@@ -184,13 +184,14 @@ class StageTrainer(Trainer):
         }
 
     def _restore_sums(self, checkpoint: Path) -> None:
-        path = checkpoint / f"sums-{rank()}.json"
-        if not path.exists():  # it was written by fewer ranks
-            path = checkpoint / "sums-0.json"
-        sums = json.loads(path.read_text(encoding="utf-8"))
-        self._tr_loss.fill_(sums["loss"])
-        self._globalstep_last_logged = sums["logged"]
-        self._bad_steps.in_a_row = sums["bad_steps"]
+        texts = {path.name: path.read_text("utf-8") for path in checkpoint.glob("sums-*.json")}
+        sums = {name: json.loads(text) for name, text in texts.items()}
+        # Of other ranks, the mean of theirs is the share of each: logs are means over ranks.
+        mean = sum(row["loss"] for row in sums.values()) / len(sums)
+        mine = sums[f"sums-{rank() if len(sums) == ranks() else 0}.json"]
+        self._tr_loss.fill_(mine["loss"] if len(sums) == ranks() else mean)
+        self._globalstep_last_logged = mine["logged"]
+        self._bad_steps.in_a_row = mine["bad_steps"]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         model = self.accelerator.unwrap_model(self.model)

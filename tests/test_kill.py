@@ -131,7 +131,7 @@ MOMENTS = {
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(fate, id=name, marks=[] if index in (1, 3, 6, 8) else [pytest.mark.slow])
+        pytest.param(fate, id=name, marks=[] if index in (3, 8) else [pytest.mark.slow])
         for index, (name, fate) in enumerate(MOMENTS.items())
     ],
 )

@@ -107,8 +107,7 @@ class Training:
         for rank in range(self.ranks):
             log = logs / f"{number:03}-{rank}.txt"
             variables = {**self.variables, **(_ranks(rank, self.ranks, port))}
-            arguments = [command, log, variables, fate if rank == 0 else None]
-            process = _context().Process(target=_train, args=arguments)
+            process = forked(_train, command, log, variables, fate if rank == 0 else None)
             process.start()
             running.processes.append(process)
             running.logs.append(log)
@@ -179,11 +178,21 @@ def copy_of(training: Training, out: Path) -> Training:
     return training.elsewhere(out)
 
 
-def _context() -> Any:
+def forked(function: Callable[..., None], *arguments: Any) -> Any:
+    """Return a process that calls a function, with all imported; it is not yet started."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    return context
+    return context.Process(target=function, args=arguments)
+
+
+def redirect(log: Path) -> None:
+    """Let this process write to a file."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
 def _train(
@@ -191,11 +200,7 @@ def _train(
 ) -> None:
     os.setsid()
     os.environ.update(variables)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    redirect(log)
     if fate is not None:
         _await(fate)
     from mmmodal.cli.main import run

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
 from mmmodal_playground.records import make_records
 from poison import poisoned, text_row
+from small_disk import can_mount, train_twice, train_with_small_files
 
 SMALL = {"batch_size": 1, "max_steps": 6, "log_every": 1, "max_tokens": 512, "save_every": 2}
 
@@ -230,46 +228,14 @@ def test_a_file_that_cannot_grow_ends_it_and_the_checkpoint_before_loads(
     training: Training,
 ) -> None:
     """The system refuses files of more than so many bytes, as it does on a full disk."""
-    training.out.mkdir()
-    limit = 40_000
-    script = (
-        "import resource, sys; from mmmodal.cli.main import run; "
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.exit(run(sys.argv[1:]))"
-    )
     arguments = [f"{key}={value}" for key, value in training.settings.items()]
-    done = subprocess.run(
-        [sys.executable, "-c", script, "train", "align", *arguments, f"out={training.out}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "the checkpoint of step 2 could not be written to" in done.stderr
-    assert "File too large" in done.stderr
+    command = ["train", "align", *arguments, f"out={training.out}"]
+    said = train_with_small_files(command, 40_000, training.out.parent / "log.txt")
+    assert "code 1" in said
+    assert "the checkpoint of step 2 could not be written to" in said
+    assert "File too large" in said
     assert not list((training.run / "checkpoints").iterdir())
     training.finish()
-
-
-FULL = """
-set -e
-mount -t tmpfs -o size={size}k tmpfs {disk}
-cd /
-code=0
-{command} || code=$?
-echo code $code
-ls -A {disk}/out/run/checkpoints || true
-mount -o remount,size=200m {disk}
-{command} || code=$?
-echo code $code
-cp -r {disk}/out {result}
-"""
-
-
-def can_mount() -> bool:
-    probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    if not shutil.which("unshare"):
-        return False
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.timeout(900)
@@ -285,18 +251,13 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     disk = tmp_path / "disk"
     disk.mkdir()
     arguments = [f"{key}={value}" for key, value in training.settings.items()]
-    command = " ".join(
-        [sys.executable, "-m", "mmmodal", "train", "align", *arguments, f"out={disk}/out"]
-    )
-    script = FULL.format(size=size, disk=disk, command=command, result=training.out)
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("code 0") == 1 and done.stdout.count("code 1") == 1, done.stdout
-    assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert ".writing" not in done.stdout
+    command = ["train", "align", *arguments, f"out={disk}/out"]
+    said = train_twice(command, disk, size, training.out)
+    assert said.index("code 1") < said.index("code 0"), said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert "unexpected" not in said
+    assert ".writing" not in said
     straight = training.elsewhere(tmp_path / "straight")
     straight.finish()
     assert training.story()["weights"] == straight.story()["weights"]

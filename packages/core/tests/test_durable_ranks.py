@@ -27,6 +27,10 @@ SETTINGS = {
     "precision": "fp32",
 }
 
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("zero2-offload", "zero3")]
+RANKS = ["none", *SLOW]
+"""How two ranks train; test_train.py has DeepSpeed on ranks without media in `make test`."""
+
 
 @pytest.fixture(scope="module")
 def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -94,7 +98,7 @@ def test_a_number_of_ranks_that_cannot_make_up_a_step_is_refused(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("deepspeed", ["none", "zero2-offload", "zero3"])
+@pytest.mark.parametrize("deepspeed", RANKS)
 def test_a_rank_without_media_or_without_rows_hangs_nobody(
     model: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
@@ -136,9 +140,7 @@ def test_two_ranks_go_on_to_the_same_weights(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "deepspeed", ["none", "zero2-offload", pytest.param("zero3", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("deepspeed", RANKS)
 def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(
     model: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:

@@ -167,7 +167,7 @@ def _mixed_row(folder: Path, name: str, shape: Shape, chance: random.Random) -> 
 
 
 def _said(words: int, shape: Shape, chance: random.Random) -> dict[str, str]:
-    spoken = (f"word{chance.randrange(shape.vocabulary - 2000)}." for _ in range(words))
+    spoken = (f"word{chance.randrange(shape.vocabulary // 2)}." for _ in range(words))
     return {"type": "text", "text": " ".join(spoken)}
 
 

@@ -111,5 +111,5 @@ def test_a_batch_without_any_label_has_no_loss_and_still_runs_the_head(tmp_path:
     lm_head: Any = model.get_output_embeddings()
     loss = Head(model.config).loss(lm_head, hidden, torch.tensor([[IGNORE]]), num_items=12)
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert lm_head.weight.grad is not None and not lm_head.weight.grad.any()

@@ -45,6 +45,16 @@ def test_samples_that_are_left_out_never_come() -> None:
     assert sorted(read) == [1, 1, 3, 3, 4, 4]
 
 
+def test_an_epoch_may_hold_what_a_mixture_draws() -> None:
+    def drawn(epoch: int) -> np.ndarray:
+        return np.array([5, 5, epoch, 7])
+
+    lengths = LENGTHS.copy()
+    lengths[7] = 0  # left out
+    read = [sample for batch in plan(drawn=drawn, lengths=lengths).batches() for sample in batch]
+    assert sorted(read[:3]) == [0, 5, 5] and sorted(read[3:]) == [1, 5, 5]
+
+
 def test_no_pack_holds_samples_of_two_epochs() -> None:
     read = [sample for pack in plan().packs() for sample in pack]
     assert sorted(read[:97]) == sorted(read[97:]) == list(range(97))

@@ -7,7 +7,7 @@ in a run is one number, whatever the number of ranks, and going on from it reads
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
@@ -38,12 +38,23 @@ class BatchPlan:
 
     epochs: float = 1.0
     seed: int = 0
+    drawn: Callable[[int], NDArray[np.int64]] | None = None
+    """What an epoch holds, in its order, by its number; None: every sample once, shuffled."""
+
+    def epoch(self, number: int) -> list[int]:
+        """Return the samples of an epoch in their order, without those that are left out."""
+        if self.drawn is None:
+            order = self._usable[epoch_order(len(self._usable), self.seed, number)]
+        else:
+            order = self.drawn(number)
+            order = order[self.lengths[order] > 0]
+        return order.tolist()  # type: ignore[no-any-return, unused-ignore]
 
     def packs(self, endless: bool = False) -> Iterator[list[int]]:
         """Yield what a row holds, a pack of samples or one sample, until all epochs are over."""
         left = self.total_samples
-        for epoch in count():
-            order = self.usable[epoch_order(len(self.usable), self.seed, epoch)].tolist()
+        for number in count():
+            order = self.epoch(number)
             if not endless:
                 order = order[:left]
                 left -= len(order)
@@ -61,8 +72,7 @@ class BatchPlan:
             yield [sample for pack in group for sample in pack]
 
     @cached_property
-    def usable(self) -> NDArray[np.int64]:
-        """The samples that are not left out."""
+    def _usable(self) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self.lengths.nonzero()[0]
         return found
 
@@ -70,15 +80,24 @@ class BatchPlan:
     def _tokens(self) -> list[int]:
         return self.lengths.tolist()  # type: ignore[no-any-return, unused-ignore]
 
-    @property
+    @cached_property
     def total_samples(self) -> int:
         """How many samples all epochs have together; the last epoch may be a part of one."""
-        return max(1, round(self.epochs * len(self.usable)))
+        return max(1, round(self.epochs * len(self.epoch(0))))
 
     @cached_property
+    def _totals(self) -> tuple[int, int]:
+        """How many packs all epochs have together, and how many tokens."""
+        packs = tokens = 0
+        for pack in self.packs():
+            packs += 1
+            tokens += sum(self._tokens[sample] for sample in pack)
+        return packs, tokens
+
+    @property
     def total_packs(self) -> int:
         """How many packs, or samples, all epochs have together."""
-        return self.total_samples if self.capacity is None else sum(1 for _ in self.packs())
+        return self.total_samples if self.capacity is None else self._totals[0]
 
     @property
     def total_batches(self) -> int:
@@ -88,8 +107,10 @@ class BatchPlan:
     @property
     def utilisation(self) -> float:
         """The share of the packs' capacity that their tokens fill, over all epochs."""
-        tokens = self.total_samples * float(self.lengths[self.usable].mean())
-        return tokens / (self.total_packs * self.capacity) if self.capacity else 1.0
+        if self.capacity is None:
+            return 1.0
+        packs, tokens = self._totals
+        return tokens / (packs * self.capacity)
 
     def steps(self, batches_a_step: int) -> int:
         """Return how many steps that is, of so many batches on all ranks together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 
 __all__ = ["WINDOW", "Packer"]
@@ -14,8 +14,12 @@ WINDOW = 1024
 FULL = 0.98
 """A pack this full is not opened again; the samples of others wait for the next window."""
 
-PATIENCE = 4
+PATIENCE = 2
 """The windows that a sample waits at most, so that none comes much later than its turn."""
+
+
+Entry = tuple[int, int, int]
+"""The turn of a sample, its number, and the windows it has waited."""
 
 
 class Packer:
@@ -35,15 +39,14 @@ class Packer:
         Packs come in the order of their first sample, so the long ones do not come first.
         """
         upcoming = iter(enumerate(samples))
-        waiting: list[tuple[int, int, int]] = []  # (turn, sample, windows it has waited)
+        waiting: list[Entry] = []
         while fresh := [(turn, sample, 0) for turn, sample in islice(upcoming, self._window)]:
             waiting = yield from self._emit([*waiting, *fresh], last=len(fresh) < self._window)
         if waiting:
             yield from self._emit(waiting, last=True)
 
-    def _emit(
-        self, pool: list[tuple[int, int, int]], last: bool
-    ) -> Iterator[list[int]]:  # and returns what waits
+    def _emit(self, pool: list[Entry], last: bool) -> Generator[list[int], None, list[Entry]]:
+        """Yield the packs that are full, and return what waits for the next window."""
         ready, waiting = [], []
         for pack in self._fill(pool):
             tokens = sum(self._lengths[sample] for _, sample, _ in pack)
@@ -56,7 +59,7 @@ class Packer:
             yield [sample for _, sample, _ in pack]
         return sorted(waiting)
 
-    def _fill(self, pool: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+    def _fill(self, pool: list[Entry]) -> list[list[Entry]]:
         """Make packs of the longest samples first or, where these are fewer, of mixed ones.
 
         Samples that are all about as long leave less room beside others than beside their like.
@@ -64,9 +67,9 @@ class Packer:
         longest_first = sorted(pool, key=lambda entry: (-self._lengths[entry[1]], entry))
         return min(self._best_fit(longest_first), self._best_fit(pool), key=len)
 
-    def _best_fit(self, pool: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+    def _best_fit(self, pool: list[Entry]) -> list[list[Entry]]:
         """Put each sample into the fullest pack that has room for it."""
-        packs: list[list[tuple[int, int, int]]] = []
+        packs: list[list[Entry]] = []
         room: list[tuple[int, int]] = []  # (tokens left, which pack), in order
         for entry in pool:
             length = self._lengths[entry[1]]

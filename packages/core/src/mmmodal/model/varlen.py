@@ -101,9 +101,9 @@ def attend(
     bounds = attention_mask[0, 0, 0].tolist()
     outputs = []
     for start, stop in pairwise(bounds):
-        sample = (tensor[:, :, start:stop] for tensor in (query, key, value))
+        q, k, v = (tensor[:, :, start:stop] for tensor in (query, key, value))  # [1, H, L, D]
         window = _window(stop - start, sliding_window, query.device)
-        outputs.append(_sdpa(module, *sample, window, dropout, scaling)[0])  # [1, L, H, D]
+        outputs.append(_sdpa(module, q, k, v, window, dropout, scaling)[0])  # [1, L, H, D]
     return torch.cat(outputs, 1), None
 
 

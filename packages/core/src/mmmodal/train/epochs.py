@@ -25,9 +25,9 @@ class EpochCount(TrainerCallback):
         """Say on stderr how full the packs are."""
         if state.is_world_process_zero and self._plan.capacity is not None:
             print(
-                f"Packed {len(self._plan.usable):,} conversations "
-                f"({int(self._plan.lengths.sum()):,} tokens an epoch) into packs of up to "
-                f"{self._plan.capacity:,} tokens, which are {self._plan.utilisation:.1%} full",
+                f"Packed {self._plan.total_samples:,} conversations into "
+                f"{self._plan.total_packs:,} packs of up to {self._plan.capacity:,} tokens, which "
+                f"are {self._plan.utilisation:.1%} full",
                 file=sys.stderr,
             )
 

@@ -27,9 +27,8 @@ __all__ = ["Interruption", "MetricsFile", "ProgressBar", "StageTrainer"]
 class StageTrainer(MeteredTrainer):
     """Save and load the weights that train, not the whole model, in checkpoints of a run."""
 
-    def __init__(self, *args: Any, feed: Feed, **kwargs: Any) -> None:
+    def __init__(self, *, feed: Feed, **kwargs: Any) -> None:
         super().__init__(
-            *args,
             train_dataset=feed.dataset,
             data_collator=feed.collate,
             room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,

@@ -167,7 +167,7 @@ def _mixed_row(folder: Path, name: str, shape: Shape, chance: random.Random) -> 
 
 
 def _said(words: int, shape: Shape, chance: random.Random) -> dict[str, str]:
-    spoken = (f"word{chance.randrange(shape.vocabulary - 2000)}." for _ in range(words))
+    spoken = (f"word{chance.randrange(shape.vocabulary // 2)}." for _ in range(words))
     return {"type": "text", "text": " ".join(spoken)}
 
 
@@ -244,9 +244,10 @@ class Training:
 
         processor = self.model.processor
         data = feed(self.recipe, self.dataset, processor, self.recipe.out, self.arguments)
-        full = [int(data.plan.lengths[pack].sum()) for pack in data.plan.batches()][:-1]
-        if full and data.plan.capacity:
-            self.efficiency = statistics.mean(full) / data.plan.capacity
+        epoch = replace(data.plan, epochs=1.0)
+        full = [int(epoch.lengths[pack].sum()) for pack in epoch.packs()]
+        # The last pack of an epoch holds what is left; of more records it would be one of many.
+        self.efficiency = statistics.mean(full[:-1] or full) / self.recipe.max_tokens
         return iter(data.loader(self.arguments))
 
     def _padded(self) -> Iterator[Any]:

@@ -86,8 +86,8 @@ def test_a_packed_epoch_trains_as_one_that_is_padded(
 @pytest.mark.parametrize("deepspeed", ["none", "zero2-offload", "zero3"])
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
 def test_two_ranks_train_as_one(model: Path, data: Path, tmp_path: Path, deepspeed: str) -> None:
-    """Of three packs an epoch the last step has one alone, which leaves a rank without any."""
-    more = ["packing=true", "batch_size=1", "max_tokens=1024"]
+    """Of three packs the last step has one alone, which leaves a rank without any."""
+    more = ["packing=true", "batch_size=1", "max_tokens=1024", "epochs=1.5"]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
         "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "instruct",

@@ -28,9 +28,9 @@ FEW = [
 
 def lines() -> list[str]:
     """Return the command lines of the page."""
-    blocks = re.findall(
-        r"^```\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
+    text = DOCS.read_text(encoding="utf-8")
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fences if not language]
     return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
 
 

@@ -29,7 +29,8 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]
 
     for name, field in model.model_fields.items():
         section = section_of(model, name)
-        default = "" if field.is_required() or section else f" ({field.default})"
+        shown = not (field.is_required() or section)
+        default = f" ({field.get_default(call_default_factory=True)})" if shown else ""
         yield f"{prefix}{name}", f"{field.description or ''}{default}".strip()
         if section:
             yield from _rows(section, f"{prefix}{name}.")

@@ -43,4 +43,4 @@ class DataSource(Config):
     def summary(self) -> str | dict[str, Any]:
         """Return it as a recipe would say it: the path alone where nothing else is said."""
         values = self.model_dump(mode="json", exclude_defaults=True)
-        return values["path"] if values.keys() == {"path"} else values  # type: ignore[no-any-return]
+        return values["path"] if values.keys() == {"path"} else values

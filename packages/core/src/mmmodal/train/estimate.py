@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -90,10 +90,14 @@ def estimate_memory(
         ranks: how many GPUs share the work.
     """
     model = skeleton(folder, recipe.train)
+    media = {
+        name: {key: _repeated(value, step.rows) for key, value in inputs.items()}
+        for name, inputs in step.media.items()
+    }
     with FakeTensorMode(allow_non_fake_inputs=True):
         give_shapes(model, lambda p: _held(p, half, zero is not None))
         rows = trained_rows(model, recipe.train)
-        run = _Run(model, recipe, step, half if zero is None else None, rows)
+        run = _Run(model, recipe, replace(step, media=media), half if zero is None else None, rows)
         # Otherwise gradients are there from the step before, or DeepSpeed takes them away.
         grows = zero is None and recipe.accumulation == 1
         with_logits, without = (run.peak(logits, grows) for logits in (True, False))
@@ -209,7 +213,12 @@ class _Run:
         base, rows = self._model.model, self._step.rows
         tower = base.tower(name)
         trains = any(parameter.requires_grad for parameter in tower.parameters())
-        inputs = {key: _repeated(v, rows, base.dtype) for key, v in self._step.media[name].items()}
+        inputs = {
+            key: torch.empty(value.shape, dtype=base.dtype, device="cpu")
+            if value.is_meta
+            else value
+            for key, value in self._step.media[name].items()
+        }
         try:
             with torch.set_grad_enabled(trains):
                 found = tower(**inputs)  # N of [*shape, D_enc]
@@ -227,11 +236,11 @@ class _Run:
         return torch.zeros((), dtype=self._autocast or dtype).expand(rows, 1, tokens, tokens)
 
 
-def _repeated(value: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
-    """Return the tensor of all rows: of no bytes, but for whole numbers, which towers look at."""
+def _repeated(value: Tensor, rows: int) -> Tensor:
+    """Return the tensor of all rows; of whole numbers, at which towers look, a real one."""
     if not value.is_floating_point():
         return value.repeat(rows, *[1] * (value.dim() - 1))
-    return torch.empty(rows * len(value), *value.shape[1:], dtype=dtype)
+    return value.new_empty(rows * len(value), *value.shape[1:], device="meta")
 
 
 def _drop(parameter: nn.Parameter) -> None:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -57,7 +58,7 @@ class LiveMemory(TorchDispatchMode):
 
 
 def _has_bytes(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout.__str__() == "torch.strided"
+    return isinstance(value, Tensor) and value.layout == torch.strided
 
 
 def _address(tensor: Tensor) -> int:

@@ -102,11 +102,17 @@ def test_a_bad_row_is_refused_by_name_also_in_a_worker(
         run_stage(recipe(training, data=path, workers=workers))
 
 
+@pytest.mark.parametrize("how", ["as they are", "packed", "with stored features"])
 def test_bad_rows_are_skipped_counted_and_never_replaced(
-    training: Training, with_bad_rows: Path, capsys: pytest.CaptureFixture[str]
+    training: Training, with_bad_rows: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
+    """Packed, those that are found on measuring are left out, and others are missing in a pack."""
     settings = {"data": with_bad_rows, "on_bad_sample": "skip", "batch_size": 2, "workers": 1}
-    outcome = run_stage(recipe(training, **settings, max_steps=4))
+    if how == "packed":
+        settings["packing"] = True
+    elif how == "with stored features":
+        settings["feature_cache"] = with_bad_rows.parent / "features"
+    outcome = run_stage(recipe(training, **settings, max_steps="null"))
     rows = [json.loads(line) for line in (training.run / "rows-0.jsonl").read_text().splitlines()]
     epoch = [row for step in rows for row in step["rows"]]
     assert sorted(epoch) == sorted(f"{with_bad_rows}:{line}" for line in (1, 3, 5, 6))
@@ -128,6 +134,12 @@ def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
     path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
     with pytest.raises(TrainingError, match=r"step 2: none of its rows can be used, for the 2"):
         run_stage(recipe(training, data=path, on_bad_sample="skip", nan_limit=2))
+
+
+def test_packs_of_bad_rows_alone_are_refused(training: Training, data: Path) -> None:
+    path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
+    with pytest.raises(RecordError, match=r"none\.jsonl: not a single record can be used"):
+        run_stage(recipe(training, data=path, on_bad_sample="skip", packing=True))
 
 
 def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_optimizer(

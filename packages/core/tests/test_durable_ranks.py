@@ -112,11 +112,11 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
         row["media"] = []
     path = data.parent / "mixed.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    two = training(model, path, tmp_path / "out", deepspeed=deepspeed, epochs=2, max_steps=8)
+    two = training(model, path, tmp_path / "out", deepspeed=deepspeed, max_steps="null")
     two = dataclasses.replace(two, ranks=2)
     two.finish()
     per_rank = [json.loads(line)["rows"] for line in (two.run / "rows-1.jsonl").open()]
-    assert [len(rows) for rows in per_rank] == [1, 1, 1, 0] * 2
+    assert [len(rows) for rows in per_rank] == [1, 1, 1, 0]
     before, after = weights(model), weights(two.out)
     moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"image_projector", "audio_projector", "language_model"}

@@ -104,7 +104,7 @@ def estimate_memory(
     weights = _bytes(model.parameters()) + run.overlay_bytes
     trained = [p for p in (*model.parameters(), run.overlay) if p is not None and p.requires_grad]
     gradients = _bytes(trained)
-    parts = {
+    parts: dict[str, Any] = {
         "activations": max(without - (gradients if grows else 0), 0),
         "logits": max(with_logits - without, 0),
         "unknown": tuple(sorted(run.unknown)),

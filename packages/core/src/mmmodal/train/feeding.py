@@ -13,6 +13,7 @@ from mmmodal.data.collation import Sample
 from mmmodal.data.dataset import OnError
 from mmmodal.data.lengths import MeasuredDataset, measure_lengths
 from mmmodal.data.mixing import Mixture
+from mmmodal.errors import RecordError
 from mmmodal.train.bad_samples import BadSample, GuardedDataset, NamingCollator
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.workers import prepare_worker
@@ -77,7 +78,7 @@ def feed(
     A record that is found to be bad then is told to `on_error`; others are when they are read.
 
     Raises:
-        RecordError: a record is bad.
+        RecordError: a record is bad, or all are.
     """
     import numpy as np
 
@@ -89,6 +90,8 @@ def feed(
         mixture = mixture.without(np.flatnonzero(lengths == 0).tolist())
     else:
         lengths = np.ones(len(dataset), np.int32)  # in samples, which is all that counts
+    if not len(mixture):
+        raise RecordError(", ".join(map(str, dataset.paths)), "not a single record can be used")
     capacity = recipe.max_tokens if recipe.packing else None
     plan = BatchPlan(
         lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch

@@ -23,8 +23,10 @@ def check_reporters(names: Sequence[str]) -> None:
     """
     if not names:
         return
-    from transformers.integrations import get_available_reporting_integrations
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
 
     installed = get_available_reporting_integrations()
     problems = []

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -51,7 +51,7 @@ class StageTrainer(MeteredTrainer):
             **kwargs,
         )
         self._feed = feed
-        self._learning_rates = recipe.train.learning_rates
+        self._learning_rates = dict[str, float](recipe.train.learning_rates.items())
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)  # they print results to stdout
         self._checkpoints = checkpoints
@@ -65,10 +65,10 @@ class StageTrainer(MeteredTrainer):
         """Make the optimizer, with the learning rate of each part."""
         is_new = self.optimizer is None
         super().create_optimizer(model)
-        optimizer: Any = self.optimizer
+        optimizer, whole = cast(torch.optim.Optimizer, self.optimizer), cast(Any, self.model)
         if is_new and self._learning_rates:
-            set_rates(optimizer, model or self.model, self._learning_rates)
-        return optimizer  # type: ignore[no-any-return]
+            set_rates(optimizer, model or whole, self._learning_rates)
+        return optimizer
 
     @property
     def model_wrapped(self) -> Any:

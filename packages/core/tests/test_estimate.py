@@ -187,6 +187,10 @@ def test_all_that_stands_against_a_stage_is_told_at_once(
     bad.write_text("".join(json.dumps(row) + "\n" for row in rows))
     checked = check_recipe(recipe_of("align", start, bad, tmp_path / "new"), HERE)
     assert [problem for problem in checked.problems if "bad.jsonl:4" in problem]
+    skipping = recipe_of("align", start, bad, tmp_path / "new", "on_bad_sample=skip")
+    checked = check_recipe(skipping, HERE)
+    assert checked.problems == [] and checked.memory is not None
+    assert [note for note in checked.notes if "bad.jsonl:4" in note]
 
 
 def test_a_model_that_is_not_there_says_how_to_compose_it(tmp_path: Path, data: Path) -> None:

@@ -53,7 +53,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
         _look_at_model(checked, recipe, base)
     dataset = _open(checked, recipe, processor, _positions(base))
     if dataset is not None and not checked.problems:
-        samples = _prepare(checked, dataset)
+        samples = _prepare(checked, recipe, dataset)
         if samples:
             _look_at_steps(checked, recipe)
             with _noting(checked):
@@ -120,7 +120,7 @@ def _open(
     dataset = None
     with _noting(checked):
         dataset = PreparedDataset.open(recipe, processor, positions, errors.append)
-    _tell_rows(checked, errors)
+    _tell_rows(checked, recipe, errors)
     if dataset is not None:
         pairs = zip(recipe.data, dataset.mixture.sizes, dataset.mixture.counts, strict=True)
         checked.datasets = [
@@ -131,13 +131,15 @@ def _open(
     return dataset
 
 
-def _tell_rows(checked: Checked, errors: Sequence[RecordError]) -> None:
-    checked.problems += [str(error) for error in errors[:TOLD]]
+def _tell_rows(checked: Checked, recipe: Recipe, errors: Sequence[RecordError]) -> None:
+    """Bad rows stand against a stage that refuses them; one that skips them goes without."""
+    told = checked.problems if recipe.on_bad_sample == "refuse" else checked.notes
+    told += [str(error) for error in errors[:TOLD]]
     if len(errors) > TOLD:
-        checked.problems.append(f"and {len(errors) - TOLD:,} more; see `mmmodal data check`")
+        told.append(f"and {len(errors) - TOLD:,} more; see `mmmodal data check`")
 
 
-def _prepare(checked: Checked, dataset: PreparedDataset) -> list[Sample]:
+def _prepare(checked: Checked, recipe: Recipe, dataset: PreparedDataset) -> list[Sample]:
     """Prepare conversations as training does; return those that could be."""
     samples, errors, shortened = [], [], 0
     for number in dataset.mixture.epoch(0)[:MEASURED].tolist():
@@ -148,7 +150,7 @@ def _prepare(checked: Checked, dataset: PreparedDataset) -> list[Sample]:
             shortened += bool(told)
         except RecordError as error:
             errors.append(error)
-    _tell_rows(checked, errors)
+    _tell_rows(checked, recipe, errors)
     if samples:
         longest = max(samples, key=lambda sample: len(sample.input_ids))
         total = sum(len(sample.input_ids) for sample in samples)

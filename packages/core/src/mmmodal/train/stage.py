@@ -8,13 +8,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmmodal.errors import RecordError
 from mmmodal.train.feeding import feed
 from mmmodal.train.finishing import name_skipped, write_result
 from mmmodal.train.journal import cut_journals
-from mmmodal.train.opening import open_stage
+from mmmodal.train.opening import Opened, open_stage
 from mmmodal.train.ranks import rank, wait
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.report import report_stage
@@ -22,6 +21,8 @@ from mmmodal.train.reporting import check_reporters, reporters
 from mmmodal.train.run_folder import METRICS, RUN, as_begun, begin_run, find_run
 
 if TYPE_CHECKING:
+    from transformers import TrainerState
+
     from mmmodal.data.feature_cache.store import FeatureStore
     from mmmodal.train.bad_samples import Skipped
     from mmmodal.train.checkpoints import Checkpoint, Checkpoints
@@ -57,7 +58,6 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         MMModalError: `out` is finished, or was begun with another recipe.
     """
     from mmmodal.train.callbacks import Interruption, MetricsFile, ProgressBar
-    from mmmodal.train.checkpoints import Checkpoints
     from mmmodal.train.epochs import EpochCount
     from mmmodal.train.trainable import trained_counts
     from mmmodal.train.trainer import StageTrainer
@@ -70,12 +70,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     begin_run(recipe, run, fresh, len(stage.dataset))
     wait()  # nobody looks for checkpoints that are being removed
     data = feed(recipe, stage.dataset, run, stage.arguments, stage.on_error)
-    checkpoints = Checkpoints(
-        run / "checkpoints",
-        keep=recipe.keep_checkpoints,
-        deepspeed=bool(stage.arguments.deepspeed),
-    )
-    newest, skipped = _take_up(recipe, run, checkpoints, stage.bad_rows)
+    checkpoints, newest, skipped = _take_up(recipe, run, stage)
     counts = trained_counts(stage.model)
     _tell(counts)
     bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
@@ -91,22 +86,13 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             skipped=skipped,
             callbacks=[*stage.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
         )
-        result = trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
+        trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have noted the rows they skipped
     if interruption.signal is None:
-        name_skipped(skipped, run, result.global_step)
+        name_skipped(skipped, run, trainer.state.global_step)
         write_result(trainer, recipe, run, stage.start)
         report_stage(recipe, run, data.mixture, counts)
-    return Outcome(
-        interruption.signal is None,
-        result.global_step,
-        _last_loss(trainer.state.log_history),
-        float(result.metrics.get("train_runtime", 0.0)),
-        recipe.out,
-        counts,
-        signal.Signals(interruption.signal).name if interruption.signal is not None else None,
-        len(skipped.all()),
-    )
+    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
 
 
 def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
@@ -122,18 +108,21 @@ def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
 
 
 def _take_up(
-    recipe: Recipe, run: Path, checkpoints: Checkpoints, bad_rows: list[RecordError]
-) -> tuple[Checkpoint | None, Skipped]:
+    recipe: Recipe, run: Path, stage: Opened
+) -> tuple[Checkpoints, Checkpoint | None, Skipped]:
     """Find where the run goes on, and cut what it noted after that."""
     from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoints
 
+    folder, deepspeed = run / "checkpoints", bool(stage.arguments.deepspeed)
+    checkpoints = Checkpoints(folder, keep=recipe.keep_checkpoints, deepspeed=deepspeed)
     newest = checkpoints.newest()
     skipped = Skipped(recipe.on_bad_sample, run, rank())
     if rank() == 0:
         cut_journals(run, newest.step if newest else 0)
-        skipped.note_once(bad_rows)
+        skipped.note_once(stage.bad_rows)
     wait()  # nobody notes rows that are cut
-    return newest, skipped
+    return checkpoints, newest, skipped
 
 
 def _tell(counts: Mapping[str, int]) -> None:
@@ -143,5 +132,18 @@ def _tell(counts: Mapping[str, int]) -> None:
         print(f"Training {sum(counts.values()):,} parameters: {parts}", file=sys.stderr)
 
 
-def _last_loss(history: list[dict[str, Any]]) -> float | None:
-    return next((float(row["loss"]) for row in reversed(history) if "loss" in row), None)
+def _outcome(
+    recipe: Recipe, state: TrainerState, counts: dict[str, int], told: int | None, skipped: int
+) -> Outcome:
+    """Sum up a training that ended, or was `told` to by a signal."""
+    logs = state.log_history[::-1]  # the newest first
+    return Outcome(
+        told is None,
+        state.global_step,
+        next((float(row["loss"]) for row in logs if "loss" in row), None),
+        next((float(row["train_runtime"]) for row in logs if "train_runtime" in row), 0.0),
+        recipe.out,
+        counts,
+        signal.Signals(told).name if told is not None else None,
+        skipped,
+    )

@@ -45,7 +45,7 @@ def batches(start: Path, data: Path, out: Path, *more: str) -> Iterator[Any]:
     model = mmmodal.load(start, device="cpu")
     dataset = PreparedDataset.open(recipe, model.processor, None)
     arguments = arguments_of(recipe, out, False)
-    return iter(feed(recipe, dataset, model.processor, out, arguments).loader(arguments))
+    return iter(feed(recipe, dataset, out, arguments).loader(arguments))
 
 
 def test_workers_bring_the_same_batches(start: Path, data: Path, tmp_path: Path) -> None:

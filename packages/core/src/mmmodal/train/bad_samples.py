@@ -94,6 +94,7 @@ class Skipped:
         known = self.all()
         for error in bad:
             if error.where not in known:
+                known[error.where] = error.reason
                 self.note(0, [BadSample(error.where, error.reason)])
 
     def all(self) -> dict[str, str]:

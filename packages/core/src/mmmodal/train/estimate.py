@@ -219,14 +219,17 @@ class _Run:
             else value
             for key, value in self._step.media[name].items()
         }
-        try:
-            with torch.set_grad_enabled(trains):
-                found = tower(**inputs)  # N of [*shape, D_enc]
-            return project(base.projectors[name], base.projector(name), found)[0]
-        except RuntimeError:  # what fake tensors cannot do: it looks at values
-            self.unknown.add(name)
-            width = self._model.config.text_config.hidden_size
-            return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
+        for training in dict.fromkeys((tower.training, False)):
+            tower.train(training)  # Whisper's draws a number in training, and looks at it
+            try:
+                with torch.set_grad_enabled(trains):
+                    found = tower(**inputs)  # N of [*shape, D_enc]
+                return project(base.projectors[name], base.projector(name), found)[0]
+            except RuntimeError:  # what fake tensors cannot do: it looks at values
+                continue
+        self.unknown.add(name)
+        width = self._model.config.text_config.hidden_size
+        return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
         """Return an attention mask [B, 1, T, T]: of padded rows a real one, else of no size."""

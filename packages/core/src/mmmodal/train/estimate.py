@@ -112,7 +112,8 @@ def estimate_memory(
     if zero is not None:
         count = sum(parameter.numel() for parameter in trained)
         size = 2 if half is not None else 4
-        return Memory(**zero.share(weights, count, size, ranks), **parts)
+        parts |= zero.share(weights, count, size, ranks)
+        return Memory(**parts)
     return Memory(weights=weights, gradients=gradients, optimizer=2 * gradients, **parts)
 
 
@@ -166,10 +167,11 @@ class _Run:
             if parameter is not None and parameter.requires_grad
         ]
         hooks = [] if gradients else [p.register_post_accumulate_grad_hook(_drop) for p in trained]
-        with LiveMemory() as memory:
+        memory = LiveMemory()
+        with memory:
             with self._precision():
                 loss = self._loss(logits)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             for parameter in trained:
                 parameter.grad = None
         for hook in hooks:

@@ -112,7 +112,7 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
         row["media"] = []
     path = data.parent / "mixed.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    two = training(model, path, tmp_path / "out", deepspeed=deepspeed, max_steps="null")
+    two = training(model, path, tmp_path / "out", deepspeed=deepspeed, epochs=1, max_steps="null")
     two = dataclasses.replace(two, ranks=2)
     two.finish()
     per_rank = [json.loads(line)["rows"] for line in (two.run / "rows-1.jsonl").open()]

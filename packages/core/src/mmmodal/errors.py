@@ -55,9 +55,12 @@ class RecordError(MMModalError):
     """A row of data that is not a valid record; names the file and line."""
 
     def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)  # which is what makes it again in another process
         self.where = where
         self.reason = reason
-        super().__init__(f"{where}: {reason}")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
 
 
 class RenderError(MMModalError):

@@ -100,11 +100,13 @@ class Skipped:
     def all(self) -> dict[str, str]:
         """Return every row that was skipped, on any rank and in any epoch, with the reason."""
         journals = [Journal(path) for path in sorted(self._run.glob("skipped-*.jsonl"))]
-        # Of several reasons the first: a medium without stored features was bad before.
         rows = sorted(
-            (row for journal in journals for row in journal.rows()), key=lambda row: -row["step"]
+            (row for journal in journals for row in journal.rows()), key=lambda row: row["step"]
         )
-        return {row["row"]: row["reason"] for row in rows}
+        found: dict[str, str] = {}
+        for row in rows:  # the first reason counts: bad media have no stored features, either
+            found.setdefault(row["row"], row["reason"])
+        return found
 
     def tell(self) -> None:
         """Say on stderr which rows were skipped, and where they all are named."""

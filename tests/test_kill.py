@@ -109,7 +109,9 @@ def leftovers(training: Training) -> set[str]:
     names = {path.name for path in training.out.iterdir()}
     odd = {name for name in names if name.startswith(".")}
     return odd | {
-        path.name for path in training.run.iterdir() if path.suffix not in (".json", ".jsonl")
+        path.name
+        for path in training.run.iterdir()
+        if path.suffix not in (".json", ".jsonl", ".html")
     }
 
 

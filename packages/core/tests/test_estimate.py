@@ -224,6 +224,8 @@ def published_size(start: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow  # every operation of 32 layers, twice for each of four estimates
+@pytest.mark.timeout(900)
 def test_what_does_not_fit_is_said_before_anything_is_loaded(
     start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

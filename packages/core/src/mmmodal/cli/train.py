@@ -64,7 +64,8 @@ def train(
     an interruption.
     """
     if check:
-        sys.exit(_check(recipe, overrides, gpu_memory, gpus, as_json))
+        code = _check(recipe, overrides, gpu_memory, gpus, as_json)
+        click.get_current_context().exit(code)
     if gpu_memory or gpus:
         raise click.UsageError("--gpu-memory and --gpus go with --check")
     with talking():

@@ -107,15 +107,19 @@ class Head:
             # A rank without any must still run the head where others do, and add nothing.
             rows, wanted, weight = hidden[0, :1], labels.new_zeros(1).to(hidden.device), 0.0
             count = 1
-        total = torch.stack(
+        return weight * self.summed_loss(lm_head, rows, wanted) / count
+
+    def summed_loss(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
+        """Add up the losses of hidden states [M, D] whose next tokens are `wanted` [M]."""
+        how = {"use_reentrant": False, "preserve_rng_state": False}  # nothing is drawn in a head
+        return torch.stack(
             [
-                checkpoint(self._summed, lm_head, some, right, use_reentrant=False)
+                checkpoint(self._loss_of_some, lm_head, some, right, **how)
                 for some, right in self._chunks(lm_head, rows, wanted)
             ]
         ).sum()
-        return weight * total / count
 
-    def _summed(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
+    def _loss_of_some(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
         logits = self.logits(lm_head, rows[None])[0]  # [some of M, V]
         return cross_entropy(logits.float(), wanted, reduction="sum")
 

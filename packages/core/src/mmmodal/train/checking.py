@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.rendering import IGNORE
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.train.checked import Checked, Lengths, Machine
@@ -217,6 +218,7 @@ def _largest_step(recipe: Recipe, processor: MMModalProcessor, samples: Sequence
     return Step(
         recipe.batch_size,
         tokens,
+        sum(label != IGNORE for label in longest.labels) / len(longest.labels),
         {name: processor.encoders[name].collate(items) for name, items in features.items()},
         {name: longest.input_ids.count(slot) for name, slot in slots.items()},
     )

@@ -10,6 +10,7 @@ B rows of a batch, T tokens, M feature vectors of a modality, D width.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,6 +38,9 @@ class Step:
 
     tokens: int
     """T"""
+
+    supervised: float = 1.0
+    """The share of the positions that are learned from: no other reaches the head."""
 
     media: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """For each modality the collated features of one row's items."""
@@ -193,8 +197,9 @@ class _Run:
         if not logits:
             summed: Tensor = hidden.sum()
             return summed
-        found = model.head.logits(model.lm_head, hidden)  # [B, T, vocabulary]
-        loss: Tensor = model.loss_function(logits=found, labels=labels, vocab_size=found.shape[-1])
+        count = math.ceil(labels.numel() * step.supervised)  # M
+        rows = hidden.flatten(0, 1).index_select(0, torch.arange(count))  # [M, D]
+        loss: Tensor = model.head.summed_loss(model.lm_head, rows, labels.flatten()[:count])
         return loss
 
     def _embeddings(self, ids: Tensor) -> Tensor:

@@ -20,8 +20,10 @@ def reporters(names: Sequence[str], run: Path) -> list[Any]:
     Raises:
         ConfigError: one is unknown to transformers, or not installed.
     """
-    from transformers.integrations import get_available_reporting_integrations
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
 
     installed = get_available_reporting_integrations()
     problems = []

@@ -91,7 +91,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             train_dataset=dataset,
             data_collator=model.processor.collate,
             callbacks=[bar, MetricsFile(run / METRICS), interruption, *reports],
-            learning_rates=recipe.train.learning_rates,
+            learning_rates={str(part): rate for part, rate in recipe.train.learning_rates.items()},
         )
         result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
     finished = interruption.signal is None

@@ -39,13 +39,15 @@ class StageTrainer(Trainer):
         is_new = self.optimizer is None
         super().create_optimizer(model)
         optimizer: Any = self.optimizer
+        whole: Any = model or self.model
         if is_new and self._learning_rates:
-            set_rates(optimizer, model or self.model, self._learning_rates)
+            set_rates(optimizer, whole, self._learning_rates)
         return optimizer  # type: ignore[no-any-return]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Go through the records in the order of their mixture."""
-        return MixtureSampler((train_dataset or self.train_dataset).mixture)
+        dataset: Any = train_dataset or self.train_dataset
+        return MixtureSampler(dataset.mixture)
 
     @property
     def model_wrapped(self) -> Any:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
+from mmmodal.attention import use_attention
 from mmmodal.model.features import project
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.live_memory import LiveMemory
@@ -94,6 +95,8 @@ def estimate_memory(
         ranks: how many GPUs share the work.
     """
     model = skeleton(folder, recipe.train)
+    if recipe.attn_implementation == "eager":  # which alone holds what every token says of others
+        use_attention(model, "eager")
     media = {
         name: {key: _repeated(value, step.rows) for key, value in inputs.items()}
         for name, inputs in step.media.items()
@@ -108,17 +111,19 @@ def estimate_memory(
     weights = _bytes(model.parameters()) + run.overlay_bytes
     trained = [p for p in (*model.parameters(), run.overlay) if p is not None and p.requires_grad]
     gradients = _bytes(trained)
-    parts: dict[str, Any] = {
-        "activations": max(without - (gradients if grows else 0), 0),
-        "logits": max(with_logits - without, 0),
-        "unknown": tuple(sorted(run.unknown)),
-    }
+    shares = {"weights": weights, "gradients": gradients, "optimizer": 2 * gradients}
     if zero is not None:
         count = sum(parameter.numel() for parameter in trained)
-        size = 2 if half is not None else 4
-        parts |= zero.share(weights, count, size, ranks)
-        return Memory(**parts)
-    return Memory(weights=weights, gradients=gradients, optimizer=2 * gradients, **parts)
+        shares = zero.share(weights, count, 2 if half is not None else 4, ranks)
+    return Memory(
+        weights=shares["weights"],
+        gradients=shares["gradients"],
+        optimizer=shares["optimizer"],
+        activations=max(without - (gradients if grows else 0), 0),
+        logits=max(with_logits - without, 0),
+        host=shares.get("host", 0),
+        unknown=tuple(sorted(run.unknown)),
+    )
 
 
 def _held(parameter: nn.Parameter, half: torch.dtype | None, deepspeed: bool) -> torch.dtype:
@@ -180,7 +185,7 @@ class _Run:
                 parameter.grad = None
         for hook in hooks:
             hook.remove()
-        return memory.peak
+        return int(memory.peak)
 
     def _precision(self) -> Any:
         if self._autocast is None:

@@ -34,7 +34,7 @@ fuzz: $(READY) ## damage N images and N clips (100,000) and read them
 	python packages/core/tests/fuzzing --count $(or $(N),100000) --workers 2 --json build/fuzz.json
 
 bench: $(READY) ## run every benchmark; each prints a table and writes JSON
-	@set -e; for file in bench/*.py; do [ ! -e "$$file" ] || { echo "$$file"; python "$$file"; }; done
+	@set -e; for file in $$(grep -l __main__ bench/*.py); do echo "$$file"; python "$$file"; done
 
 lint: $(READY) ## ruff and mypy --strict
 	ruff check

@@ -37,7 +37,7 @@ torture: $(READY) ## kill trainings N times (100) at random moments, alone and u
 	MMMODAL_KILLS=$(or $(N),100) $(TEST) -m slow -k many tests/test_kill.py
 
 bench: $(READY) ## run every benchmark; each prints a table and writes JSON
-	@set -e; for file in bench/*.py; do [ ! -e "$$file" ] || { echo "$$file"; python "$$file"; }; done
+	@set -e; for file in $$(grep -l __main__ bench/*.py); do echo "$$file"; python "$$file"; done
 
 lint: $(READY) ## ruff and mypy --strict
 	ruff check

@@ -37,7 +37,7 @@ __all__ = ["chat_tokenizer", "new_model", "train"]
 WIDTH, LAYERS = 128, 6
 POSITIONS = 2048
 RATE, RATE_AGAIN = 1.5e-3, 1e-3  # from random weights, from trained ones
-NOISE = 0.3
+NOISE = 0.3  # in a slot, as no projector is exact
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] not in ['user', 'assistant'] %}"

@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT ?= 300
 TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
 
-.PHONY: help quickstart test test-all test-oldest fuzz bench lint format wheels pins clean
+.PHONY: help quickstart test test-all test-oldest fuzz torture bench lint format wheels pins clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -33,8 +33,11 @@ test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages
 fuzz: $(READY) ## damage N images and N clips (100,000) and read them
 	python packages/core/tests/fuzzing --count $(or $(N),100000) --workers 2 --json build/fuzz.json
 
+torture: $(READY) ## kill trainings N times (100) at random moments, alone and under ZeRO-2
+	MMMODAL_KILLS=$(or $(N),100) $(TEST) -m slow -k many tests/test_kill.py
+
 bench: $(READY) ## run every benchmark; each prints a table and writes JSON
-	@set -e; for file in bench/*.py; do [ ! -e "$$file" ] || { echo "$$file"; python "$$file"; }; done
+	@set -e; for file in $$(grep -l __main__ bench/*.py); do echo "$$file"; python "$$file"; done
 
 lint: $(READY) ## ruff and mypy --strict
 	ruff check

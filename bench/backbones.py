@@ -11,19 +11,16 @@ process, in turn; the figures are medians, ratios those of neighbouring runs.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from racing import Result, race, show, write
 
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
-
-Result = dict[str, dict[str, float]]
 
 QUICK = ("qwen3", "tinyllama", "llama3")
 TURNS = 8
@@ -42,27 +39,6 @@ def conversation(seed: int) -> list[dict[str, str]]:
         for _ in range(TURNS // 2)
         for role, length in lengths.items()
     ]
-
-
-def seconds_of(function: Callable[[], Any]) -> float:
-    """Return the processor time: one thread does the work, and other processes do not count."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def race(ways: Mapping[str, Callable[[], Any]], runs: int, items: int) -> dict[str, float]:
-    """Time several ways in turn: items per second of each, and how the first one compares."""
-    for way in ways.values():
-        way()
-    laps = [{name: seconds_of(way) for name, way in ways.items()} for _ in range(runs)]
-    first = next(iter(ways))
-    result = {
-        f"{name}_per_s": items / statistics.median(lap[name] for lap in laps) for name in ways
-    }
-    for name in list(ways)[1:]:
-        result[f"{name}_ratio"] = statistics.median(lap[name] / lap[first] for lap in laps)
-    return result
 
 
 def rendering(families: tuple[str, ...], runs: int) -> Result:
@@ -84,19 +60,8 @@ def rendering(families: tuple[str, ...], runs: int) -> Result:
         assert ours() == theirs()
         tokens = statistics.mean(map(len, ours()))
         ways = {"ours": ours, "apply_chat_template": theirs}
-        results[family] = {"tokens": round(tokens), **race(ways, runs, len(chats))}
+        results[family] = {"tokens": round(tokens), **race(ways, runs, items=len(chats))}
     return results
-
-
-def show(title: str, results: Result) -> None:
-    columns = list(next(iter(results.values())))
-    widths = [max(8, len(column)) + 2 for column in columns]
-    print(f"\n{title}\n{'':<20}" + "".join(map(str.rjust, columns, widths)))
-    for name, row in results.items():
-        cells = (
-            f"{value:,}" if isinstance(value, int) else f"{value:,.2f}" for value in row.values()
-        )
-        print(f"{name:<20}" + "".join(map(str.rjust, cells, widths)))
 
 
 def main() -> None:
@@ -108,8 +73,7 @@ def main() -> None:
     results = {"rendering": rendering(families, 5 if arguments.quick else 31)}
     show("Conversations rendered and tokenized", results["rendering"])
     path = arguments.json
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    write(path, results)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,7 @@ in one process, in turn; the figures are medians, ratios those of neighbouring r
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import whisper
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from racing import Result, race, show, write
 from torch import Tensor, nn
 from transformers import (
     LlamaConfig,
@@ -41,8 +39,6 @@ from mmmodal.model.features import project
 from mmmodal.parts import find
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_vision_siglip import Siglip, SiglipOptions
-
-Result = dict[str, dict[str, float]]
 
 RATE = 16_000  # Hz
 PACK = 16  # items
@@ -99,25 +95,6 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def seconds_of(function: Callable[[], Any]) -> float:
-    """Return the processor time: one thread does the work, and other processes do not count."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def race(ways: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Time several ways in turn: milliseconds of each, and how often the first fits into them."""
-    for way in ways.values():
-        way()
-    laps = [{name: seconds_of(way) for name, way in ways.items()} for _ in range(runs)]
-    first = next(iter(ways))
-    result = {f"{name}_ms": 1000 * statistics.median(lap[name] for lap in laps) for name in ways}
-    for name in list(ways)[1:]:
-        result[f"{name}_ratio"] = statistics.median(lap[name] / lap[first] for lap in laps)
-    return result
-
-
 @torch.inference_mode()
 def batches(image: Perception, audio: Perception, runs: int) -> Result:
     """Encode a pack in one batch a modality, and item after item."""
@@ -170,7 +147,8 @@ def trimming(trim: Perception, full: Perception, runs: int) -> Result:
 
 def pictures_prepared(runs: int) -> Result:
     """Preprocess pictures for SigLIP base of 384 pixels."""
-    ours = Siglip(SiglipOptions(image_size=384))
+    ours = Siglip(SiglipOptions(image_size=384, resizer="torchvision"))
+    pillows = Siglip(SiglipOptions(image_size=384))
     size = {"height": 384, "width": 384}
     torchvision, pillow = SiglipImageProcessor(size=size), SiglipImageProcessorPil(size=size)
     published = get_pretrained_cfg("ViT-B-16-SigLIP-384", "webli")
@@ -179,13 +157,16 @@ def pictures_prepared(runs: int) -> Result:
     results = {}
     for name, pixels in PHOTOS.items():
         picture = photo(*pixels)
-        ways = {
+        by_torchvision = {
             "ours": lambda p=picture: ours.preprocess(p),
             "transformers": lambda p=picture: torchvision(p, return_tensors="pt"),
+        }
+        by_pillow = {
+            "ours_pil": lambda p=picture: pillows.preprocess(p),
             "transformers_pil": lambda p=picture: pillow(p, return_tensors="pt"),
             "open_clip": lambda p=picture: theirs(p),
         }
-        results[name] = race(ways, runs)
+        results[name] = race(by_torchvision, runs) | race(by_pillow, runs)
     return results
 
 
@@ -208,17 +189,6 @@ def clips_prepared(runs: int) -> Result:
     return results
 
 
-def show(title: str, results: Result) -> None:
-    columns = list(next(iter(results.values())))
-    widths = [max(8, len(column)) + 2 for column in columns]
-    print(f"\n{title}\n{'':<14}" + "".join(map(str.rjust, columns, widths)))
-    for name, row in results.items():
-        cells = (
-            f"{value:,}" if isinstance(value, int) else f"{value:,.2f}" for value in row.values()
-        )
-        print(f"{name:<14}" + "".join(map(str.rjust, cells, widths)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer layers and runs")
@@ -236,8 +206,7 @@ def main() -> None:
     }
     for title, rows in results.items():
         show(title, rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    write(path, results)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,8 @@ def test_an_empty_prompt(call: Run, model: Path) -> None:
 
 
 def test_a_conversation_longer_than_the_context(call: Run, model: Path) -> None:
-    refused(call("generate", model, "--prompt", "word " * 600), "the model's context is 512")
+    result = call("generate", model, "--prompt", "word " * 600)
+    refused(result, "one turn alone takes", "the model's context of 512 allows")
 
 
 def test_an_unknown_option_is_wrong_usage(call: Run, model: Path) -> None:

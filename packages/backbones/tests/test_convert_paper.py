@@ -163,9 +163,16 @@ def test_a_converted_model_chats_over_several_turns(model: Any) -> None:
 
 
 def test_markers_and_slots_are_never_generated(model: Any) -> None:
-    never = set(model.generation_config.suppress_tokens)
+    never = model.config.never_generated()
     for markers in model.processor.markers.values():
-        assert set(markers.all) <= never
+        assert set(markers.all) <= set(never)
+    favoured = torch.zeros(1, model.config.text_config.vocab_size)
+    favoured[:, never] = 100.0
+    processors = [lambda ids, scores: scores + favoured]
+    said = model.generate(
+        input_ids=torch.tensor([[5, 6]]), max_new_tokens=8, logits_processor=processors
+    )
+    assert not set(said[0, 2:].tolist()) & set(never)
 
 
 def test_typed_markers_are_text(model: Any) -> None:

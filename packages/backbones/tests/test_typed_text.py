@@ -24,7 +24,7 @@ LITERALS = [
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>"),
     *("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"),
     *("<start_of_turn>", "<end_of_turn>", "<table>", "<|user|>", "<|assistant|>", "<|end|>"),
-    *("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"),
+    *("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", "<0x0A>", "<0x41>"),
 ]
 # Not "▁": sentencepiece writes a space so, and reads it as one whoever typed it.
 WORDS = ["a", "image", "x1", " ", "  ", "\n", "é", "日", "😀", "<", ">", "|", "/", "[", "]", "e0;"]

@@ -18,8 +18,8 @@ from mmmodal.loading import save
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.arguments import arguments_of
+from mmmodal.train.opening import load_model
 from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import _load_model
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_attention_is_chosen_on_composing_too_and_is_not_written(
 def test_a_stage_is_trained_with_the_attention_of_its_recipe(folder: Path, tmp_path: Path) -> None:
     values = [f"model={folder}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
     recipe = load_recipe("align", values)
-    model = _load_model(
+    model = load_model(
         str(recipe.model), recipe, arguments_of(recipe, tmp_path / "run", has_gpu=False)
     )
     assert model.model.language_model.config._attn_implementation == "eager"

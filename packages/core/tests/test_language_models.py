@@ -72,6 +72,9 @@ def test_logits_and_generation_equal_the_bare_language_model(
     assert torch.equal(two.sequences, one.sequences)
     for expected, found in zip(one.logits, two.logits, strict=True):
         torch.testing.assert_close(found[..., :known], expected, atol=1e-5, rtol=0)
+    prompt = composed.get_input_embeddings()(TEXT)
+    three = composed.generate(inputs_embeds=prompt, **settings)
+    assert torch.equal(three.sequences, one.sequences[:, TEXT.shape[1] :])
 
 
 @pytest.mark.parametrize("architecture", ["gemma2", "gemma3_text", "granite"])

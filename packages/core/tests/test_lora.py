@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -413,3 +414,22 @@ def test_two_ranks_train_adapters_under_deepspeed(
     assert all(p.abs().max() > 0 for name, p in after.items() if ".lora_B." in name)
     kept = [name for name in after if "_tower." in name or ".base_layer." in name]
     assert all(torch.equal(after[n], before[n.replace(".base_layer.", ".")]) for n in kept)
+
+
+def test_quantization_without_adapters_is_refused() -> None:
+    with pytest.raises(ConfigError, match="give train.lora"):
+        load_recipe("instruct", ["model=a", "data=b", "out=c", "quantization=4bit"])
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is an extra")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_adapters_learn_on_a_quantized_model_and_merge_into_the_whole_one(
+    untied: Trained, data: Path, tmp_path: Path, bits: str
+) -> None:
+    train(untied.base, data, tmp_path / "adapter", f"quantization={bits}", *FAST)
+    assert run(["merge", str(tmp_path / "adapter"), str(tmp_path / "merged")]) == 0
+    merged = mmmodal.load(tmp_path / "merged")
+    torch.testing.assert_close(
+        logits(merged, data), logits(mmmodal.load(tmp_path / "adapter"), data), atol=1e-4, rtol=0
+    )
+    assert not torch.equal(logits(merged, data), logits(mmmodal.load(untied.base), data))

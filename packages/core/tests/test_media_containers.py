@@ -177,6 +177,14 @@ def test_mp3_that_tells_its_size_is_refused_when_it_is_cut_off(part: float) -> N
     assert refusal(data[: int(len(data) * part)]).code == "unreadable"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [(b"free", "within a box (free);"), (b"\0x\0\0", "a box;")]
+)
+def test_a_box_is_named_where_its_name_is_not_damaged(name: bytes, told: str) -> None:
+    data = write_clip(sweep(), "m4a-aac") + b"\0\0\xff\xff" + name
+    assert told in str(refusal(data))
+
+
 def test_mp4_with_its_index_first_is_read_and_refused_when_cut_off() -> None:
     data = write_clip(sweep(), "mp4-aac", movflags="faststart")
     parts = boxes(data)

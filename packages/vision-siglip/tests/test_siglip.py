@@ -138,23 +138,26 @@ def test_layers_above_the_selected_one_do_not_exist(folder: Path) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("resample", [2, 3])
 @pytest.mark.parametrize("draw", [picture, noise])
+@pytest.mark.parametrize("resizer", ["torchvision", "pillow"])
 def test_pixels_are_those_of_transformers(
-    copy: Path, size: tuple[int, int], resample: int, draw: Any
+    copy: Path, size: tuple[int, int], resample: int, draw: Any, resizer: str
 ) -> None:
     change(copy / "preprocessor_config.json", resample=resample)
-    found = Siglip.from_source(str(copy), {}).preprocess(draw(*size))
-    assert (found - processed(copy, "pil", draw(*size))).abs().max() <= 1e-5
+    options = {} if resizer == "torchvision" else {"resizer": resizer}
+    found = Siglip.from_source(str(copy), options).preprocess(draw(*size))
+    backend = "pil" if resizer == "pillow" else resizer
+    assert (found - processed(copy, backend, draw(*size))).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("resample", [2, 3])
-def test_pixels_are_those_of_the_fast_processor_within_a_step(
+def test_pixels_of_both_resizers_are_within_a_step(
     copy: Path, size: tuple[int, int], resample: int
 ) -> None:
     change(copy / "preprocessor_config.json", resample=resample)
     found = Siglip.from_source(str(copy), {}).preprocess(picture(*size))
     # A step of 1/255 is 2/255 after the division by the deviation of 0.5.
-    assert (found - processed(copy, "torchvision", picture(*size))).abs().max() <= 2 / 255 + 1e-5
+    assert (found - processed(copy, "pil", picture(*size))).abs().max() <= 2 / 255 + 1e-5
 
 
 def test_settings_of_the_image_processor_are_taken(copy: Path) -> None:

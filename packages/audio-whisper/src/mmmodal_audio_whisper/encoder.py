@@ -97,10 +97,7 @@ class Whisper(Encoder):
 
         options = self.options
         samples = self._samples(item)  # [S]
-        length = max(1, -(-len(samples) // self._step))
-        windows = -(-length // options.max_source_positions)
-        if options.length == "full":
-            length = windows * options.max_source_positions
+        length, windows = self._positions(samples)
         values = log_mel(
             self._cut(samples, windows, length),
             2 * options.max_source_positions,
@@ -114,6 +111,10 @@ class Whisper(Encoder):
     def shape(self, features: Mapping[str, Tensor]) -> tuple[int, ...]:
         """Tell the number of positions (n,)."""
         return (int(features["length"]),)
+
+    def measure(self, item: Any) -> tuple[int, ...]:
+        """Tell the number of positions (n,) without a spectrogram."""
+        return (self._positions(self._samples(item))[0],)
 
     def collate(self, batch: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Join the windows of all clips, [W, mel bands, frames]; `lengths` is [N]."""
@@ -151,6 +152,14 @@ class Whisper(Encoder):
     def _step(self) -> int:
         """The samples of a position: Whisper's second convolution halves the frames."""
         return 2 * self.options.hop_length
+
+    def _positions(self, samples: NDArray[np.float32]) -> tuple[int, int]:
+        """Return the number of positions of a clip, and of the windows that hold them."""
+        length = max(1, -(-len(samples) // self._step))
+        windows = -(-length // self.options.max_source_positions)
+        if self.options.length == "full":
+            length = windows * self.options.max_source_positions
+        return length, windows
 
     def _cut(self, samples: NDArray[np.float32], windows: int, length: int) -> Tensor:
         """Cut a clip that takes `length` positions into windows [W, S].

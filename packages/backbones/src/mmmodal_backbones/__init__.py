@@ -1,6 +1,8 @@
-"""Language models by name: presets over core's `auto` backbone."""
+"""Language models by name, and the paper's recipes: presets over core's `auto` backbone."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import mmmodal
 from mmmodal_backbones.converters import CONVERTERS
@@ -19,3 +21,9 @@ def mmmodal_backbones() -> list[type[mmmodal.Backbone]]:
 def mmmodal_converters() -> list[type[mmmodal.Converter]]:
     """The paper's published models, and LLaVA."""
     return CONVERTERS
+
+
+@mmmodal.hookimpl
+def mmmodal_recipes() -> list[Path]:
+    """The paper's stages for the paper's language models."""
+    return [Path(__file__).parent / "recipes"]

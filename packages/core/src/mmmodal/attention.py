@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attention", "check_attention", "use_attention"]
 
-Attention = Literal["eager", "sdpa", "flash_attention_2", "flex_attention"]
+Attention = Literal["eager", "sdpa", "flash_attention_2", "flex_attention", "varlen"]
 
 SUPPORT = {
     "sdpa": "_supports_sdpa",
@@ -51,6 +51,8 @@ def use_attention(model: MMModalForConditionalGeneration, name: str) -> None:
     """
     check_attention(name)
     language: PreTrainedModel = model.get_decoder()  # type: ignore[assignment]
+    if name == "varlen":
+        _check_varlen(language)
     if not getattr(language, SUPPORT.get(name, ""), True):
         others = [other for other, flag in SUPPORT.items() if getattr(language, flag, False)]
         known = " or ".join(["eager", *others])
@@ -72,6 +74,13 @@ def _check_flash() -> None:
             "flash_attention_2 needs the package flash-attn or kernels: pip install kernels, or "
             "use sdpa"
         )
+
+
+def _check_varlen(language: PreTrainedModel) -> None:
+    from mmmodal.model.varlen import supports_varlen
+
+    if not supports_varlen(language):
+        raise _refused(f"{type(language).__name__} does not support varlen; use sdpa or eager")
 
 
 def _refused(reason: str) -> ConfigError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mmmodal.backbones.auto import AutoBackbone
 from mmmodal.contracts import Backbone, Modality, Projector
 from mmmodal.hookspecs import hookimpl
@@ -30,3 +32,9 @@ def mmmodal_projectors() -> list[type[Projector]]:
 def mmmodal_backbones() -> list[type[Backbone]]:
     """Any causal language model of transformers."""
     return [AutoBackbone]
+
+
+@hookimpl
+def mmmodal_recipes() -> list[Path]:
+    """The two stages of the paper, and the second one by adapters."""
+    return [Path(__file__).parent / "train" / "recipes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmmodal.errors import ConfigError
 
-__all__ = ["Config", "apply_overrides", "read_yaml", "validate"]
+__all__ = ["Config", "Lines", "apply_overrides", "read_yaml", "validate", "yaml_lines"]
 
 
 class Config(BaseModel):
@@ -29,14 +30,35 @@ class Config(BaseModel):
 
 C = TypeVar("C", bound=BaseModel)
 
+Lines = Mapping[tuple[str, ...], int]
+"""The line of a file in which each setting stands, by its path: `("train", "parts")`."""
 
-def validate(model: type[C], values: Mapping[str, Any], where: str) -> C:
-    """Build `model` from `values`, or raise one ConfigError that lists every problem."""
+
+def validate(
+    model: type[C], values: Mapping[str, Any], where: str, lines: Lines | None = None
+) -> C:
+    """Build `model` from `values`, or raise one ConfigError that lists every problem.
+
+    Args:
+        model: the schema.
+        values: the settings.
+        where: what they are, for the error.
+        lines: where each stands in its file; a problem with one of them names its line.
+    """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        problems = [_explain(model, item) for item in error.errors()]
+        problems = [
+            _line(lines or {}, item["loc"]) + _explain(model, item) for item in error.errors()
+        ]
         raise ConfigError(where, list(dict.fromkeys(problems))) from None
+
+
+def _line(lines: Lines, place: Sequence[int | str]) -> str:
+    """Say in which line a setting stands, or the nearest one around it."""
+    path = tuple(map(str, place))
+    found = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    return f"line {found}: " if found else ""
 
 
 def _explain(model: type[BaseModel], item: Any) -> str:
@@ -49,22 +71,37 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     given = repr(item["input"])
     shown = given if len(given) <= 80 else f"{given[:77]}…"
-    return f"{path!r}: {message[:1].lower()}{message[1:]} (got {shown})"
+    return f"{path!r}: {message[:1].lower()}{message[1:]} (got {shown}){_meant(item)}"
+
+
+def _meant(item: Any) -> str:
+    """Say which of the allowed words a wrong one is close to."""
+    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+        return ""
+    close = closest(item["input"], re.findall(r"'([^']+)'", item["ctx"]["expected"]))
+    return f". Did you mean {close!r}?" if close else ""
 
 
 def known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that are allowed in the section of `model` at `path`."""
     section: type[BaseModel] | None = model
     for name in path:
-        section = section_of(section, name)
+        if not name.isdigit():  # which counts the items of a list
+            section = section_of(section, name)
     return list(section.model_fields) if section else []
 
 
 def section_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    """Return the model of the section `name`, where it has one and only one."""
+    """Return the model of the section `name`, or of its items, where it has one and only one."""
     field = model.model_fields.get(name) if model else None
-    found = [kind for kind in alternatives(field.annotation) if _is_model(kind)] if field else []
+    kinds = map(_item, alternatives(field.annotation)) if field else ()
+    found = [kind for kind in kinds if _is_model(kind)]
     return found[0] if len(found) == 1 else None
+
+
+def _item(kind: Any) -> Any:
+    """Return what a tuple of any length is of; anything else as it is."""
+    return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 
 def alternatives(annotation: Any) -> Iterator[Any]:
@@ -112,6 +149,26 @@ class _Loader(yaml.SafeLoader):
                 mark = node.value[index][0].start_mark
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", mark)
         return super().construct_mapping(node, deep)
+
+
+def yaml_lines(path: Path) -> Lines:
+    """Return the line of each setting of a YAML file that `read_yaml` could read."""
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: yaml.Node | None, place: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*place, str(key.value))
+                found[inner] = key.start_mark.line + 1
+                walk(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                inner = (*place, str(number))
+                found[inner] = value.start_mark.line + 1
+                walk(value, inner)
+
+    walk(yaml.compose(path.read_text(encoding="utf-8"), _Loader), ())
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "FeatureCacheError",
     "MMModalError",
     "MediaError",
     "PartError",
@@ -15,6 +16,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TrainingError",
 ]
 
 
@@ -53,9 +55,12 @@ class RecordError(MMModalError):
     """A row of data that is not a valid record; names the file and line."""
 
     def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)  # which is what makes it again in another process
         self.where = where
         self.reason = reason
-        super().__init__(f"{where}: {reason}")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
 
 
 class RenderError(MMModalError):
@@ -72,3 +77,11 @@ class CheckpointError(MMModalError):
 
 class PublishingError(MMModalError):
     """A model that could not be brought to the Hub: why, and what to do."""
+
+
+class FeatureCacheError(MMModalError):
+    """Stored features that cannot be read or written: where, why, and what to do."""
+
+
+class TrainingError(MMModalError):
+    """A training that cannot go on: why, and from where the same command goes on."""

@@ -1,8 +1,12 @@
-"""Every hook a plugin can implement. A hook returns classes; core decides when to build them."""
+"""Every hook a plugin can implement.
+
+A hook returns classes, and core decides when to build them; that of recipes returns folders.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -18,6 +22,7 @@ __all__ = [
     "mmmodal_encoders",
     "mmmodal_modalities",
     "mmmodal_projectors",
+    "mmmodal_recipes",
 ]
 
 ENTRY_POINT_GROUP = "mmmodal"
@@ -49,3 +54,8 @@ def mmmodal_backbones() -> Iterable[type[Backbone]]:  # type: ignore[empty-body]
 @hookspec
 def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-body]
     """Return the formats of others' composed checkpoints this plugin can convert."""
+
+
+@hookspec
+def mmmodal_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Return the folders of this plugin whose YAML files are recipes, named as the files are."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from packaging.utils import canonicalize_name
 from mmmodal import hookspecs
 from mmmodal.errors import PluginError
 
-__all__ = ["KINDS", "Family", "Plugin", "Provided", "Registry", "registry"]
+__all__ = ["KINDS", "Family", "Plugin", "Provided", "RecipeFile", "Registry", "registry"]
 
 CORE = "mmmodal-core"
 
@@ -85,6 +86,16 @@ class Provided:
     plugin: str = ""
 
 
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe that a plugin brings: its file, and the package that it comes with."""
+
+    name: str
+    path: Path
+    package: str
+    plugin: str = ""
+
+
 class Registry:
     """All plugins of this environment and the parts of a family they provide."""
 
@@ -92,6 +103,7 @@ class Registry:
         self.family = family
         self.plugins: list[Plugin] = []
         self._parts: dict[str, dict[str, list[Provided]]] = {kind: {} for kind in family.kinds}
+        self.recipes: dict[str, list[RecipeFile]] = {}
         self._manager = pluggy.PluginManager("mmmodal")
         self._manager.add_hookspecs(family.hookspecs)
         for entry in _entry_points():
@@ -138,7 +150,7 @@ class Registry:
         try:
             if clash := _core_requirement_clash(entry.dist):
                 return Plugin(*known, "incompatible", clash)
-            parts, note = self._collect(entry)
+            parts, recipes, note = self._collect(entry)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit, and the panics of Rust extensions, too
@@ -150,11 +162,15 @@ class Registry:
             for part in classes:
                 provided = Provided(part, known[1], known[2], plugin=known[0])
                 self._parts[kind].setdefault(part.name, []).append(provided)
+        for path in recipes:
+            recipe = RecipeFile(path.stem, path, known[1], plugin=known[0])
+            self.recipes.setdefault(path.stem, []).append(recipe)
         provides = {kind: [part.name for part in classes] for kind, classes in parts.items()}
+        provides["recipes"] = [path.stem for path in recipes]
         return Plugin(*known, "ok", note, provides={k: v for k, v in provides.items() if v})
 
-    def _collect(self, entry: EntryPoint) -> tuple[dict[str, list[type[Any]]], str]:
-        """Import a plugin and call its hooks, all or nothing; return its parts and a note."""
+    def _collect(self, entry: EntryPoint) -> tuple[dict[str, list[type[Any]]], list[Path], str]:
+        """Import a plugin and call its hooks, all or nothing; return parts, recipes and a note."""
         name = f"{_package(entry.dist)[0]}:{entry.name}"
         # What a plugin prints must not end up in the result of a command.
         with contextlib.redirect_stdout(sys.stderr):
@@ -162,17 +178,34 @@ class Registry:
             try:
                 self._manager.register(plugin, name=name)
                 hooked = bool(self._manager.get_hookcallers(plugin))
-                parts = {kind: self._ask(plugin, kind) for kind in self.family.kinds}
+                parts = {kind: self._ask_parts(plugin, kind) for kind in self.family.kinds}
+                recipes = self._ask_recipes(plugin) if self.family is CORE_PARTS else []
             finally:
                 # Hooks are asked once, here, so that one that raises cannot break a later call.
                 if self._manager.has_plugin(name):
                     self._manager.unregister(name=name)
-        return parts, "" if hooked else "it has no hook; mark its functions with @mmmodal.hookimpl"
+        note = "" if hooked else "it has no hook; mark its functions with @mmmodal.hookimpl"
+        return parts, recipes, note
 
-    def _ask(self, plugin: object, kind: str) -> list[type[Any]]:
-        """Call a plugin's hook for a kind of part, if it has one."""
+    def _ask_parts(self, plugin: object, kind: str) -> list[type[Any]]:
+        """Ask a plugin for its parts of a kind."""
+        contract = self.family.contract(kind)
+        parts = self._ask(plugin, kind, f"a list of {contract.__name__} classes")
+        _check(kind, parts, contract)
+        return parts
+
+    def _ask_recipes(self, plugin: object) -> list[Path]:
+        """Ask a plugin for its recipes."""
+        folders = self._ask(plugin, "recipes", "a list of folders")
+        for folder in folders:
+            if not isinstance(folder, Path) or not folder.is_dir():
+                raise TypeError(f"mmmodal_recipes returned {folder!r}, which is no folder's Path")
+        return sorted(path for folder in folders for path in folder.glob("*.yaml"))
+
+    def _ask(self, plugin: object, kind: str, expected: str) -> list[Any]:
+        """Call a plugin's hook `mmmodal_<kind>`, if it has one; it returns what is `expected`."""
         caller: Any = getattr(self._manager.hook, f"mmmodal_{kind}")
-        parts: list[type[Any]] = []
+        parts: list[Any] = []
         for implementation in caller.get_hookimpls():
             if implementation.plugin is not plugin:
                 continue
@@ -182,10 +215,8 @@ class Registry:
             except TypeError as error:
                 if hasattr(result, "__iter__"):
                     raise
-                expected = f"a list of {self.family.contract(kind).__name__} classes"
                 raise TypeError(f"mmmodal_{kind} returned {result!r}, not {expected}") from error
             parts += found
-        _check(kind, parts, self.family.contract(kind))
         return parts
 
     def _with_conflicts(self, plugin: Plugin) -> Plugin:
@@ -193,6 +224,7 @@ class Registry:
         told = [
             text
             for kind, names in plugin.provides.items()
+            if kind in self.family.kinds
             for name, text in self.conflicts(kind).items()
             if name in names
         ]

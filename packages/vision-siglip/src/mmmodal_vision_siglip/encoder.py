@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -12,7 +12,15 @@ from mmmodal.config import Config, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal_vision_siglip.formats import open_checkpoint
-from mmmodal_vision_siglip.pixels import ResizeMode, cut, square
+from mmmodal_vision_siglip.pixels import (
+    Filter,
+    ResizeMode,
+    Resizer,
+    best_grid,
+    cut,
+    resizing,
+    square,
+)
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -21,9 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Siglip", "SiglipOptions"]
 
-Filter = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
-
-STORED_WHERE_SET = ("drop_first", "tiles", "resize_mode", "fill_color")
+STORED_WHERE_SET = ("drop_first", "tiles", "resizer", "resize_mode", "fill_color")
 """Options that a checkpoint holds only where they are not the default, as from before they were."""
 
 
@@ -44,6 +50,9 @@ class SiglipOptions(Config):
 
     image_size: int = Field(384, ge=1)  # pixels; the source's
     patch_size: int = Field(16, ge=1)  # pixels; the source's
+    resizer: Resizer = "pillow"
+    """Who resizes: what the source's own preprocessing takes."""
+
     resample: Filter = "bicubic"
     resize_mode: ResizeMode = "squash"
     fill_color: int = Field(0, ge=0, le=255)  # around a picture whose longest side was fitted
@@ -126,18 +135,37 @@ class Siglip(Encoder):
             raise MediaError("empty", "image", f"{item.width} x {item.height} pixels")
         image = item if item.mode == "RGB" else item.convert("RGB")
         options = self.options
-        side, resample = options.image_size, Image.Resampling[options.resample.upper()]
+        side, resize = options.image_size, resizing(options.resizer, options.resample)
         if not self.tiled:
-            fitted = square(image, side, resample, options.resize_mode, options.fill_color)
+            fitted = square(image, side, resize, options.resize_mode, options.fill_color)
             return self._normalised(fitted)
-        return torch.stack([self._normalised(t) for t in cut(image, side, resample, options.tiles)])
+        return torch.stack([self._normalised(t) for t in cut(image, side, resize, options.tiles)])
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
         """Tell the grids of patches (tiles, h, w), or (n,) without the first."""
+        return self._grids(len(features) if self.tiled else 1)
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """The grid of every picture, where they are not cut."""
+        return None if self.tiled else self._grids(1)
+
+    def measure(self, item: Any) -> tuple[int, ...]:
+        """Tell the grids of a picture by its size."""
+        from PIL import Image
+
+        options = self.options
+        if not self.tiled or not isinstance(item, Image.Image) or 0 in item.size:
+            return super().measure(item)
+        columns, rows = best_grid(*item.size, options.image_size, options.tiles)
+        tiles = columns * rows
+        return self._grids(tiles if tiles == 1 else tiles + 1)  # the whole picture besides
+
+    def _grids(self, tiles: int) -> tuple[int, ...]:
         side = self.options.image_size // self.options.patch_size
         if self.options.drop_first:
             return (side * side - 1,)
-        return (len(features) if self.tiled else 1, side, side)
+        return (tiles, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""

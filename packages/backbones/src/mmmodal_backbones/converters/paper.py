@@ -56,30 +56,29 @@ class Paper(Converter):
 def _image(source: ComposedSource) -> ConvertedModality:
     layer = source.config.get("vision_select_layer")
     # Without a layer their code takes the last one's output, normalised.
-    options = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
-    config = _of_type(source, "image", "siglip")
-    settings = source.json("preprocessor_config.json")
-    # Pushing the audio processor overwrote this file in the models for both.
-    settings = settings if "image_mean" in settings else {}
-    with source.as_checkpoint(config, settings) as folder:
-        part = Part(name="siglip", source=folder, options=options)
-        addition = addition_of("image", part, "mlp")
-    return ConvertedModality(
-        addition, _markup("image"), ("image_encoder.vision_model.",), ("image_projector.",)
-    )
+    layers = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
+    options = {**layers, "resizer": "pillow"}  # transformers had no other at that time
+    part = Part(name="siglip", options=options)
+    return _modality(source, "image", part, "mlp", "image_mean", "image_encoder.vision_model.")
 
 
 def _audio(source: ComposedSource) -> ConvertedModality:
     options = {"select_layer": source.config.get("audio_select_layer", -2), "length": "full"}
-    config = _of_type(source, "audio", "whisper")
+    part = Part(name="whisper", options=options)
+    return _modality(source, "audio", part, "conv", "hop_length", "audio_encoder.encoder.")
+
+
+def _modality(
+    source: ComposedSource, name: str, part: Part, projector: str, setting: str, weights: str
+) -> ConvertedModality:
+    """Describe a modality; `setting` is one that its preprocessor's file must hold."""
+    config = _of_type(source, name, part.name)
     settings = source.json("preprocessor_config.json")
-    settings = settings if "hop_length" in settings else {}
+    # Pushing the audio processor overwrote this file in the models for both.
+    settings = settings if setting in settings else {}
     with source.as_checkpoint(config, settings) as folder:
-        part = Part(name="whisper", source=folder, options=options)
-        addition = addition_of("audio", part, "conv")
-    return ConvertedModality(
-        addition, _markup("audio"), ("audio_encoder.encoder.",), ("audio_projector.",)
-    )
+        addition = addition_of(name, part.model_copy(update={"source": folder}), projector)
+    return ConvertedModality(addition, _markup(name), (weights,), (f"{name}_projector.",))
 
 
 def _markup(name: str) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from mmmodal.pretrained import INDEX, SINGLE, find_file, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["weight_files", "weights_digest"]
+__all__ = ["tensors_digest", "weight_files", "weights_digest"]
 
 
 def weights_digest(source: str) -> str:
@@ -27,15 +28,24 @@ def weights_digest(source: str) -> str:
     """
     from safetensors import SafetensorError, safe_open
 
-    whole = hashlib.sha256()
     try:
         opened: list[Any] = [safe_open(str(path), framework="pt") for path in weight_files(source)]
         files = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
-        with ThreadPoolExecutor() as threads:
-            for line in threads.map(lambda n: _line(n, files[n].get_tensor(n)), sorted(files)):
-                whole.update(line.encode())
+        return _digest(files, lambda name: files[name].get_tensor(name))
     except (SafetensorError, OSError, PartError) as error:
         raise CheckpointError(f"the weights of {source} cannot be read ({error})") from None
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors in memory, which is that of a checkpoint that holds them."""
+    return _digest(tensors, lambda name: tensors[name].detach().cpu())
+
+
+def _digest(names: Iterable[str], tensor_of: Callable[[str], Tensor]) -> str:
+    whole = hashlib.sha256()
+    with ThreadPoolExecutor() as threads:
+        for line in threads.map(lambda name: _line(name, tensor_of(name)), sorted(names)):
+            whole.update(line.encode())
     return whole.hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mmmodal.cli.model_options import chat_template_option, dtype_option
 from mmmodal.cli.talking import talking
 
 
@@ -59,18 +60,8 @@ def _pairs(
     type=click.Path(path_type=Path),
     help="Add modalities to this composed model instead of starting from a backbone.",
 )
-@click.option(
-    "--chat-template",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Jinja file, for a tokenizer that has no chat template.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="The precision to hold it in; auto is the language model's own.",
-)
+@chat_template_option("for a tokenizer that has no chat template")
+@dtype_option
 @click.option("--dry-run", is_flag=True, help="Say what would be downloaded, and how large it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compose(

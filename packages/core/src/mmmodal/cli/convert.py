@@ -7,24 +7,15 @@ from pathlib import Path
 
 import click
 
+from mmmodal.cli.model_options import chat_template_option, dtype_option
 from mmmodal.cli.talking import talking
 
 
 @click.command()
 @click.argument("source", metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--chat-template",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Jinja file that replaces the checkpoint's chat template.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="The precision to hold it in; auto is the language model's own.",
-)
+@chat_template_option("which replaces the checkpoint's chat template")
+@dtype_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_json: bool) -> None:
     """Convert SRC, a folder or Hub id of another project, to the model folder OUT."""

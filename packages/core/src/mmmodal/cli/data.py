@@ -1,4 +1,4 @@
-"""`mmmodal data`: check, count, convert and preview training data."""
+"""`mmmodal data`: check, count, convert and preview training data; features kept for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmmodal.cli.caching import cache_command
 from mmmodal.cli.data_options import (
     format_names,
     json_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check, count, convert and preview training data.
+    """Check, count, convert and preview training data, and keep the features of its media.
 
     PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`; its rows
     are our own, LLaVA's, the paper's or OpenAI messages.
@@ -137,6 +138,7 @@ def convert(
         click.echo(f"{out}: {_counted(count, 'record')}")
 
 
+data.add_command(cache_command, "cache")
 data.add_command(preview_command, "preview")
 
 

@@ -25,6 +25,11 @@ COMMANDS = {
     "train": ("mmmodal.cli.train:train", "Train a stage of a composed model."),
     "generate": ("mmmodal.cli.generate:generate", "Answer one prompt about media."),
     "chat": ("mmmodal.cli.chat:chat", "Talk with a model about images, audio and more."),
+    "recipes": ("mmmodal.cli.recipes:recipes", "List the recipes of training, and copy one."),
+    "join": (
+        "mmmodal.cli.join:join",
+        "Join two models of one language model and other modalities.",
+    ),
     "merge": ("mmmodal.cli.merge:merge", "Merge an adapter into the model it was trained on."),
     "push": ("mmmodal.cli.push:push", "Publish a model or an adapter on the Hugging Face Hub."),
     "data": ("mmmodal.cli.data:data", "Check, convert and preview training data."),

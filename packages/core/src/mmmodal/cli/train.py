@@ -29,7 +29,8 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]
 
     for name, field in model.model_fields.items():
         section = section_of(model, name)
-        default = "" if field.is_required() or section else f" ({field.default})"
+        shown = not (field.is_required() or section)
+        default = f" ({field.get_default(call_default_factory=True)})" if shown else ""
         yield f"{prefix}{name}", f"{field.description or ''}{default}".strip()
         if section:
             yield from _rows(section, f"{prefix}{name}.")
@@ -40,13 +41,33 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--fresh", is_flag=True, help="Forget an interrupted run in `out` and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
-def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -> None:
-    """Train one stage: RECIPE is align, instruct, lora or a YAML file.
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Look at parts, data and memory and say what it takes; no training.",
+)
+@click.option("--gpu-memory", metavar="SIZE", help="With --check: of another GPU, such as 80GB.")
+@click.option("--gpus", type=click.IntRange(1), help="With --check: how many share the work.")
+def train(
+    recipe: str,
+    overrides: tuple[str, ...],
+    fresh: bool,
+    as_json: bool,
+    check: bool,
+    gpu_memory: str | None,
+    gpus: int | None,
+) -> None:
+    """Train one stage: RECIPE is a name that `mmmodal recipes` lists, or a YAML file.
 
     model=FOLDER, data=FILE and out=FOLDER are needed; any other key of the recipe can be set in
     the same way: learning_rate=1e-4, train.lora.rank=8. Run the same command again to go on after
     an interruption.
     """
+    if check:
+        code = _check(recipe, overrides, gpu_memory, gpus, as_json)
+        click.get_current_context().exit(code)
+    if gpu_memory or gpus:
+        raise click.UsageError("--gpu-memory and --gpus go with --check")
     with talking():
         from mmmodal.train.recipe import load_recipe
         from mmmodal.train.stage import run_stage
@@ -71,3 +92,30 @@ def train(recipe: str, overrides: tuple[str, ...], fresh: bool, as_json: bool) -
             err=True,
         )
         sys.exit(130 if outcome.interrupted_by == "SIGINT" else 0)
+
+
+def _check(
+    recipe: str, overrides: tuple[str, ...], memory: str | None, gpus: int | None, as_json: bool
+) -> int:
+    """Print what the stage would do; return the exit code."""
+    with talking():
+        from mmmodal.cli.check import tell_check
+        from mmmodal.train.checked import Machine
+        from mmmodal.train.checking import check_recipe
+        from mmmodal.train.recipe import load_recipe
+
+        machine = Machine.found(_bytes(memory), gpus)
+        checked = check_recipe(load_recipe(recipe, overrides), machine)
+    tell_check(checked, as_json)
+    return 1 if checked.problems else 0
+
+
+def _bytes(text: str | None) -> int | None:
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    if text is None:
+        return None
+    try:
+        return TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise click.BadParameter(f"{text!r} is no size such as 80GB") from None

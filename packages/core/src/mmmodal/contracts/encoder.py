@@ -90,6 +90,14 @@ class Encoder(ABC):
         """
         return False
 
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """Tell the `shape` that every item has, where it is the same for all; else None.
+
+        It depends on the options alone. Lengths are then known without reading any medium.
+        """
+        return None
+
     @abstractmethod
     def preprocess(self, item: Any) -> Any:
         """Turn one media item into features for the tower: deterministic, on the CPU, no weights.
@@ -100,6 +108,10 @@ class Encoder(ABC):
     def shape(self, features: Any) -> tuple[int, ...]:
         """Tell the shape of what the tower will return for `features`: (n,) or (tiles, h, w)."""
         return (len(features),)
+
+    def measure(self, item: Any) -> tuple[int, ...]:
+        """Tell the `shape` of an item that was not preprocessed; override it to be quicker."""
+        return self.shape(self.preprocess(item))
 
     def collate(self, batch: Sequence[Any]) -> dict[str, Tensor]:
         """Join the features of several items: stacked, or padded with a mask where lengths differ.

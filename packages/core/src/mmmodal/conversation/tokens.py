@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MarkupTokenizer"]
 
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+
 
 class MarkupTokenizer:
     """Encode rendered chat text; what was escaped before rendering stays text."""
@@ -236,6 +238,7 @@ def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
     if isinstance(vocabulary, list):  # Unigram: [piece, score] in the order of the ids
         for id_ in names.keys() & range(len(vocabulary)):
             vocabulary[id_][0] = names[id_]
+        _spell_bytes(vocabulary)
         return
     renamed = {piece: names[id_] for piece, id_ in vocabulary.items() if id_ in names}
     model["vocab"] = {renamed.get(piece, piece): id_ for piece, id_ in vocabulary.items()}
@@ -247,3 +250,14 @@ def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
             for left, right in model["merges"]
             if renamed.keys().isdisjoint((left, right, left + right))
         ]
+
+
+def _spell_bytes(pieces: list[list[Any]]) -> None:
+    """Make Unigram spell a typed `<0x0A>` by its characters, not take it for the byte it names.
+
+    Falling back on bytes goes by their names alone, whatever their scores.
+    """
+    unlikely = min(score for _, score in pieces) - 1000
+    for entry in pieces:
+        if BYTE.fullmatch(entry[0]):
+            entry[1] = unlikely

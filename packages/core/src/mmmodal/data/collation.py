@@ -1,12 +1,13 @@
-"""Prepared conversations joined into one batch of tensors.
+"""Prepared conversations joined into one batch of tensors: padded rows, or one row that is a pack.
 
-B batch, T tokens, N items of a modality.
+B batch, T tokens, N items of a modality, S samples of a pack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmmodal.conversation.rendering import IGNORE
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmmodal.contracts import Encoder, Modality
 
-__all__ = ["Sample", "collate", "input_names"]
+__all__ = ["Sample", "collate", "collate_pack", "input_names"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ def collate(
 
     `input_ids`, `attention_mask` and `labels` are [B, T]; media tensors hold all N items of the
     batch behind one another, under the names of `input_names`. A modality without any item in the
-    batch has no tensors.
+    batch has no tensors. Of no samples it is one token without a label: a step of a rank that has
+    none.
     """
     import torch
 
+    samples = samples or [_nothing(pad_token_id)]
     length = max(len(sample.input_ids) for sample in samples)
 
     def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
@@ -59,11 +62,59 @@ def collate(
         "attention_mask": padded([[1] * len(sample.input_ids) for sample in samples], 0),
         "labels": padded([sample.labels for sample in samples], IGNORE),
     }
+    return batch | _media(samples, encoders, modalities)
+
+
+def collate_pack(
+    samples: Sequence[Sample],
+    encoders: Mapping[str, Encoder],
+    modalities: Mapping[str, Modality],
+    *,
+    pad_token_id: int,
+) -> dict[str, Any]:
+    """Put samples behind one another in a single row, without padding.
+
+    `input_ids`, `position_ids` and `labels` are [1, T], positions from 0 in each sample.
+    `cu_seq_lens_q` and `cu_seq_lens_k` are their bounds [S + 1], `max_length_q` and `max_length_k`
+    the longest, as FlashAttention takes them: computed here, or every layer would wait for the
+    GPU. There is no attention mask. Media and no samples are as in `collate`.
+    """
+    import torch
+
+    samples = samples or [_nothing(pad_token_id)]
+    lengths = [len(sample.input_ids) for sample in samples]
+    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    longest = max(lengths)
+    # What a sample begins with follows nothing, so it would be learned from the one before.
+    labels = [label for sample in samples for label in (IGNORE, *sample.labels[1:])]
+    batch = {
+        "input_ids": torch.tensor([[token for sample in samples for token in sample.input_ids]]),
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "labels": torch.tensor([labels]),
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+    return batch | _media(samples, encoders, modalities)
+
+
+def _nothing(pad_token_id: int) -> Sample:
+    return Sample([pad_token_id], [IGNORE])
+
+
+def _media(
+    samples: Sequence[Sample],
+    encoders: Mapping[str, Encoder],
+    modalities: Mapping[str, Modality],
+) -> dict[str, Tensor]:
+    """Join the items of each modality, in the order of their slots."""
+    tensors: dict[str, Tensor] = {}
     for name, encoder in encoders.items():
         items = [item for sample in samples for item in sample.features.get(name, [])]
         if items:
-            batch |= input_names(modalities[name].input_name, encoder.collate(items))
-    return batch
+            tensors |= input_names(modalities[name].input_name, encoder.collate(items))
+    return tensors
 
 
 def input_names(stem: str, collated: Mapping[str, Tensor]) -> dict[str, Tensor]:

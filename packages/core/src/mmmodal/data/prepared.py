@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmmodal.conversation.records import Record
 from mmmodal.data.collation import Sample
-from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.dataset import OnError, RecordDataset
+from mmmodal.data.feature_cache.media import Medium, read_medium
+from mmmodal.data.lengths import check_supervised, record_length
+from mmmodal.data.mixing import Mixture
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media import Limits
 
@@ -36,7 +39,7 @@ def prepare_record(
         RecordError: whatever is wrong with it, with its row.
     """
     try:
-        read = functools.partial(processor.read, root=root, limits=limits)
+        read = functools.partial(read_medium, processor, root=root, limits=limits or Limits())
         items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
         return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
@@ -55,33 +58,55 @@ class PreparedDataset:
         *,
         max_tokens: int,
         limits: Limits | None = None,
+        weights: Sequence[float] = (),
+        seed: int = 0,
     ) -> None:
         self._datasets = list(datasets)
-        self._processor = processor
-        self._max_tokens = max_tokens
+        self.mixture = Mixture([len(dataset) for dataset in self._datasets], weights, seed)
+        """Which records an epoch holds, and in which order."""
+
+        self.processor = processor
+        self.max_tokens = max_tokens
         self._limits = limits or Limits()
 
     @classmethod
     def open(
-        cls, recipe: Recipe, processor: MMModalProcessor, context: int | None
+        cls,
+        recipe: Recipe,
+        processor: MMModalProcessor,
+        context: int | None,
+        on_error: OnError = "raise",
     ) -> PreparedDataset:
         """Open the data files of a recipe.
+
+        Args:
+            recipe: which names them.
+            processor: of the model they are for.
+            context: the positions that it has.
+            on_error: "raise", or a function that is told of each bad row, which is left out.
 
         Raises:
             RecordError: there is no row at all.
         """
         datasets = [
-            RecordDataset(path, root=recipe.root, root_maps=recipe.root_maps)
-            for path in recipe.data
+            RecordDataset(
+                source.path,
+                root=source.root or recipe.root,
+                format=source.format,
+                root_maps=recipe.root_maps,
+                on_error=on_error,
+            )
+            for source in recipe.data
         ]
-        for path, dataset in zip(recipe.data, datasets, strict=True):
+        for source, dataset in zip(recipe.data, datasets, strict=True):
             if not len(dataset):
-                raise RecordError(str(path), "there is not a single record in it")
+                raise RecordError(str(source.path), "there is not a single record in it")
         longest = min(recipe.max_tokens, context or recipe.max_tokens)
-        return cls(datasets, processor, max_tokens=longest)
+        weights = [source.weight for source in recipe.data]
+        return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self._datasets)
+        return sum(self.mixture.sizes)
 
     def __getitem__(self, index: int) -> Sample:
         """Prepare one record.
@@ -92,11 +117,38 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         sample = prepare_record(
-            self._processor, record, where, dataset.root, self._limits, self._max_tokens
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
         )
-        if not any(label >= 0 for label in sample.labels):
-            raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+        check_supervised(sample.labels, where)
         return sample
+
+    def media(self, kinds: Collection[str]) -> list[Medium]:
+        """List the media of some modalities, each once, in the order of the records."""
+        found: dict[Medium, None] = {}
+        for dataset in self._datasets:
+            for index in range(len(dataset)):
+                where, record = dataset[index]
+                for ref in record.media:
+                    if ref.kind in kinds:
+                        found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
+        return list(found)
+
+    def length(self, index: int) -> int:
+        """Tell the tokens of one record without preparing it.
+
+        Raises:
+            RecordError: whatever is wrong with it as far as that was looked at, with its row.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        return record_length(
+            self.processor, record, where, dataset.root, self._limits, self.max_tokens
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """The data files."""
+        return [dataset.path for dataset in self._datasets]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

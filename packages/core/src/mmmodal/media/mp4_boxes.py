@@ -110,7 +110,8 @@ def _box(data: bytes, place: int, end: int, origin: str) -> Box:
     elif size == 0:
         size = end - place
     if len(kind) < 4 or place + size > end:
-        raise cut_off(f"within a box ({kind.decode('latin-1')!r})", origin)
+        name = f" ({kind.decode()})" if kind.isalnum() else ""  # damage can have hit it, too
+        raise cut_off(f"within a box{name}", origin)
     if place + size < start:
         raise MediaError("unreadable", origin, "its boxes are damaged; replace the file")
     return Box(kind, start, place + size)

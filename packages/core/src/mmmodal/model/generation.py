@@ -56,11 +56,15 @@ class MediaGenerationMixin(GenerationMixin):
             inputs, generation_config, processors, *args, **kwargs
         )
 
-    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(
+        self, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """Prepare a step as the language model's own class does, which may discard the cache.
 
-        Phi-3 does, where its positions change; then all media are read once more.
+        Phi-3 does, where its positions change; then all media are read once more. transformers
+        takes embeddings as a prompt only where it finds `inputs_embeds` in this signature.
         """
+        kwargs["inputs_embeds"] = inputs_embeds
         prepare = self.head.own_preparation  # type: ignore[attr-defined]
         if prepare is None:
             prepare = super().prepare_inputs_for_generation  # type: ignore[misc]

@@ -29,6 +29,7 @@ from mmmodal.model.perception import Perception
 from mmmodal.model.processing import MMModalProcessor
 from mmmodal.model.restoring import finish_loading
 from mmmodal.model.splice import check, splice
+from mmmodal.model.varlen import place_bounds
 
 __all__ = [
     "MMModalForConditionalGeneration",
@@ -152,6 +153,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         if position_ids is not None and attention_mask is None and past_key_values is None:
             # Packed samples, maybe, which transformers keeps apart only where no cache is made.
             kwargs.setdefault("use_cache", False)
+        attention_mask = place_bounds(self.language_model, attention_mask, kwargs)
         media = self.encode_media(kwargs, mm_encoder_outputs)
         if inputs_embeds is None:
             assert input_ids is not None
@@ -255,9 +257,14 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: Mapping[str, MediaFeatures] | None = None,
+        skip_logits: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Compute logits [B, T, vocabulary] and, given labels [B, T], the loss."""
+        """Compute logits [B, T, vocabulary] and, given labels [B, T], the loss.
+
+        In training the loss comes without logits, unless `skip_logits` is False: those of a large
+        vocabulary would take most of the memory.
+        """
         if labels is not None:
             # The Trainer turns the cache off in the outer config only; with it on, packed samples
             # would attend to each other (measured, transformers 5.23).
@@ -272,12 +279,13 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-        logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)
         loss = None
         if labels is not None:
-            loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=logits.shape[-1], **_loss_kwargs(kwargs)
-            )
+            items = kwargs.get("num_items_in_batch")
+            loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+        logits = None
+        if labels is None or not (self.training if skip_logits is None else skip_logits):
+            logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
@@ -285,7 +293,3 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-
-def _loss_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in kwargs.items() if k in ("num_items_in_batch", "ignore_index")}

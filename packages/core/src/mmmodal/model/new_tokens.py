@@ -16,7 +16,15 @@ from mmmodal.errors import PartError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["PAD_TO", "add_tokens", "check_vocabulary", "row_count", "set_to_mean", "token_count"]
+__all__ = [
+    "PAD_TO",
+    "add_tokens",
+    "check_vocabulary",
+    "matrices",
+    "row_count",
+    "set_to_mean",
+    "token_count",
+]
 
 PAD_TO = 64
 """Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
@@ -65,7 +73,7 @@ def add_tokens(
         model.resize_token_embeddings(after, mean_resizing=False)
     ids: Any = tokenizer.convert_tokens_to_ids(list(wanted))
     fresh = {id_ for id_ in ids if id_ >= known} | set(range(before, after))
-    for matrix in _matrices(model):
+    for matrix in matrices(model):
         set_to_mean(matrix, sorted(fresh), min(known, before))
 
 
@@ -77,7 +85,7 @@ def _add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str])
     tokenizer.add_tokens(new, special_tokens=True)  # type: ignore[arg-type, unused-ignore]
 
 
-def _matrices(model: PreTrainedModel) -> list[Tensor]:
+def matrices(model: PreTrainedModel) -> list[Tensor]:
     """Return what has a row for each token: the embeddings and, where it is its own, the head."""
     table: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()

@@ -13,6 +13,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from mmmodal.contracts import Encoder, Modality, Projector
 from mmmodal.conversation.layout import (
+    Layout,
     MarkerIds,
     Markup,
     has_separator,
@@ -23,8 +24,8 @@ from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.prompts import split_prompt
 from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import IGNORE, Renderer
-from mmmodal.conversation.truncation import shorten
-from mmmodal.data.collation import Sample, collate
+from mmmodal.conversation.truncation import Shortened, shorten
+from mmmodal.data.collation import Sample, collate, collate_pack
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.media import Limits
 from mmmodal.media.reading import read_media
@@ -143,14 +144,7 @@ class MMModalProcessor(ProcessorMixin):
         """
         features = [self.encoders[kind].preprocess(item) for kind, item in media]
         layouts = [self.layout(kind, f) for (kind, _), f in zip(media, features, strict=True)]
-        fitting = shorten(
-            self.renderer,
-            messages,
-            layouts,
-            max_tokens or sys.maxsize,
-            "max_tokens, or the model's context,",
-            add_generation_prompt=add_generation_prompt,
-        )
+        fitting = self.fit(messages, layouts, max_tokens, add_generation_prompt)
         if fitting.dropped:
             told = f"{where or 'conversation'}: {fitting.told()}"
             warnings.warn(f"{told} to fit {max_tokens} tokens", stacklevel=2)
@@ -161,6 +155,24 @@ class MMModalProcessor(ProcessorMixin):
         sample = Sample(rendered.input_ids, rendered.labels, grouped, where)
         self._check(sample)
         return sample
+
+    def fit(
+        self,
+        messages: Sequence[Message],
+        layouts: Sequence[Layout],
+        max_tokens: int | None = None,
+        add_generation_prompt: bool = False,
+    ) -> Shortened:
+        """Render one conversation whose media take so many slots, the oldest turns left out."""
+        limit, allowed_by = max_tokens or sys.maxsize, "max_tokens, or the model's context,"
+        return shorten(
+            self.renderer,
+            messages,
+            layouts,
+            limit,
+            allowed_by,
+            add_generation_prompt=add_generation_prompt,
+        )
 
     def layout(self, modality: str, features: Any) -> tuple[int, ...]:
         """Tell the slots that preprocessed features take, of each tile on its own."""
@@ -182,6 +194,14 @@ class MMModalProcessor(ProcessorMixin):
             padding_side=padding_side,
         )
         return BatchFeature(batch)
+
+    def collate_pack(self, samples: Sequence[Sample]) -> BatchFeature:
+        """Join prepared samples into one row without padding, in which each begins anew."""
+        return BatchFeature(
+            collate_pack(
+                samples, self.encoders, self.kinds, pad_token_id=self.tokenizer.pad_token_id
+            )
+        )
 
     def apply_chat_template(  # type: ignore[override]
         self, conversation: Any, **kwargs: Any

@@ -34,12 +34,13 @@ def whole_weights() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def gathered(parameter: nn.Parameter) -> Iterator[None]:
-    """Have the whole of a parameter that ZeRO-3 may have spread over the ranks, to read it."""
-    if not hasattr(parameter, "ds_id"):
+def gathered(*parameters: nn.Parameter) -> Iterator[None]:
+    """Have the whole of parameters that ZeRO-3 may have spread over the ranks, to read them."""
+    spread = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
+    if not spread:
         yield
         return
     import deepspeed
 
-    with deepspeed.zero.GatheredParameters([parameter]):
+    with deepspeed.zero.GatheredParameters(spread):
         yield

@@ -110,6 +110,15 @@ class EncoderTests:
             assert math.prod(shape) >= 1, "an item has at least one position"
             assert tuple(output.shape) == (*shape, encoder.width), "a tower keeps the shape"
 
+    def test_measuring_an_item_tells_the_shape_it_will_have(
+        self, encoder: Encoder, items: Sequence[Any]
+    ) -> None:
+        bare = type(encoder)(encoder.options)
+        for item in items:
+            shape = encoder.shape(encoder.preprocess(item))
+            assert bare.measure(item) == shape
+            assert bare.fixed_shape in (None, shape)
+
     def test_an_encoder_that_makes_several_tiles_says_so(
         self, encoder: Encoder, items: Sequence[Any]
     ) -> None:

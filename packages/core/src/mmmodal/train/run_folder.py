@@ -6,23 +6,27 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.errors import CheckpointError
+from mmmodal.train.manifest import sync
+from mmmodal.train.ranks import rank, ranks
 from mmmodal.train.recipe import Recipe
 
 __all__ = [
     "METRICS",
     "NOTED",
     "RUN",
+    "VERSIONS",
+    "as_begun",
     "begin_run",
     "find_run",
-    "last_checkpoint",
     "moving_in",
-    "rank",
 ]
 
 RUN = "run"
@@ -36,6 +40,9 @@ METRICS = "metrics.jsonl"
 
 VERSIONS = ("mmmodal-core", "torch", "transformers")
 """The packages whose versions are noted with it."""
+
+SPREAD = frozenset({"batch_size", "accumulation"})
+"""Keys that may change with the number of ranks, while their product with it stays."""
 
 
 def find_run(recipe: Recipe, fresh: bool) -> Path:
@@ -53,11 +60,10 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} exists and is no training run; choose another `out`")
     if ours and not fresh:
-        try:
-            before = json.loads((run / NOTED).read_text(encoding="utf-8"))
-        except ValueError:
-            raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
-        changed = sorted(k for k, v in recipe.fingerprint().items() if before.get(k) != v)
+        before = _read_note(run)
+        changed = sorted(
+            k for k, v in recipe.fingerprint().items() if k not in SPREAD and before.get(k) != v
+        )
         if changed:
             raise CheckpointError(
                 f"{out} was begun with other values of {', '.join(changed)}; "
@@ -66,12 +72,59 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     return run
 
 
+def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:
+    """Return the recipe with as many conversations a step as the run was begun with.
+
+    On another number of ranks `accumulation` changes.
+
+    Raises:
+        CheckpointError: that many cannot be spread over these ranks.
+    """
+    if fresh or not (run / NOTED).is_file():
+        return recipe
+    before = _read_note(run)
+    wanted = before.get("batch_size", recipe.batch_size) * before.get("ranks", 1)
+    wanted *= before.get("accumulation", recipe.accumulation)
+    at_a_time = recipe.batch_size * ranks()
+    if wanted == at_a_time * recipe.accumulation:
+        return recipe
+    if wanted % at_a_time:
+        raise CheckpointError(
+            f"{recipe.out} was begun with {wanted} conversations a step, which {ranks()} processes "
+            f"with batch_size={recipe.batch_size} cannot make up; give a batch_size that divides "
+            f"{wanted} by {ranks()}, another `out`, or --fresh to begin anew"
+        )
+    accumulation = wanted // at_a_time
+    if rank() == 0:
+        print(
+            f"The run was begun with {wanted} conversations a step: accumulation is {accumulation} "
+            f"on {ranks()} processes",
+            file=sys.stderr,
+        )
+    return recipe.model_copy(update={"accumulation": accumulation})
+
+
+def _read_note(run: Path) -> dict[str, Any]:
+    try:
+        note: dict[str, Any] = json.loads((run / NOTED).read_text(encoding="utf-8"))
+    except ValueError:
+        raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
+    return note
+
+
 def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
     """Make the folder of the run and note its recipe, once everything has been opened.
 
     Raises:
-        CheckpointError: it cannot be written.
+        CheckpointError: it cannot be written, or its data files have changed.
     """
+    if (run / NOTED).is_file() and not fresh:
+        before = _read_note(run).get("records", records)
+        if before != records:
+            raise CheckpointError(
+                f"{recipe.out} was begun with {before} usable records, and now there are {records};"
+                " put the data files back to continue, or give another `out`, or --fresh"
+            )
     if rank() != 0:
         return
     try:
@@ -79,8 +132,10 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
             shutil.rmtree(run)
         run.mkdir(parents=True, exist_ok=True)
         versions = {name: version(name) for name in VERSIONS}
-        note = {**recipe.fingerprint(), "records": records, "versions": versions}
+        counts = {"records": records, "ranks": ranks()}
+        note = {**recipe.fingerprint(), **counts, "versions": versions}
         (run / f".{NOTED}").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        sync(run / f".{NOTED}")
         (run / f".{NOTED}").replace(run / NOTED)
     except OSError as error:
         raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
@@ -89,24 +144,18 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
 @contextlib.contextmanager
 def moving_in(out: Path, last: str) -> Iterator[Path]:
     """Yield a folder whose files go to `out` in the end; `last` marks that all are there."""
+    for leftover in out.glob(".writing-*"):  # of a process that was killed here
+        shutil.rmtree(leftover)
     working = out / f".writing-{os.getpid()}"
     working.mkdir()
     try:
         yield working
         for path in sorted(working.iterdir(), key=lambda path: path.name == last):
+            if path.name == last:
+                sync(out)
+            if path.is_file():
+                sync(path)
             path.replace(out / path.name)
+        sync(out)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-
-
-def last_checkpoint(run: Path) -> str | None:
-    """Return the newest checkpoint of a run, or None."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    folder = run / "checkpoints"
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
-
-
-def rank() -> int:
-    """Return the number of this process among those that train."""
-    return int(os.environ.get("RANK", "0"))

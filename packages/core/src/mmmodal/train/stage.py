@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmmodal.adapters.folder import ADAPTER_CONFIG
-from mmmodal.data.prepared import PreparedDataset
-from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.train.feeding import feed
+from mmmodal.train.finishing import name_skipped, write_result
+from mmmodal.train.journal import cut_journals
+from mmmodal.train.opening import Opened, open_stage
+from mmmodal.train.ranks import rank, wait
 from mmmodal.train.recipe import Recipe
-from mmmodal.train.run_folder import (
-    METRICS,
-    begin_run,
-    find_run,
-    last_checkpoint,
-    moving_in,
-    rank,
-)
-from mmmodal.train.start import Start, find_start
+from mmmodal.train.report import report_stage
+from mmmodal.train.reporting import check_reporters, reporters
+from mmmodal.train.run_folder import METRICS, RUN, as_begun, begin_run, find_run
 
 if TYPE_CHECKING:
-    from transformers import TrainingArguments
+    from transformers import TrainerState
 
-    from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.data.feature_cache.store import FeatureStore
+    from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoint, Checkpoints
 
-__all__ = ["Outcome", "run_stage"]
+__all__ = ["Outcome", "cache_features", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,8 @@ class Outcome:
     """How many parameters of which part trained."""
 
     interrupted_by: str | None = None
+    skipped_rows: int = 0
+    """How many bad rows were left out."""
 
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
@@ -58,85 +57,72 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     Raises:
         MMModalError: `out` is finished, or was begun with another recipe.
     """
-    import torch
-    from transformers import set_seed
-
-    from mmmodal.train.trainable import choose, trained_counts
-    from mmmodal.train.trainer import Interruption, MetricsFile, ProgressBar, StageTrainer
+    from mmmodal.train.callbacks import Interruption, MetricsFile, ProgressBar
+    from mmmodal.train.epochs import EpochCount
+    from mmmodal.train.trainable import trained_counts
+    from mmmodal.train.trainer import StageTrainer
+    from mmmodal.train.workers import naming_lost_processes
 
     run = find_run(recipe, fresh)
-    start = find_start(recipe)
-    has_gpu = torch.cuda.is_available()
-    arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
-    join_ranks(arguments)
-    set_seed(recipe.seed)
-    model = _load_model(start.base, recipe, arguments)
-    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model))
-    choose(model, recipe.train.parts, recipe.train.lora)
-    _hold(model, arguments)
-    start.fill(model, recipe)
-    begin_run(recipe, run, fresh, len(dataset))
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # nobody looks for checkpoints that are being removed
-    counts = trained_counts(model)
+    check_reporters(recipe.report_to)
+    recipe = as_begun(recipe, run, fresh)
+    stage = open_stage(recipe, run)
+    begin_run(recipe, run, fresh, len(stage.dataset))
+    wait()  # nobody looks for checkpoints that are being removed
+    data = feed(recipe, stage.dataset, run, stage.arguments, stage.on_error)
+    checkpoints, newest, skipped = _take_up(recipe, run, stage)
+    counts = trained_counts(stage.model)
     _tell(counts)
-    bar = ProgressBar()
-    with Interruption() as interruption, contextlib.closing(bar):
+    bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
+    reports = reporters(recipe.report_to, run)
+    with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
         trainer = StageTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=dataset,
-            data_collator=model.processor.collate,
-            callbacks=[bar, MetricsFile(run / METRICS), interruption],
+            recipe=recipe,
+            run=run,
+            model=stage.model,
+            args=stage.arguments,
+            feed=data,
+            checkpoints=checkpoints,
+            skipped=skipped,
+            callbacks=[*stage.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
         )
-        result = trainer.train(resume_from_checkpoint=last_checkpoint(run))
-    finished = interruption.signal is None
-    if finished:
-        _finish(trainer, recipe, run, start)
-    return Outcome(
-        finished,
-        result.global_step,
-        _last_loss(trainer.state.log_history),
-        float(result.metrics.get("train_runtime", 0.0)),
-        recipe.out,
-        counts,
-        signal.Signals(interruption.signal).name if interruption.signal is not None else None,
-    )
+        trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
+    wait()  # all ranks have noted the rows they skipped
+    if interruption.signal is None:
+        name_skipped(skipped, run, trainer.state.global_step)
+        write_result(trainer, recipe, run, stage.start)
+        report_stage(recipe, run, data.mixture, counts)
+    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
 
 
-def _load_model(
-    source: str, recipe: Recipe, arguments: TrainingArguments
-) -> MMModalForConditionalGeneration:
-    """Load what the stage starts from, in the precision it is held in."""
-    import torch
+def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
+    """Fill a recipe's feature cache and train nothing; return the features of each modality.
 
-    from mmmodal.loading import load
-
-    # Under autocast what trains is held as it was saved, in fp32, and only the rest is halved.
-    half = half_precision(arguments)
-    held = "auto" if arguments.deepspeed is None and half else half
-    model = load(
-        source,
-        dtype=held or torch.float32,
-        device="cpu",
-        attn_implementation=recipe.attn_implementation,
-    )
-    model.train()
-    return model
-
-
-def _hold(model: Any, arguments: TrainingArguments) -> None:
-    """Keep what trains in fp32 under autocast and the rest in half precision.
-
-    DeepSpeed holds all in half precision, and fp32 copies of what trains.
+    Raises:
+        MMModalError: the features do not fit, or whatever keeps the recipe from being run.
     """
-    half = half_precision(arguments)
-    if arguments.deepspeed is None and half is not None:
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-            elif parameter.is_floating_point():  # what is quantized stays so
-                parameter.data = parameter.to(half)
+    stage = open_stage(recipe, recipe.out / RUN)
+    for error in stage.bad_rows:
+        print(f"Skipped {error}", file=sys.stderr)
+    return stage.stores
+
+
+def _take_up(
+    recipe: Recipe, run: Path, stage: Opened
+) -> tuple[Checkpoints, Checkpoint | None, Skipped]:
+    """Find where the run goes on, and cut what it noted after that."""
+    from mmmodal.train.bad_samples import Skipped
+    from mmmodal.train.checkpoints import Checkpoints
+
+    folder, deepspeed = run / "checkpoints", bool(stage.arguments.deepspeed)
+    checkpoints = Checkpoints(folder, keep=recipe.keep_checkpoints, deepspeed=deepspeed)
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+        skipped.note_once(stage.bad_rows)
+    wait()  # nobody notes rows that are cut
+    return checkpoints, newest, skipped
 
 
 def _tell(counts: Mapping[str, int]) -> None:
@@ -146,43 +132,18 @@ def _tell(counts: Mapping[str, int]) -> None:
         print(f"Training {sum(counts.values()):,} parameters: {parts}", file=sys.stderr)
 
 
-def _finish(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None:
-    """Write the result beside `run`: a whole model, or the adapter alone."""
-    from mmmodal.train.trainable import read_trained
-
-    last = run / "trained"
-    trainer.save_model(str(last))
-    if rank() == 0:
-        trained = read_trained(last)
-        if recipe.train.lora is not None:
-            model = trainer.accelerator.unwrap_model(trainer.model)
-            with moving_in(recipe.out, ADAPTER_CONFIG) as folder:
-                start.write_adapter(folder, model, recipe.train.lora, trained)
-        else:
-            with moving_in(recipe.out, "config.json") as folder:
-                _write_whole(folder, recipe, trained)
-        shutil.rmtree(last)
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _write_whole(folder: Path, recipe: Recipe, trained: Mapping[str, Any]) -> None:
-    """Write the input's weights, bitwise, with what was trained put in."""
-    from mmmodal.loading import load
-    from mmmodal.model.zero3 import whole_weights
-    from mmmodal.train.trainable import add_trained
-
-    with whole_weights():
-        whole = load(recipe.model, device="cpu")
-    add_trained(whole, trained)
-    whole.save_pretrained(folder)
-    whole.processor.save_pretrained(folder)
-
-
-def _context_length(model: Any) -> int | None:
-    length = getattr(model.config.text_config, "max_position_embeddings", None)
-    return int(length) if length else None
-
-
-def _last_loss(history: list[dict[str, Any]]) -> float | None:
-    return next((float(row["loss"]) for row in reversed(history) if "loss" in row), None)
+def _outcome(
+    recipe: Recipe, state: TrainerState, counts: dict[str, int], told: int | None, skipped: int
+) -> Outcome:
+    """Sum up a training that ended, or was `told` to by a signal."""
+    logs = state.log_history[::-1]  # the newest first
+    return Outcome(
+        told is None,
+        state.global_step,
+        next((float(row["loss"]) for row in logs if "loss" in row), None),
+        next((float(row["train_runtime"]) for row in logs if "train_runtime" in row), 0.0),
+        recipe.out,
+        counts,
+        signal.Signals(told).name if told is not None else None,
+        skipped,
+    )

@@ -93,6 +93,11 @@ def find_start(recipe: Recipe) -> Start:
     """
     from mmmodal.adapters.folder import find_adapter
 
+    if recipe.made_for is not None and not recipe.model.exists():
+        made = recipe.made_for.command(recipe.model)
+        raise CheckpointError(
+            f"{recipe.model}: no such folder; the recipe is for a model that this makes: {made}"
+        )
     adapter = find_adapter(recipe.model)
     if adapter is None:
         return Start(str(recipe.model))

@@ -22,6 +22,7 @@ __all__ = [
     "add_trained",
     "choose",
     "marker_row_ids",
+    "part_of",
     "read_trained",
     "trained_counts",
     "trained_state",
@@ -74,13 +75,14 @@ def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            part = _part_of(name)
+            part = part_of(name)
             size = getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves it empty
             counts[part] = counts.get(part, 0) + int(size)
     return counts
 
 
-def _part_of(name: str) -> str:
+def part_of(name: str) -> str:
+    """Return the part of a model that a parameter belongs to; adapters as `<part> (LoRA)`."""
     part = {"marker_embedding": "markers"}.get(name.split(".")[1], name.split(".")[1])
     if name.startswith("lm_head."):
         part = "language_model"

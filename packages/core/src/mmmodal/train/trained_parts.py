@@ -60,6 +60,9 @@ class TrainedParts(Config):
     lora: Lora | None = None
     """What trains by adapters, which are then what is saved."""
 
+    learning_rates: dict[Part, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """The learning rate of a part where it is not the recipe's: `{projectors: 1e-3}`."""
+
     @model_validator(mode="after")
     def _check(self) -> TrainedParts:
         if self.lora is None and not self.parts:
@@ -76,4 +79,15 @@ class TrainedParts(Config):
             and "projectors" in self.lora.targets
         ):
             raise ValueError("projectors train whole or by lora, not both")
+        if idle := sorted(self.learning_rates.keys() - self.parts_with_adapters()):
+            raise ValueError(
+                f"learning_rates names {' and '.join(idle)}, which does not train; add it to "
+                "`parts`, or remove its rate"
+            )
         return self
+
+    def parts_with_adapters(self) -> set[str]:
+        """Return the parts that train, whole or by adapters; a modality's name is its tower's."""
+        known = {"language_model", "projectors", "towers"}
+        adapted = self.lora.targets if self.lora is not None else {}
+        return {*self.parts, *(name if name in known else "towers" for name in adapted)}

@@ -2,7 +2,8 @@
 
 Half of the descriptions are written as slots will be: words of a phrase drawn out and with gaps
 between them, as sound goes; a picture as the grid of its patches, and where a thing is, the sum of
-its words in both languages, for a patch shows several at once and speaks none.
+its words in both languages, for a patch shows several at once and speaks none. Some words are
+louder than others, as a projector will say them.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from mmmodal.media.audio import Audio
 from mmmodal.media.image import Image
 from mmmodal_playground.build.vision import GRID
 from mmmodal_playground.dialogues import Clip, Dialogue, Medium
-from mmmodal_playground.things import TALKS
+from mmmodal_playground.things import TALKS, Thing
 
 __all__ = ["BLANK", "SUM", "described", "in_slots", "in_words", "in_words_or_slots"]
 
 BLANK = "<|blank|>"
 """A slot that shows or says nothing."""
 
-SUM = re.compile(r"<\|sum([^|]*)\|>")
-"""Stands for the sum of the words in it, at one position."""
+SUM = re.compile(r"<\|sum ([^|]*)\|>")
+"""Stands for the weighted sum of the words in it, at one position: "<|sum 0.9 red, 0.5 star|>"."""
+
+WEIGHTS = 0.4, 1.2
 
 
 def in_words(medium: Medium, language: str) -> str:
@@ -41,12 +44,13 @@ def in_slots(medium: Medium, chance: random.Random) -> str:
     for shape in medium.shapes:
         covered = [index for index in range(GRID**2) if shape.covers(index, GRID)]
         for index, seen in zip(covered, _glimpses(len(covered), chance), strict=True):
-            cells[index] = _sum(
-                talk.words[getattr(shape.thing, aspect)]
-                for talk in TALKS.values()
-                for aspect in seen
-            )
+            cells[index] = _sum(_words(shape.thing, seen), chance)
     return "".join((Image.begin, *cells, Image.end))
+
+
+def _words(thing: Thing, aspects: Iterable[str]) -> list[str]:
+    """Return the words of every language for the colour or the shape of a thing."""
+    return [talk.words[getattr(thing, each)] for each in aspects for talk in TALKS.values()]
 
 
 def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
@@ -58,8 +62,9 @@ def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
         if before and between == "gap":
             yield BLANK
         if before and between == "blend":
-            yield _sum((before, word))
-        yield from [f" {word}"] * chance.choice((1, 1, 2))
+            yield _sum((before, word), chance)
+        for _ in range(chance.choice((1, 1, 2))):
+            yield _sum((word,), chance)
         before = word
     yield from [BLANK] * chance.randint(0, 1)
 
@@ -74,8 +79,9 @@ def _glimpses(number: int, chance: random.Random) -> list[tuple[str, ...]]:
     return seen
 
 
-def _sum(words: Iterable[str]) -> str:
-    return f"<|sum {' '.join(words)}|>"
+def _sum(words: Iterable[str], chance: random.Random) -> str:
+    weighted = (f"{chance.uniform(*WEIGHTS):.2f} {word}" for word in words)
+    return f"<|sum {', '.join(weighted)}|>"
 
 
 def in_words_or_slots(medium: Medium, language: str, chance: random.Random) -> str:

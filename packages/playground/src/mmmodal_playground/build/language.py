@@ -37,6 +37,7 @@ __all__ = ["chat_tokenizer", "new_model", "train"]
 WIDTH, LAYERS = 128, 6
 POSITIONS = 2048
 RATE, RATE_AGAIN = 1.5e-3, 1e-3  # from random weights, from trained ones
+NOISE = 0.3  # in a slot, as no projector is exact
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] not in ['user', 'assistant'] %}"
@@ -129,23 +130,41 @@ def _loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     """Return the mean loss of the labels that count."""
     import torch
 
-    embedded = _embed(model.model.embed_tokens.weight, batch)
+    embedded = _embed(model.model.embed_tokens.weight, batch, noise=NOISE)
     hidden = model.model(inputs_embeds=embedded).last_hidden_state  # padding is behind: causal
     wanted = batch.labels[:, 1:]
-    logits = model.lm_head(hidden[:, :-1][wanted != IGNORED])
-    return torch.nn.functional.cross_entropy(logits, wanted[wanted != IGNORED])
+    taught = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][taught])
+    return torch.nn.functional.cross_entropy(_open(logits, taught, batch), wanted[taught])
 
 
-def _embed(weight: Tensor, batch: Batch) -> Tensor:
-    """Return what the model reads, [B, T, D]."""
+def _open(logits: Tensor, taught: Tensor, batch: Batch) -> Tensor:
+    """Take the tokens that are left open out of the choice; `logits` has a row for each label."""
+    import torch
+
+    if not batch.opened:
+        return logits
+    rows, positions, tokens = (torch.tensor(each) for each in zip(*batch.opened, strict=True))
+    labels = (taught.flatten().cumsum(0) - 1).view_as(taught)[rows, positions - 1]
+    never = torch.tensor(float("-inf"))
+    return logits.index_put((labels, tokens), never)
+
+
+def _embed(weight: Tensor, batch: Batch, noise: float = 0.0) -> Tensor:
+    """Return what the model reads, [B, T, D]; `noise` is in the sums, in shares of a word."""
     import torch
 
     embedded = torch.nn.functional.embedding(batch.ids, weight)
     if not batch.sums:
         return embedded
-    rows, positions, tokens = zip(*batch.sums, strict=True)
+    rows, positions, tokens, weights = zip(*batch.sums, strict=True)
     starts = [0, *accumulate(map(len, tokens[:-1]))]
     sums = torch.nn.functional.embedding_bag(
-        torch.tensor([*chain.from_iterable(tokens)]), weight, torch.tensor(starts), mode="sum"
+        torch.tensor([*chain.from_iterable(tokens)]),
+        weight,
+        torch.tensor(starts),
+        mode="sum",
+        per_sample_weights=torch.tensor([*chain.from_iterable(weights)]),
     )
+    sums = sums + noise * weight.detach().std() * torch.randn_like(sums)
     return embedded.index_put((torch.tensor(rows), torch.tensor(positions)), sums)

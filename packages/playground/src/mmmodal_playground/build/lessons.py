@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmmodal_playground.build.describing import described, in_words, in_words_or_slots
@@ -42,14 +43,14 @@ def any_dialogue(split: Split, chance: random.Random) -> Dialogue:
 
 
 def _dialogue(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
-    return _encode(tokenizer, _written(any_dialogue("train", chance), chance))
+    return _encode(tokenizer, any_dialogue("train", chance), chance)
 
 
 def _quiz(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
     """Ask much about the same media."""
     language = chance.choice(list(TALKS))
     quiz = make_quiz(language, "train", chance, turns=TURNS)
-    return _encode(tokenizer, _written(quiz, chance))
+    return _encode(tokenizer, quiz, chance)
 
 
 def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
@@ -67,7 +68,7 @@ def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row
     called = [TALKS[language].name(things[index]) for index in order]
     backwards = chance.random() < BACKWARDS
     cues = zip(called, names, strict=True) if backwards else zip(names, called, strict=True)
-    return _cued(tokenizer, shown, list(cues))
+    return _cued(tokenizer, shown, list(cues), [medium.things for medium in media])
 
 
 def _showing(thing: Thing, language: str, chance: random.Random) -> Medium:
@@ -83,7 +84,7 @@ def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
     media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
     shown = "".join(in_words_or_slots(medium, language, chance) for medium in media)
     cues = [_any_cue(media, language, chance) for _ in range(CUES)]
-    return _cued(tokenizer, shown, cues)
+    return _cued(tokenizer, shown, cues, [medium.things for medium in media])
 
 
 def _any_cue(media: Sequence[Medium], language: str, chance: random.Random) -> tuple[str, str]:
@@ -132,25 +133,28 @@ def _name(media: Sequence[Medium], index: int, language: str) -> str:
     return medium_name(language, "audio" if kind is Clip else "image", number)
 
 
-def _cued(tokenizer: PreTrainedTokenizerFast, shown: str, cues: Sequence[tuple[str, str]]) -> Row:
+def _cued(
+    tokenizer: PreTrainedTokenizerFast,
+    shown: str,
+    cues: Sequence[tuple[str, str]],
+    shown_things: Sequence[Sequence[Thing]],
+) -> Row:
     pieces = [(f"{USER}{shown}{END}{ASSISTANT}", False)]
     for cue, answer in cues:
         pieces += [(f" {cue}", False), (f" {answer}", True)]
-    return labelled(tokenizer, pieces)
+    return labelled(tokenizer, pieces, shown_things)
 
 
-def _written(dialogue: Dialogue, chance: random.Random) -> list[dict[str, str]]:
-    """Describe half of all media in words and half in slots."""
-    return described(dialogue, lambda medium, language: in_words_or_slots(medium, language, chance))
+def _encode(tokenizer: PreTrainedTokenizerFast, dialogue: Dialogue, chance: random.Random) -> Row:
+    """Return ids and labels: the assistant's words and turn ends are learned.
 
-
-def _encode(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> Row:
-    """Return ids and labels: the assistant's words and turn ends are learned."""
+    Half of all media are described in words and half in slots.
+    """
     pieces = []
-    for message in messages:
+    for message in described(dialogue, partial(in_words_or_slots, chance=chance)):
         taught = message["role"] == "assistant"
         pieces += [(f"<|{message['role']}|>", False), (f"{message['content']}{END}", taught)]
-    return labelled(tokenizer, pieces)
+    return labelled(tokenizer, pieces, [medium.things for medium in dialogue.media])
 
 
 EXERCISES: dict[str, Callable[[PreTrainedTokenizerFast, random.Random], Row]] = {

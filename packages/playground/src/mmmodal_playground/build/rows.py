@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmmodal_playground.build.describing import BLANK, SUM
+from mmmodal_playground.build.open_pairs import left_open
+from mmmodal_playground.things import Thing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +27,11 @@ class Row:
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
-    sums: list[tuple[int, list[int]]] = field(default_factory=list)
-    """Positions that show several tokens at once, and which."""
+    sums: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
+    """Positions that show several tokens at once, which, and how much of each."""
+
+    opened: list[tuple[int, int]] = field(default_factory=list)
+    """Positions and tokens that are neither right nor wrong there."""
 
     def add(self, ids: list[int], taught: bool) -> None:
         """Put tokens behind those that are there."""
@@ -44,22 +49,47 @@ class Batch:
     labels: Tensor
     """[B, T]."""
 
-    sums: list[tuple[int, int, list[int]]]
-    """Row, position and tokens of each sum."""
+    sums: list[tuple[int, int, list[int], list[float]]]
+    """Row, position, tokens and weights of each sum."""
+
+    opened: list[tuple[int, int, int]]
+    """Row, position and token of what is neither right nor wrong there."""
 
 
-def labelled(tokenizer: PreTrainedTokenizerFast, pieces: Sequence[tuple[str, bool]]) -> Row:
-    """Tokenize pieces of a row, each on its own; those that are taught are labels, too."""
+def labelled(
+    tokenizer: PreTrainedTokenizerFast,
+    pieces: Sequence[tuple[str, bool]],
+    shown: Iterable[Sequence[Thing]] = (),
+) -> Row:
+    """Tokenize pieces of a row, each on its own; those that are taught are labels, too.
+
+    `shown` has the things of each medium that the row is about.
+    """
     row = Row()
     blank = tokenizer.get_vocab()[BLANK]
     for text, taught in pieces:
         for place, part in enumerate(SUM.split(text)):  # every second is the words of a sum
-            ids = tokenizer.backend_tokenizer.encode(part).ids
             if place % 2:
-                row.sums.append((len(row.ids), ids))
-                ids = [blank]
-            row.add(ids, taught)
+                row.sums.append((len(row.ids), *_weighted(tokenizer, part)))
+                row.add([blank], taught)
+            else:
+                row.add(tokenizer.backend_tokenizer.encode(part).ids, taught)
+    opened = left_open(tokenizer, shown)
+    for place, label in enumerate(row.labels):
+        row.opened.extend((place, token) for token in sorted(opened.get(label, ())))
     return row
+
+
+def _weighted(tokenizer: PreTrainedTokenizerFast, words: str) -> tuple[list[int], list[float]]:
+    """Return the tokens and weights of "0.9 red, 0.5 star"."""
+    ids: list[int] = []
+    weights: list[float] = []
+    for each in words.split(", "):
+        weight, word = each.split(" ", 1)
+        tokens = tokenizer.backend_tokenizer.encode(f" {word}").ids
+        ids += tokens
+        weights += [float(weight)] * len(tokens)
+    return ids, weights
 
 
 def batches(make: Callable[[], Row], chance: random.Random, padding: int) -> Iterator[Batch]:
@@ -77,5 +107,6 @@ def _batch(rows: Sequence[Row], padding: int) -> Batch:
     longest = max(len(row.ids) for row in rows)
     ids = [row.ids + [padding] * (longest - len(row.ids)) for row in rows]
     labels = [row.labels + [IGNORED] * (longest - len(row.labels)) for row in rows]
-    sums = [(index, at, shown) for index, row in enumerate(rows) for at, shown in row.sums]
-    return Batch(torch.tensor(ids), torch.tensor(labels), sums)
+    sums = [(index, *shown) for index, row in enumerate(rows) for shown in row.sums]
+    opened = [(index, *place) for index, row in enumerate(rows) for place in row.opened]
+    return Batch(torch.tensor(ids), torch.tensor(labels), sums, opened)

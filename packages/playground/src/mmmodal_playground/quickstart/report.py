@@ -11,13 +11,9 @@ from statistics import fmean
 from string import Template
 from typing import Any
 
-from mmmodal_playground.quickstart.report_charts import (
-    TARGET,
-    accuracy_scale,
-    loss_chart,
-    mark,
-    row_chart,
-)
+from mmmodal.reports import style
+from mmmodal.reports.curves import loss_chart
+from mmmodal_playground.quickstart.report_charts import TARGET, accuracy_scale, mark, row_chart
 from mmmodal_playground.quickstart.report_chats import (
     Shown,
     chat_card,
@@ -70,7 +66,7 @@ def write_report(
     """
     tasks: Mapping[str, Row] = results["tasks"]
     page = Template(_resource("report.html")).substitute(
-        style=_resource("report.css"),
+        style=style() + _resource("report.css"),
         headline=_headline(tasks, float(results["seconds"])),
         legend=_legend(),
         scale=accuracy_scale(),

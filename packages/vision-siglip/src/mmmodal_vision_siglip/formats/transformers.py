@@ -64,6 +64,7 @@ class TransformersCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         values = pretrained.read_processor(self.source, "image_processor")
         keys = ("rescale_factor", "image_mean", "image_std")
         found = {key: values[key] for key in keys if values.get(key) is not None}
+        found["resizer"] = "torchvision"  # as its image processors do since version 5
         if values.get("do_rescale") is False:
             found["rescale_factor"] = 1.0
         if values.get("do_normalize") is False:

@@ -1,0 +1,406 @@
+"""Training as the recipes do it, against padding and against the language model alone.
+
+    python bench/training.py [--quick] [--json FILE]
+
+Tokens are real ones, without padding, per second of whole steps: forward, backward, clipping,
+optimizer. Batches are prepared between steps and timed for themselves; a step counts as long as the
+longer of both, as with one worker process that reads ahead. `loading` is the one over the other.
+Seconds are the processor's, so that what else the machine does changes little: give one thread,
+`OMP_NUM_THREADS=1`. The ways run in processes of their own, one step each in turn; the figures are
+medians. `padded` is LLaVA's way: conversations grouped by length, padded to the
+longest, SDPA; its loss is computed as ours. `alone` is the limit: the language model on packs of
+the same lengths with text in place of media.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+PRELOADED = [
+    "mmmodal.train.pack_check",
+    "mmmodal.train.stage",
+    "mmmodal.train.trainer",
+    "mmmodal_audio_whisper.tower",
+    "mmmodal_playground.tiny_language",
+    "mmmodal_vision_siglip.tower",
+    "transformers.models.llama.modeling_llama",
+]
+"""What takes long to import and is the same in all processes, which begin as copies of one."""
+
+WAYS = ("padded", "packed", "cached", "alone")
+STAGES = ("align", "instruct")
+DATA = ("playground", "mixed")
+
+PROCESSES = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large everything is."""
+
+    layers: int = 8
+    width: int = 256
+    vocabulary: int = 32_000
+    picture: int = 384  # pixels; 576 patches of 16
+    chunk: int = 30  # seconds of a window
+    tower_width: int = 64
+    tower_layers: int = 12
+    records: int = 96
+    seconds: tuple[int, int] = (2, 30)
+    words: tuple[int, int] = (20, 400)
+    align_tokens: int = 4096
+    instruct_tokens: int = 8192
+    rounds: int = 5
+
+    def tokens(self, stage: str) -> int:
+        """Return the tokens of a pack."""
+        return self.align_tokens if stage == "align" else self.instruct_tokens
+
+
+QUICK = Shape(2, 64, 2000, 64, 2, 16, 2, 12, (1, 3), (5, 40), 1024, 1024, 2)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one process measures."""
+
+    way: str
+    stage: str
+    shape: Shape
+    folder: str
+    data: str
+
+
+def write_parts(folder: Path, shape: Shape) -> None:
+    """Write a model with random weights, and its language model alone."""
+    import torch
+    from tokenizers import AddedToken
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    import mmmodal
+    from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
+    from mmmodal_playground.tiny_language import tiny_language_model
+
+    torch.manual_seed(0)
+    language = tiny_language_model(folder / "language", "llama")
+    tokenizer = AutoTokenizer.from_pretrained(language)
+    more = range(shape.vocabulary - len(tokenizer))
+    tokenizer.add_tokens([AddedToken(f"word{i}.", lstrip=True) for i in more])
+    tokenizer.save_pretrained(language)
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=11 * shape.width // 4,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.width // 32,
+        num_key_value_heads=shape.width // 64,
+        max_position_embeddings=shape.instruct_tokens,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(language)
+    sizes: dict[str, Any] = {"layers": shape.tower_layers}
+    siglip = tiny_siglip(
+        folder / "siglip",
+        image_size=shape.picture,
+        patch_size=16,
+        hidden_size=shape.tower_width,
+        **sizes,
+    )
+    whisper = tiny_whisper(
+        folder / "whisper", d_model=shape.tower_width, chunk_length=shape.chunk, **sizes
+    )
+    encoders = {"image": f"siglip:{siglip}", "audio": f"whisper:{whisper}"}
+    mmmodal.compose(folder / "model", backbone=f"auto:{language}", encoders=encoders)
+    mmmodal.compose(folder / "alone", backbone=f"auto:{language}")
+
+
+def write_data(path: Path, shape: Shape) -> None:
+    """Write the records of the kind that the folder of `path` is named by."""
+    from mmmodal_playground.records import make_records
+
+    if path.parent.name == "playground":
+        make_records(path.parent, shape.records)
+    else:
+        write_mixed(path.parent, shape)
+
+
+def write_mixed(folder: Path, shape: Shape) -> None:
+    """Write conversations shaped like the paper's: 1 to 4 media, short and long ones."""
+    chance = random.Random(0)
+    (folder / "media").mkdir(parents=True)
+    rows = [_mixed_row(folder, f"{index}", shape, chance) for index in range(shape.records)]
+    (folder / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _mixed_row(folder: Path, name: str, shape: Shape, chance: random.Random) -> dict[str, Any]:
+    media, messages = [], []
+    turns = chance.randint(1, 4)
+    words = chance.randint(*shape.words) // turns
+    for turn in range(turns):
+        kind = chance.choice(("image", "audio"))
+        suffix, write = {"image": (".jpg", _noise), "audio": (".wav", _hiss)}[kind]
+        uri = f"media/{name}-{turn}{suffix}"
+        write(folder / uri, shape, chance)
+        media.append({"kind": kind, "uri": uri})
+        asked = [{"type": kind, "media": turn}, _said(1 + words // 4, shape, chance)]
+        messages.append({"role": "user", "content": asked})
+        answer = [_said(1 + 3 * words // 4, shape, chance)]
+        messages.append({"role": "assistant", "content": answer})
+    return {"id": name, "messages": messages, "media": media}
+
+
+def _said(words: int, shape: Shape, chance: random.Random) -> dict[str, str]:
+    spoken = (f"word{chance.randrange(shape.vocabulary // 2)}." for _ in range(words))
+    return {"type": "text", "text": " ".join(spoken)}
+
+
+def _noise(path: Path, shape: Shape, chance: random.Random) -> None:
+    from PIL import Image
+
+    pixels = Image.frombytes("RGB", (40, 30), chance.randbytes(3600))
+    pixels.resize((640, 480)).save(path)
+
+
+def _hiss(path: Path, shape: Shape, chance: random.Random) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(chance.randbytes(2 * int(16_000 * chance.uniform(*shape.seconds))))
+
+
+def recipe_of(setting: Setting) -> Any:
+    """Return the recipe of a way: `padded` has neither packs nor stored features."""
+    from mmmodal.train.recipe import load_recipe
+
+    folder = Path(setting.folder)
+    name = f"{Path(setting.data).parent.name}-{setting.stage}-{setting.way}"
+    values = [
+        f"model={folder / 'model'}",
+        f"data={setting.data}",
+        f"out={folder / name}",
+        f"max_tokens={setting.shape.tokens(setting.stage)}",
+        "batch_size=1",
+        "max_steps=1000",
+        "deepspeed=none",
+    ]
+    if setting.way != "padded":
+        values.append("packing=true")
+    if setting.way in ("cached", "alone"):
+        values.append(f"feature_cache={folder / 'cache'}")
+    return load_recipe(setting.stage, values)
+
+
+class Training:
+    """One way to train, a step at a time."""
+
+    def __init__(self, setting: Setting) -> None:
+        from mmmodal.data.prepared import PreparedDataset
+        from mmmodal.train.arguments import arguments_of
+        from mmmodal.train.stored_features import store_features
+        from mmmodal.train.trainable import choose
+
+        self.setting, self.recipe = setting, recipe_of(setting)
+        self.arguments = arguments_of(self.recipe, self.recipe.out, False)
+        self.model = self._load("model")
+        self.dataset = PreparedDataset.open(self.recipe, self.model.processor, None)
+        choose(self.model, self.recipe.train.parts)
+        store_features(self.model, self.dataset, self.recipe, self.arguments)
+        self.efficiency = 1.0
+        self.batches = self._padded() if setting.way == "padded" else self._packed()
+        if setting.way == "alone":
+            self._leave_media()
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer: Any = None
+
+    def _load(self, name: str) -> Any:
+        import mmmodal
+        from mmmodal.train.pack_check import attend_by_sample
+
+        model = mmmodal.load(Path(self.setting.folder, name), dtype="fp32", device="cpu").train()
+        if self.setting.way != "padded":
+            attend_by_sample(model)
+        return model
+
+    def _packed(self) -> Iterator[Any]:
+        from mmmodal.train.feeding import feed
+
+        processor = self.model.processor
+        data = feed(self.recipe, self.dataset, processor, self.recipe.out, self.arguments)
+        epoch = replace(data.plan, epochs=1.0)
+        full = [int(epoch.lengths[pack].sum()) for pack in epoch.packs()]
+        # The last pack of an epoch holds what is left; of more records it would be one of many.
+        self.efficiency = statistics.mean(full[:-1] or full) / self.recipe.max_tokens
+        return iter(data.loader(self.arguments))
+
+    def _padded(self) -> Iterator[Any]:
+        """Return batches of about as many real tokens as a pack, as LLaVA's Trainer groups them."""
+        import torch
+        from torch.utils.data import DataLoader
+        from transformers.trainer_pt_utils import LengthGroupedSampler
+
+        from mmmodal.data.lengths import measure_lengths
+
+        lengths = measure_lengths(self.dataset, self.recipe.out).tolist()
+        size = max(1, round(self.recipe.max_tokens / statistics.mean(lengths)))
+        generator = torch.Generator().manual_seed(0)
+        sampler: Any = LengthGroupedSampler(size, lengths=lengths, generator=generator)
+        order = [index for _ in range(self.setting.shape.rounds + 2) for index in sampler]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        real = [sum(lengths[i] for i in batch) for batch in batches]
+        held = [max(lengths[i] for i in batch) * len(batch) for batch in batches]
+        self.efficiency = sum(real) / sum(held)
+        dataset: Any = self.dataset
+        collate = self.model.processor.collate
+        return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))
+
+    def _leave_media(self) -> None:
+        """Put text in place of media, for a language model that takes none."""
+        import torch
+
+        from mmmodal.model.varlen import PACK
+
+        kept = ("position_ids", "labels", *PACK)
+        rounds = list(islice(self.batches, self.setting.shape.rounds + 1))
+        self.model = self._load("alone")
+        rows = self.model.get_input_embeddings().num_embeddings
+        batches = []
+        for batch in rounds:
+            ids = torch.where(batch["input_ids"] < rows, batch["input_ids"], 7)
+            batches.append({"input_ids": ids} | {name: batch[name] for name in kept})
+        self.batches = iter(batches)
+        self.model.requires_grad_(self.setting.stage == "instruct")
+
+    def step(self) -> dict[str, float]:
+        """Train one step and tell how long it took."""
+        import torch
+
+        start = time.process_time()
+        batch = dict(next(self.batches))
+        loading = time.process_time() - start
+        start += loading
+        mask = batch.get("attention_mask")
+        tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
+        if not self.trained:  # gradients go through the language model to what media are put in
+            batch["inputs_embeds"] = self.model.model.embed(batch.pop("input_ids")).requires_grad_()
+        self.model(**batch).loss.backward()
+        if self.trained:
+            torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+            self.optimizer = self.optimizer or torch.optim.AdamW(self.trained, 1e-5)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return {"tokens": tokens, "loading": loading, "seconds": time.process_time() - start}
+
+
+def serve(setting: Setting, pipe: Connection) -> None:
+    """Answer each request with a step; in the end tell the memory it took at most."""
+    training = Training(setting)
+    pipe.send(training.efficiency)
+    while pipe.recv():
+        pipe.send(training.step())
+    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+
+
+def fill(setting: Setting) -> None:
+    """Fill the feature cache, in a process whose memory counts for none of the ways."""
+    from mmmodal.train.stage import cache_features
+
+    cache_features(recipe_of(setting))
+
+
+def run(function: Callable[..., Any], *arguments: Any) -> None:
+    """Run a function in a process of its own, and wait for it."""
+    process = PROCESSES.Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
+
+
+def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
+    """Let the ways take steps in turn."""
+    run(fill, replace(settings[0], way="cached"))
+    pipes = {}
+    for setting in settings:
+        ours, theirs = PROCESSES.Pipe()
+        PROCESSES.Process(target=serve, args=(setting, theirs)).start()
+        theirs.close()  # so that one that fails is heard of
+        pipes[setting.way] = ours
+    full = {way: pipe.recv() for way, pipe in pipes.items()}
+    steps: dict[str, list[dict[str, float]]] = {way: [] for way in pipes}
+    for _ in range(settings[0].shape.rounds + 1):
+        for way, pipe in pipes.items():
+            pipe.send(True)
+            steps[way].append(pipe.recv())
+    results = {}
+    for way, pipe in pipes.items():
+        pipe.send(False)
+        results[way] = _summary(steps[way][1:], full[way], pipe.recv())
+    return results
+
+
+def _summary(steps: Sequence[dict[str, float]], full: float, memory: float) -> dict[str, float]:
+    return {
+        "tokens_per_s": statistics.median(
+            step["tokens"] / max(step["seconds"], step["loading"]) for step in steps
+        ),
+        "loading": statistics.median(step["loading"] / step["seconds"] for step in steps),
+        "efficiency": full,
+        "memory_mb": memory,
+    }
+
+
+def report(title: str, results: dict[str, dict[str, float]]) -> None:
+    """Print one table."""
+    print(f"\n{title:<22}{'tokens/s':>10}{'× padded':>10}{'of alone':>10}", end="")
+    print(f"{'loading':>9}{'full':>7}{'peak MB':>9}")
+    padded, alone = (results[way]["tokens_per_s"] for way in ("padded", "alone"))
+    for way, row in results.items():
+        rate = row["tokens_per_s"]
+        print(f"{way:<22}{rate:>10,.0f}{rate / padded:>10.2f}{rate / alone:>10.2f}", end="")
+        print(f"{row['loading']:>9.2f}{row['efficiency']:>7.1%}{row['memory_mb']:>9,.0f}")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("build/bench/training.json"))
+    parser.add_argument("--quick", action="store_true", help="small shapes and two rounds")
+    parser.add_argument("--stage", choices=STAGES, help="one stage alone")
+    parser.add_argument("--data", choices=DATA, help="one kind of data alone")
+    arguments = parser.parse_args()
+    shape = QUICK if arguments.quick else Shape()
+    PROCESSES.set_forkserver_preload(PRELOADED)
+    results: dict[str, Any] = {"shape": asdict(shape)}
+    with tempfile.TemporaryDirectory() as folder:
+        run(write_parts, Path(folder), shape)
+        for kind in [arguments.data] if arguments.data else DATA:
+            path = Path(folder, kind, "records.jsonl")
+            run(write_data, path, shape)
+            for stage in [arguments.stage] if arguments.stage else STAGES:
+                settings = [Setting(way, stage, shape, folder, str(path)) for way in WAYS]
+                results[f"{kind}, {stage}"] = found = measure(settings)
+                report(f"{kind}, {stage}", found)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""`mmmodal data cache`: the features of frozen towers, before any training."""
+
+from __future__ import annotations
+
+import click
+
+from mmmodal.cli.data_options import json_option
+from mmmodal.cli.table import print_json
+from mmmodal.cli.talking import talking
+
+__all__ = ["cache_command"]
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@json_option
+def cache_command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run the frozen towers of a training over its media, and keep what they return.
+
+    RECIPE and the keys are those of `mmmodal train`, with feature_cache=FOLDER. Training does the
+    same before its first step; this is for machines that only compute features, and to see first
+    what they take.
+    """
+    with talking():
+        from mmmodal.errors import ConfigError
+        from mmmodal.train.recipe import load_recipe
+        from mmmodal.train.stage import cache_features
+
+        chosen = load_recipe(recipe, overrides)
+        if chosen.feature_cache is None:
+            raise ConfigError("recipe", ["'feature_cache' is missing: the folder for features"])
+        stores = cache_features(chosen)
+    if as_json:
+        rows = {name: {"media": len(s), "folder": str(s.folder)} for name, s in stores.items()}
+        print_json(rows)
+        return
+    for store in stores.values():
+        click.echo(f"{store.folder}: {len(store):,} media")

@@ -1,0 +1,105 @@
+"""What `mmmodal train --check` prints: data, steps, memory, and what stands against the stage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmmodal.cli.table import print_json, print_table
+
+if TYPE_CHECKING:
+    from mmmodal.train.checked import Checked
+    from mmmodal.train.estimate import Memory
+
+__all__ = ["tell_check"]
+
+KINDS = ("weights", "gradients", "optimizer", "activations", "logits", "total")
+
+
+def tell_check(checked: Checked, as_json: bool) -> None:
+    """Print what was found, problems last; the exit code is the caller's."""
+    if as_json:
+        print_json(_as_values(checked))
+        return
+    if checked.datasets:
+        columns = {"path": "DATA", "records": "RECORDS", "weight": "WEIGHT"}
+        print_table(checked.datasets, {**columns, "in_an_epoch": "IN AN EPOCH"})
+    for line in _lines(checked):
+        click.echo(line)
+    for note in checked.notes:
+        click.echo(f"Note: {note}")
+    for problem in checked.problems:
+        click.echo(f"Problem: {problem}")
+    if not checked.problems:
+        click.echo("Nothing stands against it.")
+
+
+def _lines(checked: Checked) -> list[str]:
+    """Say in words what was counted."""
+    lines = []
+    if checked.trained:
+        parts = ", ".join(f"{part} {count:,}" for part, count in checked.trained.items())
+        lines.append(f"Trains {sum(checked.trained.values()):,} parameters: {parts}")
+    if (lengths := checked.lengths) is not None:
+        about = "" if lengths.measured >= checked.samples else "about "
+        lines += [
+            f"An epoch: {checked.samples:,} conversations, {about}{checked.tokens:,} tokens",
+            f"Conversations: {lengths.mean:,.0f} tokens on average, {lengths.longest:,} at most "
+            f"({lengths.where}), of {lengths.measured:,} that were measured",
+        ]
+        if lengths.shortened:
+            lines.append(f"{lengths.shortened:,} of them lose their oldest turns: too long")
+    if checked.steps is not None and checked.machine is not None:
+        ranks = checked.machine.ranks
+        processes = f" on {ranks} processes" if ranks > 1 else ""
+        lines.append(f"Steps: {checked.steps:,}{processes}")
+    if checked.memory is not None and checked.step is not None:
+        lines += _memory_lines(checked)
+    return lines
+
+
+def _memory_lines(checked: Checked) -> list[str]:
+    assert checked.step is not None and checked.machine is not None
+    place = "each GPU" if checked.machine.has_gpu else "this machine"
+    step = f"{checked.step.rows} x {checked.step.tokens:,} tokens"
+    lines = [f"Memory of {place} in a step of {step}: {_shown(checked.memory)}"]
+    if checked.at_most is not None:
+        lines.append(f"With conversations of max_tokens: {_shown(checked.at_most)}")
+    if checked.machine.memory is not None:
+        lines.append(f"It has {_gb(checked.machine.memory)}")
+    return lines
+
+
+def _shown(memory: Memory | None) -> str:
+    assert memory is not None
+    parts = ", ".join(f"{kind} {_gb(getattr(memory, kind))}" for kind in KINDS[:-1])
+    host = f"; in the machine's own memory {_gb(memory.host)}" if memory.host else ""
+    return f"{_gb(memory.total)} ({parts}){host}"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _as_values(checked: Checked) -> dict[str, Any]:
+    def memory(found: Memory | None) -> Any:
+        return None if found is None else {**asdict(found), "total": found.total}
+
+    step = checked.step
+    return {
+        "ok": not checked.problems,
+        "problems": checked.problems,
+        "notes": checked.notes,
+        "data": checked.datasets,
+        "trained_parameters": checked.trained,
+        "lengths": checked.lengths and asdict(checked.lengths),
+        "conversations_in_an_epoch": checked.samples,
+        "tokens_in_an_epoch": checked.tokens,
+        "steps": checked.steps,
+        "step": step and {"rows": step.rows, "tokens": step.tokens},
+        "machine": checked.machine and asdict(checked.machine),
+        "memory": memory(checked.memory),
+        "memory_at_max_tokens": memory(checked.at_most),
+    }

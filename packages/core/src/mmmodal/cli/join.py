@@ -1,0 +1,32 @@
+"""`mmmodal join`: two models of one language model into one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mmmodal.cli.talking import talking
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def join(first: Path, second: Path, out: Path, as_json: bool) -> None:
+    """Give the model FIRST the modalities of SECOND, and write that to the folder OUT.
+
+    Both must have the same language model, as after two runs of align: one about images, one about
+    sounds. What was learned of each is kept; `mmmodal train instruct` then trains them together.
+    """
+    with talking():
+        from mmmodal.joining import join as run
+
+        model = run(first, second, out)
+    names = list(model.config.modality_names)
+    click.echo(json.dumps({"out": str(out), "modalities": names}) if as_json else str(out))
+    click.echo(
+        f"Next: mmmodal train instruct model={out} data=YOUR.jsonl out={out}-chatty", err=True
+    )

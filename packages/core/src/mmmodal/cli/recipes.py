@@ -1,0 +1,52 @@
+"""`mmmodal recipes`: list them, and copy one to own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mmmodal.cli.table import print_json, print_table
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every recipe's values.")
+@click.pass_context
+def recipes(context: click.Context, as_json: bool) -> None:
+    """List the recipes that core and plugins bring; `mmmodal train` takes them by name."""
+    if context.invoked_subcommand is not None:
+        return
+    from mmmodal.config import read_yaml
+    from mmmodal.plugins import registry
+    from mmmodal.train.recipe_files import about
+
+    found = [item for _, items in sorted(registry().recipes.items()) for item in items]
+    rows = [{"name": r.name, "package": r.package, "about": about(r)} for r in found]
+    if as_json:
+        details = [{"path": str(item.path), "values": read_yaml(item.path)} for item in found]
+        print_json([row | more for row, more in zip(rows, details, strict=True)])
+    else:
+        for row in rows:
+            row["about"] = row["about"].partition(". ")[0]
+        print_table(rows, {"name": "RECIPE", "package": "PACKAGE", "about": "WHAT IT IS"})
+
+
+@recipes.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+def copy(name: str, path: Path) -> None:
+    """Copy the recipe NAME to the new file PATH, to change it there."""
+    from mmmodal.train.recipe_files import copy_recipe
+
+    copy_recipe(name, path)
+    click.echo(str(path))
+    click.echo(f"Next: mmmodal train {path} model=… data=… out=… --check", err=True)
+
+
+@recipes.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the recipe NAME."""
+    from mmmodal.train.recipe_files import find_recipe
+
+    click.echo(find_recipe(name).path.read_text(encoding="utf-8"), nl=False)

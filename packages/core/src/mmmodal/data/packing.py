@@ -1,0 +1,84 @@
+"""Packing: samples put together so that each pack is nearly full. Knows lengths alone, no media."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
+
+__all__ = ["WINDOW", "Packer"]
+
+WINDOW = 1024
+"""How many samples are looked at together."""
+
+FULL = 0.98
+"""A pack this full is not opened again; the samples of others wait for the next window."""
+
+PATIENCE = 2
+"""The windows that a sample waits at most, so that none comes much later than its turn."""
+
+
+Entry = tuple[int, int, int]
+"""The turn of a sample, its number, and the windows it has waited."""
+
+
+class Packer:
+    """Put samples into packs of at most `capacity` tokens, best-fit decreasing over a window.
+
+    Which samples come together depends on their order and lengths alone.
+    """
+
+    def __init__(self, lengths: Sequence[int], capacity: int, window: int = WINDOW) -> None:
+        self._lengths = lengths
+        self._capacity = capacity
+        self._window = window
+
+    def packs(self, samples: Iterable[int]) -> Iterator[list[int]]:
+        """Yield packs of samples, reading `samples` a window at a time; every sample comes once.
+
+        Packs come in the order of their first sample, so the long ones do not come first.
+        """
+        upcoming = iter(enumerate(samples))
+        waiting: list[Entry] = []
+        while fresh := [(turn, sample, 0) for turn, sample in islice(upcoming, self._window)]:
+            waiting = yield from self._emit([*waiting, *fresh], last=len(fresh) < self._window)
+        if waiting:
+            yield from self._emit(waiting, last=True)
+
+    def _emit(self, pool: list[Entry], last: bool) -> Generator[list[int], None, list[Entry]]:
+        """Yield the packs that are full, and return what waits for the next window."""
+        ready, waiting = [], []
+        for pack in self._fill(pool):
+            tokens = sum(self._lengths[sample] for _, sample, _ in pack)
+            waited = max(windows for _, _, windows in pack)
+            if last or tokens >= FULL * self._capacity or waited >= PATIENCE:
+                ready.append(sorted(pack))
+            else:
+                waiting += [(turn, sample, windows + 1) for turn, sample, windows in pack]
+        for pack in sorted(ready):
+            yield [sample for _, sample, _ in pack]
+        return sorted(waiting)
+
+    def _fill(self, pool: list[Entry]) -> list[list[Entry]]:
+        """Make packs of the longest samples first or, where these are fewer, of mixed ones.
+
+        Samples that are all about as long leave less room beside others than beside their like.
+        """
+        longest_first = sorted(pool, key=lambda entry: (-self._lengths[entry[1]], entry))
+        return min(self._best_fit(longest_first), self._best_fit(pool), key=len)
+
+    def _best_fit(self, pool: list[Entry]) -> list[list[Entry]]:
+        """Put each sample into the fullest pack that has room for it."""
+        packs: list[list[Entry]] = []
+        room: list[tuple[int, int]] = []  # (tokens left, which pack), in order
+        for entry in pool:
+            length = self._lengths[entry[1]]
+            place = bisect_left(room, (length, -1))
+            if place == len(room):
+                packs.append([entry])
+                insort(room, (self._capacity - length, len(packs) - 1))
+                continue
+            left, number = room.pop(place)
+            packs[number].append(entry)
+            insort(room, (left - length, number))
+        return packs

@@ -1,0 +1,163 @@
+"""Curves by step as inline SVG: losses on a logarithmic scale, other figures on a plain one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+__all__ = ["figure_chart", "loss_chart"]
+
+WIDTH, HEIGHT = 480, 270  # of a chart, in its own units
+LEFT, RIGHT, TOP, BOTTOM = 46, 418, 32, 222  # the edges of its plot
+LOWEST_LOSS = 1e-4  # a logarithmic scale has no zero
+MOST_POINTS = 400
+
+Points = Sequence[tuple[int, float]]
+
+
+def loss_chart(rows: Iterable[Mapping[str, Any]], name: str) -> str:
+    """Draw the loss by step on a logarithmic scale; rows without a finite loss are left out."""
+    found = [(step, max(loss, LOWEST_LOSS)) for step, loss in _points(rows, "loss")]
+    points = _thinned(found)
+    if not points:
+        return _drawing(f"{name}: no loss was logged", _nothing("no loss was logged"))
+    losses = [loss for _, loss in points]
+    said = (
+        f"{name}: the loss goes from {points[0][1]:.3g} to {points[-1][1]:.3g} "
+        f"in {points[-1][0]:,} steps"
+    )
+    return _drawing(said, _Plot(points, _loss_ticks(min(losses), max(losses)), "loss", True).draw())
+
+
+def figure_chart(rows: Iterable[Mapping[str, Any]], key: str, name: str, unit: str) -> str:
+    """Draw a logged figure by step on a scale from zero; rows without it are left out."""
+    points = _thinned(list(_points(rows, key)))
+    if not points:
+        return _drawing(f"{name}: not logged", _nothing("not logged"))
+    values = [value for _, value in points]
+    said = f"{name}: from {min(values):.3g} to {max(values):.3g} {unit}, at last {values[-1]:.3g}"
+    ticks = [float(tick) for tick in _even_ticks(max(values))]
+    return _drawing(said, _Plot(points, ticks, unit, False).draw())
+
+
+def _points(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[tuple[int, float]]:
+    for row in rows:
+        step, value = row.get("step"), row.get(key)
+        if isinstance(step, int) and isinstance(value, int | float) and math.isfinite(value):
+            yield step, float(value)
+
+
+def _thinned(points: Points) -> Points:
+    """Leave out points that are too close to be seen apart, but never the last one."""
+    every = math.ceil(len(points) / MOST_POINTS) or 1
+    return points[::-1][::every][::-1]
+
+
+def _drawing(said: str, inside: str) -> str:
+    return (
+        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(said)}">{inside}</svg>'
+    )
+
+
+def _nothing(said: str) -> str:
+    return f'<text class="none" x="{WIDTH // 2}" y="{HEIGHT // 2}">{said}</text>'
+
+
+class _Plot:
+    """Points of a curve and the scales that hold them."""
+
+    def __init__(
+        self, points: Points, ticks: Sequence[float], unit: str, logarithmic: bool
+    ) -> None:
+        self.points = points
+        self.ticks = ticks
+        self.unit = unit
+        self.logarithmic = logarithmic
+        self.last = max(points[-1][0], 1)
+
+    def draw(self) -> str:
+        """Return the axes and the curve."""
+        return self._value_axis() + self._step_axis() + self._curve()
+
+    def x(self, step: float) -> float:
+        """Return where a step is from left to right."""
+        return LEFT + (RIGHT - LEFT) * step / self.last
+
+    def y(self, value: float) -> float:
+        """Return where a value is from top to bottom."""
+        low, high = self._height(self.ticks[0]), self._height(self.ticks[-1])
+        return BOTTOM - (BOTTOM - TOP) * (self._height(value) - low) / (high - low)
+
+    def _height(self, value: float) -> float:
+        return math.log(value) if self.logarithmic else value
+
+    def _value_axis(self) -> str:
+        many = self.logarithmic and len(self.ticks) > 8
+        drawn = [
+            f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{self.y(tick):.1f}" '
+            f'y2="{self.y(tick):.1f}"/>'
+            f'<text class="loss" x="{LEFT - 8}" y="{self.y(tick):.1f}">{_short(tick)}</text>'
+            for tick in self.ticks
+            if not many or math.log10(tick).is_integer()
+        ]
+        name = f'<text class="loss" x="{LEFT - 8}" y="10">{escape(self.unit)}</text>'
+        return name + "".join(drawn)
+
+    def _step_axis(self) -> str:
+        drawn = [
+            f'<line class="tick" x1="{self.x(tick):.1f}" x2="{self.x(tick):.1f}" y1="{BOTTOM}" '
+            f'y2="{BOTTOM + 5}"/>'
+            f'<text class="step" x="{self.x(tick):.1f}" y="{BOTTOM + 20}">{tick:,}</text>'
+            for tick in _step_ticks(self.last)
+        ]
+        axis = f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{BOTTOM}" y2="{BOTTOM}"/>'
+        label = f'<text class="step" x="{(LEFT + RIGHT) // 2}" y="{HEIGHT - 8}">step</text>'
+        return axis + "".join(drawn) + label
+
+    def _curve(self) -> str:
+        places = [f"{self.x(step):.1f} {self.y(value):.1f}" for step, value in self.points]
+        line = "L".join(places)
+        step, value = self.points[-1]
+        x, y = self.x(step), self.y(value)
+        return (
+            f'<path class="line" d="M{line}"/>'
+            f'<circle class="end" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+            f'<text class="last" x="{x + 10:.1f}" y="{y:.1f}">{_short(value)}</text>'
+        )
+
+
+def _short(value: float) -> str:
+    """Write a value in the room beside an axis."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _loss_ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2, 5, 10, 20, … from the last that is not above `low` to beyond `high`."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    first = max(index for index, tick in enumerate(ticks) if tick <= low)
+    last = min(index for index, tick in enumerate(ticks) if tick > high)
+    return ticks[first : last + 1]
+
+
+def _even_ticks(high: float) -> list[float]:
+    """Return some four or five round numbers from 0 to one that is not below `high`."""
+    if high <= 0:
+        return [0.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(high))
+    size = next(power * part for part in (0.2, 0.5, 1, 2, 5, 10) if high / (power * part) <= 5)
+    return [size * number for number in range(math.ceil(high / size - 1e-9) + 1)]
+
+
+def _step_ticks(last: int) -> list[int]:
+    """Return some four or five round numbers of steps from 0."""
+    power = 10 ** int(math.log10(last))
+    sizes = [max(1, power * size // 10) for size in (1, 2, 5, 10, 20, 50)]
+    size = next((size for size in sizes if last / size <= 5), last)
+    return list(range(0, last + 1, size))

@@ -1,0 +1,63 @@
+"""Why a file could not be written, in a word that says what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmmodal.errors import CheckpointError, MMModalError
+
+__all__ = ["naming_full_disk", "why_not_written"]
+
+PROBE = 1 << 20
+"""Bytes that are written to learn why a file could not be."""
+
+
+def why_not_written(error: Exception, folder: Path) -> str | None:
+    """Return why a file could not be written; None where the error is of another kind.
+
+    torch tells no reason, and the next write does.
+    """
+    cause = error if isinstance(error, OSError) and error.errno else _probe(folder)
+    if cause is not None:
+        free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+        return f"{cause.strerror} ({free})"
+    text = str(error).partition("\n")[0]
+    of_writing = "StreamWriter" in text or type(error).__module__.startswith("safetensors")
+    return text if of_writing else None
+
+
+@contextlib.contextmanager
+def naming_full_disk(what: str, folder: Path) -> Iterator[None]:
+    """Turn what fails in writing to a folder into one error.
+
+    Raises:
+        CheckpointError: something did.
+    """
+    try:
+        yield
+    except MMModalError:
+        raise
+    except Exception as error:  # torch's and safetensors' errors are of no common class
+        if (reason := why_not_written(error, folder)) is None:
+            raise
+        raise CheckpointError(
+            f"{what} could not be written to {folder}: {reason}; when that is mended, the same "
+            "command goes on from the last checkpoint"
+        ) from error
+
+
+def _probe(folder: Path) -> OSError | None:
+    path = folder / f".probe-{os.getpid()}"
+    try:
+        with path.open("wb") as file:
+            file.write(b"\0" * PROBE)
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    finally:
+        path.unlink(missing_ok=True)
+    return None

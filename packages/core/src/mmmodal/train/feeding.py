@@ -1,0 +1,110 @@
+"""How a recipe's data reach the Trainer: which samples in which step, joined in which way."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.data.batches import BatchPlan, RankBatches
+from mmmodal.data.collation import Sample
+from mmmodal.data.dataset import OnError
+from mmmodal.data.lengths import MeasuredDataset, measure_lengths
+from mmmodal.data.mixing import Mixture
+from mmmodal.errors import RecordError
+from mmmodal.train.bad_samples import BadSample, GuardedDataset, NamingCollator
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.workers import prepare_worker
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+    from transformers import TrainingArguments
+
+    from mmmodal.data.prepared import PreparedDataset
+
+__all__ = ["Feed", "feed"]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What the ranks of a run read."""
+
+    plan: BatchPlan
+    mixture: Mixture
+    """Which samples an epoch holds, of each dataset."""
+
+    dataset: Any
+    """Samples by their number."""
+
+    collate: Callable[[Sequence[Sample | BadSample]], Any]
+    batches: RankBatches
+    """The share of this rank."""
+
+    def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
+        """Read the batches of this rank in worker processes, in order."""
+        import torch
+        from torch.utils.data import DataLoader
+
+        return DataLoader(
+            self.dataset,
+            batch_sampler=self.batches,
+            collate_fn=self.collate,
+            num_workers=arguments.dataloader_num_workers,
+            prefetch_factor=arguments.dataloader_prefetch_factor,
+            persistent_workers=arguments.dataloader_persistent_workers,
+            worker_init_fn=functools.partial(
+                prepare_worker,
+                workers=arguments.dataloader_num_workers,
+                rank=arguments.process_index,
+            ),
+            pin_memory=arguments.dataloader_pin_memory and torch.cuda.is_available(),
+            # Its own, so that reading data leaves the random numbers of training alone.
+            generator=torch.Generator().manual_seed(arguments.seed),
+        )
+
+
+def feed(
+    recipe: Recipe,
+    dataset: PreparedDataset,
+    run: Path,
+    arguments: TrainingArguments,
+    on_error: OnError = "raise",
+) -> Feed:
+    """Plan a run, and say its steps to the Trainer.
+
+    With packing, the records are measured first, or their lengths are read from `run`.
+    A record that is found to be bad then is told to `on_error`; others are when they are read.
+
+    Raises:
+        RecordError: a record is bad, or all are.
+    """
+    import numpy as np
+
+    source: Any = dataset
+    mixture, processor = dataset.mixture, dataset.processor
+    if recipe.packing:
+        lengths = measure_lengths(dataset, run, workers=recipe.workers, on_error=on_error)
+        source = MeasuredDataset(dataset, lengths)
+        mixture = mixture.without(np.flatnonzero(lengths == 0).tolist())
+    else:
+        lengths = np.ones(len(dataset), np.int32)  # in samples, which is all that counts
+    if not len(mixture):
+        raise RecordError(", ".join(map(str, dataset.paths)), "not a single record can be used")
+    capacity = recipe.max_tokens if recipe.packing else None
+    plan = BatchPlan(
+        lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch
+    )
+    ranks = arguments.world_size
+    steps = recipe.max_steps or plan.steps(ranks * recipe.accumulation)
+    arguments.max_steps = steps
+    batches = RankBatches(
+        plan,
+        steps * recipe.accumulation,
+        rank=arguments.process_index,
+        ranks=ranks,
+        endless=recipe.max_steps is not None,
+    )
+    collate = NamingCollator(processor.collate_pack if recipe.packing else processor.collate)
+    return Feed(plan, mixture, GuardedDataset(source), collate, batches)

@@ -1,0 +1,74 @@
+"""Rows that a run notes as it goes, by step, so that what comes after a lost step can be cut."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmmodal.errors import CheckpointError
+
+__all__ = ["Journal", "cut_journals"]
+
+
+class Journal:
+    """A JSONL file of a run; every row has a `step`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self, step: int, row: Mapping[str, Any]) -> None:
+        """Append one row.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        line = json.dumps({"step": step, **{key: _plain(value) for key, value in row.items()}})
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error.strerror}); when that is mended, the same "
+                "command goes on from the last checkpoint"
+            ) from None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that were written to their end."""
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def cut(self, step: int) -> None:
+        """Leave out what was noted after a step, and half a line at the end.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        working = self.path.with_name(f".{self.path.name}")
+        try:
+            with working.open("w", encoding="utf-8") as file:
+                file.writelines(
+                    json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step
+                )
+            os.replace(working, self.path)
+        except OSError as error:
+            raise CheckpointError(f"{self.path} cannot be written ({error.strerror})") from None
+
+
+def cut_journals(run: Path, step: int) -> None:
+    """Cut all journals of a run to what was before a step; it is gone on from there."""
+    for path in sorted(run.glob("*.jsonl")):
+        if not path.name.startswith("."):
+            Journal(path).cut(step)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON knows: it has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

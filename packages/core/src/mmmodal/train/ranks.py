@@ -1,0 +1,75 @@
+"""What the processes of a training agree on; with a single process nothing is sent."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = ["anyone", "everyones", "of_first", "rank", "ranks", "wait"]
+
+
+def rank() -> int:
+    """Return the number of this process among those that train."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def ranks() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def wait() -> None:
+    """Go on when all ranks have come here."""
+    if _several():
+        import torch
+
+        torch.distributed.barrier()
+
+
+def anyone(number: int) -> int:
+    """Return the largest of the ranks' numbers."""
+    if not _several():
+        return number
+    import torch
+
+    distributed = torch.distributed
+    told = torch.tensor([number], device=collective_device())
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return int(told)
+
+
+def of_first(value: Any) -> Any:
+    """Return what rank 0 gave, on every rank."""
+    if not _several():
+        return value
+    import torch
+
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0, device=torch.device(collective_device()))
+    return values[0]
+
+
+def everyones(value: Any) -> list[Any]:
+    """Return what every rank gave, in their order."""
+    if not _several():
+        return [value]
+    import torch
+
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def collective_device() -> str:
+    """Return where a tensor must be for the ranks to send it."""
+    import torch
+
+    return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+
+
+def _several() -> bool:
+    import torch
+
+    distributed = torch.distributed
+    started = distributed.is_available() and distributed.is_initialized()
+    return bool(started and distributed.get_world_size() > 1)

@@ -1,0 +1,67 @@
+"""The recipes that core and plugins bring: found by name, listed, copied for a user to own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmmodal.config import suggest
+from mmmodal.errors import ConfigError, PluginError
+from mmmodal.plugins import RecipeFile, registry
+
+__all__ = ["about", "copy_recipe", "find_recipe", "recipe_names"]
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def recipe_names() -> list[str]:
+    """Return the names of all recipes of this environment, sorted."""
+    return sorted(registry().recipes)
+
+
+def find_recipe(name: str) -> RecipeFile:
+    """Return the recipe of that name, or the one in the file of that name.
+
+    Raises:
+        ConfigError: it is neither a recipe nor a YAML file.
+        PluginError: two plugins bring a recipe of that name.
+    """
+    found = registry().recipes.get(name, [])
+    if len(found) > 1:
+        origins = " and ".join(f"{item.package} (plugin {item.plugin!r})" for item in found)
+        raise PluginError(
+            f"recipe {name!r} is provided by {origins}; uninstall one of them, or name its file"
+        )
+    if found:
+        return found[0]
+    if Path(name).suffix not in SUFFIXES:
+        hint = suggest(name, recipe_names())
+        raise ConfigError("recipe", [f"{name!r} is neither a recipe nor a YAML file{hint}"])
+    return RecipeFile(name, Path(name), "")
+
+
+def about(recipe: RecipeFile) -> str:
+    """Return what a recipe says of itself: the comment at its beginning, on one line."""
+    told = []
+    for line in recipe.path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        told.append(line.lstrip("# "))
+    return " ".join(told)
+
+
+def copy_recipe(name: str, target: Path) -> None:
+    """Copy a recipe to a file that does not exist yet.
+
+    Raises:
+        ConfigError: there is no such recipe, or the file cannot be made or is no YAML file.
+    """
+    text = find_recipe(name).path.read_text(encoding="utf-8")
+    if target.suffix not in SUFFIXES:
+        raise ConfigError(str(target), ["a recipe's file ends in .yaml"])
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(str(target), ["it exists already; choose another name"]) from None
+    except OSError as error:
+        raise ConfigError(str(target), [f"it cannot be written ({error.strerror})"]) from None

@@ -1,0 +1,80 @@
+"""How fast a run is, how full its batches are, and how long it waits for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import Trainer
+
+from mmmodal.data.feature_cache.ranks import place, summed
+
+__all__ = ["MeteredTrainer", "Throughput"]
+
+
+class Throughput:
+    """Counts the tokens of batches and the time spent waiting for them, from log to log.
+
+    What is on a GPU is not read before the log, so that counting makes nothing wait.
+    """
+
+    def __init__(self, room: int | None = None) -> None:
+        """Count from now on; `room` is the tokens a batch can hold, by default those it has."""
+        self._room = room
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since = time.perf_counter()
+        self._tokens: list[int | Tensor] = []
+        self._places = 0
+        self._waited = 0.0
+
+    def count(self, batches: Iterable[Mapping[str, Any]], waited: float) -> None:
+        """Add batches that were waited for so many seconds."""
+        for batch in batches:
+            ids, mask = batch["input_ids"], batch.get("attention_mask")
+            self._tokens.append(ids.numel() if mask is None else mask.sum())
+            self._places += self._room or ids.numel()
+        self._waited += waited
+
+    def figures(self) -> dict[str, float]:
+        """Return what was counted on all ranks, and begin anew.
+
+        `tokens_per_second` counts real tokens of all ranks; `utilisation` is their share of what
+        the batches could hold; `waiting_seconds` is the mean of the ranks.
+        """
+        tokens = summed(float(sum(int(count) for count in self._tokens)))
+        places, waited = summed(self._places), summed(self._waited) / place()[1]
+        seconds = time.perf_counter() - self._since
+        self._begin()
+        return {
+            "tokens_per_second": round(tokens / seconds, 1),
+            "utilisation": round(tokens / places, 4) if places else 0.0,
+            "waiting_seconds": round(waited, 4),
+        }
+
+
+class MeteredTrainer(Trainer):
+    """Puts the throughput into every log of the loss."""
+
+    def __init__(self, *args: Any, room: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room = room
+        self._throughput: Throughput | None = None
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """Take the batches of one step, and the time."""
+        if self._throughput is None:  # the first step begins here
+            self._throughput = Throughput(self._room)
+        start = time.perf_counter()
+        batches, count = super().get_batch_samples(*args, **kwargs)
+        self._throughput.count(batches, time.perf_counter() - start)
+        return batches, count
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what was measured since the last loss beside the loss."""
+        if "loss" in logs and self._throughput is not None:
+            logs = {**logs, **self._throughput.figures()}
+        super().log(logs, start_time)

@@ -1,0 +1,176 @@
+"""Two models of stage 1 become one that answers as each of them did, and then trains on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import mmmodal
+from mmmodal.cli.main import run
+from mmmodal.errors import CheckpointError
+from mmmodal.joining import join
+from mmmodal.media.audio import Waveform
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import run_stage
+from mmmodal_playground.records import make_records
+
+FEW = ["batch_size=2", "max_steps=3", "learning_rate=0.05", "max_tokens=512", "log_every=1"]
+
+
+@pytest.fixture(scope="module", params=["qwen2", "llama"], ids=["tied", "untied"])
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Records of all modalities, and those of one alone."""
+    every = make_records(tmp_path_factory.mktemp("data"), 24)
+    rows = [json.loads(line) for line in every.read_text().splitlines()]
+    files = {"both": every}
+    for kind in ("image", "audio"):
+        chosen = [row for row in rows if {m["kind"] for m in row["media"]} == {kind}]
+        files[kind] = every.with_name(f"{kind}.jsonl")
+        files[kind].write_text("".join(json.dumps(row) + "\n" for row in chosen))
+    return files
+
+
+@pytest.fixture(scope="module")
+def aligned(
+    family: str,
+    parts: dict[str, Path],
+    data: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """Two runs of stage 1 on one language model: pictures alone, and sounds alone."""
+    root = tmp_path_factory.mktemp(family)
+    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
+    for kind, encoder in encoders.items():
+        mmmodal.compose(
+            root / f"start-{kind}", backbone=f"auto:{parts[family]}", encoders={kind: encoder}
+        )
+        values = {"model": root / f"start-{kind}", "data": data[kind], "out": root / kind}
+        run_stage(load_recipe("align", [*(f"{k}={v}" for k, v in values.items()), *FEW]))
+    return {kind: root / kind for kind in encoders}
+
+
+@pytest.fixture(scope="module")
+def joined(aligned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("joined") / "model"
+    join(aligned["image"], aligned["audio"], out)
+    return out
+
+
+def picture() -> dict[str, Any]:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    return {"type": "image", "image": Image.fromarray(pixels)}
+
+
+def clip() -> dict[str, Any]:
+    samples = np.random.default_rng(1).normal(0, 0.1, 8_000).astype(np.float32)
+    return {"type": "audio", "audio": Waveform(samples, 16_000)}
+
+
+def logits(folder: Path, *content: dict[str, Any]) -> torch.Tensor:
+    """Return the logits of the tokens that every model has, at positions of text."""
+    model = mmmodal.load(folder)
+    chat = [{"role": "user", "content": [*content, {"type": "text", "text": "What is it?"}]}]
+    inputs = model.processor.apply_chat_template(
+        chat, tokenize=True, return_dict=True, add_generation_prompt=True
+    )
+    with torch.no_grad():
+        found: torch.Tensor = model(**inputs).logits
+    known = min(id_ for ids in model.processor.markers.values() for id_ in ids.all)
+    return found[..., :known]
+
+
+def test_both_start_from_the_same_new_ids(aligned: dict[str, Path]) -> None:
+    markers = {kind: mmmodal.load(path).processor.markers for kind, path in aligned.items()}
+    assert markers["image"]["image"].all == markers["audio"]["audio"].all
+
+
+@pytest.mark.parametrize(("kind", "content"), [("image", picture()), ("audio", clip())])
+def test_the_joined_model_says_what_each_said(
+    aligned: dict[str, Path], joined: Path, kind: str, content: dict[str, Any]
+) -> None:
+    torch.testing.assert_close(
+        logits(joined, content), logits(aligned[kind], content), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_the_order_of_the_two_does_not_matter(
+    aligned: dict[str, Path], joined: Path, tmp_path: Path
+) -> None:
+    join(aligned["audio"], aligned["image"], tmp_path / "out")
+    content = (picture(), clip())
+    torch.testing.assert_close(
+        logits(tmp_path / "out", *content), logits(joined, *content), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_the_joined_model_trains_on_in_stage_2(
+    joined: Path, data: dict[str, Path], tmp_path: Path
+) -> None:
+    values = {"model": joined, "data": data["both"], "out": tmp_path / "out"}
+    outcome = run_stage(load_recipe("instruct", [*(f"{k}={v}" for k, v in values.items()), *FEW]))
+    assert outcome.finished
+    assert {"image_projector", "audio_projector", "language_model"} == set(outcome.trained)
+    logits(tmp_path / "out", picture(), clip())
+
+
+def test_inputs_are_not_touched_and_nothing_is_overwritten(
+    aligned: dict[str, Path], joined: Path
+) -> None:
+    before = {path: path.read_bytes() for path in aligned["image"].glob("*.*")}
+    with pytest.raises(CheckpointError, match="exists already"):
+        join(aligned["image"], aligned["audio"], joined)
+    join(aligned["image"], aligned["audio"])
+    assert before == {path: path.read_bytes() for path in aligned["image"].glob("*.*")}
+
+
+def test_the_same_modality_twice_is_refused(aligned: dict[str, Path]) -> None:
+    with pytest.raises(CheckpointError, match="both take 'image'"):
+        join(aligned["image"], aligned["image"])
+
+
+def test_another_weight_of_the_language_model_is_named(
+    aligned: dict[str, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(aligned["audio"], other)
+    weights = load_file(other / "model.safetensors")
+    name = "model.language_model.layers.1.mlp.up_proj.weight"
+    weights[name][0, 0] += 1e-3
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="other weights in layers.1.mlp.up_proj.weight$"):
+        join(aligned["image"], other)
+
+
+def test_another_language_model_is_refused_with_what_differs(
+    family: str, aligned: dict[str, Path], parts: dict[str, Path], tmp_path: Path
+) -> None:
+    mmmodal.compose(
+        tmp_path / "other",
+        backbone=f"auto:{parts['mistral']}",
+        encoders={"audio": f"whisper:{parts['whisper']}"},
+    )
+    with pytest.raises(CheckpointError, match=r"another \w+ \("):
+        join(aligned["image"], tmp_path / "other")
+
+
+def test_the_command_joins(
+    aligned: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(aligned["image"]), str(aligned["audio"]), str(tmp_path / "out")]
+    assert run(["join", *folders, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["modalities"] == ["image", "audio"]
+    assert "mmmodal train instruct" in told.err

@@ -1,0 +1,163 @@
+"""Training on packs, on accumulated steps and on several ranks gives what the big batch gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mmmodal
+from mmmodal.data.lengths import FILE, MeasuredDataset, measure_lengths
+from mmmodal.data.prepared import PreparedDataset
+from mmmodal.errors import RecordError
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage import run_stage
+from mmmodal_playground.records import make_records
+
+SETTINGS = ["log_every=1", "max_tokens=512", "precision=fp32", "train=[projectors,language_model]"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_records(tmp_path_factory.mktemp("data"), 16)
+
+
+@pytest.fixture(scope="module")
+def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "start"
+    torch.manual_seed(0)
+    mmmodal.compose(
+        out,
+        backbone=f"auto:{parts['llama']}",
+        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
+    )
+    return out
+
+
+def recipe(model: Path, data: Path, out: Path, *more: str) -> Any:
+    given = [f"model={model}", f"data={data}", f"out={out}", *SETTINGS, *more]
+    return load_recipe("instruct", given)
+
+
+def train(model: Path, data: Path, out: Path, *more: str) -> tuple[list[float], dict[str, Any]]:
+    """Return the loss of each step and the weights in the end."""
+    assert run_stage(recipe(model, data, out, *more)).finished
+    return losses(out), dict(mmmodal.load(out).state_dict())
+
+
+def losses(out: Path) -> list[float]:
+    rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def assert_same(one: tuple[list[float], Any], other: tuple[list[float], Any]) -> None:
+    assert one[0] == pytest.approx(other[0], abs=1e-4)  # logged with so many digits
+    for name, weight in one[1].items():
+        torch.testing.assert_close(other[1][name], weight, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("packing", ["true", "false"])
+def test_four_accumulated_steps_train_as_one_big_step(
+    model: Path, data: Path, tmp_path: Path, packing: str
+) -> None:
+    more = [f"packing={packing}", "max_steps=2"]
+    big = train(model, data, tmp_path / "big", *more, "batch_size=4")
+    small = train(model, data, tmp_path / "small", *more, "batch_size=1", "accumulation=4")
+    assert_same(big, small)
+
+
+def test_a_packed_epoch_trains_as_one_that_is_padded(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    """All records in a single step, so that the order plays no part."""
+    more = ["max_tokens=4096", "epochs=2"]
+    packed = train(model, data, tmp_path / "packed", *more, "packing=true", "batch_size=1")
+    padded = train(model, data, tmp_path / "padded", *more, "batch_size=16")
+    assert len(packed[0]) == len(padded[0]) == 2
+    assert_same(packed, padded)
+
+
+@pytest.mark.parametrize("deepspeed", ["none", "zero2-offload", "zero3"])
+@pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
+def test_two_ranks_train_as_one(model: Path, data: Path, tmp_path: Path, deepspeed: str) -> None:
+    """Of three packs the last step has one alone, which leaves a rank without any."""
+    more = ["packing=true", "batch_size=1", "max_tokens=1024", "epochs=1.5"]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
+        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "instruct",
+        f"model={model}", f"data={data}", f"out={tmp_path / 'two'}", *SETTINGS, *more,
+        f"deepspeed={deepspeed}",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = losses(tmp_path / "two"), dict(mmmodal.load(tmp_path / "two").state_dict())
+    one = train(model, data, tmp_path / "one", *more, "accumulation=2")
+    if deepspeed == "none":
+        assert_same(one, two)
+    else:  # its Adam rounds otherwise
+        assert one[0] == pytest.approx(two[0], abs=2e-3)
+
+
+def dataset_of(model: Path, data: Path) -> PreparedDataset:
+    processor = mmmodal.load(model).processor
+    return PreparedDataset.open(recipe(model, data, Path("out")), processor, None)
+
+
+def test_lengths_are_those_of_the_prepared_samples_and_are_kept(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    dataset = dataset_of(model, data)
+    lengths = measure_lengths(dataset, tmp_path)
+    assert lengths.tolist() == [len(dataset[i].input_ids) for i in range(len(dataset))]
+    before = (tmp_path / FILE).stat().st_mtime_ns
+    assert measure_lengths(dataset, tmp_path, workers=1).tolist() == lengths.tolist()
+    assert (tmp_path / FILE).stat().st_mtime_ns == before
+    (tmp_path / FILE).write_bytes(b"cut off")
+    assert measure_lengths(dataset, tmp_path, workers=1).tolist() == lengths.tolist()
+
+
+def test_data_that_changed_are_measured_anew(model: Path, data: Path, tmp_path: Path) -> None:
+    lengths = measure_lengths(dataset_of(model, data), tmp_path)
+    rows = data.read_text().splitlines()
+    fewer = data.with_name("fewer.jsonl")
+    fewer.write_text("\n".join(rows[:5]) + "\n")
+    assert measure_lengths(dataset_of(model, fewer), tmp_path).tolist() == lengths[:5].tolist()
+
+
+def test_a_sample_of_another_length_than_was_told_is_an_error(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    dataset = dataset_of(model, data)
+    lengths = measure_lengths(dataset, tmp_path)
+    assert MeasuredDataset(dataset, lengths)[1].input_ids
+    with pytest.raises(RecordError, match=r"records\.jsonl:2: it takes \d+ tokens now, but took"):
+        MeasuredDataset(dataset, lengths + 1)[1]
+
+
+def test_a_bad_record_is_met_before_the_first_step_or_left_out(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    rows = data.read_text().splitlines()[:4]
+    bad = json.loads(rows[2])
+    bad["media"] = [{**medium, "uri": "gone.png"} for medium in bad["media"]] or [
+        {"kind": "image", "uri": "gone.png"}
+    ]
+    path = data.with_name("bad.jsonl")
+    path.write_text("\n".join([*rows[:2], json.dumps(bad), rows[3]]) + "\n")
+    dataset = dataset_of(model, path)
+    for workers in (0, 1):
+        with pytest.raises(RecordError, match=r"bad\.jsonl:3: .*gone\.png"):
+            measure_lengths(dataset, tmp_path, workers=workers)
+    told: list[RecordError] = []
+    lengths = measure_lengths(dataset, tmp_path, on_error=told.append)
+    assert (lengths == 0).tolist() == [False, False, True, False]
+    assert [error.where for error in told] == [f"{path}:3"]

@@ -1,0 +1,72 @@
+"""Pairs of colour and shape that are never shown must not be learned to be impossible.
+
+A model that reads of red stars and blue circles, but never of a blue star, would learn that "star"
+never follows "blue", and would describe a blue star as something else, however clearly it sees one.
+So where an answer names a thing, the loss leaves the word open that would name a held-out pair:
+beside "red star" it says nothing about "blue". Nor is it learned that blue and a star are always of
+two things. No such pair is read or said all the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mmmodal_playground.things import HELD_OUT, TALKS, Thing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["left_open"]
+
+
+def left_open(
+    tokenizer: PreTrainedTokenizerFast, shown: Iterable[Sequence[Thing]]
+) -> dict[int, frozenset[int]]:
+    """Return for tokens of answers what is left open there.
+
+    Args:
+        tokenizer: of the answers.
+        shown: the things of each medium that they may name.
+    """
+    opened: dict[int, frozenset[int]] = defaultdict(frozenset)
+    media = list(shown)
+    for word, other in {pair for things in media for thing in things for pair in _words(thing)}:
+        for lead in ("", " "):
+            token, left = _first_difference(tokenizer, lead + word, lead + other)
+            opened[token] |= {left}
+    if any(_could_be_one(things) for things in media):
+        for talk in TALKS.values():
+            (conjunction,) = set(talk.both.split()) - {"{a}", "{b}"}
+            (token,) = tokenizer.backend_tokenizer.encode(f" {conjunction}").ids
+            opened[token] |= {tokenizer.eos_token_id}
+    return opened
+
+
+def _could_be_one(things: Sequence[Thing]) -> bool:
+    """Tell whether the colour of a thing and the shape of another make a held-out pair."""
+    pairs = ((a, b) for a in things for b in things if a != b)
+    return any(Thing(a.colour, b.shape) in HELD_OUT for a, b in pairs)
+
+
+@cache
+def _words(thing: Thing) -> tuple[tuple[str, str], ...]:
+    """Pair each word for a thing with the one that would make it a held-out pair instead."""
+    pairs = []
+    for held in HELD_OUT:
+        aspect = {"shape": "colour", "colour": "shape"}.get(thing.shares(held))
+        if aspect:
+            pairs += [
+                (talk.words[getattr(thing, aspect)], talk.words[getattr(held, aspect)])
+                for talk in TALKS.values()
+            ]
+    return tuple(pairs)
+
+
+def _first_difference(tokenizer: PreTrainedTokenizerFast, word: str, other: str) -> tuple[int, int]:
+    """Return the first tokens in which two words differ: "segi tiga", "segi empat"."""
+    encode = tokenizer.backend_tokenizer.encode
+    pairs = zip(encode(word).ids, encode(other).ids, strict=False)
+    return next((token, left) for token, left in pairs if token != left)

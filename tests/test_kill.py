@@ -1,0 +1,205 @@
+"""A training that is killed at any moment goes on to the same rows, losses and weights, bitwise."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import mmmodal
+from killing import Fate, Training, copy_of, kill_at_random
+from mmmodal.train.manifest import MANIFEST, read_facts, seal
+from mmmodal_playground.records import make_records
+from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
+from mmmodal_playground.tiny_language import tiny_language_model
+
+STEPS = 10
+KILLS = int(os.environ.get("MMMODAL_KILLS", "10"))
+"""How many kills the slow tests make; `make torture N=` sets it."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("world")
+    mmmodal.compose(
+        root / "model",
+        backbone=f"auto:{tiny_language_model(root / 'lm', 'llama')}",
+        encoders={
+            "image": f"siglip:{tiny_siglip(root / 'siglip')}",
+            "audio": f"whisper:{tiny_whisper(root / 'whisper')}",
+        },
+    )
+    return {
+        "model": root / "model",
+        "data": make_records(root / "data", 13),
+        "batch_size": 1,
+        "accumulation": 2,
+        "max_steps": STEPS,
+        "max_tokens": 512,
+        # Logs and checkpoints fall on different steps, and epochs end between them.
+        "log_every": 3,
+        "save_every": 2,
+        "note_rows": True,
+        "weight_decay": 0.1,
+        "learning_rate": 0.01,
+        "precision": "fp32",
+    }
+
+
+def adapters(world: Mapping[str, Any], out: Path) -> Training:
+    """Return a training whose dropout draws from the random state in every step."""
+    more = {"train.lora.rank": 2, "train.lora.dropout": 0.2, "warmup_ratio": 0.3}
+    return Training("lora", {**world, **more}, out)
+
+
+def whole(world: Mapping[str, Any], out: Path) -> Training:
+    """Return a training of the language model on two ranks under ZeRO-2 with offload."""
+    settings = {**world, "deepspeed": "zero2-offload", "accumulation": 1}
+    return Training("instruct", settings, out, ranks=2)
+
+
+KINDS = {"alone": adapters, "two ranks of ZeRO-2 offload": whole}
+
+
+@pytest.fixture(scope="module")
+def straight(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the story of each kind of training when nothing kills it, told once."""
+    root, told = tmp_path_factory.mktemp("straight"), {}
+
+    def story(kind: str) -> dict[str, Any]:
+        if kind not in told:
+            training = KINDS[kind](world, root / str(len(told)))
+            training.finish()
+            told[kind] = training.story()
+        return dict(told[kind])
+
+    return story
+
+
+@pytest.mark.timeout(600 + 60 * KILLS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(KILLS, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_killed_at_random_moments_it_ends_the_same(
+    world: dict[str, Any], straight: Any, tmp_path: Path, kind: str, kills: int
+) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")  # shown if it fails
+    chance, done, runs = random.Random(seed), 0, 0
+    while done < kills:
+        training = KINDS[kind](world, tmp_path / str(runs))
+        done += kill_at_random(training, min(kills - done, 5), chance, STEPS)
+        assert training.story() == straight(kind)
+        assert leftovers(training) == set()
+        runs += 1
+    print(f"{done} kills in {runs} runs")
+
+
+def leftovers(training: Training) -> set[str]:
+    """Return what is in the result besides a model and the run's own notes."""
+    names = {path.name for path in training.out.iterdir()}
+    odd = {name for name in names if name.startswith(".")}
+    return odd | {
+        path.name
+        for path in training.run.iterdir()
+        if path.suffix not in (".json", ".jsonl", ".html")
+    }
+
+
+MOMENTS = {
+    "before the first checkpoint is begun": Fate("os.mkdir", ".writing"),
+    "while its files are synced": Fate("open", ".writing/checkpoint-4/optimizer.pt"),
+    "while its manifest is written": Fate("open", ".writing/checkpoint-4/manifest.json"),
+    "before it is renamed": Fate("os.rename", "checkpoint-4"),
+    "before its folder is synced": Fate("os.rmdir", ".writing"),
+    "before an old one is removed": Fate("os.rename", ".removing"),
+    "while an old one is removed": Fate("os.remove", "optimizer.pt"),
+    "while the result is written": Fate("open", ".writing-", 2),
+    "while the result is moved": Fate("os.rename", "adapter_model.safetensors"),
+    "before the checkpoints go": Fate("shutil.rmtree", "run/trained"),
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(fate, id=name, marks=[] if index in (3, 8) else [pytest.mark.slow])
+        for index, (name, fate) in enumerate(MOMENTS.items())
+    ],
+)
+def test_killed_in_the_middle_of_writing_it_ends_the_same(
+    world: dict[str, Any], straight: Any, tmp_path: Path, moment: Fate
+) -> None:
+    training = adapters(world, tmp_path / "out")
+    running = training.start(moment)
+    assert running.wait() == -9, running.text()
+    if not training.is_finished():
+        training.finish()
+        assert leftovers(training) == set()
+    assert training.story() == straight("alone")
+
+
+def without_weights(folder: Path) -> None:
+    path = folder / "trained.safetensors"
+    save_file({name: torch.zeros_like(value) for name, value in load_file(path).items()}, path)
+
+
+def without_sums(folder: Path) -> None:
+    content = json.loads((folder / "sums-0.json").read_text())
+    (folder / "sums-0.json").write_text(json.dumps({**content, "loss": 0.0, "logged": 4}))
+
+
+def without_position(folder: Path) -> None:
+    path = folder / "trainer_state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "global_step": 0}))
+
+
+STATE: dict[str, Callable[[Path], object]] = {
+    "weights": without_weights,
+    "optimizer": lambda folder: (folder / "optimizer.pt").unlink(),
+    "schedule": lambda folder: replace(folder / "scheduler.pt", last_epoch=0, _step_count=1),
+    "random numbers": lambda folder: (folder / "rng_state.pth").unlink(),
+    "position": without_position,
+    "sums since the last log": without_sums,
+    "nothing": lambda folder: None,
+}
+
+
+def replace(path: Path, **values: Any) -> None:
+    torch.save({**torch.load(path, weights_only=True), **values}, path)
+
+
+@pytest.fixture(scope="module")
+def interrupted(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """Return a training that was killed with a whole checkpoint of step 4."""
+    training = adapters(world, tmp_path_factory.mktemp("interrupted") / "out")
+    running = training.start(Fate("os.rename", "checkpoint-6"))
+    assert running.wait() == -9, running.text()
+    return training
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", STATE)
+def test_what_is_left_out_of_a_checkpoint_is_noticed(
+    world: dict[str, Any], straight: Any, interrupted: Training, tmp_path: Path, part: str
+) -> None:
+    """The test of the tests above: without any part of the state they fail."""
+    training = copy_of(interrupted, tmp_path / "out")
+    folder = training.run / "checkpoints/checkpoint-4"
+    facts = read_facts(folder)
+    STATE[part](folder)
+    (folder / MANIFEST).unlink()
+    seal(folder, facts)
+    shutil.rmtree(training.run / "checkpoints/.writing", ignore_errors=True)
+    training.finish()
+    assert (training.story() == straight("alone")) == (part == "nothing")

@@ -83,7 +83,9 @@ def test_a_packed_epoch_trains_as_one_that_is_padded(
     assert_same(packed, padded)
 
 
-@pytest.mark.parametrize("deepspeed", ["none", "zero2-offload", "zero3"])
+@pytest.mark.parametrize(
+    "deepspeed", ["none", "zero2-offload", pytest.param("zero3", marks=pytest.mark.slow)]
+)
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
 def test_two_ranks_train_as_one(model: Path, data: Path, tmp_path: Path, deepspeed: str) -> None:
     """Of three packs the last step has one alone, which leaves a rank without any."""

@@ -36,14 +36,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 6)
 
 
-@pytest.fixture(scope="module")
-def start(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(out, backbone=f"auto:{parts['llama']}", encoders=encoders)
-    return out
-
-
 @pytest.fixture
 def model(start: Path) -> Any:
     return mmmodal.load(start, device="cpu")

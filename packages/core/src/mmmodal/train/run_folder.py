@@ -15,7 +15,7 @@ from typing import Any
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.errors import CheckpointError
 from mmmodal.ranks import rank, ranks
-from mmmodal.train.manifest import sync
+from mmmodal.syncing import sync
 from mmmodal.train.recipe import Recipe
 
 __all__ = [

@@ -242,8 +242,7 @@ class Training:
     def _packed(self) -> Iterator[Any]:
         from mmmodal.train.feeding import feed
 
-        processor = self.model.processor
-        data = feed(self.recipe, self.dataset, processor, self.recipe.out, self.arguments)
+        data = feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
         epoch = replace(data.plan, epochs=1.0)
         full = [int(epoch.lengths[pack].sum()) for pack in epoch.packs()]
         # The last pack of an epoch holds what is left; of more records it would be one of many.
@@ -340,7 +339,7 @@ def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
     pipes = {}
     for setting in settings:
         ours, theirs = PROCESSES.Pipe()
-        PROCESSES.Process(target=serve, args=(setting, theirs)).start()
+        PROCESSES.Process(target=serve, args=(setting, theirs), daemon=True).start()
         theirs.close()  # so that one that fails is heard of
         pipes[setting.way] = ours
     full = {way: pipe.recv() for way, pipe in pipes.items()}

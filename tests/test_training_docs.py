@@ -77,9 +77,8 @@ def run_line(line: str, folder: Path, *more: str) -> Path:
 
 @pytest.mark.timeout(900)
 def test_the_line_of_torchrun_trains_on_two_processes(folder: Path) -> None:
-    (line,) = [line for line in lines() if "torchrun --nproc-per-node=2" in line]
-    free = line.replace("--nproc-per-node=2", "--nproc-per-node=2 --rdzv-endpoint=localhost:0")
-    out = run_line(free.replace("out=aligned", "out=by-torchrun"), folder)
+    (line,) = [line for line in lines() if "torchrun --standalone --nproc-per-node=2" in line]
+    out = run_line(line.replace("out=aligned", "out=by-torchrun"), folder)
     check_result(out)
 
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import mmmodal
 from killing import Fate, Training
 from mmmodal.errors import CheckpointError, RecordError, TrainingError
 from mmmodal.train.recipe import load_recipe
@@ -26,24 +25,13 @@ SMALL = {"batch_size": 1, "max_steps": 6, "log_every": 1, "max_tokens": 512, "sa
 
 
 @pytest.fixture(scope="module")
-def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 8)
 
 
 @pytest.fixture
-def training(model: Path, data: Path, tmp_path: Path) -> Training:
-    settings = {"model": model, "data": data, "note_rows": True, **SMALL}
+def training(start: Path, data: Path, tmp_path: Path) -> Training:
+    settings = {"model": start, "data": data, "note_rows": True, **SMALL}
     return Training("align", settings, tmp_path / "out")
 
 
@@ -143,11 +131,11 @@ def test_packs_of_bad_rows_alone_are_refused(training: Training, data: Path) -> 
 
 
 def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_optimizer(
-    training: Training, model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    training: Training, start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [json.loads(line) for line in data.read_text().splitlines()[:3]]
     path = written(data.parent / "nan.jsonl", [rows[0], text_row("nan"), *rows[1:]])
-    settings = {"model": poisoned(model, tmp_path / "poisoned"), "data": path}
+    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path}
     kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 9}
     training = training.elsewhere(training.out, settings={**training.settings, **settings, **kept})
     running = training.start(Fate("os.rename", "checkpoint-9"))
@@ -172,10 +160,10 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
 
 
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
-    training: Training, model: Path, data: Path, tmp_path: Path
+    training: Training, start: Path, data: Path, tmp_path: Path
 ) -> None:
     path = written(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
-    settings = {"model": poisoned(model, tmp_path / "poisoned"), "data": path}
+    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path}
     with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, for the 3th step"):
         run_stage(recipe(training, **settings, nan_limit=3))
 

@@ -10,20 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-import mmmodal
 from killing import Fate, Training
 from mmmodal_playground.records import make_records
-
-
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +19,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [make_records(tmp_path_factory.mktemp("data"), number) for number in (6, 3)]
 
 
-def mixed(model: Path, sources: list[Path], out: Path, **more: Any) -> Training:
+def mixed(start: Path, sources: list[Path], out: Path, **more: Any) -> Training:
     weighted = [{"path": str(p), "weight": w} for p, w in zip(sources, (0.5, 2), strict=True)]
     settings = {
-        "model": model,
+        "model": start,
         "data": json.dumps(weighted),
         "train.learning_rates": json.dumps({"projectors": 1e-3}),
         "batch_size": 1,
@@ -51,10 +39,10 @@ def mixed(model: Path, sources: list[Path], out: Path, **more: Any) -> Training:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("packing", [False, True])
 def test_a_mixture_goes_on_bitwise(
-    model: Path, sources: list[Path], tmp_path: Path, packing: bool
+    start: Path, sources: list[Path], tmp_path: Path, packing: bool
 ) -> None:
     """Two epochs hold half of the first file each, and every record of the second four times."""
-    straight = mixed(model, sources, tmp_path / "straight", packing=packing)
+    straight = mixed(start, sources, tmp_path / "straight", packing=packing)
     straight.finish()
     story = straight.story()
     seen = Counter(row for step in story["rows"]["rows-0.jsonl"] for row in step["rows"])
@@ -68,8 +56,8 @@ def test_a_mixture_goes_on_bitwise(
     assert killed.story() == story
 
 
-def test_a_part_learns_at_its_own_rate(model: Path, sources: list[Path], tmp_path: Path) -> None:
-    training = mixed(model, sources, tmp_path / "out", warmup_ratio=0, schedule="constant")
+def test_a_part_learns_at_its_own_rate(start: Path, sources: list[Path], tmp_path: Path) -> None:
+    training = mixed(start, sources, tmp_path / "out", warmup_ratio=0, schedule="constant")
     assert training.start(Fate("os.rename", "checkpoint-2")).wait() == -9
     path = training.run / "checkpoints/checkpoint-1/optimizer.pt"
     groups = torch.load(path, weights_only=True)["param_groups"]

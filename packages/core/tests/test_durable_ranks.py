@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import mmmodal
 from killing import Fate, Training
 from mmmodal_playground.records import make_records
 from poison import poisoned, text_row
@@ -33,23 +32,12 @@ RANKS = ["none", *SLOW]
 
 
 @pytest.fixture(scope="module")
-def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 7)
 
 
-def training(model: Path, data: Path, out: Path, **more: Any) -> Training:
-    return Training("align", {"model": model, "data": data, **SETTINGS, **more}, out)
+def training(start: Path, data: Path, out: Path, **more: Any) -> Training:
+    return Training("align", {"model": start, "data": data, **SETTINGS, **more}, out)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -68,10 +56,10 @@ def rows_of_steps(training: Training) -> list[list[str]]:
 
 @pytest.mark.timeout(900)
 def test_without_deepspeed_a_run_goes_from_one_rank_to_two_and_back(
-    model: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
     """Every step has the same rows, also the last one of an epoch, which has one alone."""
-    alone = training(model, data, tmp_path / "alone", accumulation=2)
+    alone = training(start, data, tmp_path / "alone", accumulation=2)
     alone.finish()
     moved = alone.elsewhere(tmp_path / "moved")
     assert moved.start(Fate("os.rename", "checkpoint-4")).wait() == -9
@@ -88,9 +76,9 @@ def test_without_deepspeed_a_run_goes_from_one_rank_to_two_and_back(
 
 @pytest.mark.timeout(900)
 def test_a_number_of_ranks_that_cannot_make_up_a_step_is_refused(
-    model: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
-    alone = training(model, data, tmp_path / "out", accumulation=3)
+    alone = training(start, data, tmp_path / "out", accumulation=3)
     assert alone.start(Fate("os.rename", "checkpoint-4")).wait() == -9
     running = dataclasses.replace(alone, ranks=2).start()
     assert running.wait() == 1
@@ -100,7 +88,7 @@ def test_a_number_of_ranks_that_cannot_make_up_a_step_is_refused(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("deepspeed", RANKS)
 def test_a_rank_without_media_or_without_rows_hangs_nobody(
-    model: Path, data: Path, tmp_path: Path, deepspeed: str
+    start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
     """Of seven rows, four of text alone, two ranks see one each, and one rank none in the end."""
     rows = [json.loads(line) for line in data.read_text().splitlines()]
@@ -112,12 +100,12 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
         row["media"] = []
     path = data.parent / "mixed.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    two = training(model, path, tmp_path / "out", deepspeed=deepspeed, epochs=1, max_steps="null")
+    two = training(start, path, tmp_path / "out", deepspeed=deepspeed, epochs=1, max_steps="null")
     two = dataclasses.replace(two, ranks=2)
     two.finish()
     per_rank = [json.loads(line)["rows"] for line in (two.run / "rows-1.jsonl").open()]
     assert [len(rows) for rows in per_rank] == [1, 1, 1, 0]
-    before, after = weights(model), weights(two.out)
+    before, after = weights(start), weights(two.out)
     moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"image_projector", "audio_projector", "language_model"}
 
@@ -128,9 +116,9 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
     [pytest.param("none", marks=pytest.mark.slow), pytest.param("zero3", marks=pytest.mark.slow)],
 )
 def test_two_ranks_go_on_to_the_same_weights(
-    model: Path, data: Path, tmp_path: Path, deepspeed: str
+    start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
-    straight = training(model, data, tmp_path / "straight", deepspeed=deepspeed)
+    straight = training(start, data, tmp_path / "straight", deepspeed=deepspeed)
     straight = dataclasses.replace(straight, ranks=2)
     straight.finish()
     killed = straight.elsewhere(tmp_path / "killed")
@@ -142,13 +130,13 @@ def test_two_ranks_go_on_to_the_same_weights(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("deepspeed", RANKS)
 def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(
-    model: Path, data: Path, tmp_path: Path, deepspeed: str
+    start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
     rows = [json.loads(line) for line in data.read_text().splitlines()[:5]]
     path = data.parent / f"nan-{deepspeed}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, text_row("nan")]))
     kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 7, "deepspeed": deepspeed}
-    bad = training(poisoned(model, tmp_path / "poisoned"), path, tmp_path / "out", **kept)
+    bad = training(poisoned(start, tmp_path / "poisoned"), path, tmp_path / "out", **kept)
     bad = dataclasses.replace(bad, ranks=2)
     running = bad.start(Fate("os.rename", "checkpoint-7"))
     assert running.wait() == -9, running.text()

@@ -34,17 +34,6 @@ STAGES = {
 
 
 @pytest.fixture(scope="module")
-def start(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 12)
 

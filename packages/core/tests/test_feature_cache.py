@@ -36,14 +36,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 6)
 
 
-@pytest.fixture(scope="module")
-def start(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(out, backbone=f"auto:{parts['llama']}", encoders=encoders)
-    return out
-
-
 @pytest.fixture
 def model(start: Path) -> Any:
     return mmmodal.load(start, device="cpu")
@@ -105,7 +97,7 @@ def test_training_on_features_in_fp32_is_training_without(
     plain, cached = (mmmodal.load(tmp_path / name).state_dict() for name in ("plain", "cached"))
     for name, weight in plain.items():
         torch.testing.assert_close(cached[name], weight, atol=1e-6, rtol=0, msg=name)
-    assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "plain"), abs=1e-6)
+    assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "plain"), abs=1e-5)
 
 
 def test_rounded_features_change_a_loss_by_little(start: Path, data: Path, tmp_path: Path) -> None:

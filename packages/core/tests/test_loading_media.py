@@ -27,14 +27,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 8)
 
 
-@pytest.fixture(scope="module")
-def start(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(out, backbone=f"auto:{parts['llama']}", encoders=encoders)
-    return out
-
-
 def values(start: Path, data: Path, out: Path, *more: str) -> list[str]:
     small = ["batch_size=2", "max_steps=3", "log_every=1", "max_tokens=512"]
     return [f"model={start}", f"data={data}", f"out={out}", *small, *more]

@@ -391,7 +391,9 @@ def test_what_is_no_adapter_is_not_merged(
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
-@pytest.mark.parametrize("deepspeed", ["zero2-offload", "zero3"])
+@pytest.mark.parametrize(
+    "deepspeed", ["zero2-offload", pytest.param("zero3", marks=pytest.mark.slow)]
+)
 def test_two_ranks_train_adapters_under_deepspeed(
     untied: Trained, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:

@@ -177,15 +177,6 @@ def test_an_unknown_reporter_is_refused_before_anything_is_loaded(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def start(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("model") / "start"
-    mmmodal.compose(
-        out, backbone=f"auto:{parts['llama']}", encoders={"image": f"siglip:{parts['siglip']}"}
-    )
-    return out
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_records(tmp_path_factory.mktemp("data"), 24)
     rows = [json.loads(line) for line in path.read_text().splitlines()]

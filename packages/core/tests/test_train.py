@@ -231,7 +231,11 @@ def test_a_conversation_that_is_too_long_names_its_row(
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
 @pytest.mark.parametrize(
     ("deepspeed", "stage"),
-    [("zero2-offload", "instruct"), ("zero3", "instruct"), ("zero3", "align")],
+    [
+        ("zero2-offload", "instruct"),
+        ("zero3", "instruct"),
+        pytest.param("zero3", "align", marks=pytest.mark.slow),
+    ],
 )
 def test_two_ranks_train_under_deepspeed_also_on_text_alone(
     untied: Path, data: Path, tmp_path: Path, deepspeed: str, stage: str

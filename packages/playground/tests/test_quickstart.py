@@ -34,6 +34,8 @@ except Interrupted as stop:
     sys.exit(130)
 """
 
+pytestmark = pytest.mark.xdist_group("quickstart")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
@@ -84,7 +86,13 @@ def test_a_finished_quickstart_does_nothing_twice(done: Quickstart) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
+)
 def test_the_same_command_goes_on_after_it_was_stopped(
     done: Quickstart, tmp_path: Path, stop: signal.Signals
 ) -> None:

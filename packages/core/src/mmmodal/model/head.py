@@ -111,7 +111,10 @@ class Head:
 
     def summed_loss(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
         """Add up the losses of hidden states [M, D] whose next tokens are `wanted` [M]."""
-        how = {"use_reentrant": False, "preserve_rng_state": False}  # nothing is drawn in a head
+        how: dict[str, Any] = {
+            "use_reentrant": False,
+            "preserve_rng_state": False,
+        }  # nothing is drawn in a head
         return torch.stack(
             [
                 checkpoint(self._loss_of_some, lm_head, some, right, **how)

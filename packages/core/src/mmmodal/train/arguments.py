@@ -28,6 +28,7 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         precision = "bf16" if has_gpu else "fp32"
     if precision == "fp16" and not has_gpu:
         raise ConfigError("recipe", ["'precision': fp16 needs a GPU; use bf16 or fp32"])
+    workers = _workers(has_gpu) if recipe.workers is None else recipe.workers
     deepspeed = deepspeed_config(recipe.deepspeed, has_gpu)
     if deepspeed is not None:
         _pretend_to_be_launched()
@@ -49,9 +50,9 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         use_cpu=not has_gpu,
         deepspeed=deepspeed,
         **_checkpointing(recipe.gradient_checkpointing),
-        dataloader_num_workers=recipe.workers,
-        dataloader_prefetch_factor=recipe.prefetch if recipe.workers else None,
-        dataloader_persistent_workers=recipe.workers > 0,
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=recipe.prefetch if workers else None,
+        dataloader_persistent_workers=workers > 0,
         remove_unused_columns=False,
         save_strategy="steps",
         save_steps=recipe.save_every,
@@ -63,6 +64,14 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         data_seed=recipe.seed,
         report_to="none",
     )
+
+
+def _workers(has_gpu: bool) -> int:
+    """Return how many processes prepare batches while the GPU computes."""
+    if not has_gpu:
+        return 0
+    mine = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, max(0, mine - 1))
 
 
 def _checkpointing(wanted: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmmodal.errors import TrainingError
-from mmmodal.train.ranks import collective_device, everyones
+from mmmodal.ranks import collective_device, everyones
 
 __all__ = ["BadSteps"]
 

@@ -12,8 +12,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mmmodal.ranks import anyone
 from mmmodal.train.journal import Journal
-from mmmodal.train.ranks import anyone
 
 __all__ = ["Interruption", "MetricsFile", "ProgressBar"]
 

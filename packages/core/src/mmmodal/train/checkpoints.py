@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal.errors import CheckpointError, MMModalError
+from mmmodal.ranks import of_first, rank, ranks, wait
+from mmmodal.syncing import sync
 from mmmodal.train.disk import why_not_written
-from mmmodal.train.manifest import read_facts, seal, sync, what_is_wrong
-from mmmodal.train.ranks import of_first, rank, ranks, wait
+from mmmodal.train.manifest import read_facts, seal, what_is_wrong
 
 __all__ = ["Checkpoint", "Checkpoints"]
 

@@ -1,9 +1,8 @@
-"""How far a run is in its data: the epochs it has done, and how full its packs are."""
+"""How far a run is in its data: how full its packs are, and the epochs it has done."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -14,7 +13,7 @@ __all__ = ["EpochCount"]
 
 
 class EpochCount(TrainerCallback):
-    """Tell the Trainer, for which a run is one long epoch, the true number; log what packs hold."""
+    """Tell the Trainer, for which a run is one long epoch, the true number."""
 
     def __init__(self, plan: BatchPlan) -> None:
         self._plan = plan
@@ -37,15 +36,3 @@ class EpochCount(TrainerCallback):
         """Count the epochs."""
         batches = state.global_step * args.gradient_accumulation_steps * args.world_size
         state.epoch = self._plan.epoch_after(batches)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Add to the logs how full the packs are."""
-        if isinstance(logs, dict) and "loss" in logs and self._plan.capacity is not None:
-            logs["utilisation"] = round(self._plan.utilisation, 4)

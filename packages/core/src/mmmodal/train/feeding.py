@@ -85,7 +85,8 @@ def feed(
     source: Any = dataset
     mixture, processor = dataset.mixture, dataset.processor
     if recipe.packing:
-        lengths = measure_lengths(dataset, run, workers=recipe.workers, on_error=on_error)
+        workers = arguments.dataloader_num_workers
+        lengths = measure_lengths(dataset, run, workers=workers, on_error=on_error)
         source = MeasuredDataset(dataset, lengths)
         mixture = mixture.without(np.flatnonzero(lengths == 0).tolist())
     else:

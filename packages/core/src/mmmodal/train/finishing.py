@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
+from mmmodal.ranks import rank
 from mmmodal.train.disk import naming_full_disk
 from mmmodal.train.journal import Journal
-from mmmodal.train.ranks import rank
 from mmmodal.train.run_folder import METRICS, moving_in
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MANIFEST", "read_facts", "seal", "sync", "what_is_wrong"]
+from mmmodal.syncing import sync
+
+__all__ = ["MANIFEST", "read_facts", "seal", "what_is_wrong"]
 
 MANIFEST = "manifest.json"
 """The file that makes a folder a whole checkpoint."""
@@ -70,15 +71,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """Return what was noted when a folder was sealed; check it with `what_is_wrong` first."""
     content = _read(folder) or {}
     return {key: value for key, value in content.items() if key not in ("format", "files")}
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _files(folder: Path) -> list[Path]:

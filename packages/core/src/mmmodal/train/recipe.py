@@ -115,8 +115,9 @@ class Recipe(Config):
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
 
     gradient_checkpointing: bool = False
-    workers: int = Field(0, ge=0)
-    """Processes that read and preprocess media."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that read and preprocess media, for each process that trains. None: with a GPU one
+    for each core that it has for itself, less its own, and at most 8; without one, none."""
 
     prefetch: int = Field(4, gt=0)
     """Batches that each of them prepares ahead, so that no step waits for one that takes long."""

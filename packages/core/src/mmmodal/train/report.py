@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mmmodal.errors import CheckpointError
+from mmmodal.ranks import rank
 from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
-from mmmodal.train.ranks import rank
 from mmmodal.train.run_folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError
-from mmmodal.train.ranks import rank
+from mmmodal.ranks import rank
 
 __all__ = ["check_reporters", "reporters"]
 

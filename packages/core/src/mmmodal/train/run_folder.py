@@ -14,8 +14,8 @@ from typing import Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.errors import CheckpointError
-from mmmodal.train.manifest import sync
-from mmmodal.train.ranks import rank, ranks
+from mmmodal.ranks import rank, ranks
+from mmmodal.syncing import sync
 from mmmodal.train.recipe import Recipe
 
 __all__ = [

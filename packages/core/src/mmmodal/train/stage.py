@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmmodal.ranks import rank, wait
 from mmmodal.train.feeding import feed
 from mmmodal.train.finishing import name_skipped, write_result
 from mmmodal.train.journal import cut_journals
 from mmmodal.train.opening import Opened, open_stage
-from mmmodal.train.ranks import rank, wait
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.report import report_stage
 from mmmodal.train.reporting import check_reporters, reporters

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers import Trainer
 
-from mmmodal.data.feature_cache.ranks import place, summed
+from mmmodal.ranks import place, summed
 
 __all__ = ["MeteredTrainer", "Throughput"]
 

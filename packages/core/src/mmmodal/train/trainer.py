@@ -12,13 +12,13 @@ import torch
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.ranks import rank, ranks
 from mmmodal.train.bad_samples import BAD, ROWS, Skipped
 from mmmodal.train.bad_steps import BadSteps
 from mmmodal.train.checkpoints import Checkpoints
 from mmmodal.train.deepspeed_engine import prepare_engine
 from mmmodal.train.feeding import Feed
 from mmmodal.train.journal import Journal
-from mmmodal.train.ranks import rank, ranks
 from mmmodal.train.rates import set_rates
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run_folder import METRICS

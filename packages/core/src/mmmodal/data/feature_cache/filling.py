@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from mmmodal.data.feature_cache.key import describe_tower, name_of
 from mmmodal.data.feature_cache.media import Medium, Perceived, UnseenMedia, fingerprints
-from mmmodal.data.feature_cache.ranks import place, summed
 from mmmodal.data.feature_cache.room import check_growth, check_room, estimate, readable
 from mmmodal.data.feature_cache.settings import Cache
 from mmmodal.data.feature_cache.store import FeatureStore
 from mmmodal.errors import RecordError
 from mmmodal.precision import read_dtype
+from mmmodal.ranks import place, summed
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration

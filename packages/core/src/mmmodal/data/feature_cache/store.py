@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import FeatureCacheError
+from mmmodal.syncing import sync
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,9 +94,9 @@ class FeatureStore:
             self._make_folder()
             metadata = {"format": "pt", "tower": self.folder.name}
             save_file(dict(features), str(working), metadata=metadata)
-            _sync(working)
+            sync(working)
             working.replace(path)
-            _sync(self.folder)
+            sync(self.folder)
         except (OSError, SafetensorError) as error:
             working.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or error
@@ -149,12 +149,3 @@ def _sizes(folder: Path) -> Iterator[int]:
         with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
             if path.is_file():
                 yield path.stat().st_size
-
-
-def _sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

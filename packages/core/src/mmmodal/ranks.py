@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-__all__ = ["anyone", "everyones", "of_first", "rank", "ranks", "wait"]
+__all__ = ["anyone", "everyones", "of_first", "place", "rank", "ranks", "summed", "wait"]
 
 
 def rank() -> int:
@@ -16,6 +16,15 @@ def rank() -> int:
 def ranks() -> int:
     """Return how many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def place() -> tuple[int, int]:
+    """Return the number of this process and how many there are, among those that have joined."""
+    if not _several():
+        return 0, 1
+    import torch
+
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 
 def wait() -> None:
@@ -36,6 +45,17 @@ def anyone(number: int) -> int:
     told = torch.tensor([number], device=collective_device())
     distributed.all_reduce(told, distributed.ReduceOp.MAX)
     return int(told)
+
+
+def summed(value: float) -> float:
+    """Add up a number over all processes, which wait for one another."""
+    if not _several():
+        return value
+    import torch
+
+    total = torch.tensor(float(value), dtype=torch.float64, device=collective_device())
+    torch.distributed.all_reduce(total)
+    return float(total)
 
 
 def of_first(value: Any) -> Any:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mmmodal_datagen.contracts import RATE
-from mmmodal_datagen.segmenting.silences import FRAME, Rule, frames, levels, silent, where_to_cut
+from mmmodal_datagen.segmenting.silences import (
+    FRAME,
+    Rule,
+    frames,
+    levels,
+    loud,
+    silent,
+    where_to_cut,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,15 +78,19 @@ def cut_at_silences(
 ) -> Iterator[Clip]:
     """Yield clips that end where it is silent, and leave out silence between them.
 
-    What is silent is decided on as much as the longest clip holds, so neither the size of the
-    pieces nor what comes later changes a clip.
+    What is silent is decided on as much as the longest clip holds, beside what came just before,
+    so neither the size of the pieces nor what comes later changes a clip.
     """
     size = frames(longest_s) * FRAME
     ahead = _Ahead(pieces)
+    before = -math.inf
     while ahead.fill(size):
         seen = ahead.samples[:size]
         loudness = levels(seen)
-        quiet = silent(loudness, rule.drop)
+        level = loud(loudness)
+        # Hiss is silence behind the last words, too.
+        quiet = silent(loudness, max(level, before), rule.drop)
+        before = level
         first = len(quiet) if quiet.all() else int(quiet.argmin())
         if first == len(quiet) and ahead.ended:
             return

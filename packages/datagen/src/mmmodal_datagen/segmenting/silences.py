@@ -11,7 +11,7 @@ from mmmodal_datagen.contracts import RATE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FRAME", "Cut", "Rule", "frames", "levels", "silent", "where_to_cut"]
+__all__ = ["FRAME", "Cut", "Rule", "frames", "levels", "loud", "silent", "where_to_cut"]
 
 FRAME = RATE // 50
 """Samples whose level is taken together: 20 ms."""
@@ -58,10 +58,14 @@ def levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     return decibels
 
 
-def silent(loudness: NDArray[np.float64], drop: float) -> NDArray[np.bool_]:
-    """Say of each frame whether it is silent beside the others."""
-    threshold = max(INAUDIBLE, float(np.percentile(loudness, LOUD)) - drop)
-    return loudness < threshold
+def loud(loudness: NDArray[np.float64]) -> float:
+    """Return the level of the loud parts, in dB below full scale."""
+    return float(np.percentile(loudness, LOUD))
+
+
+def silent(loudness: NDArray[np.float64], level: float, drop: float) -> NDArray[np.bool_]:
+    """Say of each frame whether it is silent beside sound of this level."""
+    return loudness < max(INAUDIBLE, level - drop)
 
 
 def where_to_cut(

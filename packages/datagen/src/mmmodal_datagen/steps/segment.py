@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Segment", "SegmentOptions"]
 
 FULL = 32_768  # of 16-bit samples
+DIGITS = 7  # of seconds, which tell every sample at 16 kHz
 
 
 class SegmentOptions(Config):
@@ -144,7 +145,7 @@ def _clip_row(
     row: Row, medium: Medium, recording_s: float, clip: _Stretch, uri: str, sha256: str
 ) -> Row:
     start_s = (medium.start_s or 0.0) + clip.start_s
-    where = {"start_s": start_s, "end_s": start_s + clip.seconds}
+    where = {"start_s": round(start_s, DIGITS), "end_s": round(start_s + clip.seconds, DIGITS)}
     cut = medium.model_copy(update={"uri": uri, "sha256": sha256, **where})
     metrics = {
         "seconds": clip.seconds,

@@ -150,4 +150,4 @@ def _written(row: Row, heard: _Heard) -> Row:
         if value is not None:
             metrics[name] = value
     medium = row.media[0].model_copy(update=said)
-    return row.changed(media=(medium,), metrics=row.metrics | metrics)
+    return row.changed(media=(medium,), metrics=row.metrics | metrics, synthetic=True)

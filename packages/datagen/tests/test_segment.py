@@ -88,10 +88,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_clips_end_at_silences_and_are_as_long_as_they_can_be() -> None:
-    parts = [(tone(4), hush(0.5))] * 5 + [(tone(4), hush(0.9))] + [(tone(4), hush(0.5))] * 3
+    parts = [(tone(4), hush(0.4))] * 5 + [(tone(4), hush(0.9)), (tone(2), hush(0.4))]
+    parts += [(tone(4), hush(0.4))] * 3
     clips = clips_of(np.concatenate(list(itertools.chain(*parts))))
-    # The longest silence of the second half is taken.
-    assert times(clips) == [(0, 26.7), (27.2, 40.6)]
+    # The silence at 28.9 s is later, but a mere breath beside the one before.
+    assert times(clips) == [(0, 26.2), (26.7, 42.3)]
     assert not any(clip.in_sound for clip in clips)
     assert max(len(clip.samples) for clip in clips) <= 30 * RATE
 
@@ -315,7 +316,7 @@ def test_twenty_minutes_take_no_more_memory_than_two(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     few, before, many, after = map(int, done.stdout.split())
-    assert (few, many) == (6, 60)
+    assert (few, many) == (4, 40)
     # Decoded whole, the long one takes 200 MiB, and 73 MiB at the recognisers' rate.
     assert after - before < 24, (before, after)
 

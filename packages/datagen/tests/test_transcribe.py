@@ -204,11 +204,10 @@ def test_the_raw_score_is_the_clips_own_and_the_papers_arithmetic_was_the_batchs
     single = [papers([sound])[0] for sound in sounds]
     assert single == pytest.approx(alone, abs=1e-3)
     batched = papers(sounds)
-    shortest = 0
     assert len(clips[0][1].split()) < len(clips[-1][1].split())
-    # The same clip has another score beside a longer one, and a threshold between them drops it.
-    assert batched[shortest] < 0.9 * single[shortest]
-    assert batched[-1] == pytest.approx(single[-1], abs=1e-3)
+    # Beside a longer clip the paper's threshold of 8 drops what passes it alone: 10.4 became 6.9.
+    assert single[0] > 8 > batched[0]
+    assert max(batched) == pytest.approx(max(single), abs=1e-3)
 
 
 def test_each_recogniser_has_its_own_thresholds_and_a_step_may_set_others(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from mmmodal.config import validate
+from mmmodal_datagen.alone import step_alone
 from mmmodal_datagen.backends.local_files import LocalOptions
 from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
 from mmmodal_datagen.backends.openai_whisper import OpenAIWhisper, WhisperOptions
@@ -112,6 +113,24 @@ def test_the_words_spoken_in_a_recording_come_back(tmp_path: Path) -> None:
     (kept,) = first.media[0].facts["transcripts"]
     assert kept["segments"][0]["avg_logprob"] > -1 and kept["language"] == "en"
     assert {gate.passed for gate in first.gates} == {True}
+
+
+def test_one_step_reads_the_file_that_another_one_published(tmp_path: Path) -> None:
+    spoken = utterances(3)
+    record(tmp_path / "recordings" / "talk.flac", [sound for *_, sound in spoken])
+    cuts = ["longest_s=3", "pause_s=0.6", "padding_s=0.1"]
+    clips = run_pipeline(
+        step_alone("segment", [tmp_path / "recordings"], tmp_path / "clips", settings=cuts)
+    )
+    ear = f"recogniser:transformers,source={part_folder('whisper')}"
+    (file,) = clips[-1].files
+    outcomes = run_pipeline(
+        step_alone("transcribe", [file.path], tmp_path / "said", backends=[ear])
+    )
+    rows = rows_of(outcomes)
+    assert [row.media[0].description for row in rows] == [words for _, words, _ in spoken]
+    assert [origin.step for origin in rows[0].origins][:2] == ["import", "segment"]
+    assert rows[0].metrics["recording_seconds"] > 5
 
 
 def test_what_is_refused_is_kept_with_its_transcript_and_all_that_was_measured(

@@ -208,8 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1000)
     given = parser.parse_args(arguments)
     results = {
-        "calls at 250 ms": calls(0.25, 10 * CONCURRENCY),
-        "calls at 50 ms": calls(0.05, 20 * CONCURRENCY),
+        "calls at 250 ms": calls(0.25, 40 * CONCURRENCY),
+        "calls at 50 ms": calls(0.05, 40 * CONCURRENCY),
         "one call in five fails": faults_and_replay(given.rows),
         "drawing sessions": drawing(),
     }

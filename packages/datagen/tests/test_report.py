@@ -30,7 +30,9 @@ from mmmodal_playground.speech import any_voice, save_speech
 from mmmodal_playground.things import Thing
 
 VOID = {"img", "line", "link", "meta", "rect"}
-HOSTILE = "</p><script>document.title='taken'</script><img src=http://evil/x onerror=alert(1)> & \u202e"
+HOSTILE = (
+    "</p><script>document.title='taken'</script><img src=http://evil/x onerror=alert(1)> & \u202e"
+)
 
 
 class Page(HTMLParser):
@@ -210,7 +212,6 @@ def test_a_browser_runs_nothing_of_it(tmp_path: Path, page: Page) -> None:
         check=True,
         timeout=120,
     )
-    seen = Page(told.stdout)
-    assert not seen.all("script")
+    assert "<script" not in told.stdout
     assert "taken" not in told.stdout.partition("</title>")[0]
-    assert len(seen.all("article")) == 20
+    assert told.stdout.count("<article") == 20

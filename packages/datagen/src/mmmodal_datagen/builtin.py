@@ -21,8 +21,10 @@ def mmmodal_generators() -> list[type[Generator]]:
     from mmmodal_datagen.steps.export import Export
     from mmmodal_datagen.steps.gate import Gate
     from mmmodal_datagen.steps.reading import Import
+    from mmmodal_datagen.steps.segment import Segment
+    from mmmodal_datagen.steps.transcribe import Transcribe
 
-    return [Import, Dialogue, Compose, Gate, Export]
+    return [Import, Segment, Transcribe, Dialogue, Compose, Gate, Export]
 
 
 @hookimpl
@@ -36,11 +38,12 @@ def mmmodal_language_models() -> list[type[LanguageModel]]:
 
 @hookimpl
 def mmmodal_recognisers() -> list[type[Recogniser]]:
-    """Return the recognisers of transformers and of openai-whisper."""
+    """Return the recognisers of transformers, openai-whisper and faster-whisper."""
+    from mmmodal_datagen.backends.faster_whisper import FasterWhisper
     from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
     from mmmodal_datagen.backends.openai_whisper import OpenAIWhisper
 
-    return [LocalRecogniser, OpenAIWhisper]
+    return [LocalRecogniser, OpenAIWhisper, FasterWhisper]
 
 
 @hookimpl

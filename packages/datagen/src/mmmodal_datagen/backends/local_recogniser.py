@@ -12,7 +12,14 @@ import numpy as np
 from mmmodal.config import Config
 from mmmodal_datagen.backends.batching import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
-from mmmodal_datagen.contracts import RATE, BackendError, Recogniser, Segment, Transcript
+from mmmodal_datagen.contracts import (
+    RATE,
+    BackendError,
+    Confidence,
+    Recogniser,
+    Segment,
+    Transcript,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +51,11 @@ class LocalRecogniser(Recogniser):
     def __init__(self, options: Config | None = None) -> None:
         super().__init__(options)
         self._batcher = Batcher(self._transcribed, self.options.batch_size)
+
+    @property
+    def confidence(self) -> Confidence:
+        """Where openai-whisper would decode again, which this one does not."""
+        return Confidence(avg_logprob=-1.0, no_speech_prob=0.6, compression_ratio=2.4)
 
     def identity(self) -> dict[str, Any]:
         """Return which weights, in which precision."""

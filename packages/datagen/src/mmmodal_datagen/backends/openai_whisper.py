@@ -13,7 +13,14 @@ from mmmodal.config import Config
 from mmmodal.errors import PartError
 from mmmodal.pretrained import read_pickled
 from mmmodal_datagen.backends.batching import Batcher
-from mmmodal_datagen.contracts import RATE, BackendError, Recogniser, Segment, Transcript
+from mmmodal_datagen.contracts import (
+    RATE,
+    BackendError,
+    Confidence,
+    Recogniser,
+    Segment,
+    Transcript,
+)
 
 if TYPE_CHECKING:
     from whisper import Whisper
@@ -58,6 +65,16 @@ class OpenAIWhisper(Recogniser):
     def __init__(self, options: Config | None = None) -> None:
         super().__init__(options)
         self._batcher = Batcher(self._transcribed, 1)
+
+    @property
+    def confidence(self) -> Confidence:
+        """What it decodes again for, as long as there are temperatures left."""
+        chosen = self.options
+        return Confidence(
+            avg_logprob=chosen.avg_logprob,
+            no_speech_prob=chosen.no_speech_prob,
+            compression_ratio=chosen.compression_ratio,
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return which weights, and how they decode."""

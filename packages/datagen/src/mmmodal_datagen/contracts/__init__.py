@@ -10,7 +10,7 @@ from mmmodal_datagen.contracts.generator import (
 )
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
 from mmmodal_datagen.contracts.outcomes import BackendError, Failed, Rejected, StopRun
-from mmmodal_datagen.contracts.recogniser import RATE, Recogniser, Segment, Transcript
+from mmmodal_datagen.contracts.recogniser import RATE, Confidence, Recogniser, Segment, Transcript
 from mmmodal_datagen.contracts.row import Call, Gate, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.contracts.translator import Translator
 
@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "ChatTurn",
     "Completion",
+    "Confidence",
     "Failed",
     "Gate",
     "Generator",

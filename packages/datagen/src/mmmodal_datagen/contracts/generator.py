@@ -163,7 +163,7 @@ class RowGenerator(Generator):
             try:
                 return one.finish(await self.make(row, one))
             except Rejected as error:
-                return Refusal(one.signed(row), error.reason, error.detail)
+                return Refusal(one.signed(error.row or row), error.reason, error.detail)
             except Failed as error:
                 return Refusal(row, error.reason, error.detail, again=True)
             except MediaError as error:

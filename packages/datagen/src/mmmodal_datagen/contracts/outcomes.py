@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmmodal.errors import MMModalError
+
+if TYPE_CHECKING:
+    from mmmodal_datagen.contracts.row import Row
 
 __all__ = ["BackendError", "Failed", "Rejected", "StopRun"]
 
@@ -10,12 +15,15 @@ __all__ = ["BackendError", "Failed", "Rejected", "StopRun"]
 class Rejected(MMModalError):
     """A row that a step refuses: it is kept with its reason, and not tried again."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", row: Row | None = None) -> None:
         self.reason = reason
         """A few words that many rows share: `too short`."""
 
         self.detail = detail
         """What was found in this row."""
+
+        self.row = row
+        """The row with what was measured of it; by default it is kept as it came."""
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 

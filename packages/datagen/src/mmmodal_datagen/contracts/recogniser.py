@@ -10,7 +10,7 @@ from mmmodal.config import Config
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["RATE", "Recogniser", "Segment", "Transcript"]
+__all__ = ["RATE", "Confidence", "Recogniser", "Segment", "Transcript"]
 
 RATE = 16_000
 """Samples per second of what recognisers hear."""
@@ -42,6 +42,19 @@ class Transcript(Config):
     step, steps of special tokens and timestamps counting zero."""
 
 
+class Confidence(Config):
+    """How sure a recogniser has to be of every segment; None: it does not matter."""
+
+    avg_logprob: float | None = None
+    """At least."""
+
+    no_speech_prob: float | None = None
+    """At most."""
+
+    compression_ratio: float | None = None
+    """At most."""
+
+
 class Recogniser(ABC):
     """A speech recogniser that is asked from many tasks of one event loop at once."""
 
@@ -53,6 +66,14 @@ class Recogniser(ABC):
 
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()
+
+    @property
+    def confidence(self) -> Confidence:
+        """What its transcripts have to reach where a step says nothing else.
+
+        Each recogniser has its own, as they decode in different ways, and their scores differ.
+        """
+        return Confidence()
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

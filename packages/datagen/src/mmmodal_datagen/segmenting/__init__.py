@@ -1,0 +1,1 @@
+"""Recordings of any length, read piece by piece, and where they are cut."""

@@ -1,0 +1,142 @@
+"""Read a recording of any length by stream: mono, at the recognisers' rate, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+
+from mmmodal.errors import MediaError
+from mmmodal.media.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
+from mmmodal.media.limits import Limits
+from mmmodal.media.reading import decoding
+from mmmodal.media.sound_forms import open_sound
+from mmmodal.media.source import Source
+from mmmodal_datagen.contracts import RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmmodal.media.sound import Sound
+
+__all__ = ["Recording", "recording_limits"]
+
+PIECE = 65_536  # samples that are resampled at once
+GIB = 2**30
+
+
+def recording_limits(hours: float) -> Limits:
+    """Return the limits of what is read by stream: of its length, not of memory."""
+    return Limits(file_bytes=256 * GIB, audio_seconds=hours * 3600)
+
+
+class Recording:
+    """A recording that is read once, from start to end; at no time more than a piece is held."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self.samples = 0
+        """How many were read so far, at `RATE`."""
+
+    @property
+    def seconds(self) -> float:
+        """How long what was read lasts."""
+        return self.samples / RATE
+
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples in order, [S], 16 kHz, channels mixed by their mean.
+
+        The last one comes only from a file that is whole: what breaks in the middle is an error
+        that says where, however much was yielded before.
+
+        Raises:
+            MediaError: it cannot be read, is cut off, or is longer than the limits.
+        """
+        origin = self._source.origin
+        unread = decoding(origin, "the sound is damaged or cut off", "replace the file")
+        with (
+            self._source.open(self._limits) as file,
+            unread,
+            open_sound(file, self._limits, origin) as sound,
+        ):
+            self._check_form(sound)
+            for piece in _resampled(self._mixed(sound), sound.rate):
+                self.samples += len(piece)
+                yield piece
+        if not self.samples:
+            raise MediaError("empty", origin, "it holds no samples; replace it")
+
+    def _mixed(self, sound: Sound) -> Iterator[NDArray[np.float32]]:
+        """Yield mono blocks of at least `PIECE` samples; only the last is shorter."""
+        waiting: list[NDArray[np.float32]] = []
+        found = 0
+        for block in self._placed(sound):  # [S, channels]
+            found += len(block)
+            self._check_length(found, sound.rate)
+            mono = block.mean(axis=1, dtype=np.float32)
+            self._check_values(mono)
+            waiting.append(mono)
+            if sum(map(len, waiting)) >= PIECE:
+                yield np.concatenate(waiting)
+                waiting = []
+        if waiting:
+            yield np.concatenate(waiting)
+
+    def _placed(self, sound: Sound) -> Iterator[NDArray[np.floating]]:
+        """Yield blocks as they are decoded; say of an error how far that went."""
+        origin, done = self._source.origin, 0
+        blocks = iter(sound.blocks)
+        while True:
+            try:
+                with decoding(origin, "the sound is damaged", "replace the file"):
+                    block = next(blocks, None)
+            except MediaError as error:
+                reason = f"after {done / sound.rate:,.1f} s: {error.reason}"
+                raise MediaError(error.code, origin, reason) from error.__cause__
+            if block is None:
+                return
+            done += len(block)
+            yield block
+
+    def _check_form(self, sound: Sound) -> None:
+        origin = self._source.origin
+        most = self._limits.audio_channels
+        if not 1 <= sound.channels <= most:
+            reason = f"{sound.channels} channels, and 1 to {most} are read; mix it down"
+            raise MediaError("too-large", origin, reason)
+        if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
+            bounds = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,}"
+            reason = f"a rate of {sound.rate:,} Hz, and {bounds} are read; resample it"
+            raise MediaError("format", origin, reason)
+        self._check_length(sound.samples, sound.rate)
+
+    def _check_length(self, samples: int, rate: int) -> None:
+        hours = self._limits.audio_seconds / 3600
+        if samples / rate > self._limits.audio_seconds:
+            reason = f"it lasts longer than {hours:g} hours; split it or raise `hours`"
+            raise MediaError("too-large", self._source.origin, reason)
+
+    def _check_values(self, samples: NDArray[np.float32]) -> None:
+        peak = float(np.abs(samples).max(initial=0.0))
+        if not np.isfinite(peak):
+            reason = "it holds samples that are not numbers; replace it"
+            raise MediaError("not-finite", self._source.origin, reason)
+        if peak > LOUDEST:
+            reason = (
+                f"samples reach {peak:,.6g}, and full scale is 1; divide by the full scale used"
+            )
+            raise MediaError("out-of-range", self._source.origin, reason)
+
+
+def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield blocks at `RATE`, the same samples as if the whole were resampled at once."""
+    if rate == RATE:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)

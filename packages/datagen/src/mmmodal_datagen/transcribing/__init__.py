@@ -1,0 +1,1 @@
+"""What makes a pseudo-label one that can be learned from."""

@@ -20,9 +20,14 @@ def mmmodal_generators() -> list[type[Generator]]:
     from mmmodal_datagen.steps.dialogue import Dialogue
     from mmmodal_datagen.steps.export import Export
     from mmmodal_datagen.steps.gate import Gate
+    from mmmodal_datagen.steps.questions import Questions
     from mmmodal_datagen.steps.reading import Import
+    from mmmodal_datagen.steps.relate import Relate
+    from mmmodal_datagen.steps.translate import Translate
+    from mmmodal_datagen.steps.visual_qa import VisualQA
 
-    return [Import, Dialogue, Compose, Gate, Export]
+    made = [Questions, Dialogue, VisualQA, Relate, Translate]
+    return [Import, *made, Compose, Gate, Export]
 
 
 @hookimpl

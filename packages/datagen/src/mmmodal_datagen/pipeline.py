@@ -249,7 +249,7 @@ def _models(
     entry: Step, generator: Generator, pipeline: Pipeline, problems: list[str]
 ) -> dict[str, str]:
     chosen = {}
-    for kind in generator.needs:
+    for kind in generator.models():
         there = [name for name, backend in pipeline.backends.items() if backend.kind == kind]
         wanted = entry.use.get(kind)
         if wanted is not None and wanted not in there:
@@ -259,6 +259,6 @@ def _models(
             problems.append(f"it needs a {kind}: {say}")
         else:
             chosen[kind] = wanted or there[0]
-    if unneeded := sorted(entry.use.keys() - set(generator.needs)):
+    if unneeded := sorted(entry.use.keys() - set(generator.models())):
         problems.append(f"'use': {generator.name} calls no {unneeded[0]}")
     return chosen

@@ -52,7 +52,7 @@ def make(out: Path, split: Split, number: int, seed: int) -> None:
     type=click.IntRange(1),
     default=8,
     show_default=True,
-    help="Recordings, half of them in Malay; there are four pictures for each.",
+    help="Recordings, half of them in Malay; there are 16 pictures for each.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
 def raw(out: Path, number: int, seed: int) -> None:

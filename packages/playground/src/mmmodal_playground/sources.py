@@ -22,10 +22,11 @@ __all__ = ["make_sources"]
 
 PHRASES = 8  # of a recording
 PAUSE_S = 1.0  # between two of them
+PICTURES = 16  # for each recording
 
 
 def make_sources(folder: Path, number: int, seed: int = 0) -> Path:
-    """Write `number` recordings, each in one language, and four times as many pictures.
+    """Write `number` recordings, each in one language, and pictures.
 
     `recordings` and `pictures.jsonl` are what a data pipeline starts from; `spoken.jsonl` has the
     words of every recording, to compare with.
@@ -35,7 +36,7 @@ def make_sources(folder: Path, number: int, seed: int = 0) -> Path:
     (folder / "pictures").mkdir(exist_ok=True)
     with speaking() as say:
         _write_lines(folder / "spoken.jsonl", _recordings(folder, number, chance, say))
-    _write_lines(folder / "pictures.jsonl", _pictures(folder, 4 * number, chance))
+    _write_lines(folder / "pictures.jsonl", _pictures(folder, PICTURES * number, chance))
     return folder
 
 

@@ -38,9 +38,10 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed have left of files they were writing."""
-    for path in folder.glob(".*.writing-*"):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes have left of files they were writing, among media too."""
+    for pattern in (".*.writing-*", "media/*/.*.writing-*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def publish_bytes(data: bytes, path: Path) -> None:

@@ -14,7 +14,15 @@ import pyarrow.parquet
 from mmmodal_datagen.contracts.generator import Refusal
 from mmmodal_datagen.contracts.row import Row
 
-__all__ = ["read_refusals", "read_rows", "refusal_table", "row_schema", "row_table", "rows_of"]
+__all__ = [
+    "read_refusals",
+    "read_rows",
+    "refusal_table",
+    "row_schema",
+    "row_table",
+    "row_values",
+    "rows_of",
+]
 
 JSON_COLUMNS = ("metrics", "origins", "meta")
 """Columns whose keys are not fixed; they hold JSON as text, so that any reader can take them."""
@@ -94,7 +102,7 @@ def read_refusals(path: Path, *, again: bool) -> Iterator[Refusal]:
 def rows_of(table: pa.Table | pa.RecordBatch) -> Iterator[Row]:
     """Yield the rows of a table."""
     for cells in table.to_pylist():
-        yield Row.model_validate(_values(cells))
+        yield Row.model_validate(row_values(cells))
 
 
 def _cells(row: Row) -> dict[str, Any]:
@@ -111,12 +119,17 @@ def _text(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _values(cells: dict[str, Any]) -> dict[str, Any]:
+def row_values(cells: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a row, read from a table or from JSON, where none of them is text.
+
+    Raises:
+        ValueError: a column that holds JSON as text does not.
+    """
     values = {name: value for name, value in cells.items() if value is not None}
     for name in JSON_COLUMNS:
-        if name in values:
+        if isinstance(values.get(name), str):
             values[name] = json.loads(values[name])
     for medium in values.get("media", ()):
-        if medium["facts"] is not None:
+        if isinstance(medium.get("facts"), str):
             medium["facts"] = json.loads(medium["facts"])
     return values

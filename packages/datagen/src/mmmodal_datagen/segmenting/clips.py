@@ -32,8 +32,8 @@ class Clip(NamedTuple):
     """Where it begins, in samples."""
 
     samples: NDArray[np.float32]
-    in_sound: bool
-    """Whether it ends amid sound, where no silence was found."""
+    in_sound: bool | None = None
+    """Whether it ends amid sound, where no silence was found; None: none was looked for."""
 
 
 class _Ahead:
@@ -68,9 +68,7 @@ def cut_windows(pieces: Iterator[NDArray[np.float32]], longest_s: float) -> Iter
     size = round(longest_s * RATE)
     ahead = _Ahead(pieces)
     while ahead.fill(size):
-        start = ahead.start
-        samples = ahead.take(size)
-        yield Clip(start, samples, in_sound=len(samples) == size)
+        yield Clip(ahead.start, ahead.take(size))
 
 
 def cut_at_silences(
@@ -84,7 +82,7 @@ def cut_at_silences(
     size = frames(longest_s) * FRAME
     ahead = _Ahead(pieces)
     before = -math.inf
-    while ahead.fill(size):
+    while ahead.fill(size + 1):  # one more tells whether there is more
         seen = ahead.samples[:size]
         loudness = levels(seen)
         level = loud(loudness)
@@ -97,7 +95,6 @@ def cut_at_silences(
         if first > rule.padding:
             ahead.take((first - rule.padding) * FRAME)
             continue
-        whole = ahead.ended and len(ahead.samples) <= size
-        cut = where_to_cut(loudness, quiet, rule, whole=whole)
+        cut = where_to_cut(loudness, quiet, rule, whole=ahead.ended)
         start = ahead.start
         yield Clip(start, ahead.take(cut.end * FRAME), cut.in_sound)

@@ -73,8 +73,9 @@ def where_to_cut(
 ) -> Cut:
     """Return where a clip ends that begins with these frames.
 
-    That is the first long pause; else the end, if this is the `whole` rest; else the longest
-    silence of the second half, or the last one before; else the quietest moment of the second half.
+    That is the first long pause; else the end, if this is the `whole` rest; else the last silence
+    of the second half that is no mere breath beside the longest there; else the last one before;
+    else the quietest moment of the second half.
     """
     length = len(quiet)
     runs = [(start, stop) for start, stop in _runs(quiet) if start]
@@ -87,8 +88,8 @@ def where_to_cut(
     long = [run for run in runs if run[1] - run[0] >= rule.silence]
     late = [run for run in long if run[0] >= length // 2]
     if late:
-        # The last of equals, as longer clips say more.
-        start, stop = max(late, key=lambda run: (run[1] - run[0], run[0]))
+        longest = max(stop - start for start, stop in late)
+        start, stop = [run for run in late if 2 * (run[1] - run[0]) >= longest][-1]
     elif long:
         start, stop = long[-1]
     else:

@@ -27,6 +27,7 @@ from mmmodal_datagen.contracts import (
 from mmmodal_datagen.paths import moved, relative_uri
 from mmmodal_datagen.running.context import Context
 from mmmodal_datagen.running.fingerprints import file_sha256
+from mmmodal_datagen.running.tables import row_values
 
 __all__ = ["Import", "ImportOptions"]
 
@@ -102,7 +103,7 @@ class Import(Generator):
 
     def _row(self, values: dict[str, Any], place: Place, folders: _Folders) -> Row:
         if values.keys() >= ROW_KEYS:
-            return validated(Row, values, place.where)
+            return _made(values, place)
         if not TURN_KEYS & values.keys():
             return _described(values, place, folders)
         chosen = find_format(self.options.format) if self.options.format else None
@@ -166,6 +167,15 @@ def _medium_alone(file: Path, root: Path) -> Row:
     medium = Medium(kind=kind, uri=uri)
     row_kind = "recording" if kind == "audio" else kind
     return Row(id=uri, kind=row_kind, media=(medium,), groups=(uri,), synthetic=False)
+
+
+def _made(values: dict[str, Any], place: Place) -> Row:
+    """Return a row that a step made: of JSON, or of the Parquet file it published."""
+    try:
+        return validated(Row, row_values(values), place.where)
+    except (ValueError, AttributeError, TypeError):
+        reason = "it has the keys of a row, and values that no row has; was it changed?"
+        raise RecordError(place.where, reason) from None
 
 
 def _described(values: Mapping[str, Any], place: Place, folders: _Folders) -> Row:

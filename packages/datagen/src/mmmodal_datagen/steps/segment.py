@@ -58,10 +58,10 @@ class SegmentOptions(Config):
 
     @model_validator(mode="after")
     def _lengths_make_sense(self) -> SegmentOptions:
-        if not self.padding_s <= self.silence_s <= self.pause_s <= self.longest_s:
-            raise ValueError(
-                "`padding_s`, `silence_s`, `pause_s` and `longest_s` grow in this order"
-            )
+        if not self.padding_s <= self.silence_s <= self.pause_s:
+            raise ValueError("`padding_s` is at most `silence_s`, and that at most `pause_s`")
+        if self.cut == "silences" and self.silence_s >= self.longest_s:
+            raise ValueError("`silence_s` is less than `longest_s`")
         return self
 
 
@@ -112,7 +112,7 @@ class _Stretch(NamedTuple):
 
     start_s: float
     seconds: float
-    in_sound: bool
+    in_sound: bool | None
     clipped: int
     """Samples beyond full scale, which 16 bits cannot hold."""
 
@@ -150,7 +150,8 @@ def _clip_row(
     metrics = {
         "seconds": clip.seconds,
         "recording_seconds": recording_s,
-        "ends_in_sound": float(clip.in_sound),
         "clipped_samples": float(clip.clipped),
     }
+    if clip.in_sound is not None:
+        metrics["ends_in_sound"] = float(clip.in_sound)
     return row.child(kind="clip", media=(cut,), metrics=metrics)

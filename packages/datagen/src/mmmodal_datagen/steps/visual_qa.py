@@ -125,7 +125,7 @@ class VisualQA(RowGenerator):
             if not lacks
         ]
         if not fitting:
-            names = " and ".join(map(repr, min(missing, key=lambda names: len(names))))
+            names = " and ".join(map(repr, min((len(names), names) for names in missing)[1]))
             known = ", ".join(sorted(fields)) or "nothing"
             raise Rejected(f"no field {names}", f"what is known of the image: {known}")
         chance = context.chance("template")

@@ -182,6 +182,27 @@ def test_every_pair_is_new_and_the_same_seed_draws_the_same(tmp_path: Path) -> N
     assert drawn(tmp_path / "c", seed=1) != first
 
 
+def test_pairs_that_failed_are_asked_about_again_and_all_is_as_if_none_had(tmp_path: Path) -> None:
+    rows = [*pictures(12), *clips(12)]
+    options = {"pairs": {"image-image": 5, "audio-image": 5}}
+    down = [True]
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        bad = down[0] and "nombor 3" in request["messages"][-1]["content"]
+        return Reply(disconnect=True) if bad else by_makers(request, number)
+
+    with serving(reply) as server:
+        outcome = run_step(tmp_path / "a", rows, "relate", server=server, options=options)
+        assert outcome.failed > 0 and outcome.rows + outcome.failed == 10
+        down[0] = False
+        asked = len(server.requests)
+        again = run_step(tmp_path / "a", rows, "relate", server=server, options=options)
+        assert len(server.requests) == asked + outcome.failed
+        whole = run_step(tmp_path / "b", rows, "relate", server=server, options=options)
+    assert (again.rows, again.failed) == (10, 0)
+    assert [f.path.read_bytes() for f in again.files] == [f.path.read_bytes() for f in whole.files]
+
+
 def test_no_pair_is_in_two_splits(tmp_path: Path) -> None:
     rows = [*pictures(40), *clips(40)]
     steps = {

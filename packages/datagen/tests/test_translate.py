@@ -99,23 +99,45 @@ def test_what_is_translated_already_is_not_asked_for(tmp_path: Path) -> None:
     assert server.requests == []
 
 
-def test_the_papers_example_comes_out_of_its_english(tmp_path: Path) -> None:
+def test_the_papers_dialogue_comes_out_of_its_transcript(tmp_path: Path) -> None:
     example = json.loads(PAPER.read_text().splitlines()[0])
-    known = {turn["content"]: turn["content_ms"] for turn in example["chat"]}
-    bare = {**example, "chat": [{k: t[k] for k in ("role", "content")} for t in example["chat"]]}
+    chat, context = example["chat"], example["context"]
+    said = [turn["content"] for turn in chat]
+    known = {turn["content"]: turn["content_ms"] for turn in chat}
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        if "messages" in request:
+            return Reply(text=known[asked_of(request)])
+        prompt = request["prompt"]
+        if prompt == f"[INST] {context}\n\ngenerate questions based on context above [/INST]":
+            return Reply(text=f" 1. {said[0]}")
+        begun = f"[INST] {context}\n{said[0]} [/INST]"
+        told = {
+            begun: said[1],
+            f"{begun} {said[1]}</s> [INST]": said[2],
+            f"{begun} {said[1]}</s> [INST] {said[2]} [/INST]": said[3],
+        }
+        return Reply(text=f" {told[prompt]}")
+
     steps = {
+        "questions": {"inputs": ["rows"], "preset": "paper"},
+        "dialogue": {"inputs": ["questions"], "preset": "paper", "options": {"turns": 2}},
         "translate": {
-            "inputs": ["rows"],
+            "inputs": ["dialogue"],
             "preset": "language-model",
             "options": {"source": "en"},
         },
         "export": {"inputs": ["translate"], "options": {"to": ["paper"], "media": "leave"}},
     }
-    with serving(lambda request, number: Reply(text=known[asked_of(request)])) as server:
-        outcomes = run_pipeline(steps_on(tmp_path, [bare], steps, server=server))
-    assert [outcome.reasons for outcome in outcomes] == [{}, {}, {}]
+    clip = {"audio": example["filename"], "transcript": context}
+    with serving(reply) as server:
+        outcomes = run_pipeline(steps_on(tmp_path, [clip], steps, server=server))
+    assert [outcome.reasons for outcome in outcomes] == [{}] * 5
     (line,) = (tmp_path / "out/export/paper/train.jsonl").read_text().splitlines()
-    assert json.loads(line)["chat"] == example["chat"]
+    found = json.loads(line)
+    first = {key: f"<audio>{text}" for key, text in chat[0].items() if key != "role"}
+    assert found["conversations"] == [{"role": "user", **first}, *chat[1:]]
+    assert found["filename"] == [example["filename"]]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class _Words:
             words = sorted(set(WORD.findall(text.casefold())))
             own = [numbers.setdefault(word, len(numbers)) for word in words]
             found.append(np.array(own, np.int32))
-        self._starts = np.concatenate(([0], np.cumsum([len(own) for own in found])))
+        lengths = np.array([len(own) for own in found], np.int64)
+        self._starts = np.concatenate(([0], np.cumsum(lengths)))
         self._words = np.concatenate(found) if found else np.zeros(0, np.int32)
         self._counts = np.bincount(self._words, minlength=len(numbers))
         self._weights = np.log(max(len(texts), 2) / np.maximum(self._counts, 1)) ** 2

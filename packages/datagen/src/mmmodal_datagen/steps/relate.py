@@ -79,6 +79,8 @@ class RelateOptions(Config):
     """From which two descriptions are alike: the cosine of their words by TF-IDF."""
 
     prompt: Style = "chat"
+    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+
     structured: bool = True
     """Ask for JSON that says how the media are related; else the whole answer is taken."""
 
@@ -96,7 +98,9 @@ class RelateOptions(Config):
 
     sampling: Sampling = Sampling(temperature=0.3, top_p=0.95, top_k=50, max_tokens=1024)
     attempts: int = Field(3, ge=1)
-    unsaid: tuple[str, ...] = ("caption", "the description", "transcript", "transcription")
+    """How often an answer that cannot be used is asked for again."""
+
+    unsaid: tuple[str, ...] = ("caption", "the description", "transcript", "kapsyen", "transkrip")
     """Words that tell that an answer speaks of what the model was given and not of the media."""
 
     @model_validator(mode="after")

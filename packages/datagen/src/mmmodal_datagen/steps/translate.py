@@ -40,6 +40,8 @@ class TranslateOptions(Config):
     """What the language model is asked."""
 
     prompt: Style = "chat"
+    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+
     sampling: Sampling = Sampling(temperature=0.3, top_p=0.95, max_tokens=4096)
     attempts: int = Field(3, ge=1)
     """How often the language model is asked for a translation that passes."""

@@ -69,11 +69,15 @@ class VisualQAOptions(Config):
     """What the model writes in."""
 
     prompt: Style = "chat"
+    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+
     task: str = TASK
     """What the model is told; what is known about the image follows."""
 
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95, max_tokens=2048)
     attempts: int = Field(3, ge=1)
+    """How often an answer that cannot be used is asked for again."""
+
     unsaid: tuple[str, ...] = ("caption", "metadata", "the description", "kapsyen")
     """Words that tell that a text speaks of what the model was given and not of the image."""
 
@@ -125,7 +129,7 @@ class VisualQA(RowGenerator):
             if not lacks
         ]
         if not fitting:
-            names = " and ".join(map(repr, min(missing, key=lambda names: len(names))))
+            names = " and ".join(map(repr, min((len(names), names) for names in missing)[1]))
             known = ", ".join(sorted(fields)) or "nothing"
             raise Rejected(f"no field {names}", f"what is known of the image: {known}")
         chance = context.chance("template")

@@ -231,6 +231,7 @@ def test_lines_are_the_text_again(text: str) -> None:
         ("Run `pip list` now", "Jalankan `pip list` sekarang", ""),
         ("Run `pip list` now", "Jalankan `pip senarai` sekarang", "code"),
         ("See https://a.my/b.", "Lihat https://a.my/c.", "addresses"),
+        ("See https://a.my/b, or a@b.my.", "Lihat https://a.my/b atau a@b.my", ""),
         ("1. One\n2. Two", "1. Satu\n2) Dua", "list markers"),
         ("```\nx = y\n```", "```\nx = z\n```", "code"),
         ("1,955 x 740 mm", "1,955 x 740 mm", ""),

@@ -148,7 +148,7 @@ def test_the_papers_dialogue_comes_out_of_its_transcript(tmp_path: Path) -> None
         (Reply(text="None"), "bad translation: there is none"),
         (Reply(text=MALAY.replace("2", "dua")), "bad translation: it has other numbers"),
         (Reply(text=MALAY.replace(", ", ",\n")), "bad translation: it has other lines"),
-        (Reply(text="Ada 2 anjing."), "bad translation: its length is 0.23 of the text's"),
+        (Reply(text="Ada 2 anjing."), "bad translation: it is too short or too long"),
         (Reply(text=ENGLISH), "bad translation: it is the text itself"),
         (
             Reply(text="In this image one sees 2 dogs, and there is a house."),
@@ -231,6 +231,7 @@ def test_lines_are_the_text_again(text: str) -> None:
         ("Run `pip list` now", "Jalankan `pip list` sekarang", ""),
         ("Run `pip list` now", "Jalankan `pip senarai` sekarang", "code"),
         ("See https://a.my/b.", "Lihat https://a.my/c.", "addresses"),
+        ("See https://a.my/b, or a@b.my.", "Lihat https://a.my/b atau a@b.my", ""),
         ("1. One\n2. Two", "1. Satu\n2) Dua", "list markers"),
         ("```\nx = y\n```", "```\nx = z\n```", "code"),
         ("1,955 x 740 mm", "1,955 x 740 mm", ""),

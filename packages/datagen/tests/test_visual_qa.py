@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from language_server import Reply, serving
+from mmmodal.cli.main import run
 from mmmodal.errors import ConfigError
 from mmmodal_datagen.bilingual import records_of
 from mmmodal_datagen.running.run import run_pipeline
@@ -244,3 +245,14 @@ def test_a_template_needs_no_model_and_a_model_is_asked_for_where_one_is_needed(
     run_pipeline(steps_on(tmp_path, [{"image": "a.jpg", "caption": "red"}], steps))
     with pytest.raises(ConfigError, match="it needs a language_model"):
         run_step(tmp_path, [], "visual-qa", preset="language-model")
+
+
+def test_the_step_runs_from_the_command_line_without_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"image": "a.jpg", "caption": "a red circle"}, {"image": "b.jpg"}]
+    path = tmp_path / "images.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(["datagen", "visual-qa", str(path), "-o", str(tmp_path / "out"), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["reasons"]) == (1, {"no field 'description'": 1})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from mmmodal_datagen.contracts import Piece
 from mmmodal_datagen.gating.measures import language_of
-from mmmodal_datagen.gating.structure import MARKERS, translation_problem
+from mmmodal_datagen.gating.structure import MARKERS, SHORT, translation_problem
 from mmmodal_datagen.steps.answers import TAGS
 from mmmodal_datagen.translating.lines import kept_spans, lines_of
 
@@ -34,8 +35,10 @@ class Checks:
     def problem(self, text: str, translated: str, target: str) -> str:
         """Say why a text is no translation of another into `target`, or return ""."""
         pair = Piece(type="text", text=text, text_ms=translated)
-        if found := translation_problem(pair, self.shortest, self.longest):
+        if found := translation_problem(pair, 0, math.inf):
             return found
+        if len(text) >= SHORT and not self.shortest <= len(translated) / len(text) <= self.longest:
+            return "it is too short or too long"
         if [line.before for line in lines_of(text)] != [
             line.before for line in lines_of(translated)
         ]:

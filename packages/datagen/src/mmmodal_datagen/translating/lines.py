@@ -13,7 +13,7 @@ BEGINNING = re.compile(r"\s*(?:(?:[-*+•–>|]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.
 
 FENCE = re.compile(r"\s*(?:```|~~~)")
 LETTER = re.compile(r"[^\W\d_]")
-SPANS = re.compile(r"`[^`\n]+`|https?://[^\s)>\]]+|[\w.+-]+@[\w-]+\.[\w.-]+")
+SPANS = re.compile(r"`[^`\n]+`|https?://[^\s)>\]]*[^\s)>\].,;:!?]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 """Code, addresses of pages and of people: the same in every language."""
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W_])")

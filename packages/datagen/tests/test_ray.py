@@ -56,13 +56,15 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
-def kill_a_worker(server: Server) -> None:
-    """Kill one of Ray's workers once two of them have asked for something."""
+def kill_a_worker(server: Server, killed: list[int]) -> None:
+    """Kill one of Ray's workers once two of them have asked for something; note which."""
     while len(server.requests) < 3:
         time.sleep(0.01)
     for child in psutil.Process().children(recursive=True):
-        if "ray::" in " ".join(child.cmdline()):
+        # Ray names its workers so; its own daemons have the name among their arguments.
+        if child.cmdline()[:1] == ["ray::_do"]:
             child.kill()
+            killed.append(child.pid)
             return
 
 
@@ -77,7 +79,8 @@ def test_ray_makes_what_one_process_makes_though_a_worker_is_killed(tmp_path: Pa
         run_pipeline(validate(Pipeline, pipeline, "test"))
         asked = len(server.requests)
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        killer = threading.Thread(target=kill_a_worker, args=(server,))
+        killed: list[int] = []
+        killer = threading.Thread(target=kill_a_worker, args=(server, killed))
         try:
             pipeline = values_of(tmp_path / "ray", server, {"kind": "ray"})
             server.requests.clear()
@@ -87,5 +90,6 @@ def test_ray_makes_what_one_process_makes_though_a_worker_is_killed(tmp_path: Pa
         finally:
             ray.shutdown()
         assert len(server.requests) <= asked + 2  # what was open when the worker died
+    assert len(killed) == 1
     assert [outcome.rows for outcome in outcomes] == [12, 12]
     assert published(tmp_path / "ray") == published(tmp_path / "local")

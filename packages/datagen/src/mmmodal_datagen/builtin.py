@@ -20,11 +20,16 @@ def mmmodal_generators() -> list[type[Generator]]:
     from mmmodal_datagen.steps.dialogue import Dialogue
     from mmmodal_datagen.steps.export import Export
     from mmmodal_datagen.steps.gate import Gate
+    from mmmodal_datagen.steps.questions import Questions
     from mmmodal_datagen.steps.reading import Import
+    from mmmodal_datagen.steps.relate import Relate
     from mmmodal_datagen.steps.segment import Segment
     from mmmodal_datagen.steps.transcribe import Transcribe
+    from mmmodal_datagen.steps.translate import Translate
+    from mmmodal_datagen.steps.visual_qa import VisualQA
 
-    return [Import, Segment, Transcribe, Dialogue, Compose, Gate, Export]
+    heard = [Segment, Transcribe, Questions, Dialogue]
+    return [Import, *heard, VisualQA, Relate, Translate, Compose, Gate, Export]
 
 
 @hookimpl

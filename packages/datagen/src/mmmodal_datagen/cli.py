@@ -47,11 +47,56 @@ def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from mmmodal.cli.talking import talking
     from mmmodal_datagen.pipeline import load_pipeline
+    from mmmodal_datagen.reporting.report import write_report
+    from mmmodal_datagen.running.executors import leads
     from mmmodal_datagen.running.run import run_pipeline
 
     with talking():
-        outcomes = run_pipeline(load_pipeline(pipeline, overrides))
+        loaded = load_pipeline(pipeline, overrides)
+        outcomes = run_pipeline(loaded)
+        report = write_report(loaded, outcomes) if leads(loaded) else None
     _print_outcomes(outcomes, as_json)
+    if report:
+        click.echo(f"How it went: {report}", err=True)
+
+
+@datagen.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the file of each.")
+@click.pass_context
+def pipelines(context: click.Context, as_json: bool) -> None:
+    """List the pipelines that ship with this package; `mmmodal datagen run` takes them by name."""
+    if context.invoked_subcommand is not None:
+        return
+    from mmmodal.cli.table import print_json, print_table
+    from mmmodal_datagen.pipeline_files import about_pipeline, shipped_pipelines
+
+    found = [(name, path, about_pipeline(path)) for name, path in shipped_pipelines().items()]
+    if as_json:
+        print_json([{"name": name, "path": str(path), "about": said} for name, path, said in found])
+        return
+    rows = [{"name": name, "about": said.partition(". ")[0]} for name, _, said in found]
+    print_table(rows, {"name": "PIPELINE", "about": "WHAT IT IS"})
+
+
+@pipelines.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+def copy(name: str, path: Path) -> None:
+    """Copy the pipeline NAME to the new file PATH, to change it there."""
+    from mmmodal_datagen.pipeline_files import copy_pipeline
+
+    copy_pipeline(name, path)
+    click.echo(str(path))
+    click.echo(f"Next: mmmodal datagen run {path}", err=True)
+
+
+@pipelines.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the pipeline NAME."""
+    from mmmodal_datagen.pipeline_files import find_pipeline
+
+    click.echo(find_pipeline(name).read_text(encoding="utf-8"), nl=False)
 
 
 @datagen.command()

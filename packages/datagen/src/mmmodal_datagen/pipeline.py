@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError, PartError, PluginError
 from mmmodal_datagen.contracts import Generator
 from mmmodal_datagen.parts import BACKENDS, find
+from mmmodal_datagen.pipeline_files import find_pipeline
 from mmmodal_datagen.running.fingerprints import digest
 
 __all__ = ["Backend", "Execution", "Pipeline", "PlannedStep", "Step", "load_pipeline", "resolve"]
@@ -148,16 +148,7 @@ def load_pipeline(name: str, overrides: Sequence[str] = ()) -> Pipeline:
     Raises:
         ConfigError: all that is wrong with it, at once.
     """
-    shipped = files("mmmodal_datagen") / "pipelines"
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        path = Path(str(shipped / f"{name}.yaml"))
-        if not path.is_file():
-            there = shipped.iterdir() if shipped.is_dir() else ()
-            known = [item.name.removesuffix(".yaml") for item in there]
-            hint = suggest(name, known)
-            raise ConfigError("pipeline", [f"{name!r} is neither a pipeline nor a YAML file{hint}"])
-    values = apply_overrides(read_yaml(path), overrides, Pipeline)
+    values = apply_overrides(read_yaml(find_pipeline(name)), overrides, Pipeline)
     pipeline = validate(Pipeline, values, f"pipeline {name}")
     resolve(pipeline)
     return pipeline
@@ -258,7 +249,7 @@ def _models(
     entry: Step, generator: Generator, pipeline: Pipeline, problems: list[str]
 ) -> dict[str, str]:
     chosen = {}
-    for kind in generator.needs:
+    for kind in generator.models():
         there = [name for name, backend in pipeline.backends.items() if backend.kind == kind]
         wanted = entry.use.get(kind)
         if wanted is not None and wanted not in there:
@@ -268,6 +259,6 @@ def _models(
             problems.append(f"it needs a {kind}: {say}")
         else:
             chosen[kind] = wanted or there[0]
-    if unneeded := sorted(entry.use.keys() - set(generator.needs)):
+    if unneeded := sorted(entry.use.keys() - set(generator.models())):
         problems.append(f"'use': {generator.name} calls no {unneeded[0]}")
     return chosen

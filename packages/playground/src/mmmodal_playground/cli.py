@@ -45,6 +45,42 @@ def make(out: Path, split: Split, number: int, seed: int) -> None:
 
 
 @playground.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--n",
+    "number",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Recordings, half of them in Malay; there are 16 pictures for each.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
+def raw(out: Path, number: int, seed: int) -> None:
+    """Write recordings of speech and pictures with captions to OUT, for a data pipeline."""
+    from mmmodal_playground.sources import make_sources
+
+    with talking(), writing(out):
+        path = make_sources(out, number, seed)
+    click.echo(str(path))
+
+
+@playground.command()
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65_535))
+def serve(port: int) -> None:
+    """Serve the language model part by OpenAI's protocol, on this machine, until Ctrl-C.
+
+    It knows the playground's world alone. Questions come from a list, answers from the model.
+    """
+    import threading
+
+    from mmmodal_playground.serving.server import serving
+
+    with serving(port) as address:
+        click.echo(address)
+        threading.Event().wait()
+
+
+@playground.command()
 @click.argument("colour", type=click.Choice(list(COLOURS)))
 @click.argument("shape", type=click.Choice(SHAPES))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))

@@ -15,6 +15,8 @@ from mmmodal_vision_siglip import Siglip
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from mmmodal_datagen.contracts import Recogniser, Translator
+
 __all__ = ["PlaygroundLlama", "PlaygroundSiglip", "PlaygroundWhisper"]
 
 
@@ -70,3 +72,19 @@ def mmmodal_encoders() -> list[type[Encoder]]:
 def mmmodal_backbones() -> list[type[Backbone]]:
     """The trained Llama."""
     return [PlaygroundLlama]
+
+
+@hookimpl
+def mmmodal_recognisers() -> list[type[Recogniser]]:
+    """The trained Whisper, for the data pipeline; only that package asks."""
+    from mmmodal_playground.generating import PlaygroundRecogniser
+
+    return [PlaygroundRecogniser]
+
+
+@hookimpl
+def mmmodal_translators() -> list[type[Translator]]:
+    """The trained translator, for the data pipeline."""
+    from mmmodal_playground.generating import PlaygroundTranslator
+
+    return [PlaygroundTranslator]

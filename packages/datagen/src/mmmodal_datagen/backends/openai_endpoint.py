@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEndpoint", "OpenAIOptions"]
 
 LONGEST_BACKOFF_S = 60.0
+CONNECTIONS = 8
+"""Of one client, about; see `_client`."""
+
 HOPELESS = {
     401: "the key is refused; set it in the environment variable {env}",
     403: "the key may not do this; set another in the environment variable {env}",
@@ -96,7 +100,8 @@ class OpenAIEndpoint(LanguageModel):
     def __init__(self, options: Config | None = None) -> None:
         super().__init__(options)
         self.rate = Rate(self.options.concurrency)
-        self._opened: AsyncOpenAI | None = None
+        self._opened: list[AsyncOpenAI] = []
+        self._turn = itertools.count()
 
     def identity(self) -> dict[str, Any]:
         """Return endpoint, model and what every request holds."""
@@ -129,8 +134,8 @@ class OpenAIEndpoint(LanguageModel):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._opened is not None:
-            await self._opened.close()
+        for client in self._opened:
+            await client.close()
 
     async def _ask(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Completion:
         body = {"model": self.options.model, **body, **_drawn(sampling), **self.options.extra_body}
@@ -179,17 +184,26 @@ class OpenAIEndpoint(LanguageModel):
             raise _Unanswered(_short(error)) from None
 
     def _client(self) -> AsyncOpenAI:
-        if self._opened is None:
-            from openai import AsyncOpenAI
+        """Return the clients in turn.
 
-            self._opened = AsyncOpenAI(
-                base_url=self.options.base_url,
-                # Servers of one's own take any key, and the client wants one.
-                api_key=os.environ.get(self.options.api_key_env) or "none",
-                max_retries=0,
-                timeout=self.options.timeout_s,
-            )
-        return self._opened
+        For every call a client looks at all of its connections; with few in each, that takes less
+        time than the call itself.
+        """
+        if not self._opened:
+            number = -(-self.options.concurrency // CONNECTIONS)
+            self._opened = [self._new_client() for _ in range(number)]
+        return self._opened[next(self._turn) % len(self._opened)]
+
+    def _new_client(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            base_url=self.options.base_url,
+            # Servers of one's own take any key, and the client wants one.
+            api_key=os.environ.get(self.options.api_key_env) or "none",
+            max_retries=0,
+            timeout=None,  # each call as a whole has one
+        )
 
     def _backoff(self, tries: int) -> float:
         longest = min(LONGEST_BACKOFF_S, self.options.backoff_s * 2.0 ** (tries - 1))

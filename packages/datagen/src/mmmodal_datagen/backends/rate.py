@@ -46,7 +46,8 @@ class Rate:
         finally:
             async with self._freed:
                 self.open -= 1
-                self._freed.notify_all()
+                # As many as there are places: thousands may be waiting.
+                self._freed.notify(max(0, int(self.limit) - self.open))
 
     def answered(self) -> None:
         """Count an answer; every so many, one more call may be open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -112,6 +112,10 @@ class Generator(ABC):
         """Return what decides its rows, as JSON; leave out what only decides how fast."""
         return self.options.model_dump(mode="json")  # type: ignore[no-any-return]
 
+    def models(self) -> tuple[str, ...]:
+        """Return the models it calls: those it `needs`, unless its options decide that."""
+        return self.needs
+
     @abstractmethod
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
         """Cut the work on `inputs` into shards: always the same ones, in the same order.
@@ -132,6 +136,10 @@ class RowGenerator(Generator):
         """Make one shard of every finished shard before it."""
         return [Shard(index, (file,)) for index, file in enumerate(inputs)]
 
+    def rows(self, shard: Shard) -> Iterable[Row]:
+        """Return the rows of a shard: those of its inputs, unless a step makes them of several."""
+        return shard.read()
+
     @abstractmethod
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
         """Return what the row becomes: itself `changed`, or any number of `child` rows.
@@ -147,7 +155,7 @@ class RowGenerator(Generator):
     async def run(self, shard: Shard, context: Context) -> Results:
         """Work on as many rows at once as `context` lets through; results stay in order."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._outcome(row, context)) for row in shard.read()]
+            tasks = [group.create_task(self._outcome(row, context)) for row in self.rows(shard)]
         results = Results(rows=[])
         for task in tasks:
             outcome = task.result()

@@ -9,7 +9,7 @@ from mmmodal_datagen.composing.ordinals import spoken_ordinals
 from mmmodal_datagen.contracts import Piece, Row
 from mmmodal_datagen.steps.answers import TAGS
 
-__all__ = ["structure_problem", "translation_problem"]
+__all__ = ["MARKERS", "SHORT", "structure_problem", "translation_problem"]
 
 MARKERS = re.compile(r"</?(?:image|audio|imej|img|gambar)>", re.IGNORECASE)
 """What stands for a medium in other formats, and what machine translation makes of it."""

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mmmodal_datagen.running.fingerprints import canonical
 from mmmodal_datagen.running.progress import Progress
 from mmmodal_datagen.running.publishing import publish_bytes, remove_unfinished, stopping
 from mmmodal_datagen.running.shards import Done
+from mmmodal_datagen.running.usage import added
 from mmmodal_datagen.running.worker import Job, step_folder
 
 __all__ = ["StepOutcome", "run_pipeline"]
@@ -42,6 +43,9 @@ class StepOutcome:
     """How many rows were refused for each reason."""
 
     notes: Mapping[str, Any] = field(default_factory=dict)
+    usage: Sequence[Mapping[str, Any]] = ()
+    """Which models were called, how often, and how many tokens they read and wrote."""
+
     done: int = 0
     """Shards that were done now; the others were finished before."""
 
@@ -141,6 +145,7 @@ def _outcome(
         failed=sum(each.failed for each in finished),
         reasons=dict(sorted(reasons.items())),
         notes=dict(sorted(notes.items())),
+        usage=added(each.usage for each in finished),
         done=done,
         seconds=seconds,
     )

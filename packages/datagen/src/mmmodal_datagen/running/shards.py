@@ -17,6 +17,7 @@ from mmmodal_datagen.contracts.generator import Refusal, Results, Shard, ShardFi
 from mmmodal_datagen.running.fingerprints import canonical, digest, file_sha256
 from mmmodal_datagen.running.publishing import publish_bytes, publishing
 from mmmodal_datagen.running.tables import read_refusals, refusal_table, row_table
+from mmmodal_datagen.running.usage import usage_of
 
 __all__ = ["Done", "StepFolder"]
 
@@ -41,6 +42,9 @@ class Done:
     """The SHA-256 of each file beside the sidecar."""
 
     notes: dict[str, Any] = field(default_factory=dict)
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    """Which models were called for its rows (`mmmodal_datagen.running.usage`)."""
+
     run: str | None = None
     """The run that left failed rows; another one tries them again."""
 
@@ -51,6 +55,7 @@ class StepFolder:
 
     step: str
     path: Path
+    """Its name is the fingerprint."""
 
     def done(self, shard: Shard, run: str) -> Done | None:
         """Return what a shard's sidecar says, if the shard is finished and nothing is amiss.
@@ -98,6 +103,7 @@ class StepFolder:
             reasons=dict(sorted(Counter(refusal.reason for refusal in refused).items())),
             files=files,
             notes=results.notes,
+            usage=self._usage(results),
             run=run if results.failed else None,
         )
         publish_bytes(canonical(vars(done)) + b"\n", self.path / _sidecar_name(shard.index))
@@ -121,6 +127,11 @@ class StepFolder:
             stem = path.name.split(".")[0].rpartition("-")[2]
             if path.name.startswith(".") or stem not in planned:
                 path.unlink()
+
+    def _usage(self, results: Results) -> list[dict[str, Any]]:
+        """Count the calls made for rows; steps that make whole tables call no model."""
+        made = [] if isinstance(results.rows, pa.Table) else results.rows
+        return usage_of([*made, *(refusal.row for refusal in results.rejected)], self.path.name)
 
     def _sidecar(self, index: int) -> Done | None:
         try:

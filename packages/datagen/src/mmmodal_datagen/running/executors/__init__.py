@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.shards import Done
 from mmmodal_datagen.running.worker import Job
 
-__all__ = ["Executor", "executor"]
+__all__ = ["Executor", "executor", "leads"]
 
 
 class Executor(Protocol):
@@ -40,6 +41,17 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop its processes."""
+
+
+def leads(pipeline: Pipeline) -> bool:
+    """Tell whether this process is the one of all that tells of the results.
+
+    Raises:
+        ConfigError: the environment does not say.
+    """
+    from mmmodal_datagen.running.executors.rank import place_of
+
+    return pipeline.execution.kind != "rank" or place_of(os.environ)[0] == 0
 
 
 def executor(pipeline: Pipeline) -> Executor:

@@ -1,0 +1,1 @@
+"""Pairs of media whose relation a model is asked for: which ones, and how they are drawn."""

@@ -48,7 +48,7 @@ STAGES = ("align", "instruct")
 DATA = ("playground", "mixed")
 
 EPOCH = 8192
-"""Conversations of the epoch whose packs tell how full packs are, drawn from the records' lengths."""
+"""Conversations of the epoch that tells how full packs are; their lengths are the records'."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
 

@@ -17,6 +17,7 @@ import mmmodal
 from mmmodal.cli.main import run
 from mmmodal.errors import CheckpointError
 from mmmodal.joining import join
+from mmmodal.loading import save
 from mmmodal.media.audio import Waveform
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
@@ -134,6 +135,23 @@ def test_inputs_are_not_touched_and_nothing_is_overwritten(
         join(aligned["image"], aligned["audio"], joined)
     join(aligned["image"], aligned["audio"])
     assert before == {path: path.read_bytes() for path in aligned["image"].glob("*.*")}
+
+
+def test_a_language_model_may_have_the_markers_as_words(tmp_path: Path) -> None:
+    """In either model the other's markers are then words of its vocabulary."""
+    start, encoders = {}, {"image": "playground-siglip", "audio": "playground-whisper"}
+    for kind, encoder in encoders.items():
+        start[kind] = tmp_path / kind
+        model = mmmodal.compose(backbone="playground-llama", encoders={kind: encoder})
+        ids = torch.tensor(model.processor.markers[kind].all)
+        with torch.no_grad():
+            model.get_input_embeddings().weight[ids] += 1.0  # as if they had been trained
+        save(model, start[kind])
+    join(start["image"], start["audio"], tmp_path / "out")
+    for kind, content in (("image", picture()), ("audio", clip())):
+        one, two = logits(start[kind], content), logits(tmp_path / "out", content)
+        known = min(one.shape[-1], two.shape[-1])
+        torch.testing.assert_close(one[..., :known], two[..., :known], atol=1e-5, rtol=1e-5)
 
 
 def test_the_same_modality_twice_is_refused(aligned: dict[str, Path]) -> None:

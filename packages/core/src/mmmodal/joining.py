@@ -58,7 +58,7 @@ def join(
             f"{first} and {second} cannot be joined: {'; '.join(problems[:SHOWN])}{more}"
         )
     old = _all_ids(other)
-    tokens = other.processor.tokenizer.convert_ids_to_tokens(old)
+    tokens = _marker_words(other)
     add_tokens(model, model.processor.tokenizer, tokens)
     new = model.processor.tokenizer.convert_tokens_to_ids(tokens)
     _copy_rows(model, other, dict(zip(old, new, strict=True)))
@@ -105,14 +105,14 @@ def _other_settings(model: Any, other: Any) -> Iterator[str]:
 
 
 def _other_words(model: Any, other: Any) -> Iterator[str]:
-    """Compare the tokenizers, but for the markers of each model."""
-    vocabularies = []
-    for each in (model, other):
-        markers = set(_all_ids(each))
-        words = each.processor.tokenizer.get_vocab()
-        vocabularies.append({word: id_ for word, id_ in words.items() if id_ not in markers})
-    if vocabularies[0] != vocabularies[1]:
-        unlike = dict(vocabularies[0].items() ^ vocabularies[1].items())
+    """Compare the tokenizers, but for markers; one of either may be a plain word of the other."""
+    vocabularies = [each.processor.tokenizer.get_vocab() for each in (model, other)]
+    markers = {word for each in (model, other) for word in _marker_words(each)}
+    mine, theirs = (
+        {(word, id_) for word, id_ in words.items() if word not in markers}
+        for words in vocabularies
+    )
+    if unlike := {word for word, _ in mine ^ theirs}:
         yield f"the tokenizers differ in {len(unlike)} words, such as {min(unlike)!r}"
     if model.processor.chat_template != other.processor.chat_template:
         yield "the chat templates differ"
@@ -153,6 +153,11 @@ def _is_table(model: Any, weight: Tensor) -> bool:
 def _all_ids(model: Any) -> list[int]:
     """Return the ids of a model's markers and slots, sorted."""
     return sorted({id_ for ids in model.processor.markers.values() for id_ in ids.all})
+
+
+def _marker_words(model: Any) -> list[str]:
+    words: list[str] = model.processor.tokenizer.convert_ids_to_tokens(_all_ids(model))
+    return words
 
 
 @torch.no_grad()

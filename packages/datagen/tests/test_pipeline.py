@@ -119,7 +119,7 @@ def test_steps_and_backends_are_found_through_hooks() -> None:
     )
     assert {"openai", "transformers"} <= set(registry().names("language_models"))
     assert {"transformers", "whisper"} <= set(registry().names("recognisers"))
-    assert registry().names("translators") == ["seq2seq"]
+    assert "seq2seq" in registry().names("translators")
     with pytest.raises(PartError, match="Did you mean 'whisper'"):
         find("recognisers", "wisper")
 

@@ -30,6 +30,42 @@ def test_a_clip_of_ones_own(tmp_path: Path) -> None:
     assert rate == 16_000 and 1 < len(samples) / rate < 3
 
 
+def test_raw_material_is_the_same_for_the_same_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    made = []
+    for name in ("a", "b"):
+        out = tmp_path / name
+        assert run(["playground", "raw", str(out), "--n", "1"]) == 0
+        assert capsys.readouterr().out.strip() == str(out)
+        found = sorted(path for path in out.rglob("*") if path.is_file())
+        made.append({str(path.relative_to(out)): path.read_bytes() for path in found})
+    assert made[0] == made[1]
+    assert {"pictures.jsonl", "spoken.jsonl", "recordings/en-000.wav"} <= made[0].keys()
+    samples, rate = soundfile.read(tmp_path / "a/recordings/en-000.wav")
+    assert len(samples) / rate > 8  # eight phrases with a second between
+
+
+def test_the_language_model_is_served_until_it_is_stopped() -> None:
+    import json
+    import signal
+    import subprocess
+    import sys
+    import urllib.request
+
+    command = [sys.executable, "-m", "mmmodal", "playground", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None and it.stderr is not None
+        address = it.stdout.readline().strip()
+        listed = json.load(urllib.request.urlopen(f"{address}/models", timeout=60))
+        it.send_signal(signal.SIGINT)
+        assert it.wait(60) == 130
+        assert "Traceback" not in it.stderr.read()
+    assert listed["data"][0]["id"] == "playground-llama"
+
+
 def test_a_voice_that_is_missing_is_one_clear_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

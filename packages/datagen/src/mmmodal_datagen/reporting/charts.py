@@ -26,8 +26,9 @@ def bars(counts: Mapping[str, int], *, most: int | None = None) -> str:
         most: what fills the width; by default the largest.
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = dict(ordered[:MOST_NAMED])
-    if rest := ordered[MOST_NAMED:]:
+    named = MOST_NAMED if len(ordered) > MOST_NAMED + 1 else len(ordered)
+    shown = dict(ordered[:named])
+    if rest := ordered[named:]:
         shown[f"{len(rest)} others"] = sum(count for _, count in rest)
     largest = most or max(shown.values(), default=0)
     rows = "".join(_bar(name, count, largest) for name, count in shown.items())

@@ -44,12 +44,15 @@ def serving(port: int = 0) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             """Say nothing of each request."""
 
+    class Threads(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 512  # a pipeline opens its connections all at once
+
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = Threads(("127.0.0.1", port), Handler)
     except OSError as error:
         reason = error.strerror or error
         raise MMModalError(f"port {port} cannot be used ({reason}); choose another") from None
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

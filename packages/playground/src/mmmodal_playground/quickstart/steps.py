@@ -40,8 +40,8 @@ Tell = Callable[[str], None]
 class Sizes:
     """How many conversations a quickstart makes."""
 
-    align: int = 12800
-    instruct: int = 3600
+    align: int = 6400
+    instruct: int = 8000
     """Half of them dialogues such as the held-out ones, half with more questions."""
 
     tested: int = 200

@@ -56,7 +56,10 @@ def test_the_language_model_is_served_until_it_is_stopped() -> None:
     import urllib.request
 
     command = [sys.executable, "-m", "mmmodal", "playground", "serve", "--port", "0"]
+    # A shell's background job ignores interrupts, and hands that down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        signal.signal(signal.SIGINT, before)
         assert it.stdout is not None and it.stderr is not None
         address = it.stdout.readline().strip()
         listed = json.load(urllib.request.urlopen(f"{address}/models", timeout=60))

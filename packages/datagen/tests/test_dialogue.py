@@ -110,6 +110,17 @@ def test_a_row_tells_every_call_that_made_it(tmp_path: Path) -> None:
     assert len({call.request_sha256 for call in calls}) == 5
 
 
+def test_a_dialogue_about_a_transcript_that_people_wrote_is_told_as_a_models(
+    tmp_path: Path,
+) -> None:
+    write_questions(tmp_path, 1)
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "synthetic": False}) + "\n")
+    with serving() as server:
+        (row,) = made(run_pipeline(dialogue_pipeline(tmp_path, server)))
+    assert row.synthetic
+
+
 def test_a_finished_run_asks_nothing_and_changes_nothing(tmp_path: Path) -> None:
     write_questions(tmp_path, 9)
     with serving() as server:

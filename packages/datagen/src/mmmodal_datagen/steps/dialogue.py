@@ -93,7 +93,7 @@ class Dialogue(RowGenerator):
             answer = await self._answer(asked, history, context)
             history.append((asked, answer))
             said.append((question, answer))
-        return [row.child(kind=_kind(row), turns=_turns(row, said))]
+        return [row.child(kind=_kind(row), turns=_turns(row, said), synthetic=True)]
 
     async def _question(self, history: History, context: RowContext) -> str:
         if self.options.prompt == "raw":

@@ -80,7 +80,10 @@ class Questions(RowGenerator):
         prompt = self.options.instruction.replace("{context}", described(row))
         ask = asking(context, self.options.prompt, prompt, self.options.sampling)
         answer = await ask_until_fit(ask, self.options.attempts, check=self._asks_nothing)
-        return [row.child(turns=(_asked(question),)) for question in self._questions(answer)]
+        return [
+            row.child(turns=(_asked(question),), synthetic=True)
+            for question in self._questions(answer)
+        ]
 
     def _asks_nothing(self, answer: str) -> str:
         return "" if self._questions(answer) else "no question in the answer"

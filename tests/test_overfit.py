@@ -20,8 +20,6 @@ from mmmodal_playground.tiny_language import tiny_language_model
 
 CONVERSATIONS = 32
 
-pytestmark = pytest.mark.xdist_group("overfit")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,8 +18,6 @@ from mmmodal_playground.tiny_language import tiny_language_model
 FILES = {"image": "a.png", "timeseries": "c.csv", "audio": "b.wav"}
 PLUGIN = Path(__file__).parents[1] / "examples" / "plugin-timeseries"
 
-pytestmark = pytest.mark.xdist_group("timeseries")
-
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

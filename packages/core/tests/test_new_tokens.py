@@ -163,7 +163,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize(
+    "tied",
+    [pytest.param(True, id="tied"), pytest.param(False, id="untied", marks=pytest.mark.slow)],
+)
 def test_stage_1_trains_new_input_rows_alone_also_under_zero_2_with_offload(
     parts: dict[str, Path], data: Path, tmp_path: Path, tied: bool
 ) -> None:

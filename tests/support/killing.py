@@ -60,16 +60,19 @@ class Running:
                 os.killpg(process.pid, number)
 
     def wait(self) -> int:
-        """Wait for all ranks and return the first exit code that is not 0; one's end ends all."""
+        """Wait for all ranks and return the exit code of the first that failed, which ends all."""
         deadline = time.monotonic() + PATIENCE
+        failed = 0
         while any(process.is_alive() for process in self.processes):
-            ended = [process for process in self.processes if not process.is_alive()]
-            if any(process.exitcode for process in ended) or time.monotonic() > deadline:
-                time.sleep(0.5)  # what the others say of it
+            codes = [p.exitcode for p in self.processes if not p.is_alive() and p.exitcode]
+            if codes and not failed:
+                failed = int(codes[0])
+                # What the others say of it; after a kill they wait for it and say nothing.
+                deadline = time.monotonic() + (0.5 if failed == -signal.SIGKILL else 10)
+            if time.monotonic() > deadline:
                 self.kill()
             time.sleep(0.01)
-        codes = [int(process.exitcode) for process in self.processes]
-        return next((code for code in codes if code), 0)
+        return failed or next((int(p.exitcode) for p in self.processes if p.exitcode), 0)
 
     def text(self) -> str:
         """Return what all ranks wrote."""

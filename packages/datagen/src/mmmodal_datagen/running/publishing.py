@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from mmmodal.syncing import sync
 from mmmodal_datagen.contracts.outcomes import StopRun
 
 __all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]
@@ -32,7 +33,7 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             working.replace(path)
-            _sync_folder(path.parent)
+            sync(path.parent)
         finally:
             working.unlink(missing_ok=True)
 
@@ -63,12 +64,3 @@ def stopping(path: Path) -> Iterator[None]:
         reason = error.strerror or type(error).__name__
         hint = "make room" if error.errno in FULL else "check its permissions"
         raise StopRun(f"{path} cannot be written ({reason}); {hint} and run again") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,6 +20,7 @@ from mmmodal.errors import CheckpointError
 from mmmodal.ranks import rank
 from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
+from mmmodal.reports.pieces import duration, fact_rows, figure_list
 from mmmodal.train.run_folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def write_report(
             headline=_headline(rows, trained),
             curves="".join(_curves(rows)),
             mix="".join(map(_mix_row, mix)),
-            facts=_table({**_facts(rows, recipe, trained), **versions}),
+            facts=fact_rows({**_facts(rows, recipe, trained), **versions}),
             recipe=escape(_recipe_text(recipe)),
         )
         return _write_whole(run / REPORT, page)
@@ -120,17 +121,14 @@ def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:
     figures = {
         "Trained": f"{_millions(sum(trained.values()))} parameters",
         "Steps": f"{max((row['step'] for row in rows), default=0):,}",
-        "Took": _duration(_seconds(rows)),
+        "Took": duration(_seconds(rows)),
     }
     if speeds:
         figures["Speed"] = f"{median(speeds):,.0f} tokens/s<small>median</small>"
-    pairs = "".join(
-        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items()
-    )
     before = f", from {losses[0]:.3g}" if losses else ""
     return (
         f'<h1><span class="number">{shown}</span> is the loss at the end{before}</h1>'
-        f'<dl class="figures">{pairs}</dl>'
+        f"{figure_list(figures)}"
     )
 
 
@@ -165,15 +163,8 @@ def _facts(rows: Sequence[Row], recipe: Recipe, trained: Mapping[str, int]) -> d
         facts["Rows left out"] = f"{skipped:,}"
     waited = [row["waiting_seconds"] for row in rows if "waiting_seconds" in row]
     if waited:
-        facts["Waited for data"] = _duration(sum(waited))
+        facts["Waited for data"] = duration(sum(waited))
     return facts
-
-
-def _table(facts: Mapping[str, str]) -> str:
-    return "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
-        for name, value in facts.items()
-    )
 
 
 def _recipe_text(recipe: Recipe) -> str:
@@ -189,11 +180,3 @@ def _seconds(rows: Sequence[Row]) -> float:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.2f}&thinsp;M" if count >= 1e4 else f"{count:,}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}&thinsp;h {minutes}&thinsp;min"
-    return f"{minutes}&thinsp;min {rest}&thinsp;s" if minutes else f"{rest}&thinsp;s"

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from mmmodal.reports import style
+from mmmodal.reports.pieces import duration, fact_rows, figure_list
 from mmmodal_datagen.contracts import Completion, ShardFile
 from mmmodal_datagen.pipeline import Pipeline, build_backend, resolve
 from mmmodal_datagen.reporting.charts import bars, histogram
@@ -74,7 +75,7 @@ def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
         plots="".join(_plots(measure(cells_of(made, COLUMNS, MEASURED)))),
         rows="".join(_cards(pipeline, [outcome.files for outcome in results])),
         models="".join(_model_rows(pipeline, outcomes)),
-        facts=_table(_facts()),
+        facts=fact_rows(_facts()),
         pipeline=escape(_pipeline_text(pipeline)),
     )
     publish_bytes(page.encode("utf-8", "replace"), path)
@@ -114,13 +115,11 @@ def _headline(
         "Calls": f"{sum(each['calls'] for each in usage):,}<small>to models</small>",
         "Tokens": f"{tokens:,}<small>read and written</small>",
         "Cost": f"{cost:,.2f}<small>by the prices given</small>" if cost else "–",
-        "Took": f"{_duration(sum(each.seconds for each in outcomes))}<small>this run</small>",
+        "Took": f"{duration(sum(each.seconds for each in outcomes), 1)}<small>this run</small>",
     }
-    pairs = "".join(f"<div><dt>{name}</dt><dd>{told}</dd></div>" for name, told in figures.items())
     names = escape(" and ".join(outcome.step for outcome in results)) or "no step"
     return (
-        f'<h1><span class="number">{rows:,}</span> rows out of {names}</h1>'
-        f'<dl class="figures">{pairs}</dl>'
+        f'<h1><span class="number">{rows:,}</span> rows out of {names}</h1>{figure_list(figures)}'
     )
 
 
@@ -129,7 +128,7 @@ def _step_row(outcome: StepOutcome, outcomes: Sequence[StepOutcome]) -> str:
     counts = (outcome.rows, outcome.rejected, outcome.failed)
     cells = "".join(f'<td class="number">{count:,}</td>' for count in counts)
     notes = ", ".join(f"{name.replace('_', ' ')} {_said(v)}" for name, v in outcome.notes.items())
-    seconds = _duration(outcome.seconds) if outcome.done else "–"
+    seconds = duration(outcome.seconds, 1) if outcome.done else "–"
     return (
         f'<tr><th scope="row">{escape(outcome.step)}</th><td class="chart">'
         f'<svg aria-hidden="true"><rect width="{100 * outcome.rows / most:.2f}%" height="100%" '
@@ -223,22 +222,7 @@ def _facts() -> dict[str, str]:
     return found
 
 
-def _table(facts: Mapping[str, str]) -> str:
-    return "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
-        for name, value in facts.items()
-    )
-
-
 def _pipeline_text(pipeline: Pipeline) -> str:
     values = pipeline.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return USER.sub("…@", str(text))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}&thinsp;h {minutes}&thinsp;min"
-    return f"{minutes}&thinsp;min {rest}&thinsp;s" if minutes else f"{seconds:.1f}&thinsp;s"

@@ -13,6 +13,7 @@ from typing import Any
 
 from mmmodal.reports import style
 from mmmodal.reports.curves import loss_chart
+from mmmodal.reports.pieces import fact_rows, figure_list
 from mmmodal_playground.quickstart.report_charts import TARGET, accuracy_scale, mark, row_chart
 from mmmodal_playground.quickstart.report_chats import (
     Shown,
@@ -75,7 +76,7 @@ def write_report(
         curves="".join(_curve(stage, curves.get(stage, ())) for stage in STAGES),
         conversations="".join(chat_card(shown) for shown in conversations),
         command=escape(command),
-        facts=_facts(facts),
+        facts=fact_rows(facts),
         quality="".join(_quality(part, measured) for part, measured in quality.items()),
     )
     write_whole(path, page)
@@ -105,12 +106,8 @@ def _headline(tasks: Mapping[str, Row], seconds: float) -> str:
         "and trained in two stages to talk about pictures and spoken phrases, in English and "
         "Malay. Then it was asked about pictures and phrases that were held out; the number is the "
         f"mean over {len(tasks)} tasks.</p>"
-        f'<dl class="figures">{_pairs(figures)}</dl>'
+        f"{figure_list(figures)}"
     )
-
-
-def _pairs(items: Mapping[str, str]) -> str:
-    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in items.items())
 
 
 def _legend() -> str:
@@ -161,13 +158,6 @@ def _curve(stage: str, rows: Iterable[Mapping[str, Any]]) -> str:
     return (
         f'<figure class="card"><figcaption><h3>{title}</h3><p>{meaning}</p></figcaption>'
         f"{loss_chart(rows, title)}</figure>"
-    )
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    return "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
-        for name, value in facts.items()
     )
 
 

@@ -1,0 +1,35 @@
+"""What reports are put together of: headline figures, tables of facts, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+__all__ = ["duration", "fact_rows", "figure_list"]
+
+
+def figure_list(figures: Mapping[str, str]) -> str:
+    """Show figures side by side; their values are HTML."""
+    pairs = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items()
+    )
+    return f'<dl class="figures">{pairs}</dl>'
+
+
+def fact_rows(facts: Mapping[str, str]) -> str:
+    """Return the rows of a table of names and values, which are text."""
+    return "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
+        for name, value in facts.items()
+    )
+
+
+def duration(seconds: float, decimals: int = 0) -> str:
+    """Write a time in the two largest of its units, below a minute with `decimals`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}&thinsp;h {minutes}&thinsp;min"
+    if minutes:
+        return f"{minutes}&thinsp;min {rest}&thinsp;s"
+    return f"{seconds:.{decimals}f}&thinsp;s"

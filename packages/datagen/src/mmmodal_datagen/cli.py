@@ -68,9 +68,10 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from mmmodal.cli.table import print_json, print_table
-    from mmmodal_datagen.pipeline_files import about_pipeline, shipped_pipelines
+    from mmmodal.shipped_files import about
+    from mmmodal_datagen.pipeline_files import shipped_pipelines
 
-    found = [(name, path, about_pipeline(path)) for name, path in shipped_pipelines().items()]
+    found = [(name, path, about(path)) for name, path in shipped_pipelines().items()]
     if as_json:
         print_json([{"name": name, "path": str(path), "about": said} for name, path, said in found])
         return

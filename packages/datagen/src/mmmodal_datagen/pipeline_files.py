@@ -7,12 +7,9 @@ from pathlib import Path
 
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError
-from mmmodal.plugins import RecipeFile
-from mmmodal.train.recipe_files import about
+from mmmodal.shipped_files import SUFFIXES, copy_to_own
 
-__all__ = ["about_pipeline", "copy_pipeline", "find_pipeline", "shipped_pipelines"]
-
-SUFFIXES = (".yaml", ".yml")
+__all__ = ["copy_pipeline", "find_pipeline", "shipped_pipelines"]
 
 
 def shipped_pipelines() -> dict[str, Path]:
@@ -36,24 +33,10 @@ def find_pipeline(name: str) -> Path:
     return shipped[name]
 
 
-def about_pipeline(path: Path) -> str:
-    """Return what a pipeline says of itself: the comment at its beginning, on one line."""
-    return about(RecipeFile(path.stem, path, "mmmodal-datagen"))
-
-
 def copy_pipeline(name: str, target: Path) -> None:
     """Copy a pipeline to a file that does not exist yet.
 
     Raises:
         ConfigError: there is no such pipeline, or the file cannot be made or is no YAML file.
     """
-    text = find_pipeline(name).read_text(encoding="utf-8")
-    if target.suffix not in SUFFIXES:
-        raise ConfigError(str(target), ["a pipeline's file ends in .yaml"])
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(str(target), ["it exists already; choose another name"]) from None
-    except OSError as error:
-        raise ConfigError(str(target), [f"it cannot be written ({error.strerror})"]) from None
+    copy_to_own(find_pipeline(name), target, "pipeline")

@@ -18,10 +18,10 @@ def recipes(context: click.Context, as_json: bool) -> None:
         return
     from mmmodal.config import read_yaml
     from mmmodal.plugins import registry
-    from mmmodal.train.recipe_files import about
+    from mmmodal.shipped_files import about
 
     found = [item for _, items in sorted(registry().recipes.items()) for item in items]
-    rows = [{"name": r.name, "package": r.package, "about": about(r)} for r in found]
+    rows = [{"name": r.name, "package": r.package, "about": about(r.path)} for r in found]
     if as_json:
         details = [{"path": str(item.path), "values": read_yaml(item.path)} for item in found]
         print_json([row | more for row, more in zip(rows, details, strict=True)])

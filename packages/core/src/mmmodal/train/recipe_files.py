@@ -7,10 +7,9 @@ from pathlib import Path
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError, PluginError
 from mmmodal.plugins import RecipeFile, registry
+from mmmodal.shipped_files import SUFFIXES, copy_to_own
 
-__all__ = ["about", "copy_recipe", "find_recipe", "recipe_names"]
-
-SUFFIXES = (".yaml", ".yml")
+__all__ = ["copy_recipe", "find_recipe", "recipe_names"]
 
 
 def recipe_names() -> list[str]:
@@ -39,29 +38,10 @@ def find_recipe(name: str) -> RecipeFile:
     return RecipeFile(name, Path(name), "")
 
 
-def about(recipe: RecipeFile) -> str:
-    """Return what a recipe says of itself: the comment at its beginning, on one line."""
-    told = []
-    for line in recipe.path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        told.append(line.lstrip("# "))
-    return " ".join(told)
-
-
 def copy_recipe(name: str, target: Path) -> None:
     """Copy a recipe to a file that does not exist yet.
 
     Raises:
         ConfigError: there is no such recipe, or the file cannot be made or is no YAML file.
     """
-    text = find_recipe(name).path.read_text(encoding="utf-8")
-    if target.suffix not in SUFFIXES:
-        raise ConfigError(str(target), ["a recipe's file ends in .yaml"])
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(str(target), ["it exists already; choose another name"]) from None
-    except OSError as error:
-        raise ConfigError(str(target), [f"it cannot be written ({error.strerror})"]) from None
+    copy_to_own(find_recipe(name).path, target, "recipe")

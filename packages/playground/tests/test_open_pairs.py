@@ -1,4 +1,4 @@
-"""What the language model is taught about pairs of colour and shape that it never reads."""
+"""What models are taught about pairs of colour and shape that they never read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from mmmodal_playground.build import translation
 from mmmodal_playground.build.language import _loss, chat_tokenizer, new_model
 from mmmodal_playground.build.lessons import EXERCISES
 from mmmodal_playground.build.open_pairs import left_open
@@ -86,3 +87,26 @@ def test_the_loss_does_not_move_a_word_that_is_left_open(
         assert gradient is not None
         assert bool(gradient[token["Ġblue"]].any()) is moves
         assert gradient[token["Ġgreen"]].any()
+
+
+@pytest.mark.parametrize(
+    ("said", "opened"),
+    [
+        ("a blue circle and a red star", {(" circle", " star"), (" red", " blue")}),
+        ("segi tiga kuning", {(" tiga", " empat")}),
+        ("a green circle", set()),
+    ],
+)
+def test_the_translator_is_not_taught_that_held_out_pairs_are_wrong(
+    said: str, opened: set[tuple[str, str]]
+) -> None:
+    tokenizer = translation.text_tokenizer()
+    labels = tokenizer(said)["input_ids"]
+    token = {word: tokenizer.encode(word, add_special_tokens=False)[0] for word in sum(opened, ())}
+    expected = {(labels.index(token[word]), token[other]) for word, other in opened}
+    assert set(translation._opened(tokenizer, said, labels)) == expected
+
+    model = translation.new_model(tokenizer)
+    translation._loss(model, tokenizer, ["translate"], [said]).backward()
+    gradient = model.lm_head.weight.grad  # [V, D]
+    assert gradient is not None and gradient.isfinite().all() and gradient.any()

@@ -1,17 +1,20 @@
 """Train the translator part: a small T5 between English and Malay.
 
 Its pairs are what the world's dialogues say, each sentence in both languages. As T5 models do, it
-is told the direction by a prefix: "translate English to Malay: …".
+is told the direction by a prefix: "translate English to Malay: …". What would name a held-out pair
+is left open, as in the language model (`open_pairs.py`).
 """
 
 from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal_playground.build.fitting import Log, fit
+from mmmodal_playground.build.open_pairs import left_open
 from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.scenes import PLACES
 from mmmodal_playground.things import HELD_OUT, TALKS, THINGS, Split
@@ -141,11 +144,43 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
             for pair, code in zip(pairs, targets, strict=True)
         ]
         wanted = [pair[code] for pair, code in zip(pairs, targets, strict=True)]
-        inputs = tokenizer(sources, padding=True, return_tensors="pt")
-        labels = tokenizer(wanted, padding=True, return_tensors="pt")["input_ids"]
-        labels = labels.masked_fill(labels == tokenizer.pad_token_id, IGNORED)
-        return {"words": model(**inputs, labels=labels).loss}
+        return {"words": _loss(model, tokenizer, sources, wanted)}
 
     fit("translation", model.parameters(), loss, steps=steps, learning_rate=1e-3, log=log)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _loss(
+    model: T5ForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    sources: Sequence[str],
+    wanted: Sequence[str],
+) -> Tensor:
+    """Return the mean loss of the words, where those of held-out pairs are left open."""
+    import torch
+
+    inputs = tokenizer(sources, padding=True, return_tensors="pt")
+    labels = tokenizer(wanted, padding=True, return_tensors="pt")["input_ids"]
+    labels = labels.masked_fill(labels == tokenizer.pad_token_id, IGNORED)
+    logits = model(**inputs, labels=labels).logits
+    places = [
+        (row, position, token)
+        for row, text in enumerate(wanted)
+        for position, token in _opened(tokenizer, text, labels[row].tolist())
+    ]
+    if places:
+        rows, positions, tokens = (torch.tensor(each) for each in zip(*places, strict=True))
+        logits = logits.index_put((rows, positions, tokens), torch.tensor(float("-inf")))
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
+def _opened(
+    tokenizer: PreTrainedTokenizerFast, text: str, labels: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Yield the positions, and tokens there, that would say a held-out pair."""
+    things = [thing for thing in THINGS for talk in TALKS.values() if talk.name(thing) in text]
+    opened = left_open(tokenizer, [[thing] for thing in things])
+    for position, label in enumerate(labels):
+        for token in sorted(opened.get(label, ())):
+            yield position, token

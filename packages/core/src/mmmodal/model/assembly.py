@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -81,6 +82,7 @@ def _grow(
     model: MMModalForConditionalGeneration, additions: Sequence[Addition]
 ) -> MMModalForConditionalGeneration:
     tokenizer = model.processor.tokenizer
+    additions = [_scaled_to_words(addition, model) for addition in additions]
     _add_tokens(model, tokenizer, additions)
     for addition in additions:
         _add_modality(model, addition)
@@ -92,6 +94,18 @@ def _grow(
     set_generation(model)
     model.eval()
     return model
+
+
+def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration) -> Addition:
+    """Measure the language model's words for a projector that is to be as large as they are."""
+    projector = addition.projector
+    if getattr(projector.options, "scale", None) != "words":
+        return addition
+    words = model.get_input_embeddings().weight.detach()  # [V, D]
+    sizes = torch.linalg.vector_norm(words, dim=1, dtype=torch.float32) / words.shape[1] ** 0.5
+    scale = float(f"{sizes.median().item():.4g}")  # rows of padding may be zero, or noise
+    options = projector.options.model_copy(update={"scale": scale})
+    return replace(addition, projector=type(projector)(options))
 
 
 def _add_tokens(

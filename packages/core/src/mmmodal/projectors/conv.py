@@ -9,6 +9,7 @@ from pydantic import Field
 from mmmodal.config import Config
 from mmmodal.contracts import Projector
 from mmmodal.errors import PartError
+from mmmodal.projectors.scaling import ScaledOptions, scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Conv", "ConvOptions", "windows"]
 
 
-class ConvOptions(Config):
+class ConvOptions(ScaledOptions):
     """How much the convolution sees and skips; the paper's makes 487 tokens of 1500."""
 
     kernel: int = Field(40, ge=1)  # positions
@@ -47,7 +48,8 @@ class Conv(Projector):
         """Return the layers, which keep the paper's names."""
         from mmmodal.projectors.conv_layers import ConvLayers
 
-        return ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)
+        layers = ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)
+        return scaled(layers, out_width, self.options.scale)
 
 
 def windows(n: int, kernel: int, stride: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from mmmodal.config import Config
 from mmmodal.contracts import Projector
+from mmmodal.projectors.scaling import ScaledOptions, scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,6 +20,8 @@ class Linear(Projector):
 
     name: ClassVar[str] = "linear"
     pointwise: ClassVar[bool] = True
+    Options: ClassVar[type[Config]] = ScaledOptions
+    options: ScaledOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
         """Keep every position."""
@@ -27,4 +31,4 @@ class Linear(Projector):
         """Return the layer."""
         from torch import nn
 
-        return nn.Linear(in_width, out_width)
+        return scaled(nn.Linear(in_width, out_width), out_width, self.options.scale)

@@ -6,7 +6,9 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
+from mmmodal.config import Config
 from mmmodal.contracts import Projector
+from mmmodal.projectors.scaling import ScaledOptions, scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +21,8 @@ class MLP(Projector):
 
     name: ClassVar[str] = "mlp"
     pointwise: ClassVar[bool] = True
+    Options: ClassVar[type[Config]] = ScaledOptions
+    options: ScaledOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
         """Keep every position."""
@@ -33,4 +37,4 @@ class MLP(Projector):
             act=nn.GELU(),
             linear_2=nn.Linear(out_width, out_width),
         )
-        return nn.Sequential(layers)
+        return scaled(nn.Sequential(layers), out_width, self.options.scale)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mmmodal.config import Config
 from mmmodal.contracts import Projector
+from mmmodal.projectors.scaling import ScaledOptions, scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Perceiver", "PerceiverOptions"]
 
 
-class PerceiverOptions(Config):
+class PerceiverOptions(ScaledOptions):
     """How many tokens an item becomes and how large the network is; Idefics2's is wider."""
 
     queries: int = Field(64, ge=1)
@@ -51,4 +52,5 @@ class Perceiver(Projector):
 
         options = self.options
         heads = (options.heads, options.head_width)
-        return PerceiverLayers(in_width, out_width, options.queries, options.layers, *heads)
+        layers = PerceiverLayers(in_width, out_width, options.queries, options.layers, *heads)
+        return scaled(layers, out_width, options.scale)

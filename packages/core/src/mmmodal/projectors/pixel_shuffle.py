@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from mmmodal.config import Config
 from mmmodal.contracts import Projector
 from mmmodal.errors import PartError
+from mmmodal.projectors.scaling import ScaledOptions, scaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,7 @@ __all__ = ["PixelShuffle", "PixelShuffleOptions"]
 Factor = Literal[2, 3, 4]
 
 
-class PixelShuffleOptions(Config):
+class PixelShuffleOptions(ScaledOptions):
     """How many patches become one: of 24 × 24 a factor of 2 leaves 144 tokens, 3 leaves 64."""
 
     factor: Factor = 2
@@ -60,7 +61,8 @@ class PixelShuffle(Projector):
         """Return the layers, which are named as those of `mlp`."""
         from mmmodal.projectors.pixel_shuffle_layers import PixelShuffleLayers
 
-        return PixelShuffleLayers(in_width, out_width, self.options.factor)
+        layers = PixelShuffleLayers(in_width, out_width, self.options.factor)
+        return scaled(layers, out_width, self.options.scale)
 
 
 def _advice(h: int, w: int) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import mmmodal
 from killing import Fate, Training, copy_of, kill_at_random
+from mmmodal.pretrained import read_pickled
 from mmmodal.train.manifest import MANIFEST, read_facts, seal
 from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
@@ -176,7 +177,9 @@ STATE: dict[str, Callable[[Path], object]] = {
 
 
 def replace(path: Path, **values: Any) -> None:
-    torch.save({**torch.load(path, weights_only=True), **values}, path)
+    state = {**read_pickled(path), **values}
+    path.unlink()  # whose tensors are mapped to memory
+    torch.save(state, path)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The part of the Hub's API that publishing needs, as a real HTTP server on this machine.
+"""The part of the Hub's API that our downloads and uploads need, as a real HTTP server here.
 
 It keeps what it is sent: repositories, large files by their SHA-256, and commits. Tokens are
 `good` (may write to `lab`), `reader` (may not) and no others.
@@ -15,9 +15,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-__all__ = ["LocalHub", "Repository", "local_hub"]
+import pytest
+from huggingface_hub import constants
+
+__all__ = ["LocalHub", "Repository", "instead_of_the_hub", "local_hub"]
 
 
 @dataclass
@@ -57,6 +61,18 @@ def local_hub() -> Iterator[LocalHub]:
         server.server_close()
 
 
+@contextlib.contextmanager
+def instead_of_the_hub(hub: LocalHub, cache: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Let huggingface_hub, in this process, speak with `hub` and keep what it gets in `cache`."""
+    with pytest.MonkeyPatch.context() as patch:
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        patch.setattr(constants, "ENDPOINT", hub.url)
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield patch
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"
@@ -93,15 +109,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._look(with_content=False)
 
     def _look(self, with_content: bool) -> None:
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/main)?", self.path):
+        path = self.path.partition("?")[0]
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/main)?", path):
             repository = self.hub.repositories.get(found[1])
             if repository is None:
                 self._missing("RepoNotFound")
                 return
-            files = [{"rfilename": name} for name in repository.files]
+            files = [
+                {"rfilename": name, "size": len(content)}
+                for name, content in repository.files.items()
+            ]
             about = {"id": found[1], "private": repository.private, "siblings": files}
             self._answer(200, {**about, "sha": f"{repository.commits:040x}"})
-        elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", self.path):
+        elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", path):
             repository = self.hub.repositories.get(found[1])
             content = repository.files.get(found[2]) if repository else None
             if repository is None or content is None:

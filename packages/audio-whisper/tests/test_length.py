@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 
 import mmmodal
 from mmmodal.composing import Part
+from mmmodal.conversation.records import Record
 from mmmodal.data.collation import input_names
-from mmmodal.errors import MediaError, RenderError
+from mmmodal.data.lengths import record_length
+from mmmodal.data.prepared import prepare_record
+from mmmodal.errors import MediaError, RecordError, RenderError
 from mmmodal.loading import load, save
 from mmmodal.media.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -22,6 +26,16 @@ from mmmodal_playground.tiny_language import tiny_language_model
 from whisper_models import RATE, clip, encode, loaded
 
 WINDOW = 2 * RATE  # samples; of the tiny folder
+RECORD = Record.model_validate(
+    {
+        "id": "1",
+        "messages": [
+            {"role": "user", "content": [{"type": "audio", "media": 0}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "silence"}]},
+        ],
+        "media": [{"kind": "audio", "uri": "a.wav"}],
+    }
+)
 
 
 def positions(seconds: float, rate: int = RATE, **options: object) -> int:
@@ -144,6 +158,23 @@ def test_limit_can_be_set(folder: Path) -> None:
     encoder = Whisper.from_source(str(folder), {"max_seconds": 3})
     with pytest.raises(MediaError, match=r"audio of 3\.50 s .*: at most 3 s are encoded; cut it"):
         encoder.preprocess(clip(3.5))
+
+
+def test_file_of_601_s_is_refused_with_the_option_that_lets_a_model_read_it(
+    model: MMModalForConditionalGeneration, folder: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(601 * 8_000, np.int16), 8_000)
+    reason = r"a\.wav: 601\.000 s, and at most 600 s are read; .*an encoder's `max_seconds`"
+    with pytest.raises(MediaError, match=reason):
+        model.processor.read("audio", tmp_path / "a.wav")
+    lm = tiny_language_model(tmp_path / "lm", "llama")
+    part = Part(name="whisper", source=str(folder), options={"max_seconds": 601})
+    patient = mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": part}).processor
+    assert patient.read("audio", tmp_path / "a.wav").seconds == 601
+    assert len(prepare_record(patient, RECORD, "row 1", tmp_path).input_ids) > 10_000
+    assert record_length(patient, RECORD, "row 1", tmp_path) > 10_000
+    with pytest.raises(RecordError, match="row 1: .*at most 600 s"):
+        prepare_record(model.processor, RECORD, "row 1", tmp_path)
 
 
 def test_projector_sees_no_padding(model: MMModalForConditionalGeneration) -> None:

@@ -14,6 +14,7 @@ OPTIONS = '''
 from pathlib import Path
 from typing import Literal
 import mmmodal
+from mmmodal.config import OfSource
 
 class EarsOptions(mmmodal.Config):
     channels: int = 2
@@ -21,6 +22,7 @@ class EarsOptions(mmmodal.Config):
     side: Literal["left", "right"] | None = None
     where: Path
     weights: tuple[float, ...] = (0.5, 1.5)
+    rate: OfSource[int] = 16_000
 
 class Ears(mmmodal.Encoder):
     name = "ears"
@@ -52,13 +54,16 @@ def test_encoders_are_listed_with_their_options(tmp_path: Path) -> None:
         "type": "int",
         "required": False,
         "default": 2,
+        "of_source": False,
         "description": "How many channels it hears.",
     }
     assert options["side"]["type"] == "Literal['left', 'right'] | None"
     assert options["where"]["required"]
     assert options["weights"]["default"] == [0.5, 1.5]
+    assert options["rate"]["of_source"] and options["rate"]["default"] is None
     assert table[0].split()[:3] == ["ENCODER", "PACKAGE", "VERSION"]
-    assert any("channels=2 side=None where=… weights=(0.5, 1.5)" in line for line in table)
+    told = "channels=2 side=None where=… weights=(0.5, 1.5)"  # a default rate would be made up
+    assert any(line.endswith(told) for line in table)
 
 
 CARDS = """

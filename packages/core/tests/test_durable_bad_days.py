@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from killing import Fate, Training
 from mmmodal.errors import CheckpointError, RecordError, TrainingError
+from mmmodal.pretrained import read_pickled
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
 from mmmodal_playground.records import make_records
@@ -149,9 +150,7 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
     before, at, after = (folder / f"checkpoint-{number}" for number in (step - 1, step, step + 1))
     assert same(*(load_file(path / "trained.safetensors") for path in (before, at)))
     assert not same(*(load_file(path / "trained.safetensors") for path in (at, after)))
-    one, other = (
-        torch.load(path / "optimizer.pt", weights_only=True)["state"] for path in (before, at)
-    )
+    one, other = (read_pickled(path / "optimizer.pt")["state"] for path in (before, at))
     assert all(same(one[index], other[index]) for index in one)
     logged = [
         json.loads(line) for line in (training.run / "metrics.jsonl").read_text().splitlines()

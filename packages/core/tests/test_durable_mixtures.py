@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from killing import Fate, Training
+from mmmodal.pretrained import read_pickled
 from mmmodal_playground.records import make_records
 
 
@@ -60,5 +60,5 @@ def test_a_part_learns_at_its_own_rate(start: Path, sources: list[Path], tmp_pat
     training = mixed(start, sources, tmp_path / "out", warmup_ratio=0, schedule="constant")
     assert training.start(Fate("os.rename", "checkpoint-2")).wait() == -9
     path = training.run / "checkpoints/checkpoint-1/optimizer.pt"
-    groups = torch.load(path, weights_only=True)["param_groups"]
+    groups = read_pickled(path)["param_groups"]
     assert {group["lr"] for group in groups} == {1e-3, 1e-4}

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from PIL import Image as pillow
 
+from media_files import write_clip
 from mmmodal.media import Limits
 
 RATE = 16_000
@@ -72,6 +73,21 @@ def ten_hours_of_flac(length: int) -> bytes:
     fields = int.from_bytes(data[18:26], "big") >> 36 << 36 | length
     header = data[:18] + fields.to_bytes(8, "big") + data[26:first]
     return header + data[first:second] * (10 * 3_600 * RATE // 4_096)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def mp4(*, moov: bytes) -> bytes:
+    """Return an MP4 that is nothing but an index."""
+    return box(b"ftyp", b"M4A \0\0\2\0isomiso2") + box(b"moov", moov)
+
+
+def in_a_track(table: bytes) -> bytes:
+    for kind in (b"stbl", b"minf", b"mdia", b"trak"):
+        table = box(kind, table)
+    return table
 
 
 def cut(data: bytes, percent: int) -> bytes:
@@ -136,6 +152,29 @@ BYTES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "format",
         lambda: forged(clip("FLAC"), 18, (655_350 << 4).to_bytes(3, "big")),
     ),
+    **{
+        f"an MP4 of millions of boxes ({kind.decode()})": (
+            "audio",
+            "too-large",
+            lambda kind=kind: mp4(moov=box(kind, b"") * 2**21),
+        )
+        for kind in (b"free", b"trak", b"udta")
+    },
+    "an MP4 of millions of steps": (
+        "audio",
+        "too-large",
+        lambda: mp4(moov=in_a_track(box(b"stts", struct.pack(">II", 0, 2**21) + bytes(2**24)))),
+    ),
+    "an MP4 of tables in other boxes": (
+        "audio",
+        "too-large",
+        lambda: mp4(moov=box(b"abcd", (b"trun" + bytes(16)) * 2**20)),
+    ),
+    "an MP4 of a table's name over and over": (
+        "audio",
+        "too-large",
+        lambda: mp4(moov=box(b"abcd", b"stsz" * 2**22)),
+    ),
     "a side of 16,385": ("image", "too-large", lambda: grey_png(16_385, 1)),
     "50,000,001 pixels": ("image", "too-large", lambda: grey_png(3_561, 14_041)),
 }
@@ -150,6 +189,16 @@ PATHS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
         "audio",
         "too-large",
         lambda path: sparse(path, b"RIFF", 512 * MIB + 1),
+    ),
+    "an MP3 with 500 MB behind it": (
+        "audio",
+        "too-large",
+        lambda path: sparse(path, clip("MP3", "MPEG_LAYER_III"), 500 * MIB),
+    ),
+    "AAC with 500 MB behind it": (
+        "audio",
+        "unreadable",
+        lambda path: sparse(path, write_clip(np.zeros(RATE, np.float32), "adts-aac"), 500 * MIB),
     ),
     "600 s and a sample": (
         "audio",
@@ -167,6 +216,8 @@ GOOD: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "1 x 1 image": ("image", lambda path: path.write_bytes(grey_png(1, 1))),
     "a side of 16,384": ("image", lambda path: path.write_bytes(grey_png(16_384, 1))),
     "50,000,000 pixels": ("image", lambda path: path.write_bytes(grey_png(8_000, 6_250))),
+    "JPEG with a film behind it": ("image", lambda path: sparse(path, image("JPEG"), 500 * MIB)),
+    "WebP with 500 MB behind it": ("image", lambda path: sparse(path, image("WEBP"), 500 * MIB)),
     "8 channels": ("audio", lambda path: path.write_bytes(clip(channels=8))),
     "600 s": ("audio", lambda path: sparse(path, *wav(600 * 8_000, 8_000))),
     "10 minutes of stereo in 105 MB": (
@@ -255,6 +306,16 @@ def test_input_at_a_limit_is_read(
 ) -> None:
     code, words, *_ = outcomes[name]
     assert code == "read", words
+
+
+@pytest.mark.parametrize("name", ["JPEG with a film behind it", "WebP with 500 MB behind it"])
+def test_what_lies_behind_a_picture_costs_nothing(
+    name: str, outcomes: dict[str, tuple[str, str, int, float]]
+) -> None:
+    _, words, memory, seconds = outcomes[name]
+    assert words == "(64, 64)"
+    assert memory < MOST_MEMORY
+    assert seconds < MOST_SECONDS
 
 
 def test_ten_minutes_of_stereo_are_whole(

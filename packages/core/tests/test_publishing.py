@@ -18,7 +18,7 @@ import yaml
 from huggingface_hub import constants
 
 import mmmodal
-from local_hub import LocalHub, Repository, local_hub
+from local_hub import LocalHub, Repository, instead_of_the_hub, local_hub
 from mmmodal.cli.main import run
 from mmmodal.publishing.card import is_ours
 from mmmodal.publishing.upload import Publication, prepare
@@ -73,14 +73,9 @@ class Push:
     def __call__(
         self, *arguments: object, token: str | None = "good"
     ) -> subprocess.CompletedProcess[str]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(constants, "ENDPOINT", self.hub.url)
-            template = f"{self.hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-            patch.setattr(constants, "HF_HUB_CACHE", str(self.cache))
+        with instead_of_the_hub(self.hub, self.cache) as patch:
             patch.setattr(constants, "HF_TOKEN_PATH", str(self.cache / "token"))
             patch.setattr(constants, "HF_STORED_TOKENS_PATH", str(self.cache / "tokens"))
-            patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
             patch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
             patch.setenv("HF_TOKEN", token or "")
             self.capfd.readouterr()

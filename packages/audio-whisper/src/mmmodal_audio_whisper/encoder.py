@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from mmmodal.config import Config, validate
+from mmmodal.config import Config, OfSource, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal.pretrained import layers_to_run, tensor_shapes
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import WhisperConfig
 
+    from mmmodal.media import Limits
+
 __all__ = ["Whisper", "WhisperOptions"]
 
 
 class WhisperOptions(Config):
-    """Which layer is taken, and how sound becomes a spectrogram; the source sets the rest."""
+    """Which layer is taken, and how sound becomes a spectrogram."""
 
     select_layer: int = -2
     """The hidden state that is the feature, counted in the source's depth; -2 as in the paper."""
@@ -40,11 +42,11 @@ class WhisperOptions(Config):
     max_seconds: float = Field(600.0, gt=0)
     """Longer clips are refused; windows of 30 s are encoded on their own and joined."""
 
-    max_source_positions: int = Field(1500, ge=1)  # of a window; the source's
-    num_mel_bins: int = Field(80, ge=1)  # the source's
-    sampling_rate: int = Field(16_000, ge=1)  # Hz
-    n_fft: int = Field(400, ge=2)  # samples
-    hop_length: int = Field(160, ge=1)  # samples
+    max_source_positions: OfSource[int] = Field(1500, ge=1)  # of a window
+    num_mel_bins: OfSource[int] = Field(80, ge=1)
+    sampling_rate: OfSource[int] = Field(16_000, ge=1)  # Hz
+    n_fft: OfSource[int] = Field(400, ge=2)  # samples
+    hop_length: OfSource[int] = Field(160, ge=1)  # samples
 
 
 class Whisper(Encoder):
@@ -143,6 +145,11 @@ class Whisper(Encoder):
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights of the layers that are run."""
         return open_checkpoint(source).tensors(tensor_shapes(self.build))
+
+    def limits(self, limits: Limits) -> Limits:
+        """Let clips be read that last as long as `max_seconds` says."""
+        seconds = max(limits.audio_seconds, self.options.max_seconds)
+        return limits.model_copy(update={"audio_seconds": seconds})
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""

@@ -14,7 +14,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmmodal.errors import ConfigError
 
-__all__ = ["Config", "Lines", "apply_overrides", "read_yaml", "validate", "yaml_lines"]
+__all__ = [
+    "SET_BY_SOURCE",
+    "Config",
+    "Lines",
+    "OfSource",
+    "apply_overrides",
+    "read_yaml",
+    "validate",
+    "yaml_lines",
+]
 
 
 class Config(BaseModel):
@@ -29,6 +38,12 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=BaseModel)
+T = TypeVar("T")
+
+SET_BY_SOURCE = "set by source"
+
+OfSource = Annotated[T, SET_BY_SOURCE]
+"""The type of an option that a part's source sets, so that its default tells nothing of a part."""
 
 Lines = Mapping[tuple[str, ...], int]
 """The line of a file in which each setting stands, by its path: `("train", "parts")`."""

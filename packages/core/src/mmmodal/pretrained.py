@@ -216,7 +216,9 @@ def read_pickled(path: Path) -> Any:
 
     try:
         mapped = zipfile.is_zipfile(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+        return torch.load(  # noqa: TID251
+            path, map_location="cpu", weights_only=True, mmap=mapped or None
+        )
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError):
         raise PartError(
             f"{path}: it is damaged, or holds more than tensors and plain values, and nothing else "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mmmodal import pretrained
-from mmmodal.config import Config, validate
+from mmmodal.config import Config, OfSource, validate
 from mmmodal.contracts import Encoder
 from mmmodal.errors import MediaError, PartError
 from mmmodal_vision_siglip.formats import open_checkpoint
@@ -48,17 +48,19 @@ class SiglipOptions(Config):
     tiles: int = Field(1, ge=1, le=12)
     """Cut pictures into up to so many tiles, and add the whole as one more; 1: never."""
 
-    image_size: int = Field(384, ge=1)  # pixels; the source's
-    patch_size: int = Field(16, ge=1)  # pixels; the source's
-    resizer: Resizer = "pillow"
+    image_size: OfSource[int] = Field(384, ge=1)  # pixels
+    patch_size: OfSource[int] = Field(16, ge=1)  # pixels
+    resizer: OfSource[Resizer] = "pillow"
     """Who resizes: what the source's own preprocessing takes."""
 
-    resample: Filter = "bicubic"
-    resize_mode: ResizeMode = "squash"
-    fill_color: int = Field(0, ge=0, le=255)  # around a picture whose longest side was fitted
-    rescale_factor: float = 1 / 255
-    image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    resample: OfSource[Filter] = "bicubic"
+    resize_mode: OfSource[ResizeMode] = "squash"
+    fill_color: OfSource[int] = Field(0, ge=0, le=255)
+    """What is around a picture whose longest side was fitted."""
+
+    rescale_factor: OfSource[float] = 1 / 255
+    image_mean: OfSource[tuple[float, float, float]] = (0.5, 0.5, 0.5)
+    image_std: OfSource[tuple[float, float, float]] = (0.5, 0.5, 0.5)
 
     @model_validator(mode="after")
     def _tiles_are_squashed(self) -> Self:

@@ -9,7 +9,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from mmmodal.cli.table import print_json, print_table
-from mmmodal.config import alternatives, suggest
+from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
 from mmmodal.errors import PartError, PluginError
 from mmmodal.plugins import KINDS, Plugin, Provided, registry
@@ -138,6 +138,7 @@ def _options(part: type[Any]) -> list[dict[str, Any]]:
             "type": _type_name(field.annotation),
             "required": field.is_required(),
             "default": _default(field),
+            "of_source": SET_BY_SOURCE in field.metadata,
             "description": field.description,
         }
         for name, field in part.Options.model_fields.items()
@@ -145,7 +146,11 @@ def _options(part: type[Any]) -> list[dict[str, Any]]:
 
 
 def _default(field: FieldInfo) -> Any:
-    if field.is_required() or field.default_factory_takes_validated_data:
+    if (
+        field.is_required()
+        or field.default_factory_takes_validated_data
+        or SET_BY_SOURCE in field.metadata
+    ):
         return None
     return field.get_default(call_default_factory=True)
 
@@ -164,7 +169,9 @@ def _print_parts(kind: str, rows: list[dict[str, Any]]) -> None:
     if kind != "modalities":
         columns["options"] = "OPTIONS"
         for row in rows:
-            row["options"] = " ".join(_shown(option) for option in row["options"])
+            row["options"] = " ".join(
+                _shown(option) for option in row["options"] if not option["of_source"]
+            )
             if count := row.get("parameters"):
                 row["parameters"] = f"{count / 1e9:.2f} B"
     print_table(rows, columns)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedConfig
 
+    from mmmodal.media import Limits
+
 __all__ = ["Card", "Encoder"]
 
 
@@ -151,6 +153,10 @@ class Encoder(ABC):
         raise PartError(
             f"encoder {self.name!r} has no pretrained weights; name it without {':' + source!r}"
         )
+
+    def limits(self, limits: Limits) -> Limits:
+        """Widen what may be read where the options ask for it, such as clips that last longer."""
+        return limits
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """Say what `load(source)` would download as (file, bytes); None where that is not known."""

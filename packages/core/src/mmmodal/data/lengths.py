@@ -55,9 +55,8 @@ def record_length(
         RecordError: whatever is wrong with it as far as that was looked at, with its row.
     """
     try:
-        layouts = [
-            _layout(processor, ref.kind, ref.uri, root, limits or Limits()) for ref in record.media
-        ]
+        allowed = limits or processor.limits
+        layouts = [_layout(processor, ref.kind, ref.uri, root, allowed) for ref in record.media]
         rendered = processor.fit(record.messages, layouts, max_tokens).rendered
     except RecordError:
         raise

@@ -39,7 +39,9 @@ def prepare_record(
         RecordError: whatever is wrong with it, with its row.
     """
     try:
-        read = functools.partial(read_medium, processor, root=root, limits=limits or Limits())
+        read = functools.partial(
+            read_medium, processor, root=root, limits=limits or processor.limits
+        )
         items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
         return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
     except RecordError:
@@ -67,7 +69,7 @@ class PreparedDataset:
 
         self.processor = processor
         self.max_tokens = max_tokens
-        self._limits = limits or Limits()
+        self._limits = limits or processor.limits
 
     @classmethod
     def open(

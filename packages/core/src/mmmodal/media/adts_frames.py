@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import BinaryIO
 
 from mmmodal.errors import MediaError
@@ -20,17 +21,18 @@ def check_frames(file: BinaryIO, origin: str) -> None:
     Raises:
         MediaError: the last frame is cut off, or one does not begin where the one before ends.
     """
-    data = file.read()
+    end = file.seek(0, os.SEEK_END)
     place = 0
     for _ in range(MOST_FRAMES):
-        head = data[place : place + HEADER]
+        file.seek(place)
+        head = file.read(HEADER)
         if not head or head[:3] == TAIL:
             return
         if len(head) == HEADER and not (head[0] == 0xFF and head[1] & 0xF6 == 0xF0):
             reason = f"its AAC frames are damaged at byte {place:,}; replace it"
             raise MediaError("unreadable", origin, reason)
         size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if len(head) == HEADER else 0
-        if size < HEADER or place + size > len(data):
+        if size < HEADER or place + size > end:
             raise cut_off("within a frame", origin)
         place += size
     raise MediaError("too-large", origin, f"it has more than {MOST_FRAMES:,} frames; {CONVERT}")

@@ -95,13 +95,13 @@ def _check_layout(channels: int, rate: int, limits: Limits, origin: str) -> None
 def _check_length(samples: int, rate: int, limits: Limits, origin: str) -> None:
     if samples / rate > limits.audio_seconds:
         found = f"{samples / rate:,.3f} s, and at most {limits.audio_seconds:,g} s are read"
-        name = "audio_seconds"
+        name = "`audio_seconds`, as an encoder's `max_seconds` does"
     elif samples * 4 > limits.decoded_bytes:
         found = f"{samples:,} samples, and at most {limits.decoded_bytes // 4:,} are read"
-        name = "decoded_bytes"
+        name = "`decoded_bytes`"
     else:
         return
-    raise MediaError("too-large", origin, f"{found}; cut it into clips or raise `{name}`")
+    raise MediaError("too-large", origin, f"{found}; cut it into clips or raise {name}")
 
 
 def _decode(sound: Sound, limits: Limits, origin: str) -> NDArray[np.float32]:

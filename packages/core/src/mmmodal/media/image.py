@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import re
 import threading
@@ -37,6 +38,8 @@ PLUGINS = {
 }
 # Entropy-coded data escapes 0xff as ff 00; only d0 to d7 may occur in it as markers.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+JPEG_SCAN, JPEG_END = b"\xda", b"\xd9"
+JPEG_BLOCK = 65_536  # bytes
 BYTES_PER_PIXEL = 4  # what Pillow takes for every mode of more than one channel
 MOST_SCANS = 64  # usual progressive JPEGs have 10; 1,000 in a 400 kB file took 40 s to decode
 MOST_SEGMENTS = 10_000
@@ -95,15 +98,17 @@ class Metered:
     is read would then end the process.
     """
 
-    def __init__(self, file: BinaryIO, origin: str) -> None:
+    def __init__(self, file: BinaryIO, origin: str, end: int | None = None) -> None:
         self.seek, self.tell = file.seek, file.tell
-        self._file, self._origin, self._reads = file, origin, 0
+        self._file, self._origin, self._reads, self._end = file, origin, 0, end
 
     def read(self, size: int = -1) -> bytes:
         """Read on, unless too many reads were made."""
         self._reads += 1
         if self._reads > MOST_READS:
             raise MediaError("too-large", self._origin, "it has too many segments; save it anew")
+        if size < 0 and self._end is not None:
+            size = max(self._end - self._file.tell(), 0)
         return self._file.read(size)
 
 
@@ -133,7 +138,9 @@ def _open(file: BinaryIO, origin: str) -> Pillow.Image:
             if name == "Tiff":
                 _silence_libtiff()
             plugin = import_module(f"PIL.{name}ImagePlugin")
-            image: Pillow.Image = getattr(plugin, f"{name}ImageFile")(Metered(file, origin))
+            # Pillow reads all of a WebP, whatever its header says of its length.
+            end = int.from_bytes(head[4:8], "little") + 8 if name == "WebP" else None
+            image: Pillow.Image = getattr(plugin, f"{name}ImageFile")(Metered(file, origin, end))
             return image
     known = "JPEG, PNG, WebP, GIF, BMP or TIFF"
     reason = f"not an image this can read{looks_like(head)}; convert it to {known}"
@@ -166,20 +173,29 @@ def _check_not_empty(width: int, height: int, origin: str) -> None:
 
 def _check_scans(file: BinaryIO, origin: str) -> None:
     """Refuse a JPEG that draws over itself: a small file can keep a decoder busy for hours."""
+    found = itertools.islice(_jpeg_markers(file), MOST_SEGMENTS)
+    markers = list(itertools.takewhile(lambda marker: marker != JPEG_END, found))
     file.seek(0)
-    data = file.read()
-    file.seek(0)
-    position, scans = 2, 0
-    for _ in range(MOST_SEGMENTS):
-        found = JPEG_MARKER.search(data, position)
-        if found is None or found[1] == b"\xd9":
+    if len(markers) == MOST_SEGMENTS or markers.count(JPEG_SCAN) > MOST_SCANS:
+        reason = f"a JPEG of more than {MOST_SCANS} scans takes too long to decode; save it anew"
+        raise MediaError("too-large", origin, reason)
+
+
+def _jpeg_markers(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the kind of each segment, in whatever else the file holds: a film may follow."""
+    position = 2
+    while True:
+        file.seek(position)
+        block = file.read(JPEG_BLOCK)
+        found = JPEG_MARKER.search(block)
+        if found is not None:
+            yield found[1]
+            file.seek(position + found.end())
+            position += found.end() + int.from_bytes(file.read(2), "big")
+        elif len(block) == JPEG_BLOCK:
+            position += JPEG_BLOCK - 1  # a marker may lie across two blocks
+        else:
             return
-        scans += found[1] == b"\xda"
-        if scans > MOST_SCANS:
-            break
-        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    reason = f"a JPEG of more than {MOST_SCANS} scans takes too long to decode; save it anew"
-    raise MediaError("too-large", origin, reason)
 
 
 def _to_rgb(image: Pillow.Image, origin: str) -> Pillow.Image:

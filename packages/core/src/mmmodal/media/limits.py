@@ -1,4 +1,7 @@
-"""How large a medium may be; one set of limits for training, chat and server."""
+"""How large a medium may be; one set of limits for training, chat and server.
+
+An encoder's options may allow a model more: `MMModalProcessor.limits`.
+"""
 
 from __future__ import annotations
 

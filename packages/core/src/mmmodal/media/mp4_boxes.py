@@ -26,9 +26,11 @@ PARENTS = {
 # Neither holds a table whose entries take no bytes.
 OPAQUE = {b"mdat", b"free", b"skip", b"wide", b"covr", b"stco", b"co64"}
 TABLE = re.compile(rb"stsz|stz2|stts|ctts|trun|cmov")
-MOST_INDEX = 64 * 2**20  # bytes of boxes that are read here
+MOST_INDEX = 32 * 2**20  # bytes of boxes that are read here
 MOST_BOXES = 100_000
 MOST_FRAMES = 500_000
+AT_ONCE = 1_000  # samples of uncompressed sound are a frame to libav
+TOO_MANY = 2 * AT_ONCE * MOST_FRAMES
 ENCRYPTED = re.compile(rb"enca|drms")
 
 
@@ -61,9 +63,11 @@ def check_boxes(file: BinaryIO, origin: str) -> None:
             leaves = [*_leaves(pending.pop(), data, origin)]
             pending += [leaf for leaf in leaves if leaf.kind == b"trak"]
             boxes += len(leaves)
-            frames += _frames(leaves, data, origin)
-        if boxes > MOST_BOXES or frames > MOST_FRAMES:
-            raise _too_much(f"{boxes:,} boxes and {frames:,} frames", origin)
+            if boxes > MOST_BOXES:
+                raise _too_much(f"more than {MOST_BOXES:,} boxes", origin)
+            frames += _frames(leaves, memoryview(data), origin)
+            if frames > MOST_FRAMES:
+                raise _too_much(f"{frames:,} frames", origin)
 
 
 def _top(file: BinaryIO, size: int, origin: str) -> Iterator[Box]:
@@ -80,7 +84,7 @@ def _top(file: BinaryIO, size: int, origin: str) -> Iterator[Box]:
 
 def _leaves(parent: Box, data: bytes, origin: str) -> Iterator[Box]:
     """Yield the boxes in `parent` that hold no others, from however deep; tracks as they are."""
-    pending = [parent]
+    pending, seen = [parent], 0
     while pending:
         box = pending.pop()
         place = None if box.kind == b"trak" and box != parent else _first_child(box, data)
@@ -91,6 +95,9 @@ def _leaves(parent: Box, data: bytes, origin: str) -> Iterator[Box]:
             child = _box(data, place, box.end, origin)
             place = child.end
             pending.append(child)
+            seen += 1
+            if seen > MOST_BOXES:
+                raise _too_much(f"more than {MOST_BOXES:,} boxes", origin)
 
 
 def _first_child(box: Box, data: bytes) -> int | None:
@@ -117,7 +124,7 @@ def _box(data: bytes, place: int, end: int, origin: str) -> Box:
     return Box(kind, start, place + size)
 
 
-def _frames(leaves: list[Box], data: bytes, origin: str) -> int:
+def _frames(leaves: list[Box], data: memoryview, origin: str) -> int:
     """Count the frames for which libav would take memory, of one track or what is in none."""
     frames, steps = 0, set()
     for box in leaves:
@@ -127,16 +134,19 @@ def _frames(leaves: list[Box], data: bytes, origin: str) -> int:
         if box.kind == b"stsd" and ENCRYPTED.search(content):
             raise MediaError("format", origin, "its sound is encrypted; give an open copy")
         if box.kind == b"stts":
-            steps.add(content[4:8] + content[12:16])
+            steps.add(bytes(content[4:8]) + bytes(content[12:16]))
         frames += _claimed(box.kind, content)
-        for hidden in TABLE.finditer(content):  # in whatever other box libav looks into
-            frames += _claimed(hidden[0], content[hidden.end() :])
-            frames += _claimed(hidden[0], content[hidden.end() + 8 :])  # after a size of 64 bits
-    # One step of one tick is uncompressed sound, which libav takes a thousand at a time.
-    return frames // 1_000 if steps == {b"\0\0\0\1" * 2} else frames
+        for number, hidden in enumerate(TABLE.finditer(content)):  # which libav may look into, too
+            kind, end = bytes(hidden[0]), hidden.end()
+            frames += _claimed(kind, content[end:])
+            frames += _claimed(kind, content[end + 8 :])  # after a size of 64 bits
+            if number > MOST_BOXES or frames >= TOO_MANY:
+                raise _too_much(f"{number:,} tables and {frames:,} frames", origin)
+    # One step of one tick is uncompressed sound.
+    return frames // AT_ONCE if steps == {b"\0\0\0\1" * 2} else frames
 
 
-def _claimed(kind: bytes, content: bytes) -> int:
+def _claimed(kind: bytes, content: memoryview) -> int:
     match kind:
         case b"stsz" | b"stz2":
             return int.from_bytes(content[8:12], "big")
@@ -144,10 +154,12 @@ def _claimed(kind: bytes, content: bytes) -> int:
             return int.from_bytes(content[4:8], "big")
         case b"stts" | b"ctts":
             entries = min(int.from_bytes(content[4:8], "big"), (len(content) - 8) // 8)
+            if entries > MOST_FRAMES:  # for which libav takes memory, whatever they count
+                return TOO_MANY
             counts = struct.unpack_from(f">{2 * entries}I", content, 8)[::2] if entries > 0 else ()
             return sum(counts)
         case b"cmov":
-            return MOST_FRAMES + 1  # a compressed index, which can be of any size
+            return TOO_MANY  # a compressed index, which can be of any size
     return 0
 
 

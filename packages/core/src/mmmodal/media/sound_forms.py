@@ -13,7 +13,7 @@ from mmmodal.media.adts_frames import check_frames
 from mmmodal.media.id3_tags import after_id3
 from mmmodal.media.limits import Limits
 from mmmodal.media.matroska_elements import check_elements
-from mmmodal.media.mp3_length import check_length
+from mmmodal.media.mp3_length import check_length, check_size
 from mmmodal.media.mp4_boxes import check_boxes
 from mmmodal.media.ogg_pages import check_pages
 from mmmodal.media.reading import looks_like
@@ -34,6 +34,11 @@ class Form(NamedTuple):
     """Refuses, before any decoder sees it, a file that is cut off or would exhaust a decoder."""
 
     open: Callable[[BinaryIO, Limits, str], AbstractContextManager[Sound]]
+
+
+def _open_mp3(file: BinaryIO, limits: Limits, origin: str) -> AbstractContextManager[Sound]:
+    check_size(file, limits, origin)
+    return open_libav(file, limits, origin, demuxer="mp3")
 
 
 # libsndfile reads what it reads whole. Of MP3 it guesses the length where no header tells it and
@@ -65,7 +70,7 @@ FORMS = (
         "MP3",
         re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"),
         check_length,
-        partial(open_libav, demuxer="mp3"),
+        _open_mp3,
     ),
 )
 

@@ -70,6 +70,14 @@ class MMModalProcessor(ProcessorMixin):
         """The projector of each modality, which knows the number of slots."""
         return {name: projector_from(entry["projector"]) for name, entry in self.modalities.items()}
 
+    @property
+    def limits(self) -> Limits:
+        """How large a medium may be where nobody says otherwise: an encoder may allow more."""
+        limits = Limits()
+        for encoder in self.encoders.values():
+            limits = encoder.limits(limits)
+        return limits
+
     @functools.cached_property
     def markups(self) -> dict[str, Markup]:
         """The texts of each modality's markers and slot."""
@@ -106,7 +114,7 @@ class MMModalProcessor(ProcessorMixin):
     ) -> Any:
         """Read one medium from a path, a data URI, bytes, or an object such as a PIL image."""
         kind = self.kinds[self.modality_named(modality)]
-        return read_media(kind, value, root=root, limits=limits or Limits())
+        return read_media(kind, value, root=root, limits=limits or self.limits)
 
     def modality_named(self, keyword: str) -> str:
         """Return the modality that a keyword such as `image` or `images` means.

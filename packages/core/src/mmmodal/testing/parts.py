@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -37,21 +38,27 @@ HEAVY = (
 def assert_import_is_light(part: object) -> None:
     """Check in a fresh process that importing a part's package and module loads nothing heavy."""
     module = type(part).__module__
+    loaded = _heavy_imports(module, os.pathsep.join(filter(None, sys.path)))
+    assert not loaded, (
+        f"importing {module} loads {loaded}; import it inside the functions that use it"
+    )
+
+
+@functools.cache  # a process takes a second, and a module has several parts
+def _heavy_imports(module: str, path: str) -> str:
+    """Import a module in a fresh process; return what of `HEAVY` that loads."""
     script = (
         f"import sys, importlib\n"
         f"importlib.import_module({module.partition('.')[0]!r})\n"
         f"importlib.import_module({module!r})\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    loaded = done.stdout.strip()
-    assert not loaded, (
-        f"importing {module} loads {loaded}; import it inside the functions that use it"
-    )
+    return done.stdout.strip()
 
 
 def assert_options_survive_json(part: Any) -> None:

@@ -55,6 +55,7 @@ def store_features(
         workers=arguments.dataloader_num_workers,
         device=str(arguments.device),
         autocast=half_precision(arguments) if arguments.deepspeed is None else None,
+        limits=model.processor.limits,
         told=None if on_error == "raise" else on_error,
     )
     with gathered(*(p for name in frozen for p in towers[name].parameters())):

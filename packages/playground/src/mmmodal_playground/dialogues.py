@@ -90,16 +90,21 @@ def make_quiz(
     turns: int,
     media: int = 4,
     alone: float = ALONE,
+    compared: float = 0.3,
+    meant: float = 0.0,
+    heard: float = 0.5,
 ) -> Dialogue:
     """Make a long conversation: many questions about at most `media` media that come first.
 
-    The share `alone` of its pictures must show one thing; the others show one or two.
+    The share `heard` of its media are clips. The share `alone` of its pictures must show one
+    thing; the others show one or two. The share `compared` of the questions is about several
+    media; of those, `meant` are made to ask which medium is meant, where that can be asked.
     """
-    making = _Making("image-audio", language, split, chance, alone)
+    making = _Making("image-audio", language, split, chance, alone, meant)
     for _ in range(chance.randint(1, media)):
-        making.bring(chance.choice(("image", "audio")))
+        making.bring("audio" if chance.random() < heard else "image")
     for _ in range(turns):
-        if len(making.media) > 1 and chance.random() < 0.3:
+        if len(making.media) > 1 and chance.random() < compared:
             making.compare()
         else:
             making.ask_about(chance.randrange(len(making.media)))
@@ -110,10 +115,16 @@ class _Making:
     """A dialogue that grows turn by turn."""
 
     def __init__(
-        self, task: Task, language: str, split: Split, chance: random.Random, alone: float = ALONE
+        self,
+        task: Task,
+        language: str,
+        split: Split,
+        chance: random.Random,
+        alone: float = ALONE,
+        meant: float = 0.0,
     ) -> None:
         self.task, self.language, self.split, self.chance = task, language, split, chance
-        self.alone = alone
+        self.alone, self.meant = alone, meant
         self.talk = TALKS[language]
         self.media: list[Medium] = []
         self.turns: list[Turn] = []
@@ -193,7 +204,10 @@ class _Making:
         chosen = self.chance.choice((i, j))
         if self.is_only_one(chosen):
             kind, thing = self.kind(chosen), self.media[chosen].things[0]
-            questions.append(which_of(kind, thing, self.name(chosen), self.talk))
+            which = which_of(kind, thing, self.name(chosen), self.talk)
+            # Nothing random where nothing is preferred: dialogues of a seed stay what they are.
+            prefer = self.meant and self.chance.random() < self.meant
+            questions = [which] if prefer else [*questions, which]
         self.say(questions, (i, j))
 
     def say(

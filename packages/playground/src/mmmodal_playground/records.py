@@ -35,13 +35,18 @@ def dialogues(
         yield make_dialogue(task, language, split, chance)
 
 
-def quizzes(number: int, *, seed: int = 0, turns: int, media: int) -> Iterator[Dialogue]:
-    """Make long training dialogues about at most `media` media, languages in turn."""
+def quizzes(
+    number: int, *, seed: int = 0, turns: int, media: int, **shares: float
+) -> Iterator[Dialogue]:
+    """Make long training dialogues about at most `media` media, languages in turn.
+
+    `shares` are those of `make_quiz`.
+    """
     chance = random.Random(f"quizzes {seed} {media}")
     languages = list(TALKS)
     for index in range(number):
         language = languages[index % len(languages)]
-        yield make_quiz(language, "train", chance, turns=turns, media=media)
+        yield make_quiz(language, "train", chance, turns=turns, media=media, **shares)
 
 
 def make_records(folder: Path, number: int, seed: int = 0, split: Split = "train") -> Path:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
+LIKE_WORDS = {"scale": "words"}
+"""Of both projectors: media as large as words, or the language model tells one medium alone."""
+
 STRIDES = {"kernel": 12, "stride": 6}
 """Of the audio projector: words of this world take a third of a second, 16 positions."""
 
@@ -40,8 +43,10 @@ Tell = Callable[[str], None]
 class Sizes:
     """How many conversations a quickstart makes."""
 
-    align: int = 6400
-    instruct: int = 8000
+    align: int = 6000
+    """About one to three media, two thirds of them clips, which are harder than pictures."""
+
+    instruct: int = 4000
     """Half of them dialogues such as the held-out ones, half with more questions."""
 
     tested: int = 200
@@ -94,10 +99,12 @@ class Quickstart:
     def make_data(self) -> None:
         """Write the conversations of both stages and the held-out ones."""
         sizes, seed = self.sizes, self.seed
-        self._write("align", quizzes(sizes.align, seed=seed, turns=2, media=1))
+        shown = quizzes(sizes.align, seed=seed, turns=5, media=3, heard=0.65, meant=0.3)
+        self._write("align", shown)
         half = sizes.instruct // 2
         talked = dialogues(half, split="train", seed=seed)
-        self._write("instruct", chain(talked, quizzes(half, seed=seed, turns=8, media=4)))
+        asked = quizzes(half, seed=seed, turns=8, media=4, compared=0.5, meant=0.4)
+        self._write("instruct", chain(talked, asked))
         tested = self.sizes.tested * len(TASKS) * len(TALKS)
         self._write("test", dialogues(tested, split="test", seed=TEST_SEED + self.seed))
 
@@ -126,8 +133,8 @@ class Quickstart:
                     "audio": mmmodal.Part(name="playground-whisper", options=LAST),
                 },
                 projectors={
-                    "image": "linear",
-                    "audio": mmmodal.Part(name="conv", options=STRIDES),
+                    "image": mmmodal.Part(name="linear", options=LIKE_WORDS),
+                    "audio": mmmodal.Part(name="conv", options={**STRIDES, **LIKE_WORDS}),
                 },
             )
 

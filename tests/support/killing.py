@@ -102,6 +102,8 @@ class Training:
         """Start it, or go on with it."""
         arguments = [f"{key}={value}" for key, value in self.settings.items()]
         command = ["train", self.stage, *arguments, f"out={self.out}", *more]
+        if self.settings.get("deepspeed") == "zero2-offload":
+            compile_optimizer()
         port = _free_port()
         logs = self.out.parent / f"{self.out.name}-logs"
         logs.mkdir(exist_ok=True)
@@ -187,6 +189,21 @@ def forked(function: Callable[..., None], *arguments: Any) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context.Process(target=function, args=arguments)
+
+
+@functools.cache
+def compile_optimizer() -> None:
+    """Wait for what DeepSpeed compiles when it is first used, which nobody's patience counts."""
+    process = forked(_compile)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _compile() -> None:
+    from deepspeed.ops.op_builder import CPUAdamBuilder
+
+    CPUAdamBuilder().load(verbose=False)
 
 
 def redirect(log: Path) -> None:

@@ -120,7 +120,9 @@ def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
     training: Training, data: Path
 ) -> None:
     path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
-    with pytest.raises(TrainingError, match=r"step 2: none of its rows can be used, for the 2"):
+    with pytest.raises(
+        TrainingError, match=r"step 2: none of its rows can be used, as in the step b"
+    ):
         run_stage(recipe(training, data=path, on_bad_sample="skip", nan_limit=2))
 
 
@@ -162,10 +164,15 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
     training: Training, start: Path, data: Path, tmp_path: Path
 ) -> None:
+    """Those before the run was killed count, too."""
     path = written(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
-    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path}
-    with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, for the 3th step"):
-        run_stage(recipe(training, **settings, nan_limit=3))
+    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path, "nan_limit": 3}
+    more = {**training.settings, **settings, "save_every": 1}
+    training = training.elsewhere(training.out, settings=more)
+    running = training.start(Fate("os.rename", "checkpoint-2"))
+    assert running.wait() == -signal.SIGKILL, running.text()
+    with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, as in the 2 steps b"):
+        run_stage(recipe(training))
 
 
 def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(training: Training) -> None:

@@ -89,6 +89,12 @@ class Training:
     ranks: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def said(cls, stage: str, out: Path, *settings: str, ranks: int = 1) -> Training:
+        """Return a training whose settings are `key=value`, of which the last one counts."""
+        pairs = dict(text.split("=", 1) for text in settings)
+        return cls(stage, pairs, out, ranks)
+
     @property
     def run(self) -> Path:
         """Where its checkpoints and journals are."""
@@ -118,10 +124,11 @@ class Training:
             running.logs.append(log)
         return running
 
-    def finish(self) -> None:
-        """Start it and wait for its good end."""
+    def finish(self) -> str:
+        """Start it and wait for its good end; return what it wrote."""
         running = self.start()
         assert running.wait() == 0, running.text()[-3000:]
+        return running.text()
 
     def is_finished(self) -> bool:
         """Return whether the result is there."""

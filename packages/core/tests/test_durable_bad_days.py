@@ -31,8 +31,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def training(start: Path, data: Path, tmp_path: Path) -> Training:
-    settings = {"model": start, "data": data, "note_rows": True, **SMALL}
-    return Training("align", settings, tmp_path / "out")
+    return training_in(tmp_path / "out", start, data)
+
+
+def training_in(out: Path, start: Path, data: Path) -> Training:
+    return Training("align", {"model": start, "data": data, "note_rows": True, **SMALL}, out)
+
+
+@pytest.fixture(scope="module")
+def straight(start: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the story of the training on a good day."""
+    training = training_in(tmp_path_factory.mktemp("straight") / "out", start, data)
+    training.finish()
+    return training.story()
 
 
 def recipe(training: Training, **more: Any) -> Any:
@@ -175,7 +186,9 @@ def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
         run_stage(recipe(training))
 
 
-def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(training: Training) -> None:
+def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(
+    training: Training, straight: dict[str, Any]
+) -> None:
     interrupted(training)
     newest = training.run / "checkpoints/checkpoint-4/optimizer.pt"
     content = bytearray(newest.read_bytes())
@@ -184,9 +197,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(training: Train
     running = training.start()
     assert running.wait() == 0, running.text()
     assert "The checkpoint of step 4 is damaged and set aside" in running.text()
-    straight = training.elsewhere(training.out.parent / "straight")
-    straight.finish()
-    assert training.story() == straight.story()
+    assert training.story() == straight
 
 
 def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
@@ -252,7 +263,7 @@ def test_a_file_that_cannot_grow_ends_it_and_the_checkpoint_before_loads(
     [800, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 200, 1900, 3000, 3700))],
 )
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
-    training: Training, tmp_path: Path, size: int
+    training: Training, straight: dict[str, Any], tmp_path: Path, size: int
 ) -> None:
     """A file system of so many KiB fills at another point of the run: all are survived."""
     disk = tmp_path / "disk"
@@ -265,6 +276,4 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     assert "Traceback" not in said
     assert "unexpected" not in said
     assert ".writing" not in said
-    straight = training.elsewhere(tmp_path / "straight")
-    straight.finish()
-    assert training.story()["weights"] == straight.story()["weights"]
+    assert training.story()["weights"] == straight["weights"]

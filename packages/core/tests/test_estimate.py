@@ -209,10 +209,14 @@ def test_the_tokens_of_an_epoch_are_those_of_its_conversations(
 ) -> None:
     from mmmodal.loading import load_processor
 
-    checked = check_recipe(recipe_of("align", start, data, tmp_path / "out"), HERE)
+    """Of a dataset that counts twice, each conversation is counted twice."""
+    few = data.with_name("few.jsonl")
+    few.write_text("\n".join(data.read_text().splitlines()[:3]) + "\n")
+    mix = f"data=[{data}, {{path: {few}, weight: 2}}]"
+    checked = check_recipe(recipe_of("align", start, data, tmp_path / "out", mix), HERE)
     dataset = PreparedDataset([RecordDataset(data)], load_processor(start), max_tokens=512)
     lengths = [len(dataset[index].input_ids) for index in range(len(dataset))]
-    assert checked.tokens == sum(lengths)
+    assert checked.tokens == sum(lengths) + 2 * sum(lengths[:3])
     assert checked.lengths is not None and checked.lengths.longest == max(lengths)
 
 

@@ -136,18 +136,20 @@ def _prepare(
 ) -> dict[int, Sample | None]:
     """Prepare conversations as training does; return each by its number, None if it is bad."""
     found: dict[int, Sample | None] = {}
-    errors, shortened = [], 0
-    for number in dict.fromkeys(dataset.mixture.epoch(0)[:MEASURED].tolist()):
+    errors, shortened = [], set()
+    order = dataset.mixture.epoch(0)[:MEASURED].tolist()
+    for number in dict.fromkeys(order):  # with a weight some come several times
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
                 found[number] = dataset[number]
-            shortened += bool(told)
+            if told:
+                shortened.add(number)
         except RecordError as error:
             found[number] = None
             errors.append(error)
     _tell_rows(checked, recipe, errors)
-    samples = [sample for sample in found.values() if sample is not None]
+    samples = [sample for sample in map(found.__getitem__, order) if sample is not None]
     if samples:
         longest = max(samples, key=lambda sample: len(sample.input_ids))
         total = sum(len(sample.input_ids) for sample in samples)
@@ -156,7 +158,7 @@ def _prepare(
             total / len(samples),
             len(longest.input_ids),
             longest.where,
-            shortened,
+            sum(number in shortened for number in order),
         )
     return found
 

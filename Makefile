@@ -11,6 +11,9 @@ PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 # them share two cores.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT ?= 300
+# What DeepSpeed compiles names the folders of its environment; in a shared cache two of them would
+# compile it again and again, in turns.
+export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/.venv/torch_extensions
 TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
 
 .PHONY: help quickstart test test-all test-oldest fuzz torture bench lint format wheels pins clean
@@ -28,7 +31,8 @@ test-all: $(READY) ## what is slow and `make test` leaves out; at most 60 minute
 	$(TEST) -m slow || [ $$? -eq 5 ] # 5: there is none yet
 
 test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages declare
-	PATH="$(CURDIR)/$(OLDEST)/bin:$$PATH" $(TEST)
+	PATH="$(CURDIR)/$(OLDEST)/bin:$$PATH" \
+		TORCH_EXTENSIONS_DIR="$(CURDIR)/$(OLDEST)/torch_extensions" $(TEST)
 
 fuzz: $(READY) ## damage N images and N clips (100,000) and read them
 	python packages/core/tests/fuzzing --count $(or $(N),100000) --workers 2 --json build/fuzz.json

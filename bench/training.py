@@ -251,7 +251,8 @@ class Training:
         data = feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
         # So few records leave the last packs half empty; an epoch has thousands of such lengths.
         chance = np.random.default_rng(0)
-        epoch = replace(data.plan, epochs=1.0, lengths=chance.choice(data.plan.lengths, EPOCH))
+        lengths = chance.choice(data.plan.lengths, EPOCH)
+        epoch = replace(data.plan, epochs=1.0, lengths=lengths, drawn=None)
         self.efficiency = epoch.utilisation
         return iter(data.loader(self.arguments))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -67,6 +68,11 @@ def whole(world: Mapping[str, Any], out: Path) -> Training:
     return Training("instruct", settings, out, ranks=2)
 
 
+def adapters_on_two(world: Mapping[str, Any], out: Path) -> Training:
+    """Return the training of adapters, on two ranks."""
+    return dataclasses.replace(adapters(world, out), ranks=2)
+
+
 KINDS = {"alone": adapters, "two ranks of ZeRO-2 offload": whole}
 
 
@@ -77,7 +83,7 @@ def straight(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
     def story(kind: str) -> dict[str, Any]:
         if kind not in told:
-            training = KINDS[kind](world, root / str(len(told)))
+            training = {**KINDS, "two ranks": adapters_on_two}[kind](world, root / str(len(told)))
             training.finish()
             told[kind] = training.story()
         return dict(told[kind])
@@ -150,30 +156,8 @@ def test_killed_in_the_middle_of_writing_it_ends_the_same(
     assert training.story() == straight("alone")
 
 
-def without_weights(folder: Path) -> None:
-    path = folder / "trained.safetensors"
+def without_weights(path: Path) -> None:
     save_file({name: torch.zeros_like(value) for name, value in load_file(path).items()}, path)
-
-
-def without_sums(folder: Path) -> None:
-    content = json.loads((folder / "sums-0.json").read_text())
-    (folder / "sums-0.json").write_text(json.dumps({**content, "loss": 0.0, "logged": 4}))
-
-
-def without_position(folder: Path) -> None:
-    path = folder / "trainer_state.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "global_step": 0}))
-
-
-STATE: dict[str, Callable[[Path], object]] = {
-    "weights": without_weights,
-    "optimizer": lambda folder: (folder / "optimizer.pt").unlink(),
-    "schedule": lambda folder: replace(folder / "scheduler.pt", last_epoch=0, _step_count=1),
-    "random numbers": lambda folder: (folder / "rng_state.pth").unlink(),
-    "position": without_position,
-    "sums since the last log": without_sums,
-    "nothing": lambda folder: None,
-}
 
 
 def replace(path: Path, **values: Any) -> None:
@@ -182,27 +166,87 @@ def replace(path: Path, **values: Any) -> None:
     torch.save(state, path)
 
 
+def rewrite(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+STATE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "weights": ("trained.safetensors", without_weights),
+    "optimizer": ("optimizer.pt", Path.unlink),
+    "schedule": ("scheduler.pt", lambda path: replace(path, last_epoch=0, _step_count=1)),
+    "random numbers": ("rng_state.pth", Path.unlink),
+    "position": ("trainer_state.json", lambda path: rewrite(path, global_step=0)),
+    "sums since the last log": ("sums-0.json", lambda path: rewrite(path, loss=0.0, logged=4)),
+}
+"""What a checkpoint holds: the file of each part of the state, and how the part is left out."""
+
+STATE_OF_THE_SECOND: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "random numbers": ("rng_state_1.pth", Path.unlink),
+    "sums since the last log": ("sums-1.json", lambda path: rewrite(path, loss=0.0)),
+}
+"""The same of the second of two ranks."""
+
+
 @pytest.fixture(scope="module")
 def interrupted(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Training:
     """Return a training that was killed with a whole checkpoint of step 4."""
-    training = adapters(world, tmp_path_factory.mktemp("interrupted") / "out")
+    return killed_at_six(adapters(world, tmp_path_factory.mktemp("interrupted") / "out"))
+
+
+@pytest.fixture(scope="module")
+def interrupted_on_two(world: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """Return the same on two ranks."""
+    return killed_at_six(adapters_on_two(world, tmp_path_factory.mktemp("interrupted") / "out"))
+
+
+def killed_at_six(training: Training) -> Training:
     running = training.start(Fate("os.rename", "checkpoint-6"))
     assert running.wait() == -9, running.text()
     return training
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", STATE)
+@pytest.mark.parametrize("part", [*STATE, "nothing"])
 def test_what_is_left_out_of_a_checkpoint_is_noticed(
-    world: dict[str, Any], straight: Any, interrupted: Training, tmp_path: Path, part: str
+    straight: Any, interrupted: Training, tmp_path: Path, part: str
 ) -> None:
     """The test of the tests above: without any part of the state they fail."""
-    training = copy_of(interrupted, tmp_path / "out")
-    folder = training.run / "checkpoints/checkpoint-4"
+    story = goes_on_without(STATE.get(part), interrupted, tmp_path / "out")
+    assert (story == straight("alone")) == (part == "nothing")
+
+
+def test_every_file_of_a_checkpoint_is_left_out_once(interrupted: Training) -> None:
+    """Should a checkpoint hold more one day, the test above has to leave that out, too."""
+    names = {path.name for path in checkpoint_of(interrupted).iterdir()}
+    assert names == {MANIFEST, *(name for name, _ in STATE.values())}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", [*STATE_OF_THE_SECOND, "nothing"])
+def test_what_is_left_out_of_the_second_rank_s_state_is_noticed(
+    straight: Any, interrupted_on_two: Training, tmp_path: Path, part: str
+) -> None:
+    story = goes_on_without(STATE_OF_THE_SECOND.get(part), interrupted_on_two, tmp_path / "out")
+    assert (story == straight("two ranks")) == (part == "nothing")
+
+
+def goes_on_without(
+    part: tuple[str, Callable[[Path], object]] | None, interrupted: Training, out: Path
+) -> dict[str, Any]:
+    """Go on from a copy of a checkpoint that lacks a part of the state; tell the story."""
+    training = copy_of(interrupted, out)
+    folder = checkpoint_of(training)
     facts = read_facts(folder)
-    STATE[part](folder)
+    if part is not None:
+        name, leave_out = part
+        leave_out(folder / name)
     (folder / MANIFEST).unlink()
     seal(folder, facts)
-    shutil.rmtree(training.run / "checkpoints/.writing", ignore_errors=True)
+    shutil.rmtree(folder.parent / ".writing", ignore_errors=True)
     training.finish()
-    assert (training.story() == straight("alone")) == (part == "nothing")
+    return training.story()
+
+
+def checkpoint_of(training: Training) -> Path:
+    return training.run / "checkpoints/checkpoint-4"

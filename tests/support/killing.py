@@ -89,6 +89,12 @@ class Training:
     ranks: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def said(cls, stage: str, out: Path, *settings: str, ranks: int = 1) -> Training:
+        """Return a training whose settings are `key=value`, of which the last one counts."""
+        pairs = dict(text.split("=", 1) for text in settings)
+        return cls(stage, pairs, out, ranks)
+
     @property
     def run(self) -> Path:
         """Where its checkpoints and journals are."""
@@ -102,6 +108,8 @@ class Training:
         """Start it, or go on with it."""
         arguments = [f"{key}={value}" for key, value in self.settings.items()]
         command = ["train", self.stage, *arguments, f"out={self.out}", *more]
+        if self.settings.get("deepspeed") == "zero2-offload":
+            compile_optimizer()
         port = _free_port()
         logs = self.out.parent / f"{self.out.name}-logs"
         logs.mkdir(exist_ok=True)
@@ -116,10 +124,11 @@ class Training:
             running.logs.append(log)
         return running
 
-    def finish(self) -> None:
-        """Start it and wait for its good end."""
+    def finish(self) -> str:
+        """Start it and wait for its good end; return what it wrote."""
         running = self.start()
         assert running.wait() == 0, running.text()[-3000:]
+        return running.text()
 
     def is_finished(self) -> bool:
         """Return whether the result is there."""
@@ -187,6 +196,21 @@ def forked(function: Callable[..., None], *arguments: Any) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context.Process(target=function, args=arguments)
+
+
+@functools.cache
+def compile_optimizer() -> None:
+    """Wait for what DeepSpeed compiles when it is first used, which nobody's patience counts."""
+    process = forked(_compile)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _compile() -> None:
+    from deepspeed.ops.op_builder import CPUAdamBuilder
+
+    CPUAdamBuilder().load(verbose=False)
 
 
 def redirect(log: Path) -> None:

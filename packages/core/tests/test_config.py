@@ -8,7 +8,15 @@ from typing import Any, Literal
 import pytest
 from pydantic import ValidationError, field_validator
 
-from mmmodal.config import Config, apply_overrides, closest, parse_value, read_yaml, validate
+from mmmodal.config import (
+    Config,
+    apply_overrides,
+    closest,
+    parse_value,
+    read_yaml,
+    validate,
+    yaml_lines,
+)
 from mmmodal.errors import ConfigError, MMModalError
 
 
@@ -38,7 +46,8 @@ class Recipe(Config):
 def problems(values: dict[str, Any]) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         validate(Recipe, values, "recipe.yaml")
-    assert str(caught.value).startswith("recipe.yaml: ")
+    between = " " if len(caught.value.problems) == 1 else "\n  "
+    assert str(caught.value) == between.join(["recipe.yaml:", *caught.value.problems])
     return caught.value.problems
 
 
@@ -50,6 +59,17 @@ def test_all_problems_are_told_at_once() -> None:
     assert "unknown key 'stepps'. Did you mean 'steps'?" in told
     assert "unknown key 'optimizer.rat'. Did you mean 'rate'?" in told
     assert any(problem.startswith("'steps': ") and "(got 'many')" in problem for problem in told)
+
+
+def test_problems_come_in_the_order_of_the_file_each_on_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("steps: many\nstepps: 3\noptimizer:\n  rat: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        validate(Recipe, read_yaml(path), "recipe.yaml", yaml_lines(path))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "recipe.yaml:" and lines[1] == "  'model' is missing"
+    begins = [line.split(":")[0] for line in lines[2:]]
+    assert begins == ["  line 1", "  line 2", "  line 4"]
 
 
 def test_an_unlike_key_lists_what_is_known() -> None:

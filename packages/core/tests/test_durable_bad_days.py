@@ -32,8 +32,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def training(start: Path, data: Path, tmp_path: Path) -> Training:
-    settings = {"model": start, "data": data, "note_rows": True, **SMALL}
-    return Training("align", settings, tmp_path / "out")
+    return training_in(tmp_path / "out", start, data)
+
+
+def training_in(out: Path, start: Path, data: Path) -> Training:
+    return Training("align", {"model": start, "data": data, "note_rows": True, **SMALL}, out)
+
+
+@pytest.fixture(scope="module")
+def straight(start: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the story of the training on a good day."""
+    training = training_in(tmp_path_factory.mktemp("straight") / "out", start, data)
+    training.finish()
+    return training.story()
 
 
 def recipe(training: Training, **more: Any) -> Any:
@@ -121,7 +132,9 @@ def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
     training: Training, data: Path
 ) -> None:
     path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
-    with pytest.raises(TrainingError, match=r"step 2: none of its rows can be used, for the 2"):
+    with pytest.raises(
+        TrainingError, match=r"step 2: none of its rows can be used, as in the step b"
+    ):
         run_stage(recipe(training, data=path, on_bad_sample="skip", nan_limit=2))
 
 
@@ -161,13 +174,20 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
     training: Training, start: Path, data: Path, tmp_path: Path
 ) -> None:
+    """Those before the run was killed count, too."""
     path = written(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
-    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path}
-    with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, for the 3th step"):
-        run_stage(recipe(training, **settings, nan_limit=3))
+    settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path, "nan_limit": 3}
+    more = {**training.settings, **settings, "save_every": 1}
+    training = training.elsewhere(training.out, settings=more)
+    running = training.start(Fate("os.rename", "checkpoint-2"))
+    assert running.wait() == -signal.SIGKILL, running.text()
+    with pytest.raises(TrainingError, match=r"step 3: the loss is not finite, as in the 2 steps b"):
+        run_stage(recipe(training))
 
 
-def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(training: Training) -> None:
+def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(
+    training: Training, straight: dict[str, Any]
+) -> None:
     interrupted(training)
     newest = training.run / "checkpoints/checkpoint-4/optimizer.pt"
     content = bytearray(newest.read_bytes())
@@ -176,9 +196,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(training: Train
     running = training.start()
     assert running.wait() == 0, running.text()
     assert "The checkpoint of step 4 is damaged and set aside" in running.text()
-    straight = training.elsewhere(training.out.parent / "straight")
-    straight.finish()
-    assert training.story() == straight.story()
+    assert training.story() == straight
 
 
 def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
@@ -244,7 +262,7 @@ def test_a_file_that_cannot_grow_ends_it_and_the_checkpoint_before_loads(
     [800, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 200, 1900, 3000, 3700))],
 )
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
-    training: Training, tmp_path: Path, size: int
+    training: Training, straight: dict[str, Any], tmp_path: Path, size: int
 ) -> None:
     """A file system of so many KiB fills at another point of the run: all are survived."""
     disk = tmp_path / "disk"
@@ -257,6 +275,4 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     assert "Traceback" not in said
     assert "unexpected" not in said
     assert ".writing" not in said
-    straight = training.elsewhere(tmp_path / "straight")
-    straight.finish()
-    assert training.story()["weights"] == straight.story()["weights"]
+    assert training.story()["weights"] == straight["weights"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,33 @@ from torch import nn
 
 import mmmodal
 from mmmodal.cli.main import run
-from mmmodal.errors import CheckpointError
+from mmmodal.data.collation import Sample
+from mmmodal.data.dataset import RecordDataset
+from mmmodal.data.feature_cache.filling import fill_cache
+from mmmodal.data.feature_cache.settings import Cache
+from mmmodal.data.feature_cache.stored import use_stored
+from mmmodal.data.prepared import PreparedDataset
+from mmmodal.errors import CheckpointError, RecordError
 from mmmodal.train.checked import Checked, Machine
 from mmmodal.train.checking import check_recipe
 from mmmodal.train.live_memory import LiveMemory
+from mmmodal.train.pack_check import attend_by_sample
 from mmmodal.train.recipe import Recipe, load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.stage import cache_features, run_stage
 from mmmodal.train.trainable import choose
 from mmmodal.train.zero_memory import Zero
 from mmmodal_playground.records import make_records
 
 HERE = Machine(has_gpu=False, memory=None)
+KINDS = ("image", "audio")
 STAGES = {
     "align": ("align", []),
     "instruct": ("instruct", []),
     "lora": ("lora", ["train.lora.dropout=0"]),
     "towers": ("instruct", ["train=[projectors, language_model, towers]"]),
     "eager": ("instruct", ["attn_implementation=eager"]),
+    "packed": ("align", ["packing=true", "batch_size=1"]),
+    "stored": ("align", ["feature_cache=features"]),
 }
 
 
@@ -67,31 +78,41 @@ def test_what_is_estimated_is_what_a_step_on_real_tensors_holds(
     said = check_recipe(recipe, HERE).memory
     assert said is not None and not said.unknown
     model = mmmodal.load(start, dtype="fp32", attn_implementation=recipe.attn_implementation)
+    if recipe.packing:
+        attend_by_sample(model)
     choose(model, recipe.train.parts, recipe.train.lora)
+    if recipe.feature_cache:
+        media = PreparedDataset([RecordDataset(data)], model.processor, max_tokens=512).media(KINDS)
+        for kind, store in fill_cache(model, KINDS, media, Cache(tmp_path / "features")).items():
+            use_stored(model, kind, store)
     model.train()
     sizes = [p.numel() * p.element_size() for p in model.parameters()]
     trained = [p.numel() * p.element_size() for p in model.parameters() if p.requires_grad]
     assert said.weights == sum(sizes)
     assert said.gradients == sum(trained)
     assert said.optimizer == 2 * sum(trained)
-    batch = longest_batch(model, data, rows=recipe.batch_size)
+    batch = longest_batch(model, data, recipe)
     with LiveMemory() as held:
         model(**batch).loss.backward()
     step = said.gradients + said.activations + said.logits
     assert step == pytest.approx(held.peak, rel=0.1)
 
 
-def longest_batch(model: Any, data: Path, rows: int) -> dict[str, torch.Tensor]:
-    """Collate the longest conversation several times, once without its end, so that it is padded."""
-    from dataclasses import replace
+def longest_batch(model: Any, data: Path, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Collate the longest conversation several times, once without its end, so that it is padded.
 
-    from mmmodal.data.dataset import RecordDataset
-    from mmmodal.data.prepared import PreparedDataset
-
+    With packing a pack is full of it, and of its beginning.
+    """
     dataset = PreparedDataset([RecordDataset(data)], model.processor, max_tokens=512)
     longest = max((dataset[i] for i in range(len(dataset))), key=lambda s: len(s.input_ids))
+    length = len(longest.input_ids)
+    if recipe.packing:
+        more = recipe.max_tokens % length
+        end = Sample(longest.input_ids[-more:], longest.labels[-more:])
+        pack = [longest] * (recipe.max_tokens // length) + [end]
+        return dict(model.processor.collate_pack(pack))
     short = replace(longest, input_ids=longest.input_ids[:-1], labels=longest.labels[:-1])
-    return dict(model.processor.collate([longest] * (rows - 1) + [short]))
+    return dict(model.processor.collate([longest] * (recipe.batch_size - 1) + [short]))
 
 
 def test_checkpointing_takes_less_and_accumulation_more(
@@ -131,26 +152,71 @@ def test_zero_shares_what_its_stage_shares() -> None:
 def test_the_check_counts_the_steps_that_training_then_takes(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
+    """18 conversations an epoch, of which 5 in a batch leave 3: the next epoch fills it up."""
     mix = f"data=[{{path: {data}, weight: 0.5}}, {data}]"
-    recipe = recipe_of("align", start, data, tmp_path / "out", mix, "epochs=2")
+    more = (mix, "epochs=2", "batch_size=5")
+    recipe = recipe_of("align", start, data, tmp_path / "out", *more)
     checked = check_recipe(recipe, HERE)
     assert checked.problems == []
     assert [row["in_an_epoch"] for row in checked.datasets] == [6, 12]
     assert checked.samples == 18
-    assert checked.steps == run_stage(recipe).steps == 12
+    assert checked.steps == run_stage(recipe).steps == 8
+
+
+def test_the_check_packs_as_training_does(
+    start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("packing=true", "batch_size=1", "max_tokens=300", "epochs=2")
+    recipe = recipe_of("align", start, data, tmp_path / "out", *more)
+    checked = check_recipe(recipe, HERE)
+    assert checked.steps == checked.packs == run_stage(recipe).steps
+    said = (
+        f"into {checked.packs} packs of up to 300 tokens, which are {checked.utilisation:.1%} full"
+    )
+    assert said in capsys.readouterr().err
+
+
+def test_the_check_says_what_stored_features_take_and_whether_they_fit(
+    start: Path, data: Path, tmp_path: Path
+) -> None:
+    cache = f"feature_cache={tmp_path / 'features'}"
+    recipe = recipe_of("align", start, data, tmp_path / "out", cache)
+    checked = check_recipe(recipe, HERE)
+    assert checked.problems == [] and checked.stored_bytes
+    kept = sum(
+        store.read(sha256.hex()).nbytes
+        for store in cache_features(recipe).values()
+        for sha256 in store._places
+    )
+    assert checked.stored_bytes == pytest.approx(kept, rel=0.1)
+    small = recipe_of("align", start, data, tmp_path / "out", cache, "feature_cache_limit=1kB")
+    (problem,) = check_recipe(small, HERE).problems
+    assert "media take about" in problem and "can hold 1.0 kB; raise" in problem
+
+
+def test_data_that_are_not_there_are_told_before_a_weight_is_read(
+    start: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(start, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    recipe = recipe_of("align", bare, tmp_path / "none.jsonl", tmp_path / "out")
+    with pytest.raises(RecordError, match=r"none\.jsonl: no such file"):
+        run_stage(recipe)
 
 
 def test_the_tokens_of_an_epoch_are_those_of_its_conversations(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
-    from mmmodal.data.dataset import RecordDataset
-    from mmmodal.data.prepared import PreparedDataset
     from mmmodal.loading import load_processor
 
-    checked = check_recipe(recipe_of("align", start, data, tmp_path / "out"), HERE)
+    """Of a dataset that counts twice, each conversation is counted twice."""
+    few = data.with_name("few.jsonl")
+    few.write_text("\n".join(data.read_text().splitlines()[:3]) + "\n")
+    mix = f"data=[{data}, {{path: {few}, weight: 2}}]"
+    checked = check_recipe(recipe_of("align", start, data, tmp_path / "out", mix), HERE)
     dataset = PreparedDataset([RecordDataset(data)], load_processor(start), max_tokens=512)
     lengths = [len(dataset[index].input_ids) for index in range(len(dataset))]
-    assert checked.tokens == sum(lengths)
+    assert checked.tokens == sum(lengths) + 2 * sum(lengths[:3])
     assert checked.lengths is not None and checked.lengths.longest == max(lengths)
 
 

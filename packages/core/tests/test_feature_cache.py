@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import torch
 
 import mmmodal
 from beeps import make_records
+from killing import Training, forked
 from mmmodal.data.feature_cache.filling import fill_cache
 from mmmodal.data.feature_cache.media import Medium
 from mmmodal.data.feature_cache.settings import Cache
@@ -27,6 +26,7 @@ from mmmodal.errors import ConfigError, FeatureCacheError, MediaError, RecordErr
 from mmmodal.media import Limits
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
+from single_media import fill_by_single_media
 
 KINDS = ("image", "audio")
 
@@ -248,21 +248,13 @@ def test_a_process_that_is_killed_leaves_what_it_finished(
     start: Path, model: Any, data: Path, tmp_path: Path
 ) -> None:
     """Each shard holds one batch; the process is killed when the first is there."""
-    script = f"""
-import sys
-sys.path[:0] = {sys.path!r}
-from pathlib import Path
-import mmmodal, test_feature_cache as t
-t.fill_cache.__globals__["POSITIONS"] = 1
-t.fill(mmmodal.load({str(start)!r}, device="cpu"), Path({str(data)!r}), Path({str(tmp_path)!r}),
-    shard_bytes=1)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent)])}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
-    while not shards(tmp_path) and process.poll() is None:
+    process = forked(fill_by_single_media, start, data, tmp_path)
+    process.start()
+    while not shards(tmp_path) and process.is_alive():
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     kept = {path: path.read_bytes() for path in shards(tmp_path)}
     stores = fill(model, data, tmp_path)
     assert {path: path.read_bytes() for path in kept} == kept
@@ -343,34 +335,18 @@ def test_a_resumed_run_may_move_the_cache_but_not_change_what_is_read(
     assert first != rounded and first != without and rounded != without
 
 
-@pytest.fixture
-def two_ranks(start: Path, data: Path, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    def run(name: str, *more: str) -> Path:
-        out = tmp_path / name
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-            "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m",
-            "mmmodal", "train", "align", f"model={start}", f"data={data}", f"out={out}",
-            "batch_size=1", "max_steps=3", "log_every=1", "max_tokens=512", "precision=fp32", *more,
-        ]  # fmt: skip
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, timeout=600
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return out
-
-    yield run
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("deepspeed", ["none", "zero3"])
 def test_two_ranks_fill_one_cache_together(
-    two_ranks: Callable[..., Path], tmp_path: Path, deepspeed: str
+    start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
-    plain = two_ranks("plain", f"deepspeed={deepspeed}")
-    cache = (f"feature_cache={tmp_path / 'cache'}", "feature_cache_dtype=fp32")
-    cached = two_ranks("cached", f"deepspeed={deepspeed}", *cache)
-    assert losses(cached) == pytest.approx(losses(plain), abs=1e-5)
+    few = {"batch_size": 1, "max_steps": 3, "log_every": 1, "max_tokens": 512, "precision": "fp32"}
+    settings = {"model": start, "data": data, "deepspeed": deepspeed, **few}
+    plain = Training("align", settings, tmp_path / "plain", ranks=2)
+    plain.finish()
+    stored = {"feature_cache": tmp_path / "cache", "feature_cache_dtype": "fp32"}
+    cached = plain.elsewhere(tmp_path / "cached", settings={**settings, **stored})
+    cached.finish()
+    assert losses(cached.out) == pytest.approx(losses(plain.out), abs=1e-5)
     assert len(shards(tmp_path / "cache")) == 4  # of each tower one by each rank

@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import pytest
 import torch
 
 import mmmodal
+from killing import Training
 from mmmodal.adapters.digest import weights_digest
 from mmmodal.adapters.targets import adapted_layers
 from mmmodal.cli.main import run
@@ -398,19 +397,11 @@ def test_two_ranks_train_adapters_under_deepspeed(
     untied: Trained, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
     out = tmp_path / "out"
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "lora",
-        f"model={untied.base}", f"data={data}", f"out={out}", *SMALL, *FAST, "batch_size=1",
-        f"deepspeed={deepspeed}", "precision=fp32",
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, timeout=800
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    given = (f"model={untied.base}", f"data={data}", *SMALL, *FAST, f"deepspeed={deepspeed}")
+    few = ("batch_size=1", "precision=fp32")
+    told = Training.said("lora", out, *given, *few, ranks=2).finish()
     total = sum(untied.outcome.trained.values())
-    assert done.stderr.count(f"Training {total:,} parameters") == 1
+    assert told.count(f"Training {total:,} parameters") == 1
     before = dict(mmmodal.load(untied.base).named_parameters())
     after = dict(mmmodal.load(out).named_parameters())
     assert all(p.abs().max() > 0 for name, p in after.items() if ".lora_B." in name)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 import mmmodal
+from killing import Training
 from mmmodal.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, token_count
@@ -173,17 +171,10 @@ def test_stage_1_trains_new_input_rows_alone_also_under_zero_2_with_offload(
     """Two ranks, weight decay 0.1; what does not train stays bitwise, the rest of the matrix too."""
     tiny_causal(tmp_path / "lm", "qwen3", tie_word_embeddings=tied, spare_rows=80)
     start = compose(tmp_path / "lm", parts, tmp_path / "start")
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "align",
-        f"model={tmp_path / 'start'}", f"data={data}", f"out={tmp_path / 'out'}",
-        "batch_size=1", "max_steps=2", "log_every=1", "weight_decay=0.1", "learning_rate=0.01",
-        "max_tokens=512", "deepspeed=zero2-offload", "precision=fp32",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=800, env={**os.environ}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    few = ("batch_size=1", "max_steps=2", "log_every=1", "max_tokens=512", "precision=fp32")
+    more = ("weight_decay=0.1", "learning_rate=0.01", "deepspeed=zero2-offload")
+    given = (f"model={tmp_path / 'start'}", f"data={data}", *few, *more)
+    Training.said("align", tmp_path / "out", *given, ranks=2).finish()
     rows = (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()
     assert sum("loss" in json.loads(row) for row in rows) == 2
     before, after = dict(start.state_dict()), dict(mmmodal.load(tmp_path / "out").state_dict())

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 import torch
 
 import mmmodal
+from killing import Training
 from mmmodal.data.lengths import FILE, MeasuredDataset, measure_lengths
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import RecordError
@@ -78,17 +76,8 @@ def test_a_packed_epoch_trains_as_one_that_is_padded(
 def test_two_ranks_train_as_one(start: Path, data: Path, tmp_path: Path, deepspeed: str) -> None:
     """Of three packs the last step has one alone, which leaves a rank without any."""
     more = ["packing=true", "batch_size=1", "max_tokens=1024", "epochs=1.5"]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", "instruct",
-        f"model={start}", f"data={data}", f"out={tmp_path / 'two'}", *SETTINGS, *more,
-        f"deepspeed={deepspeed}",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    given = (f"model={start}", f"data={data}", *SETTINGS, *more, f"deepspeed={deepspeed}")
+    Training.said("instruct", tmp_path / "two", *given, ranks=2).finish()
     two = losses(tmp_path / "two"), dict(mmmodal.load(tmp_path / "two").state_dict())
     one = train(start, data, tmp_path / "one", *more, "accumulation=2")
     if deepspeed == "none":

@@ -164,6 +164,14 @@ def test_a_recipe_s_errors_come_all_at_once_with_line_and_suggestion(tmp_path: P
     assert len(told) == 9
 
 
+def test_a_list_whose_only_item_is_wrong_is_not_called_too_short_besides() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("align", ["model=m", "out=o", "data=[{path: a.jsonl, weigth: 2}]"])
+    assert caught.value.problems == ("unknown key 'data.0.weigth'. Did you mean 'weight'?",)
+    with pytest.raises(ConfigError, match="'data': tuple should have at least 1 item"):
+        load_recipe("align", ["model=m", "out=o", "data=[]"])
+
+
 def test_a_rate_of_what_does_not_train_is_refused() -> None:
     with pytest.raises(ConfigError, match="names language_model, which does not train"):
         load_recipe("align", [*GIVEN, "train.learning_rates.language_model=1e-3"])

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import pytest
 import torch
 
 import mmmodal
+from killing import Training
 from mmmodal.errors import ConfigError, MMModalError, RecordError
 from mmmodal.train.recipe import load_recipe
 from mmmodal.train.stage import run_stage
@@ -114,32 +111,19 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     untied: Path, data: Path, tmp_path: Path
 ) -> None:
     run_stage(recipe("align", untied, data, tmp_path / "straight"))
-    command = [
-        sys.executable, "-m", "mmmodal", "train", "align", f"model={untied}", f"data={data}",
-        f"out={tmp_path / 'broken'}", *SMALL,
-    ]  # fmt: skip
-    interrupted = interrupt(command, tmp_path / "broken/run/metrics.jsonl", signal.SIGINT)
-    assert interrupted.returncode == 130, interrupted.stderr
-    assert "The same command goes on from there" in interrupted.stderr
-    assert "Traceback" not in interrupted.stderr
-    kept = list((tmp_path / "broken/run/checkpoints").iterdir())
+    given = (f"model={untied}", f"data={data}", *SMALL)
+    training = Training.said("align", tmp_path / "broken", *given)
+    running = training.start()
+    training.wait_for(running, (training.run / "metrics.jsonl").exists)
+    running.kill(signal.SIGINT)
+    assert running.wait() == 130, running.text()
+    assert "The same command goes on from there" in running.text()
+    assert "Traceback" not in running.text()
+    kept = list((training.run / "checkpoints").iterdir())
     names = {path.name for path in kept[0].iterdir()}
     assert "trained.safetensors" in names and "model.safetensors" not in names
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "broken")
+    assert training.finish().splitlines()[-1] == str(tmp_path / "broken")
     assert not changed(weights(tmp_path / "straight"), weights(tmp_path / "broken"))
-
-
-def interrupt(command: list[str], metrics: Path, number: int) -> subprocess.CompletedProcess[str]:
-    """Start a training and send it a signal after its first logged step."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def test_a_changed_recipe_does_not_continue_another_run(
@@ -251,21 +235,8 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
     mixed = data.parent / f"mixed-{deepspeed}-{stage}.jsonl"
     mixed.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "out"
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "mmmodal", "train", stage,
-        f"model={untied}", f"data={mixed}", f"out={out}", *SMALL, "batch_size=1", "max_steps=4",
-        f"deepspeed={deepspeed}", "precision=fp32",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    few = ("batch_size=1", "max_steps=4", "precision=fp32", f"deepspeed={deepspeed}")
+    Training.said(stage, out, f"model={untied}", f"data={mixed}", *SMALL, *few, ranks=2).finish()
     rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
     assert sum("loss" in row for row in rows) == 4
     moved = changed(weights(untied), weights(out))

@@ -63,17 +63,23 @@ def validate(
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        problems = [
-            _line(lines or {}, item["loc"]) + _explain(model, item) for item in error.errors()
-        ]
+        told = [(_line(lines or {}, i["loc"]), _explain(model, i)) for i in _causes(error)]
+        told.sort(key=lambda pair: pair[0])  # as in the file; what is in none comes first
+        problems = [f"line {line}: {text}" if line else text for line, text in told]
         raise ConfigError(where, list(dict.fromkeys(problems))) from None
 
 
-def _line(lines: Lines, place: Sequence[int | str]) -> str:
-    """Say in which line a setting stands, or the nearest one around it."""
+def _causes(error: ValidationError) -> list[Any]:
+    """Return the errors but those of a list that is too short because its items are wrong."""
+    items = error.errors()
+    around = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
+    return [i for i in items if i["type"] != "too_short" or i["loc"] not in around]
+
+
+def _line(lines: Lines, place: Sequence[int | str]) -> int:
+    """Return the line of a setting, or of the nearest one around it; 0 where it is in no file."""
     path = tuple(map(str, place))
-    found = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    return f"line {found}: " if found else ""
+    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
 
 
 def _explain(model: type[BaseModel], item: Any) -> str:

@@ -21,7 +21,7 @@ __all__ = [
 
 
 class MMModalError(Exception):
-    """Any refusal a user can act on; the command line prints it as one line and exits with 1."""
+    """Any refusal a user can act on; the command line prints it, no traceback, and exits with 1."""
 
 
 class ConfigError(MMModalError):
@@ -30,7 +30,8 @@ class ConfigError(MMModalError):
     def __init__(self, where: str, problems: Sequence[str]) -> None:
         self.where = where
         self.problems = tuple(problems)
-        super().__init__(f"{where}: " + "; ".join(self.problems))
+        between = "\n  " if len(self.problems) > 1 else " "
+        super().__init__(between.join([f"{where}:", *self.problems]))
 
 
 class PluginError(MMModalError):

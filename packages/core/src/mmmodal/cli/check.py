@@ -54,10 +54,21 @@ def _lines(checked: Checked) -> list[str]:
     if checked.steps is not None and checked.machine is not None:
         ranks = checked.machine.ranks
         processes = f" on {ranks} processes" if ranks > 1 else ""
-        lines.append(f"Steps: {checked.steps:,}{processes}")
+        lines.append(f"Steps: {checked.steps:,}{processes}{_packs(checked)}")
+    if checked.stored_bytes is not None:
+        lines.append(
+            f"Feature cache: {checked.stored_media:,} media, about {_size(checked.stored_bytes)}"
+        )
     if checked.memory is not None and checked.step is not None:
         lines += _memory_lines(checked)
     return lines
+
+
+def _packs(checked: Checked) -> str:
+    if checked.packs is None or checked.utilisation is None or checked.lengths is None:
+        return ""
+    about = "" if checked.lengths.measured >= checked.samples else "about "
+    return f", of {about}{checked.packs:,} packs, {checked.utilisation:.1%} full"
 
 
 def _memory_lines(checked: Checked) -> list[str]:
@@ -68,19 +79,19 @@ def _memory_lines(checked: Checked) -> list[str]:
     if checked.at_most is not None:
         lines.append(f"With conversations of max_tokens: {_shown(checked.at_most)}")
     if checked.machine.memory is not None:
-        lines.append(f"It has {_gb(checked.machine.memory)}")
+        lines.append(f"It has {_size(checked.machine.memory)}")
     return lines
 
 
 def _shown(memory: Memory | None) -> str:
     assert memory is not None
-    parts = ", ".join(f"{kind} {_gb(getattr(memory, kind))}" for kind in KINDS[:-1])
-    host = f"; in the machine's own memory {_gb(memory.host)}" if memory.host else ""
-    return f"{_gb(memory.total)} ({parts}){host}"
+    parts = ", ".join(f"{kind} {_size(getattr(memory, kind))}" for kind in KINDS[:-1])
+    host = f"; in the machine's own memory {_size(memory.host)}" if memory.host else ""
+    return f"{_size(memory.total)} ({parts}){host}"
 
 
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
 def _as_values(checked: Checked) -> dict[str, Any]:
@@ -98,6 +109,9 @@ def _as_values(checked: Checked) -> dict[str, Any]:
         "conversations_in_an_epoch": checked.samples,
         "tokens_in_an_epoch": checked.tokens,
         "steps": checked.steps,
+        "packs": checked.packs,
+        "utilisation": checked.utilisation,
+        "feature_cache_bytes": checked.stored_bytes,
         "step": step and {"rows": step.rows, "tokens": step.tokens},
         "machine": checked.machine and asdict(checked.machine),
         "memory": memory(checked.memory),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmmodal.model.processing import MMModalProcessor
     from mmmodal.train.recipe import Recipe
 
-__all__ = ["PreparedDataset", "prepare_record"]
+__all__ = ["PreparedDataset", "open_files", "prepare_record"]
 
 
 def prepare_record(
@@ -48,6 +48,32 @@ def prepare_record(
         raise
     except MMModalError as error:
         raise RecordError(where, str(error)) from None
+
+
+def open_files(recipe: Recipe, on_error: OnError = "raise") -> list[RecordDataset]:
+    """Open the data files of a recipe, for which no model is needed.
+
+    Args:
+        recipe: which names them.
+        on_error: "raise", or a function that is told of each bad row, which is left out.
+
+    Raises:
+        RecordError: a file has no row at all, or cannot be read.
+    """
+    datasets = [
+        RecordDataset(
+            source.path,
+            root=source.root or recipe.root,
+            format=source.format,
+            root_maps=recipe.root_maps,
+            on_error=on_error,
+        )
+        for source in recipe.data
+    ]
+    for source, dataset in zip(recipe.data, datasets, strict=True):
+        if not len(dataset):
+            raise RecordError(str(source.path), "there is not a single record in it")
+    return datasets
 
 
 class PreparedDataset:
@@ -88,21 +114,19 @@ class PreparedDataset:
             on_error: "raise", or a function that is told of each bad row, which is left out.
 
         Raises:
-            RecordError: there is no row at all.
+            RecordError: a file has no row at all, or cannot be read.
         """
-        datasets = [
-            RecordDataset(
-                source.path,
-                root=source.root or recipe.root,
-                format=source.format,
-                root_maps=recipe.root_maps,
-                on_error=on_error,
-            )
-            for source in recipe.data
-        ]
-        for source, dataset in zip(recipe.data, datasets, strict=True):
-            if not len(dataset):
-                raise RecordError(str(source.path), "there is not a single record in it")
+        return cls.of(recipe, open_files(recipe, on_error), processor, context)
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        datasets: Sequence[RecordDataset],
+        processor: MMModalProcessor,
+        context: int | None,
+    ) -> PreparedDataset:
+        """Prepare what `open_files` opened."""
         longest = min(recipe.max_tokens, context or recipe.max_tokens)
         weights = [source.weight for source in recipe.data]
         return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)

@@ -74,10 +74,13 @@ class BadSteps:
             TrainingError: there were; it names the rows of the last one.
         """
         if self.in_a_row >= self._limit:
+            before = self.in_a_row - 1
+            steps = "the step" if before == 1 else f"the {before} steps"
+            too = f", as in {steps} before it" if before else ""
             raise TrainingError(
-                f"step {step}: {note['skipped_step']}, for the {self.in_a_row}th step in a row "
-                f"({_named(note['rows'])}); nothing was learned from these. Look at the rows, or "
-                "lower learning_rate; the checkpoints are from before"
+                f"step {step}: {note['skipped_step']}{too} ({_named(note['rows'])}); nothing was "
+                "learned from it. Look at the rows, or lower learning_rate; the checkpoints hold "
+                "the weights from before"
             )
 
     @staticmethod

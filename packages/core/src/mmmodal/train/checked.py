@@ -69,6 +69,16 @@ class Checked:
     """Conversations in an epoch."""
 
     steps: int | None = None
+    packs: int | None = None
+    """In all epochs, where conversations are packed."""
+
+    utilisation: float | None = None
+    """The share of the packs that is filled."""
+
+    stored_media: int = 0
+    stored_bytes: int | None = None
+    """What their features take, where the recipe keeps these."""
+
     memory: Memory | None = None
     """Of a step with the longest conversations that were measured."""
 

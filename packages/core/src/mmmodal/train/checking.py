@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.conversation.rendering import IGNORE
 from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.train.checked import Checked, Lengths, Machine
-from mmmodal.train.recipe import Recipe, deepspeed_config
+from mmmodal.train.feeding import bad_records, plan_batches
+from mmmodal.train.fitting import look_at_cache, look_at_memory, positions
+from mmmodal.train.recipe import Recipe
 from mmmodal.train.start import find_start
 
 if TYPE_CHECKING:
     from mmmodal.data.collation import Sample
     from mmmodal.model.processing import MMModalProcessor
-    from mmmodal.train.estimate import Step
 
 __all__ = ["check_recipe"]
 
@@ -28,9 +26,6 @@ MEASURED = 512
 
 TOLD = 20
 """Problems that are told one by one."""
-
-SPARE = 0.9
-"""The share of a GPU's memory that can be planned with: drivers and fragments take the rest."""
 
 
 def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
@@ -52,13 +47,17 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     processor = load_processor(base)
     with _noting(checked):
         _look_at_model(checked, recipe, base)
-    dataset = _open(checked, recipe, processor, _positions(base))
+    dataset = _open(checked, recipe, processor, positions(base))
     if dataset is not None and not checked.problems:
-        samples = _prepare(checked, recipe, dataset)
+        found = _prepare(checked, recipe, dataset)
+        samples = [sample for sample in found.values() if sample is not None]
         if samples:
-            _look_at_steps(checked, recipe)
+            lengths = {n: len(s.input_ids) if s is not None else 0 for n, s in found.items()}
+            _look_at_steps(checked, recipe, dataset, lengths)
             with _noting(checked):
-                _look_at_memory(checked, recipe, base, processor, samples)
+                look_at_memory(checked, recipe, base, processor, samples)
+            with _noting(checked):
+                look_at_cache(checked, recipe, base, dataset, samples)
     return checked
 
 
@@ -71,14 +70,6 @@ def _noting(checked: Checked) -> Iterator[None]:
         checked.problems.append(str(error))
 
 
-def _positions(base: str) -> int | None:
-    from mmmodal.model.configuration import MMModalConfig
-
-    config = MMModalConfig.from_pretrained(base).text_config
-    length = getattr(config, "max_position_embeddings", None)
-    return int(length) if length else None
-
-
 def _look_at_model(checked: Checked, recipe: Recipe, base: str) -> None:
     from mmmodal.train.skeleton import skeleton, trained_rows
     from mmmodal.train.trainable import trained_counts
@@ -87,10 +78,10 @@ def _look_at_model(checked: Checked, recipe: Recipe, base: str) -> None:
     checked.trained = trained_counts(model)
     if rows := trained_rows(model, recipe.train):
         checked.trained["markers"] = rows * model.config.text_config.hidden_size
-    positions = _positions(base)
-    if positions is not None and positions < recipe.max_tokens:
+    context = positions(base)
+    if context is not None and context < recipe.max_tokens:
         checked.notes.append(
-            f"the language model has {positions:,} positions, so that conversations are cut to "
+            f"the language model has {context:,} positions, so that conversations are cut to "
             f"them, not to max_tokens ({recipe.max_tokens:,})"
         )
     if recipe.made_for is not None:
@@ -114,13 +105,13 @@ def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
 
 
 def _open(
-    checked: Checked, recipe: Recipe, processor: MMModalProcessor, positions: int | None
+    checked: Checked, recipe: Recipe, processor: MMModalProcessor, context: int | None
 ) -> PreparedDataset | None:
     """Read every row of every file; the first that are wrong are told one by one."""
     errors: list[RecordError] = []
     dataset = None
     with _noting(checked):
-        dataset = PreparedDataset.open(recipe, processor, positions, errors.append)
+        dataset = PreparedDataset.open(recipe, processor, context, errors.append)
     _tell_rows(checked, recipe, errors)
     if dataset is not None:
         pairs = zip(recipe.data, dataset.mixture.sizes, dataset.mixture.counts, strict=True)
@@ -140,18 +131,25 @@ def _tell_rows(checked: Checked, recipe: Recipe, errors: Sequence[RecordError]) 
         told.append(f"and {len(errors) - TOLD:,} more; see `mmmodal data check`")
 
 
-def _prepare(checked: Checked, recipe: Recipe, dataset: PreparedDataset) -> list[Sample]:
-    """Prepare conversations as training does; return those that could be."""
-    samples, errors, shortened = [], [], 0
-    for number in dataset.mixture.epoch(0)[:MEASURED].tolist():
+def _prepare(
+    checked: Checked, recipe: Recipe, dataset: PreparedDataset
+) -> dict[int, Sample | None]:
+    """Prepare conversations as training does; return each by its number, None if it is bad."""
+    found: dict[int, Sample | None] = {}
+    errors, shortened = [], set()
+    order = dataset.mixture.epoch(0)[:MEASURED].tolist()
+    for number in dict.fromkeys(order):  # with a weight some come several times
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                samples.append(dataset[number])
-            shortened += bool(told)
+                found[number] = dataset[number]
+            if told:
+                shortened.add(number)
         except RecordError as error:
+            found[number] = None
             errors.append(error)
     _tell_rows(checked, recipe, errors)
+    samples = [sample for sample in map(found.__getitem__, order) if sample is not None]
     if samples:
         longest = max(samples, key=lambda sample: len(sample.input_ids))
         total = sum(len(sample.input_ids) for sample in samples)
@@ -160,91 +158,33 @@ def _prepare(checked: Checked, recipe: Recipe, dataset: PreparedDataset) -> list
             total / len(samples),
             len(longest.input_ids),
             longest.where,
-            shortened,
+            sum(number in shortened for number in order),
         )
-    return samples
+    return found
 
 
-def _look_at_steps(checked: Checked, recipe: Recipe) -> None:
-    machine = checked.machine
-    assert machine is not None and checked.tokens is not None
-    rows = checked.samples
-    if recipe.packing:
-        rows = math.ceil(checked.tokens / recipe.max_tokens)  # about: packs are hardly ever full
-    batches = math.ceil(rows / (recipe.batch_size * machine.ranks))
-    updates = max(1, math.ceil(batches / recipe.accumulation))
-    checked.steps = recipe.max_steps or math.ceil(recipe.epochs * updates)
-
-
-def _look_at_memory(
-    checked: Checked,
-    recipe: Recipe,
-    base: str,
-    processor: MMModalProcessor,
-    samples: Sequence[Sample],
+def _look_at_steps(
+    checked: Checked, recipe: Recipe, dataset: PreparedDataset, found: Mapping[int, int]
 ) -> None:
-    """Estimate the step of the longest conversations, and that of the longest there could be."""
-    import torch
+    """Plan the run as training does; records that were not measured are as long as those that were.
 
-    from mmmodal.train.estimate import estimate_memory
-    from mmmodal.train.zero_memory import Zero
+    Args:
+        checked: what takes the number of steps, and how full packs are.
+        recipe: what is planned.
+        dataset: its records.
+        found: the length of each record that was measured, by its number; 0 where it is bad.
+    """
+    import numpy as np
 
     machine = checked.machine
     assert machine is not None
-    config = deepspeed_config(recipe.deepspeed, machine.has_gpu)
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "bf16" if machine.has_gpu else "fp32"
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[precision]
-    zero = Zero.of(config) if config is not None else None
-    settings: dict[str, Any] = {"half": half, "zero": zero, "ranks": machine.ranks}
-    checked.step = _largest_step(recipe, processor, samples)
-    checked.memory = estimate_memory(recipe, base, checked.step, **settings)
-    longest = min(recipe.max_tokens, _positions(base) or recipe.max_tokens)
-    if checked.step.tokens < longest and not recipe.packing:
-        wider = replace(checked.step, tokens=longest)
-        checked.at_most = estimate_memory(recipe, base, wider, **settings)
-    _compare(checked, machine)
-
-
-def _largest_step(recipe: Recipe, processor: MMModalProcessor, samples: Sequence[Sample]) -> Step:
-    """Return a batch of the longest conversation that was met, or packs of it."""
-    from mmmodal.train.estimate import Step
-
-    longest = max(samples, key=lambda sample: len(sample.input_ids))
-    tokens = recipe.max_tokens if recipe.packing else len(longest.input_ids)
-    features = {name: items for name, items in longest.features.items() if items}
-    slots = {name: processor.markers[name].slot for name in features}
-    return Step(
-        recipe.batch_size,
-        tokens,
-        sum(label != IGNORE for label in longest.labels) / len(longest.labels),
-        {name: processor.encoders[name].collate(items) for name, items in features.items()},
-        {name: longest.input_ids.count(slot) for name, slot in slots.items()},
-    )
-
-
-def _compare(checked: Checked, machine: Machine) -> None:
-    """Say what does not fit."""
-    memory, most = checked.memory, checked.at_most
-    if machine.memory is None or memory is None:
-        return
-    place = "a GPU" if machine.has_gpu else "this machine"
-    limit = SPARE * machine.memory
-    if memory.total > limit:
-        checked.problems.append(
-            f"a step takes {_gb(memory.total)} and {place} has {_gb(machine.memory)}; "
-            "make batch_size or max_tokens smaller, set gradient_checkpointing=true, "
-            "deepspeed=zero3, or train by adapters (`mmmodal train lora`)"
-        )
-    elif most is not None and most.total > limit:
-        checked.notes.append(
-            f"a step of conversations as long as max_tokens would take {_gb(most.total)}, and "
-            f"{place} has {_gb(machine.memory)}"
-        )
-    for name in memory.unknown:
-        checked.notes.append(f"what the tower of {name!r} takes is not known, and not counted")
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"
+    mixture, lengths = dataset.mixture, None
+    if recipe.packing:
+        known = np.array([length for length in found.values() if length], np.int32)
+        lengths = np.random.default_rng(recipe.seed).choice(known, len(dataset))
+        lengths[list(found)] = list(found.values())
+        mixture = mixture.without(bad_records(lengths))
+    plan = plan_batches(recipe, mixture, lengths)
+    checked.steps = recipe.max_steps or plan.steps(machine.ranks * recipe.accumulation)
+    if recipe.packing:
+        checked.packs, checked.utilisation = plan.total_packs, plan.utilisation

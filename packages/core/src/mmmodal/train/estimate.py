@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from mmmodal.attention import use_attention
+from mmmodal.data.feature_cache.stored import StoredTower
 from mmmodal.model.features import project
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.live_memory import LiveMemory
@@ -48,6 +49,9 @@ class Step:
 
     vectors: Mapping[str, int] = field(default_factory=dict)
     """For each modality the slots that one row's items take."""
+
+    stored: frozenset[str] = frozenset()
+    """The modalities whose features are stored; `media` has these, and no tower runs."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ def estimate_memory(
         ranks: how many GPUs share the work.
     """
     model = skeleton(folder, recipe.train)
+    for name in step.stored:
+        setattr(model.model, f"{name}_tower", StoredTower())
     if recipe.attn_implementation == "eager":  # which alone holds what every token says of others
         use_attention(model, "eager")
     media = {

@@ -19,12 +19,14 @@ from mmmodal.train.recipe import Recipe
 from mmmodal.train.workers import prepare_worker
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch.utils.data import DataLoader
     from transformers import TrainingArguments
 
     from mmmodal.data.prepared import PreparedDataset
 
-__all__ = ["Feed", "feed"]
+__all__ = ["Feed", "bad_records", "feed", "plan_batches"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,26 @@ class Feed:
         )
 
 
+def plan_batches(
+    recipe: Recipe, mixture: Mixture, lengths: NDArray[np.int32] | None = None
+) -> BatchPlan:
+    """Say which records come in which batch of a recipe; `lengths` are theirs, for packing."""
+    import numpy as np
+
+    if lengths is None:
+        lengths = np.ones(sum(mixture.sizes), np.int32)  # in records, which is all that counts
+    capacity = recipe.max_tokens if recipe.packing else None
+    return BatchPlan(
+        lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch
+    )
+
+
+def bad_records(lengths: NDArray[np.int32]) -> list[int]:
+    """Return the numbers of the records that have no length, for they cannot be used."""
+    bad: list[int] = (lengths == 0).nonzero()[0].tolist()
+    return bad
+
+
 def feed(
     recipe: Recipe,
     dataset: PreparedDataset,
@@ -80,23 +102,17 @@ def feed(
     Raises:
         RecordError: a record is bad, or all are.
     """
-    import numpy as np
-
     source: Any = dataset
     mixture, processor = dataset.mixture, dataset.processor
+    lengths = None
     if recipe.packing:
         workers = arguments.dataloader_num_workers
         lengths = measure_lengths(dataset, run, workers=workers, on_error=on_error)
         source = MeasuredDataset(dataset, lengths)
-        mixture = mixture.without(np.flatnonzero(lengths == 0).tolist())
-    else:
-        lengths = np.ones(len(dataset), np.int32)  # in samples, which is all that counts
+        mixture = mixture.without(bad_records(lengths))
     if not len(mixture):
         raise RecordError(", ".join(map(str, dataset.paths)), "not a single record can be used")
-    capacity = recipe.max_tokens if recipe.packing else None
-    plan = BatchPlan(
-        lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch
-    )
+    plan = plan_batches(recipe, mixture, lengths)
     ranks = arguments.world_size
     steps = recipe.max_steps or plan.steps(ranks * recipe.accumulation)
     arguments.max_steps = steps

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.data.dataset import OnError
-from mmmodal.data.prepared import PreparedDataset
+from mmmodal.data.prepared import PreparedDataset, open_files
 from mmmodal.errors import RecordError
 from mmmodal.train.arguments import arguments_of, half_precision, join_ranks
 from mmmodal.train.start import Start, find_start
@@ -60,11 +60,12 @@ def open_stage(recipe: Recipe, run: Path) -> Opened:
     arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
     join_ranks(arguments)
     set_seed(recipe.seed)
-    model = load_model(start.base, recipe, arguments)
-    checks = _ready_for_packs(model, recipe) if recipe.packing else ()
     bad_rows: list[RecordError] = []
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
-    dataset = PreparedDataset.open(recipe, model.processor, _context_length(model), on_error)
+    files = open_files(recipe, on_error)  # before the weights, which take long to load
+    model = load_model(start.base, recipe, arguments)
+    checks = _ready_for_packs(model, recipe) if recipe.packing else ()
+    dataset = PreparedDataset.of(recipe, files, model.processor, _context_length(model))
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, arguments)
     start.fill(model, recipe)

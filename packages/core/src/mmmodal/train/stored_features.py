@@ -11,6 +11,7 @@ from mmmodal.data.feature_cache.stored import use_stored
 from mmmodal.errors import ConfigError
 from mmmodal.model.zero3 import gathered
 from mmmodal.train.arguments import half_precision
+from mmmodal.train.trainable import frozen_towers
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -42,10 +43,7 @@ def store_features(
     """
     if recipe.feature_cache is None:
         return {}
-    towers = {name: model.model.tower(name) for name in model.config.modality_names}
-    frozen = [
-        n for n, tower in towers.items() if not any(p.requires_grad for p in tower.parameters())
-    ]
+    frozen = frozen_towers(model)
     if not frozen:
         raise ConfigError("recipe", ["'feature_cache': every tower trains, so nothing can be kept"])
     cache = Cache(
@@ -58,7 +56,7 @@ def store_features(
         limits=model.processor.limits,
         told=None if on_error == "raise" else on_error,
     )
-    with gathered(*(p for name in frozen for p in towers[name].parameters())):
+    with gathered(*(p for name in frozen for p in model.model.tower(name).parameters())):
         stores = fill_cache(model, frozen, dataset.media(frozen), cache)
     for name, store in stores.items():
         use_stored(model, name, store)

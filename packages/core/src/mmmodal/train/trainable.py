@@ -21,6 +21,7 @@ from mmmodal.train.trained_parts import Lora
 __all__ = [
     "add_trained",
     "choose",
+    "frozen_towers",
     "marker_row_ids",
     "part_of",
     "read_trained",
@@ -79,6 +80,12 @@ def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
             size = getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves it empty
             counts[part] = counts.get(part, 0) + int(size)
     return counts
+
+
+def frozen_towers(model: MMModalForConditionalGeneration) -> list[str]:
+    """Return the modalities whose tower does not train, wholly or by adapters."""
+    towers = {name: model.model.tower(name) for name in model.config.modality_names}
+    return [n for n, t in towers.items() if not any(p.requires_grad for p in t.parameters())]
 
 
 def part_of(name: str) -> str:

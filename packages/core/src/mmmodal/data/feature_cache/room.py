@@ -16,7 +16,7 @@ from mmmodal.precision import read_dtype
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["check_growth", "check_room", "estimate", "readable"]
+__all__ = ["check_growth", "check_room", "estimate", "readable", "room_for"]
 
 SAMPLED = 64
 """Media of a modality whose sizes tell those of all."""
@@ -73,6 +73,12 @@ def check_growth(cache: Cache, more: int) -> None:
             "estimated; raise feature_cache_limit to go on from here, or train without "
             "feature_cache"
         )
+
+
+def room_for(folder: Path, limit: int | None) -> int:
+    """Return the bytes that a folder may come to, those in it included."""
+    most = shutil.disk_usage(_existing(folder)).free + bytes_below(folder)
+    return most if limit is None else min(most, limit)
 
 
 def readable(size: float) -> str:

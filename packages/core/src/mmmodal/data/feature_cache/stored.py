@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmmodal.media.source import Source
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["StoredEncoder", "StoredTower", "use_stored"]
+__all__ = ["StoredEncoder", "StoredTower", "join_stored", "use_stored"]
 
 
 class StoredEncoder(Encoder):
@@ -73,15 +73,8 @@ class StoredEncoder(Encoder):
         return tuple(features.shape[:-1])
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Join the features of all items, [n, D], with their shapes, [N, r].
-
-        Shapes of fewer dimensions than others have zeros before them.
-        """
-        shapes = [self.shape(features) for features in batch]
-        most = max(map(len, shapes))
-        filled = [(0,) * (most - len(shape)) + shape for shape in shapes]
-        flat = [features.flatten(0, -2) for features in batch]
-        return {"encoded": torch.cat(flat), "shapes": torch.tensor(filled)}
+        """Join the features of all items with their shapes."""
+        return join_stored(batch)
 
     def example(self) -> Tensor:
         """Return zeros of the shape that the encoder's example has."""
@@ -91,6 +84,18 @@ class StoredEncoder(Encoder):
     def build(self) -> nn.Module:
         """Build the tower that gives them back."""
         return StoredTower()
+
+
+def join_stored(batch: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Join the features of all items, [n, D], with their shapes, [N, r].
+
+    Shapes of fewer dimensions than others have zeros before them.
+    """
+    shapes = [tuple(features.shape[:-1]) for features in batch]
+    most = max(map(len, shapes))
+    filled = [(0,) * (most - len(shape)) + shape for shape in shapes]
+    flat = [features.flatten(0, -2) for features in batch]
+    return {"encoded": torch.cat(flat), "shapes": torch.tensor(filled)}
 
 
 class StoredTower(nn.Module):

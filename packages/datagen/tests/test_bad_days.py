@@ -16,10 +16,10 @@ import pytest
 import dying
 from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
-from mmmodal_datagen.backends.rate import Rate
 from mmmodal_datagen.contracts import StopRun
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.running.tables import read_refusals
 
 ROWS = 11
 
@@ -232,6 +232,15 @@ def test_rows_whose_calls_time_out_fail_and_are_tried_again_next_time(tmp_path: 
         assert outcomes[2].notes == {"rows_train": ROWS}
 
 
+def test_rows_without_an_endpoint_fail_and_say_that_nothing_listens(tmp_path: Path) -> None:
+    endpoint = {"retries": 1}
+    values = values_of(tmp_path, "http://127.0.0.1:9/v1", endpoint=endpoint)
+    made = run(values)[1]
+    assert made.reasons == {"endpoint did not answer": ROWS}
+    path = next((tmp_path / "out/steps/dialogue").rglob("failed-00000.parquet"))
+    assert all("127.0.0.1:9" in refusal.detail for refusal in read_refusals(path, again=True))
+
+
 def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,22 +258,6 @@ def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
         run(values)
     for path in (tmp_path / "out").rglob("*"):
         assert not path.is_file() or b"very-secret" not in path.read_bytes()
-
-
-def test_too_many_requests_slow_the_calls_down_and_they_recover() -> None:
-    rate = Rate(16)
-    rate.slow_down(begun=time.monotonic(), pause_s=0)
-    assert int(rate.limit) == 12
-    begun = time.monotonic() - 1
-    rate.slow_down(begun, pause_s=0)
-    assert int(rate.limit) == 12  # it was open when the limit shrank
-    for _ in range(20):
-        rate.slow_down(time.monotonic(), pause_s=0)
-        time.sleep(0.001)
-    assert rate.limit == 1
-    for _ in range(25 * 40):
-        rate.answered()
-    assert rate.limit == 16
 
 
 def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:

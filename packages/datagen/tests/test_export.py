@@ -40,7 +40,10 @@ def write_rows(folder: Path, number: int = 6, **changes: Any) -> list[Row]:
     (folder / "pics").mkdir()
     for index in range(number):
         (folder / f"pics/{index}.png").write_bytes(b"image %d" % index)
-        call = Call(backend="openai", model="mixtral", prompt_sha256="p", request_sha256="r")
+        asked, answered = (
+            Call(backend="openai", model="mixtral", prompt_sha256="p", request_sha256=request)
+            for request in ("the same for all", f"{index}")
+        )
         question = Piece(type="text", text=f"What is {index}?", text_ms=f"Apakah {index}?")
         rows.append(
             Row(
@@ -54,7 +57,10 @@ def write_rows(folder: Path, number: int = 6, **changes: Any) -> list[Row]:
                 ),
                 media=(Medium(kind="image", uri=f"pics/{index}.png"),),
                 groups=(f"image-{index // 2}",),
-                origins=(Origin(step="dialogue", version="1", fingerprint="f", calls=(call,)),),
+                origins=(
+                    Origin(step="questions", version="1", fingerprint="q", calls=(asked,)),
+                    Origin(step="dialogue", version="1", fingerprint="d", calls=(answered,)),
+                ),
                 licence="CC-BY-4.0",
                 **changes,
             )
@@ -116,7 +122,8 @@ def test_the_card_says_what_the_rows_are_and_where_they_are_from(tmp_path: Path)
     head = yaml.safe_load(text.split("---")[1])
     assert head["language"] == ["en", "ms"]
     assert head["license"] == "cc-by-4.0"
-    assert "| mixtral | 6 calls by dialogue |" in text
+    assert "| mixtral, called by questions | 1 |" in text
+    assert "| mixtral, called by dialogue | 6 |" in text
     assert "written by a language model that saw a description" in text
 
 

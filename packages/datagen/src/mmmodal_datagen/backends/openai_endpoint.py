@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEndpoint", "OpenAIOptions"]
 
 LONGEST_BACKOFF_S = 60.0
-CONNECTIONS = 8
-"""Of one client, about; see `_client`."""
 
 HOPELESS = {
     401: "the key is refused; set it in the environment variable {env}",
@@ -100,8 +97,9 @@ class OpenAIEndpoint(LanguageModel):
     def __init__(self, options: Config | None = None) -> None:
         super().__init__(options)
         self.rate = Rate(self.options.concurrency)
-        self._opened: list[AsyncOpenAI] = []
-        self._turn = itertools.count()
+        self._opened: AsyncOpenAI | None = None
+        self._hopeless: str | None = None
+        """Why no call can succeed, once an answer said so."""
 
     def identity(self) -> dict[str, Any]:
         """Return endpoint, model and what every request holds."""
@@ -134,8 +132,8 @@ class OpenAIEndpoint(LanguageModel):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for client in self._opened:
-            await client.close()
+        if self._opened is not None:
+            await self._opened.close()
 
     async def _ask(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Completion:
         body = {"model": self.options.model, **body, **_drawn(sampling), **self.options.extra_body}
@@ -143,6 +141,8 @@ class OpenAIEndpoint(LanguageModel):
         while True:
             try:
                 async with self.rate.call() as begun:
+                    if self._hopeless is not None:
+                        raise StopRun(self._hopeless)
                     answer = await self._once(path, body, begun)
                 self.rate.answered()
                 return _completion(answer, sampling, self.options.model)
@@ -171,8 +171,8 @@ class OpenAIEndpoint(LanguageModel):
         except openai.APIStatusError as error:
             if error.status_code in HOPELESS:
                 what = HOPELESS[error.status_code].format(env=self.options.api_key_env)
-                reason = f"{self.options.base_url}: {what} ({error.status_code})"
-                raise StopRun(reason) from None
+                self._hopeless = f"{self.options.base_url}: {what} ({error.status_code})"
+                raise StopRun(self._hopeless) from None
             if error.status_code < 500 and error.status_code not in (408, 409):
                 raise BackendError(
                     f"endpoint refuses ({error.status_code})", _short(error)
@@ -180,30 +180,29 @@ class OpenAIEndpoint(LanguageModel):
             raise _Unanswered(_short(error)) from None
         except TimeoutError:
             raise _Unanswered(f"no answer within {self.options.timeout_s:g} s") from None
+        except openai.APIConnectionError as error:
+            # The client says no more than that there was an error, or calls each a timeout.
+            raise _Unanswered(f"no connection: {_short(error.__cause__ or error)}") from None
         except (openai.OpenAIError, ValueError) as error:
             raise _Unanswered(_short(error)) from None
 
     def _client(self) -> AsyncOpenAI:
-        """Return the clients in turn.
+        if self._opened is None:
+            import httpx2
+            from openai import AsyncOpenAI, DefaultAioHttpClient
 
-        For every call a client looks at all of its connections; with few in each, that takes less
-        time than the call itself.
-        """
-        if not self._opened:
-            number = -(-self.options.concurrency // CONNECTIONS)
-            self._opened = [self._new_client() for _ in range(number)]
-        return self._opened[next(self._turn) % len(self._opened)]
-
-    def _new_client(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI
-
-        return AsyncOpenAI(
-            base_url=self.options.base_url,
-            # Servers of one's own take any key, and the client wants one.
-            api_key=os.environ.get(self.options.api_key_env) or "none",
-            max_retries=0,
-            timeout=None,  # each call as a whole has one
-        )
+            # aiohttp takes half the time of the client's own transport, and would open no more
+            # than a hundred connections.
+            limits = httpx2.Limits(max_connections=self.options.concurrency)
+            self._opened = AsyncOpenAI(
+                base_url=self.options.base_url,
+                # Servers of one's own take any key, and the client wants one.
+                api_key=os.environ.get(self.options.api_key_env) or "none",
+                max_retries=0,
+                timeout=None,  # each call as a whole has one
+                http_client=DefaultAioHttpClient(limits=limits),
+            )
+        return self._opened
 
     def _backoff(self, tries: int) -> float:
         longest = min(LONGEST_BACKOFF_S, self.options.backoff_s * 2.0 ** (tries - 1))
@@ -247,6 +246,6 @@ def _retry_after(error: APIStatusError) -> float | None:
         return None
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:300]

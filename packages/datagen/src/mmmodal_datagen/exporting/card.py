@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from mmmodal_datagen.contracts import Row
+from mmmodal_datagen.contracts import Call, Row
 
 __all__ = ["Facts", "card"]
 
@@ -43,7 +43,10 @@ class Facts:
     sources: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     models: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Calls by step, model and revision."""
+    """Calls by model, revision and step; one that several rows follow from counts once."""
+
+    calls: set[tuple[str, str]] = field(default_factory=set)
+    """Those that are counted, by step and request."""
 
     synthetic: int = 0
 
@@ -66,7 +69,12 @@ class Facts:
             self.steps[step] += 1
         for origin in row.origins:
             for call in origin.calls:
-                self.models[origin.step, call.model, call.revision or ""] += 1
+                self._count(origin.step, call)
+
+    def _count(self, step: str, call: Call) -> None:
+        if (step, call.request_sha256) not in self.calls:
+            self.calls.add((step, call.request_sha256))
+            self.models[call.model, call.revision or "", step] += 1
 
 
 def card(title: str, facts: Facts, files: Mapping[str, str]) -> str:
@@ -90,8 +98,8 @@ def card(title: str, facts: Facts, files: Mapping[str, str]) -> str:
         head["license"] = next(iter(facts.licences)).lower()
     steps = {name: f"version {version}" for name, version in sorted(facts.steps)}
     models = {
-        f"{model}{f' ({revision})' if revision else ''}": f"{count:,} calls by {step}"
-        for (step, model, revision), count in sorted(facts.models.items())
+        f"{model}{f' ({revision})' if revision else ''}, called by {step}": count
+        for (model, revision, step), count in sorted(facts.models.items())
     }
     weak = [text for step, text in WEAKNESSES.items() if step in steps]
     if unknown := facts.licences["unknown"]:

@@ -76,13 +76,20 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture
-def reference(tmp_path: Path) -> dict[str, bytes]:
-    """Return what a run makes that nothing disturbs."""
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that nothing disturbed; tests damage copies of it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
     with serving() as server:
-        run(values_of(tmp_path / "reference", server.url))
+        run(values_of(folder, server.url))
         assert len(server.requests) == ROWS * 3
-    return published(tmp_path / "reference")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(undisturbed: Path) -> dict[str, bytes]:
+    """Return what a run makes that nothing disturbs."""
+    return published(undisturbed)
 
 
 @pytest.mark.slow
@@ -130,8 +137,10 @@ def test_killed_amid_calls_only_open_ones_are_made_again(
 
 
 def test_several_processes_make_what_one_makes_though_one_is_killed(
-    tmp_path: Path, reference: dict[str, bytes]
+    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MMMODAL_PLUGINS", "mmmodal-datagen")  # the others take long to import
+
     def slowly(request: dict[str, Any], number: int) -> Reply:
         return Reply(text=by_digest(request, number).text, wait_s=0.05)
 
@@ -277,8 +286,11 @@ def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> Non
     assert answered[0] - told[0] >= 1
 
 
-def test_a_damaged_shard_is_made_again(tmp_path: Path, reference: dict[str, bytes]) -> None:
-    folder = tmp_path / "reference"
+def test_a_damaged_shard_is_made_again(
+    tmp_path: Path, undisturbed: Path, reference: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(undisturbed, folder)
     paths = sorted(folder.rglob("part-00001.parquet"))
     paths[0].write_bytes(paths[0].read_bytes()[:100])
     paths[1].unlink()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -11,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet
 import pytest
 
 import dying
 from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
+from mmmodal.errors import ConfigError
 from mmmodal_datagen.contracts import StopRun
 from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.reporting.report import write_report
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.running.tables import read_refusals
 
@@ -265,8 +271,67 @@ def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
         assert len(server.requests) <= 3
         wrong = False
         run(values)
-    for path in (tmp_path / "out").rglob("*"):
-        assert not path.is_file() or b"very-secret" not in path.read_bytes()
+    assert_nowhere("very-secret", tmp_path / "out")
+
+
+def test_a_key_that_the_endpoint_repeats_is_written_nowhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    key = "sk-very-secret"
+    monkeypatch.setenv("MY_KEY", f"{key}\n")  # as `cat` reads it from a file
+    caplog.set_level(logging.DEBUG)
+    error = json.dumps({"error": {"message": f"no credit for {key}"}}).encode()
+    repeated = [
+        Reply(status=400, body=error),
+        Reply(status=429, body=error, headers={"retry-after": "0.01"}),
+        Reply(status=500, body=error),
+        Reply(status=503, body=error.replace(b"no credit", b"." * 245)),  # cut amid the key
+        Reply(body=error),
+        Reply(text=f" no credit for {key}"),
+    ]
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        row = int(request["prompt"].partition("transkrip ")[2].split()[0])
+        return repeated[row] if row < len(repeated) else by_digest(request, number)
+
+    with serving(reply) as server:
+        patience = {"retries": 1, "rate_retries": 1, "api_key_env": "MY_KEY"}
+        values = values_of(tmp_path, server.url, endpoint=patience)
+        pipeline = validate(Pipeline, values, "test")
+        outcomes = run_pipeline(pipeline)
+        write_report(pipeline, outcomes)
+        assert server.keys == {f"Bearer {key}"}
+    assert outcomes[1].reasons == {
+        "endpoint did not answer": 3,
+        "endpoint refuses (400)": 1,
+        "endpoint refuses for its rate": 1,
+    }
+    (path,) = (tmp_path / "out/steps/dialogue").rglob("failed-00000.parquet")
+    for refusal in read_refusals(path, again=True):
+        assert re.search(r"(no credit|\.{245}) for \(the key", refusal.detail)
+    assert_nowhere("very-s", tmp_path / "out")
+    told = capfd.readouterr()
+    assert "very-s" not in caplog.text + told.out + told.err
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for given in ({"base_url": "https://me:very-secret@host/v1"}, {"api_key": "sk-very-secret"}):
+        with pytest.raises(ConfigError) as caught:
+            run(values_of(tmp_path, "http://127.0.0.1:9/v1", endpoint=given))
+        assert "very-secret" not in str(caught.value)
+
+
+def assert_nowhere(secret: str, folder: Path) -> None:
+    """Look for a text in all that a run wrote, inside of what is compressed too."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert paths
+    for path in paths:
+        assert secret.encode() not in path.read_bytes(), path
+        if path.suffix == ".parquet":
+            assert secret not in str(pyarrow.parquet.read_table(path).to_pylist()), path
 
 
 def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:

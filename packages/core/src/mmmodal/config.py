@@ -14,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmmodal.errors import ConfigError
 
-__all__ = ["Config", "Lines", "apply_overrides", "read_yaml", "validate", "yaml_lines"]
+__all__ = [
+    "Config",
+    "Lines",
+    "apply_overrides",
+    "read_yaml",
+    "validate",
+    "without_password",
+    "yaml_lines",
+]
 
 
 class Config(BaseModel):
@@ -69,9 +77,14 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path!r} is missing"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    given = repr(item["input"])
+    given = without_password(repr(item["input"]))
     shown = given if len(given) <= 80 else f"{given[:77]}…"
     return f"{path!r}: {message[:1].lower()}{message[1:]} (got {shown}){_meant(item)}"
+
+
+def without_password(text: str) -> str:
+    """Leave out what stands before the hosts of addresses: perhaps passwords."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "…@", text)
 
 
 def _meant(item: Any) -> str:

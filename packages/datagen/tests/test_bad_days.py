@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet
 import pytest
+import soundfile
 
 import dying
 from language_server import Reply, Server, by_digest, serving
@@ -349,6 +351,42 @@ def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> Non
         run(values_of(tmp_path, server.url, concurrency=1))
         assert len(server.requests) == ROWS * 3 + 1
     assert answered[0] - told[0] >= 1
+
+
+def test_a_corrupt_recording_and_a_picture_without_a_caption_cost_no_other_row(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "recordings").mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    for name in ("corrupt.wav", "fine.wav"):
+        soundfile.write(tmp_path / "recordings" / name, sound, 16_000)
+    corrupt = tmp_path / "recordings/corrupt.wav"
+    whole = corrupt.read_bytes()
+    corrupt.write_bytes(whole[:-1000])
+    pictures = [{"image": "a.jpg", "caption": "a red star"}, {"image": "b.jpg"}]
+    lines = [json.dumps(each) + "\n" for each in pictures]
+    (tmp_path / "pictures.jsonl").write_text("".join(lines))
+    values = {
+        "out": str(tmp_path / "out"),
+        "root": str(tmp_path),
+        "steps": {
+            "recordings": {"step": "import", "options": {"files": ["recordings"]}},
+            "clips": {"step": "segment", "inputs": ["recordings"]},
+            "pictures": {"step": "import", "options": {"files": ["pictures.jsonl"]}},
+            "told": {"step": "visual-qa", "inputs": ["pictures"]},
+            "export": {"inputs": ["told"], "options": {"media": "leave"}},
+        },
+    }
+    run(values)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    counts = {step["step"]: step for step in summary}
+    assert counts["clips"]["reasons"] == {"unreadable medium (unreadable)": 1}
+    assert (counts["clips"]["rows"], counts["clips"]["failed"]) == (1, 1)
+    assert counts["told"]["reasons"] == {"no field 'description'": 1}
+    assert (counts["told"]["rows"], counts["told"]["rejected"]) == (1, 1)
+    assert counts["export"]["notes"] == {"rows_train": 1}
+    corrupt.write_bytes(whole)  # what failed is tried again
+    assert (run(values)[1].rows, run(values)[1].failed) == (2, 0)
 
 
 def test_a_damaged_shard_is_made_again(

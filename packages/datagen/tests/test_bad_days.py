@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import shutil
 import signal
 import threading
@@ -10,14 +13,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+import pyarrow.parquet
 import pytest
+import soundfile
 
 import dying
 from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
+from mmmodal.errors import ConfigError
 from mmmodal_datagen.contracts import StopRun
 from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.reporting.report import write_report
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.running.tables import read_refusals
 
@@ -76,13 +84,20 @@ def published(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture
-def reference(tmp_path: Path) -> dict[str, bytes]:
-    """Return what a run makes that nothing disturbs."""
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that nothing disturbed; tests damage copies of it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
     with serving() as server:
-        run(values_of(tmp_path / "reference", server.url))
+        run(values_of(folder, server.url))
         assert len(server.requests) == ROWS * 3
-    return published(tmp_path / "reference")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(undisturbed: Path) -> dict[str, bytes]:
+    """Return what a run makes that nothing disturbs."""
+    return published(undisturbed)
 
 
 @pytest.mark.slow
@@ -130,8 +145,10 @@ def test_killed_amid_calls_only_open_ones_are_made_again(
 
 
 def test_several_processes_make_what_one_makes_though_one_is_killed(
-    tmp_path: Path, reference: dict[str, bytes]
+    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MMMODAL_PLUGINS", "mmmodal-datagen")  # the others take long to import
+
     def slowly(request: dict[str, Any], number: int) -> Reply:
         return Reply(text=by_digest(request, number).text, wait_s=0.05)
 
@@ -256,8 +273,67 @@ def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
         assert len(server.requests) <= 3
         wrong = False
         run(values)
-    for path in (tmp_path / "out").rglob("*"):
-        assert not path.is_file() or b"very-secret" not in path.read_bytes()
+    assert_nowhere("very-secret", tmp_path / "out")
+
+
+def test_a_key_that_the_endpoint_repeats_is_written_nowhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    key = "sk-very-secret"
+    monkeypatch.setenv("MY_KEY", f"{key}\n")  # as `cat` reads it from a file
+    caplog.set_level(logging.DEBUG)
+    error = json.dumps({"error": {"message": f"no credit for {key}"}}).encode()
+    repeated = [
+        Reply(status=400, body=error),
+        Reply(status=429, body=error, headers={"retry-after": "0.01"}),
+        Reply(status=500, body=error),
+        Reply(status=503, body=error.replace(b"no credit", b"." * 245)),  # cut amid the key
+        Reply(body=error),
+        Reply(text=f" no credit for {key}"),
+    ]
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        row = int(request["prompt"].partition("transkrip ")[2].split()[0])
+        return repeated[row] if row < len(repeated) else by_digest(request, number)
+
+    with serving(reply) as server:
+        patience = {"retries": 1, "rate_retries": 1, "api_key_env": "MY_KEY"}
+        values = values_of(tmp_path, server.url, endpoint=patience)
+        pipeline = validate(Pipeline, values, "test")
+        outcomes = run_pipeline(pipeline)
+        write_report(pipeline, outcomes)
+        assert server.keys == {f"Bearer {key}"}
+    assert outcomes[1].reasons == {
+        "endpoint did not answer": 3,
+        "endpoint refuses (400)": 1,
+        "endpoint refuses for its rate": 1,
+    }
+    (path,) = (tmp_path / "out/steps/dialogue").rglob("failed-00000.parquet")
+    for refusal in read_refusals(path, again=True):
+        assert re.search(r"(no credit|\.{245}) for \(the key", refusal.detail)
+    assert_nowhere("very-s", tmp_path / "out")
+    told = capfd.readouterr()
+    assert "very-s" not in caplog.text + told.out + told.err
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for given in ({"base_url": "https://me:very-secret@host/v1"}, {"api_key": "sk-very-secret"}):
+        with pytest.raises(ConfigError) as caught:
+            run(values_of(tmp_path, "http://127.0.0.1:9/v1", endpoint=given))
+        assert "very-secret" not in str(caught.value)
+
+
+def assert_nowhere(secret: str, folder: Path) -> None:
+    """Look for a text in all that a run wrote, inside of what is compressed too."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert paths
+    for path in paths:
+        assert secret.encode() not in path.read_bytes(), path
+        if path.suffix == ".parquet":
+            assert secret not in str(pyarrow.parquet.read_table(path).to_pylist()), path
 
 
 def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
@@ -277,8 +353,47 @@ def test_an_endpoint_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> Non
     assert answered[0] - told[0] >= 1
 
 
-def test_a_damaged_shard_is_made_again(tmp_path: Path, reference: dict[str, bytes]) -> None:
-    folder = tmp_path / "reference"
+def test_a_corrupt_recording_and_a_picture_without_a_caption_cost_no_other_row(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "recordings").mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    for name in ("corrupt.wav", "fine.wav"):
+        soundfile.write(tmp_path / "recordings" / name, sound, 16_000)
+    corrupt = tmp_path / "recordings/corrupt.wav"
+    whole = corrupt.read_bytes()
+    corrupt.write_bytes(whole[:-1000])
+    pictures = [{"image": "a.jpg", "caption": "a red star"}, {"image": "b.jpg"}]
+    lines = [json.dumps(each) + "\n" for each in pictures]
+    (tmp_path / "pictures.jsonl").write_text("".join(lines))
+    values = {
+        "out": str(tmp_path / "out"),
+        "root": str(tmp_path),
+        "steps": {
+            "recordings": {"step": "import", "options": {"files": ["recordings"]}},
+            "clips": {"step": "segment", "inputs": ["recordings"]},
+            "pictures": {"step": "import", "options": {"files": ["pictures.jsonl"]}},
+            "told": {"step": "visual-qa", "inputs": ["pictures"]},
+            "export": {"inputs": ["told"], "options": {"media": "leave"}},
+        },
+    }
+    run(values)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    counts = {step["step"]: step for step in summary}
+    assert counts["clips"]["reasons"] == {"unreadable medium (unreadable)": 1}
+    assert (counts["clips"]["rows"], counts["clips"]["failed"]) == (1, 1)
+    assert counts["told"]["reasons"] == {"no field 'description'": 1}
+    assert (counts["told"]["rows"], counts["told"]["rejected"]) == (1, 1)
+    assert counts["export"]["notes"] == {"rows_train": 1}
+    corrupt.write_bytes(whole)  # what failed is tried again
+    assert (run(values)[1].rows, run(values)[1].failed) == (2, 0)
+
+
+def test_a_damaged_shard_is_made_again(
+    tmp_path: Path, undisturbed: Path, reference: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(undisturbed, folder)
     paths = sorted(folder.rglob("part-00001.parquet"))
     paths[0].write_bytes(paths[0].read_bytes()[:100])
     paths[1].unlink()

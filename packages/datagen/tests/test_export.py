@@ -181,6 +181,12 @@ def test_a_row_whose_medium_is_gone_fails_and_the_others_are_written(tmp_path: P
     assert export(tmp_path).notes == {"rows_train": 6}
 
 
+def test_rows_written_in_several_forms_are_told_once(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    outcome = export(tmp_path, to=["records", "datasets", "paper"])
+    assert outcome.notes == {"rows_train": 6}
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -130,9 +130,13 @@ def test_help_lists_every_step_and_a_steps_help_its_options(
     assert run(["datagen", "--help"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("run", "parts", "import", "dialogue", "gate", "export"))
-    assert run(["datagen", "compose", "--help"]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "when_empty" in shown and "The fewest rows in a session. (2)" in shown
+    for name in registry().names("generators"):
+        assert run(["datagen", name, "--help"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        part = find("generators", name)
+        assert all(f" {key} " in shown for key in part.Options.model_fields)
+        assert all(preset in shown for preset in part.presets)
+        assert name != "compose" or "The fewest rows in a session. (2)" in shown
 
 
 def test_a_step_runs_on_files_from_the_command_line(

@@ -120,12 +120,13 @@ def hostile(request: dict[str, Any], number: int) -> Reply:
     return Reply(text=by_digest(request, number).text + HOSTILE)
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Page:
-    make_media(tmp_path)
-    write_rows(tmp_path, 40)
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("page")
+    make_media(folder)
+    write_rows(folder, 40)
     with serving(hostile) as server:
-        pipeline = validate(Pipeline, values_of(tmp_path, server), "test")
+        pipeline = validate(Pipeline, values_of(folder, server), "test")
         path = write_report(pipeline, run_pipeline(pipeline))
     return Page(path.read_text(encoding="utf-8"))
 

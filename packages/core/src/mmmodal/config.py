@@ -22,6 +22,7 @@ __all__ = [
     "apply_overrides",
     "read_yaml",
     "validate",
+    "without_password",
     "yaml_lines",
 ]
 
@@ -90,9 +91,14 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path!r} is missing"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    given = repr(item["input"])
+    given = without_password(repr(item["input"]))
     shown = given if len(given) <= 80 else f"{given[:77]}…"
     return f"{path!r}: {message[:1].lower()}{message[1:]} (got {shown}){_meant(item)}"
+
+
+def without_password(text: str) -> str:
+    """Leave out what stands before the hosts of addresses: perhaps passwords."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "…@", text)
 
 
 def _meant(item: Any) -> str:

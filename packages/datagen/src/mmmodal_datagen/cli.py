@@ -126,16 +126,31 @@ def _step_command(name: str) -> click.Command:
     part = find("generators", name)
     inputs = click.Argument(["inputs"], nargs=-1, metavar="[INPUT]...")
     options = [
-        click.Option(["-o", "--out"], required=True, type=click.Path(path_type=Path)),
+        click.Option(
+            ["-o", "--out"],
+            required=True,
+            type=click.Path(path_type=Path),
+            help="The folder of what is made.",
+        ),
         click.Option(["--root"], type=click.Path(path_type=Path), help="Where media paths begin."),
-        click.Option(["--preset"], type=click.Choice(sorted(part.presets))),
+        click.Option(
+            ["--preset"],
+            type=click.Choice(sorted(part.presets)),
+            hidden=not part.presets,
+            help="Options that belong together.",
+        ),
         click.Option(
             ["--set", "settings"],
             multiple=True,
             metavar="KEY=VALUE",
             help="An option of the step, such as turns=3; or of the run, such as run.seed=1.",
         ),
-        click.Option(["--backend", "backends"], multiple=True, metavar="KIND:NAME[,KEY=VALUE]..."),
+        click.Option(
+            ["--backend", "backends"],
+            multiple=True,
+            metavar="KIND:NAME[,KEY=VALUE]...",
+            help="A model to use, such as language_model:openai,model=mixtral.",
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print counts as JSON."),
     ]
     summary = (part.__doc__ or "").strip()
@@ -150,16 +165,17 @@ class _StepCommand(click.Command):
         from mmmodal_datagen.parts import find
 
         fields = find("generators", str(self.name)).Options.model_fields
-        rows = [
-            (
-                key,
-                (field.description or "") + ("" if field.is_required() else f" ({field.default})"),
-            )
-            for key, field in fields.items()
-        ]
+        rows = [(key, _about(field)) for key, field in fields.items()]
         if rows:
             with formatter.section("Options of the step, for --set"):
                 formatter.write_dl(rows)
+
+
+def _about(field: Any) -> str:
+    """Say what an option means, and its default."""
+    given = "required" if field.is_required() else field.default
+    about = field.description or ""
+    return about if given is None else f"{about} ({given})".lstrip()
 
 
 def _run_step(name: str) -> Any:

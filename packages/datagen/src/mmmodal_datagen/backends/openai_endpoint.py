@@ -7,8 +7,9 @@ import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mmmodal.config import Config
 from mmmodal_datagen.backends.rate import Rate
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEndpoint", "OpenAIOptions"]
 
 LONGEST_BACKOFF_S = 60.0
+
+SHORTEST_KEY = 8
+"""Of keys that are hidden in answers: servers of one's own take any word, and rows may hold it."""
 
 HOPELESS = {
     401: "the key is refused; set it in the environment variable {env}",
@@ -77,6 +81,13 @@ class OpenAIOptions(Config):
     """Of a million tokens, for the progress line."""
 
     output_price: float = Field(0, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_password(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("it holds a password; keys belong into an environment variable")
+        return url
 
 
 class _Unanswered(Exception):
@@ -145,15 +156,16 @@ class OpenAIEndpoint(LanguageModel):
                         raise StopRun(self._hopeless)
                     answer = await self._once(path, body, begun)
                 self.rate.answered()
-                return _completion(answer, sampling, self.options.model)
+                return self._without_key(_completion(answer, sampling, self.options.model))
             except _SlowDown as error:
                 slowed += 1
                 if slowed > self.options.rate_retries:
-                    raise BackendError("endpoint refuses for its rate", str(error)) from None
+                    said = self._said(error)
+                    raise BackendError("endpoint refuses for its rate", said) from None
             except _Unanswered as error:
                 tries += 1
                 if tries > self.options.retries:
-                    raise BackendError("endpoint did not answer", str(error)) from None
+                    raise BackendError("endpoint did not answer", self._said(error)) from None
                 await asyncio.sleep(self._backoff(tries))
 
     async def _once(self, path: str, body: Mapping[str, Any], begun: float) -> Any:
@@ -167,24 +179,44 @@ class OpenAIEndpoint(LanguageModel):
         except openai.RateLimitError as error:
             pause = _retry_after(error) or self._backoff(1)
             self.rate.slow_down(begun, pause)
-            raise _SlowDown(_short(error)) from None
+            raise _SlowDown(str(error)) from None
         except openai.APIStatusError as error:
             if error.status_code in HOPELESS:
                 what = HOPELESS[error.status_code].format(env=self.options.api_key_env)
                 self._hopeless = f"{self.options.base_url}: {what} ({error.status_code})"
                 raise StopRun(self._hopeless) from None
             if error.status_code < 500 and error.status_code not in (408, 409):
-                raise BackendError(
-                    f"endpoint refuses ({error.status_code})", _short(error)
-                ) from None
-            raise _Unanswered(_short(error)) from None
+                reason = f"endpoint refuses ({error.status_code})"
+                raise BackendError(reason, self._said(error)) from None
+            raise _Unanswered(str(error)) from None
         except TimeoutError:
             raise _Unanswered(f"no answer within {self.options.timeout_s:g} s") from None
         except openai.APIConnectionError as error:
             # The client says no more than that there was an error, or calls each a timeout.
-            raise _Unanswered(f"no connection: {_short(error.__cause__ or error)}") from None
+            raise _Unanswered(f"no connection: {_words(error.__cause__ or error)}") from None
         except (openai.OpenAIError, ValueError) as error:
-            raise _Unanswered(_short(error)) from None
+            raise _Unanswered(_words(error)) from None
+
+    def _key(self) -> str:
+        return os.environ.get(self.options.api_key_env, "").strip()
+
+    def _said(self, error: BaseException) -> str:
+        """Return what an error says, in short and without the key, which servers repeat."""
+        key = self._key()
+        words = _words(error)
+        return (words.replace(key, self._instead()) if key else words)[:300]
+
+    def _without_key(self, completion: Completion) -> Completion:
+        """Return an answer without the key: some servers answer with what went wrong."""
+        key = self._key()
+        texts = {name: getattr(completion, name) for name in ("text", "finish_reason", "model")}
+        if len(key) < SHORTEST_KEY or not any(key in text for text in texts.values()):
+            return completion
+        hidden = {name: text.replace(key, self._instead()) for name, text in texts.items()}
+        return completion.model_copy(update=hidden)
+
+    def _instead(self) -> str:
+        return f"(the key in {self.options.api_key_env})"
 
     def _client(self) -> AsyncOpenAI:
         if self._opened is None:
@@ -197,7 +229,7 @@ class OpenAIEndpoint(LanguageModel):
             self._opened = AsyncOpenAI(
                 base_url=self.options.base_url,
                 # Servers of one's own take any key, and the client wants one.
-                api_key=os.environ.get(self.options.api_key_env) or "none",
+                api_key=self._key() or "none",
                 max_retries=0,
                 timeout=None,  # each call as a whole has one
                 http_client=DefaultAioHttpClient(limits=limits),
@@ -229,7 +261,7 @@ def _completion(answer: Any, sampling: Sampling, model: str) -> Completion:
             output_tokens=usage.get("completion_tokens"),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-        raise _Unanswered(f"the answer is not of OpenAI's form: {str(answer)[:200]!r}") from None
+        raise _Unanswered(f"the answer is not of OpenAI's form: {answer!r}") from None
 
 
 def _before_stop(text: str, stop: Sequence[str]) -> str:
@@ -246,6 +278,5 @@ def _retry_after(error: APIStatusError) -> float | None:
         return None
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:300]
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from mmmodal.config import without_password
 from mmmodal.reports import style
 from mmmodal.reports.pieces import duration, fact_rows, figure_list
 from mmmodal_datagen.contracts import Completion, ShardFile
@@ -47,8 +47,6 @@ PACKAGES = (
     "torch",
     "transformers",
 )
-USER = re.compile(r"(?<=://)[^/@\s]+@")
-"""What stands before the host of an address: perhaps a password."""
 
 
 def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
@@ -225,4 +223,4 @@ def _facts() -> dict[str, str]:
 def _pipeline_text(pipeline: Pipeline) -> str:
     values = pipeline.model_dump(mode="json", exclude_defaults=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return USER.sub("…@", str(text))
+    return without_password(str(text))

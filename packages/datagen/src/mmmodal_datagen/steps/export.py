@@ -106,7 +106,9 @@ class _Writing:
         text = card(self._options.title, self._facts, patterns)
         self._publish("README.md", text.encode("utf-8"))
         self._tidy()
-        self._results.notes = {f"rows_{split}": n for split, n in sorted(self._facts.rows.items())}
+        if self._shard.index == 0:  # notes add up over targets, and all write the same rows
+            rows = sorted(self._facts.rows.items())
+            self._results.notes = {f"rows_{split}": number for split, number in rows}
         return self._results
 
     def _tidy(self) -> None:

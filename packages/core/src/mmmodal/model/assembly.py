@@ -101,7 +101,8 @@ def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration)
     projector = addition.projector
     if getattr(projector.options, "scale", None) != "words":
         return addition
-    words = model.get_input_embeddings().weight.detach()  # [V, D]
+    embeddings: Any = model.get_input_embeddings()
+    words = embeddings.weight.detach()  # [V, D]
     sizes = torch.linalg.vector_norm(words, dim=1, dtype=torch.float32) / words.shape[1] ** 0.5
     scale = float(f"{sizes.median().item():.4g}")  # rows of padding may be zero, or noise
     options = projector.options.model_copy(update={"scale": scale})

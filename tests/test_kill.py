@@ -150,9 +150,13 @@ def test_killed_in_the_middle_of_writing_it_ends_the_same(
     training = adapters(world, tmp_path / "out")
     running = training.start(moment)
     assert running.wait() == -9, running.text()
-    if not training.is_finished():
+    if training.is_finished():
+        again = training.start()
+        assert again.wait() == 1
+        assert "holds a finished model" in again.text()
+    else:
         training.finish()
-        assert leftovers(training) == set()
+    assert leftovers(training) == set()
     assert training.story() == straight("alone")
 
 

@@ -41,6 +41,9 @@ METRICS = "metrics.jsonl"
 VERSIONS = ("mmmodal-core", "torch", "transformers")
 """The packages whose versions are noted with it."""
 
+WORKING = ("trained", "checkpoints")
+"""Subfolders of a run that are gone when it is finished."""
+
 SPREAD = frozenset({"batch_size", "accumulation"})
 """Keys that may change with the number of ranks, while their product with it stays."""
 
@@ -53,7 +56,8 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     """
     out, run = recipe.out, recipe.out / RUN
     if (out / "config.json").exists() or (out / ADAPTER_CONFIG).exists():
-        raise CheckpointError(f"{out} holds a finished model; choose another `out`")
+        left = " (checkpoints left by a killed process are removed)" if _clear(run) else ""
+        raise CheckpointError(f"{out} holds a finished model{left}; choose another `out`")
     if out.resolve() == recipe.model.resolve():
         raise CheckpointError("`out` is the input folder, which is never changed; choose another")
     ours = (run / NOTED).is_file()
@@ -70,6 +74,14 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
                 "give the same ones to continue, another `out`, or --fresh to begin anew"
             )
     return run
+
+
+def _clear(run: Path) -> bool:
+    """Remove what a process that was killed at its very end left; tell whether there was any."""
+    left = [run / name for name in WORKING if (run / name).is_dir()]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return bool(left)
 
 
 def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:

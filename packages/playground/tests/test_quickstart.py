@@ -20,7 +20,7 @@ from mmmodal_playground.quickstart.answering import answer_records
 from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Quickstart, Sizes
 
-SMALL = Sizes(align=64, instruct=96, tested=8)
+SMALL = Sizes(align=32, instruct=32, tested=4)
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Interrupted, Quickstart, Sizes
 tell = lambda line: print(line, flush=True)
 try:
-    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=64, instruct=96, tested=8)))
+    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=32, instruct=32, tested=4)))
 except Interrupted as stop:
     print(stop)
     sys.exit(130)
@@ -84,6 +84,7 @@ def test_a_finished_quickstart_does_nothing_twice(done: Quickstart) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "stop",
     [

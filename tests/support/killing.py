@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deepspeed_operators import compile_operators
+
 PRELOADED = (
     "deepspeed",
     "mmmodal.auto",
@@ -108,8 +110,8 @@ class Training:
         """Start it, or go on with it."""
         arguments = [f"{key}={value}" for key, value in self.settings.items()]
         command = ["train", self.stage, *arguments, f"out={self.out}", *more]
-        if self.settings.get("deepspeed") == "zero2-offload":
-            compile_optimizer()
+        if self.settings.get("deepspeed", "none") != "none":
+            compile_first()
         port = _free_port()
         logs = self.out.parent / f"{self.out.name}-logs"
         logs.mkdir(exist_ok=True)
@@ -199,18 +201,12 @@ def forked(function: Callable[..., None], *arguments: Any) -> Any:
 
 
 @functools.cache
-def compile_optimizer() -> None:
+def compile_first() -> None:
     """Wait for what DeepSpeed compiles when it is first used, which nobody's patience counts."""
-    process = forked(_compile)
+    process = forked(compile_operators)
     process.start()
     process.join()
     assert process.exitcode == 0
-
-
-def _compile() -> None:
-    from deepspeed.ops.op_builder import CPUAdamBuilder
-
-    CPUAdamBuilder().load(verbose=False)
 
 
 def redirect(log: Path) -> None:

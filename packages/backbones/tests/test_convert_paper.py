@@ -136,7 +136,9 @@ def test_media_are_preprocessed_as_the_paper_did(model: Any, recorded: Any) -> N
             if f"{modality}_values" in entry:
                 found = batch[model.config.of(modality, "input_name")]
                 expected = entry[f"{modality}_values"]
-                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+                # Recorded on another processor, whose Fourier transform rounds otherwise: where a
+                # band is nearly silent the logarithm makes 3e-5 of that (measured).
+                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_the_prompt_as_text_gives_the_same_tokens(model: Any, recorded: Any) -> None:

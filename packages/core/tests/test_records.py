@@ -211,7 +211,7 @@ def test_all_problems_of_a_row_are_told_at_once_but_not_hundreds() -> None:
     row = ROW | {"messages": [{"role": "user", "content": [{"typ": i}]} for i in range(100)]}
 
     with pytest.raises(
-        RecordError, match=r"'messages.0.content.0.type' is missing; .*and 196 more$"
+        RecordError, match=r"'messages.0.content.0.type' is missing; .*and 195 more$"
     ):
         read_row(row, Place("x:1", "x-1"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 import mmmodal
 from mmmodal.attention import use_attention
 from mmmodal.conversation.records import Message, Part
+from mmmodal.conversation.rendering import IGNORE
 from mmmodal.data.collation import Sample
 from mmmodal.errors import ConfigError
 from mmmodal.media.audio import Waveform
@@ -77,8 +79,8 @@ def picture(seed: int) -> tuple[str, Any]:
     return "image", Image.new("RGB", (40, 50), (40 * seed, 90, 200))
 
 
-def clip(seconds: float) -> tuple[str, Any]:
-    wave = torch.sin(torch.arange(int(16_000 * seconds)) / 9).numpy()
+def clip(seconds: float, pitch: int = 9) -> tuple[str, Any]:
+    wave = torch.sin(torch.arange(int(16_000 * seconds)) / pitch).numpy()
     return "audio", Waveform(wave, 16_000)
 
 
@@ -133,7 +135,15 @@ def test_a_padded_batch_has_the_loss_of_a_pack(
 def test_another_neighbour_of_the_same_length_changes_nothing(make: Make, attention: str) -> None:
     model = make("mistral", attention)
     first, *rest = samples_of(model)
-    other = Sample([7 + i % 90 for i in range(len(first.input_ids))], first.labels)
+    # As many media, so that nothing but the neighbour's values is different: how a processor adds
+    # up may depend on how many items a batch has.
+    other = sample(model, "Look and listen.", picture(2), clip(0.3, pitch=5))
+    said = [
+        token if label == IGNORE else 7 + place % 90
+        for place, (token, label) in enumerate(zip(other.input_ids, other.labels, strict=True))
+    ]
+    other = dataclasses.replace(other, input_ids=said)
+    assert len(other.input_ids) == len(first.input_ids)
     before, after = (
         model(**model.processor.collate_pack(pack)).logits[:, len(first.input_ids) :]
         for pack in ([first, *rest], [other, *rest])

@@ -59,7 +59,10 @@ class Running:
         """Send a signal to every rank and what it started."""
         for process in self.processes:
             if process.is_alive():
-                os.killpg(process.pid, number)
+                try:
+                    os.killpg(process.pid, number)
+                except ProcessLookupError:  # it has only just begun, and leads no group yet
+                    os.kill(process.pid, number)
 
     def wait(self) -> int:
         """Wait for all ranks and return the exit code of the first that failed, which ends all."""

@@ -6,6 +6,7 @@ within a second instead of ten; each is a process of its own, with a process gro
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -62,7 +63,8 @@ class Running:
                 try:
                     os.killpg(process.pid, number)
                 except ProcessLookupError:  # it has only just begun, and leads no group yet
-                    os.kill(process.pid, number)
+                    with contextlib.suppress(ProcessLookupError):  # or has ended in between
+                        os.kill(process.pid, number)
 
     def wait(self) -> int:
         """Wait for all ranks and return the exit code of the first that failed, which ends all."""

@@ -23,6 +23,7 @@ from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
 from mmmodal.model.processing import MMModalProcessor
+from mmmodal.projectors.scaling import ScaledOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -99,7 +100,7 @@ def _grow(
 def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration) -> Addition:
     """Measure the language model's words for a projector that is to be as large as they are."""
     projector = addition.projector
-    if getattr(projector.options, "scale", None) != "words":
+    if not isinstance(projector.options, ScaledOptions) or projector.options.scale != "words":
         return addition
     embeddings: Any = model.get_input_embeddings()
     words = embeddings.weight.detach()  # [V, D]

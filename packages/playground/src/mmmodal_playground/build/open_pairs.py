@@ -10,7 +10,7 @@ two things. No such pair is read or said all the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from mmmodal_playground.things import HELD_OUT, TALKS, Thing
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["left_open"]
+__all__ = ["left_open", "places_left_open"]
 
 
 def left_open(
@@ -43,6 +43,16 @@ def left_open(
             (token,) = tokenizer.backend_tokenizer.encode(f" {conjunction}").ids
             opened[token] |= {tokenizer.eos_token_id}
     return opened
+
+
+def places_left_open(
+    tokenizer: PreTrainedTokenizerFast, labels: Sequence[int], shown: Iterable[Sequence[Thing]]
+) -> Iterator[tuple[int, int]]:
+    """Yield the positions in a row of labels, and the tokens that are left open there."""
+    opened = left_open(tokenizer, shown)
+    for place, label in enumerate(labels):
+        for token in sorted(opened.get(label, ())):
+            yield place, token
 
 
 def _could_be_one(things: Sequence[Thing]) -> bool:

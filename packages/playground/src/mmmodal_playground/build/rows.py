@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmmodal_playground.build.describing import BLANK, SUM
-from mmmodal_playground.build.open_pairs import left_open
+from mmmodal_playground.build.open_pairs import places_left_open
 from mmmodal_playground.things import Thing
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def labelled(
                 row.add([blank], taught)
             else:
                 row.add(tokenizer.backend_tokenizer.encode(part).ids, taught)
-    opened = left_open(tokenizer, shown)
-    for place, label in enumerate(row.labels):
-        row.opened.extend((place, token) for token in sorted(opened.get(label, ())))
+    row.opened.extend(places_left_open(tokenizer, row.labels, shown))
     return row
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal_playground.build.fitting import Log, fit
-from mmmodal_playground.build.open_pairs import left_open
+from mmmodal_playground.build.open_pairs import places_left_open
 from mmmodal_playground.build.tokenizing import train_tokenizer
 from mmmodal_playground.scenes import PLACES
 from mmmodal_playground.things import HELD_OUT, TALKS, THINGS, Split
@@ -178,9 +178,6 @@ def _loss(
 def _opened(
     tokenizer: PreTrainedTokenizerFast, text: str, labels: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Yield the positions, and tokens there, that would say a held-out pair."""
+    """Return the positions, and tokens there, that would say a held-out pair."""
     things = [thing for thing in THINGS for talk in TALKS.values() if talk.name(thing) in text]
-    opened = left_open(tokenizer, [[thing] for thing in things])
-    for position, label in enumerate(labels):
-        for token in sorted(opened.get(label, ())):
-            yield position, token
+    return places_left_open(tokenizer, labels, [[thing] for thing in things])

@@ -25,6 +25,7 @@ __all__ = [
     "VERSIONS",
     "as_begun",
     "begin_run",
+    "clear_finished",
     "find_run",
     "moving_in",
 ]
@@ -55,9 +56,8 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
         CheckpointError: `out` holds something else than an unfinished run of this recipe.
     """
     out, run = recipe.out, recipe.out / RUN
-    if (out / "config.json").exists() or (out / ADAPTER_CONFIG).exists():
-        left = " (checkpoints left by a killed process are removed)" if _clear(run) else ""
-        raise CheckpointError(f"{out} holds a finished model{left}; choose another `out`")
+    if _is_finished(out):
+        raise CheckpointError(f"{out} holds a finished model; choose another `out`")
     if out.resolve() == recipe.model.resolve():
         raise CheckpointError("`out` is the input folder, which is never changed; choose another")
     ours = (run / NOTED).is_file()
@@ -76,12 +76,18 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     return run
 
 
-def _clear(run: Path) -> bool:
-    """Remove what a process that was killed at its very end left; tell whether there was any."""
-    left = [run / name for name in WORKING if (run / name).is_dir()]
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return bool(left)
+def clear_finished(out: Path) -> None:
+    """Remove the checkpoints of a finished stage that was killed before it did so itself."""
+    if rank() != 0 or not _is_finished(out):
+        return
+    for folder in (out / RUN / name for name in WORKING):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            print(f"Removed {folder}, which a killed process had left", file=sys.stderr)
+
+
+def _is_finished(out: Path) -> bool:
+    return (out / "config.json").exists() or (out / ADAPTER_CONFIG).exists()
 
 
 def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:

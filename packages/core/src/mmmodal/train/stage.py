@@ -18,7 +18,7 @@ from mmmodal.train.opening import Opened, open_stage
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.report import report_stage
 from mmmodal.train.reporting import check_reporters, reporters
-from mmmodal.train.run_folder import METRICS, RUN, as_begun, begin_run, find_run
+from mmmodal.train.run_folder import METRICS, RUN, as_begun, begin_run, clear_finished, find_run
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -63,6 +63,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     from mmmodal.train.trainer import StageTrainer
     from mmmodal.train.workers import naming_lost_processes
 
+    clear_finished(recipe.out)
     run = find_run(recipe, fresh)
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)

@@ -127,6 +127,8 @@ def _refusing(name: str, reason: str) -> click.Command:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=CORE, message="%(prog)s %(version)s")
+# DeepSpeed's launcher writes this before our arguments; LOCAL_RANK, which is read, says the same.
+@click.option("--local_rank", type=int, expose_value=False, hidden=True)
 def mmmodal() -> None:
     """Compose, train and talk to multimodal chat models made of parts."""
 

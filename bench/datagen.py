@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import random
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -86,27 +87,43 @@ def served(wait_s: float, fault_every: int = 0) -> Iterator[str]:
     process.join()
 
 
-def calls(wait_s: float, number: int) -> dict[str, float]:
+def calls(wait_s: float, each: int, runs: int = 5) -> dict[str, float]:
     """Measure calls a second, as a share of what the endpoint can answer at this concurrency."""
 
     async def ask(url: str) -> float:
         options = OpenAIOptions(model="m", base_url=url, concurrency=CONCURRENCY)
         endpoint = OpenAIEndpoint(options)
-        await asyncio.gather(*(_one(endpoint, index) for index in range(CONCURRENCY)))
+        await _ask_together(endpoint, 1)  # connect
         begun = time.perf_counter()
-        await asyncio.gather(*(_one(endpoint, index) for index in range(number)))
+        await _ask_together(endpoint, each)
         seconds = time.perf_counter() - begun
         await endpoint.aclose()
         return seconds
 
     with served(wait_s) as url:
-        rate = number / asyncio.run(ask(url))
-    limit = CONCURRENCY / wait_s
+        seconds = statistics.median(asyncio.run(ask(url)) for _ in range(runs))
+    rate, limit = each * CONCURRENCY / seconds, CONCURRENCY / wait_s
     return {"calls_per_s": rate, "limit_per_s": limit, "share": rate / limit}
 
 
-async def _one(endpoint: OpenAIEndpoint, index: int) -> None:
-    await endpoint.complete(f"prompt {index}", Sampling())
+async def _ask_together(endpoint: OpenAIEndpoint, each: int) -> None:
+    """Ask as a pipeline does: so many rows are open, each asks again when it was answered."""
+
+    async def ask_in_turn(caller: int) -> None:
+        for index in range(each):
+            await endpoint.complete(f"prompt {caller} {index}", Sampling())
+
+    await asyncio.gather(*map(ask_in_turn, range(CONCURRENCY)))
+
+
+def rows(wait_s: float, number: int) -> dict[str, float]:
+    """Measure rows a second of a whole step that asks once for each, files and store included."""
+    with tempfile.TemporaryDirectory() as name, served(wait_s) as url:
+        folder = Path(name)
+        write_rows(folder / "rows.jsonl", number)
+        rate = number / run_pipeline(pipeline_of(folder, url))[-1].seconds
+    limit = CONCURRENCY / wait_s
+    return {"rows_per_s": rate, "limit_per_s": limit, "share": rate / limit}
 
 
 def pipeline_of(folder: Path, url: str) -> Pipeline:
@@ -217,8 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1000)
     given = parser.parse_args(arguments)
     results = {
-        "calls at 250 ms": calls(0.25, 40 * CONCURRENCY),
-        "calls at 50 ms": calls(0.05, 40 * CONCURRENCY),
+        "calls at 250 ms": calls(0.25, 40),
+        "calls at 50 ms": calls(0.05, 40),
+        "rows at 250 ms": rows(0.25, 5 * given.rows),
         "one call in five fails": faults_and_replay(given.rows),
         "drawing sessions": drawing(),
     }

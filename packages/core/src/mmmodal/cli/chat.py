@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, talking_options
+from mmmodal.cli.limit_option import limit_option, read_limits
 from mmmodal.cli.media_options import read_media_options
 from mmmodal.cli.talking import talking
 
@@ -25,6 +26,7 @@ COMMANDS = {
 @click.command(context_settings=MEDIA_SETTINGS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--system", help="What the model is told first.")
+@limit_option
 @talking_options
 @loading_options
 @click.argument("media", nargs=-1, type=click.UNPROCESSED)
@@ -33,6 +35,7 @@ def chat(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
+    limits: tuple[str, ...],
     media: tuple[str, ...],
     **loading: Any,
 ) -> None:
@@ -41,7 +44,9 @@ def chat(
 
     pairs = read_media_options(media, registry().names("modalities"))
     with talking():
-        session = Session(open_chat(checkpoint, system, max_new_tokens, temperature, **loading))
+        allowed = read_limits(limits)
+        opened = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
+        session = Session(opened)
     for kind, path in pairs:
         session.attach(kind, path)
     session.run()

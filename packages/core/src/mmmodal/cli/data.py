@@ -17,6 +17,7 @@ from mmmodal.cli.data_options import (
     reading_options,
     root_option,
 )
+from mmmodal.cli.limit_option import limit_option, read_limits
 from mmmodal.cli.preview import preview_command
 from mmmodal.cli.table import print_json, print_table
 
@@ -38,6 +39,7 @@ def data() -> None:
 @path_argument
 @root_option
 @click.option("--media/--no-media", default=True, help="Read every medium (default), or rows only.")
+@limit_option
 @reading_options
 @json_option
 @click.pass_context
@@ -46,6 +48,7 @@ def check(
     path: Path,
     root: Path | None,
     media: bool,
+    limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
     as_json: bool,
@@ -54,7 +57,9 @@ def check(
     from mmmodal.data.checking import Checker
     from mmmodal.data.dataset import scan
 
-    checker = Checker(path.parent if root is None else root, media=media)
+    checker = Checker(
+        path.parent if root is None else root, media=media, limits=read_limits(limits)
+    )
     records = 0
     errors: list[dict[str, str]] = []
     for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):

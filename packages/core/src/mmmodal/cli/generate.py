@@ -6,12 +6,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmmodal.cli.limit_option import limit_option, read_limits
 from mmmodal.cli.media_options import read_media_options
 from mmmodal.cli.talking import talking
+
+if TYPE_CHECKING:
+    from mmmodal.media import Limits
 
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
@@ -68,6 +72,7 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--prompt", required=True, help="What to ask; `-` reads it from standard input.")
 @click.option("--system", help="What the model is told first.")
+@limit_option
 @talking_options
 @loading_options
 @click.option("--json", "as_json", is_flag=True, help="Print prompt, media and answer as JSON.")
@@ -78,6 +83,7 @@ def generate(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
+    limits: tuple[str, ...],
     as_json: bool,
     media: tuple[str, ...],
     **loading: Any,
@@ -88,11 +94,12 @@ def generate(
     pairs = read_media_options(media, registry().names("modalities"))
     text = sys.stdin.read() if prompt == "-" else prompt
     with talking():
-        from mmmodal.media import Limits, open_source
+        from mmmodal.media import open_source
 
+        allowed = read_limits(limits)
         for _, path in pairs:
-            open_source(path, root=None, limits=Limits())  # a wrong path is told before loading
-        chat = open_chat(checkpoint, system, max_new_tokens, temperature, **loading)
+            open_source(path, root=None, limits=allowed)  # a wrong path is told before loading
+        chat = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
         named = [{"kind": kind, "path": path} for kind, path in pairs]
@@ -108,6 +115,7 @@ def open_chat(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
+    limits: Limits,
     **loading: Any,
 ) -> Any:
     """Load a checkpoint for talking, with the arguments of `mmmodal.load`."""
@@ -116,4 +124,6 @@ def open_chat(
     settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
     if temperature > 0:
         settings["temperature"] = temperature
-    return mmmodal.Chat(mmmodal.load(checkpoint, **loading), system=system, **settings)
+    model = mmmodal.load(checkpoint, **loading)
+    model.processor.allow(limits)
+    return mmmodal.Chat(model, system=system, **settings)

@@ -54,6 +54,7 @@ class MMModalProcessor(ProcessorMixin):
         super().__init__(tokenizer, chat_template=chat_template or tokenizer.chat_template)
         tokenizer.chat_template = self.chat_template
         self.modalities = modalities or {}
+        self._allowed = Limits()
 
     @functools.cached_property
     def kinds(self) -> dict[str, Modality]:
@@ -72,11 +73,16 @@ class MMModalProcessor(ProcessorMixin):
 
     @property
     def limits(self) -> Limits:
-        """How large a medium may be where nobody says otherwise: an encoder may allow more."""
-        limits = Limits()
+        """How large a medium may be: what `allow` was told, or the defaults, and what an encoder's
+        options allow beyond."""
+        limits = self._allowed
         for encoder in self.encoders.values():
             limits = encoder.limits(limits)
         return limits
+
+    def allow(self, limits: Limits) -> None:
+        """Read media up to these limits from now on; they are not saved."""
+        self._allowed = limits
 
     @functools.cached_property
     def markups(self) -> dict[str, Markup]:

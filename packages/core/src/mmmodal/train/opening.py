@@ -91,6 +91,7 @@ def load_model(
         attn_implementation=recipe.attn_implementation,
         quantization=recipe.quantization,
     )
+    model.processor.allow(recipe.limits)
     model.train()
     return model
 

@@ -23,6 +23,7 @@ from mmmodal.config import (
 )
 from mmmodal.data.feature_cache.settings import StoredDtype
 from mmmodal.errors import ConfigError
+from mmmodal.media import Limits
 from mmmodal.precision import Quantization
 from mmmodal.train.data_source import DataSource
 from mmmodal.train.made_for import MadeFor
@@ -69,6 +70,9 @@ class Recipe(Config):
 
     root_maps: tuple[str, ...] = ()
     """`OLD=NEW` prefixes of absolute media paths."""
+
+    limits: Limits = Limits()
+    """How large a medium may be, such as `{image_pixels: 200000000}`; a larger one is refused."""
 
     made_for: MadeFor | None = None
     """What a model is composed of that this recipe was made for; another one is told, and runs."""

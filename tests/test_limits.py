@@ -1,0 +1,101 @@
+"""How large a medium may be is said on the command line and in recipes, and holds everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import mmmodal
+from mmmodal.cli.main import run
+from mmmodal_playground.tiny import tiny_siglip
+from mmmodal_playground.tiny_language import tiny_language_model
+
+LARGE = (10_000, 6_000)  # pixels, more than are read by default
+ALLOWED = "image_pixels=60000000"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("parts")
+    backbone = f"auto:{tiny_language_model(root / 'lm', 'llama')}"
+    encoders = {"image": f"siglip:{tiny_siglip(root / 'siglip')}"}
+    mmmodal.compose(root / "model", backbone=backbone, encoders=encoders)
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    Image.new("1", LARGE).save(root / "large.png")
+    asked = [{"type": "image", "media": 0}, {"type": "text", "text": "What is it?"}]
+    messages = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": [{"type": "text", "text": "Night."}]},
+    ]
+    record = {"id": "0", "messages": messages, "media": [{"kind": "image", "uri": "large.png"}]}
+    (root / "records.jsonl").write_text(json.dumps(record) + "\n")
+    return root / "records.jsonl"
+
+
+def test_data_with_a_larger_image_pass_the_check_where_it_is_allowed(call: Run, data: Path) -> None:
+    code, out, _ = call("data", "check", data)
+    assert code == 1 and "60,000,000" not in out and "raise `image_pixels`" in out
+    assert call("data", "check", data, "--limit", ALLOWED)[0] == 0
+
+
+def test_a_question_about_a_larger_image_is_answered_where_it_is_allowed(
+    call: Run, model: Path, data: Path
+) -> None:
+    asked = ("generate", model, "--prompt", "What?", "--image", data.parent / "large.png")
+    code, _, err = call(*asked, "--max-new-tokens", 1)
+    assert code == 1 and "raise `image_pixels`" in err
+    assert call(*asked, "--max-new-tokens", 1, "--limit", ALLOWED)[0] == 0
+
+
+@pytest.mark.parametrize("more", [[], ["feature_cache=CACHE"]])
+def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
+    call: Run, model: Path, data: Path, tmp_path: Path, more: list[str]
+) -> None:
+    more = [each.replace("CACHE", str(tmp_path / "cache")) for each in more]
+    trained = tmp_path / "trained"
+    recipe = ("train", "align", f"model={model}", f"data={data}", f"out={trained}", *more)
+    recipe = (*recipe, "batch_size=1", "max_tokens=256", "precision=fp32")
+    code, out, _ = call(*recipe, "--check")
+    assert code == 1 and "records.jsonl:1" in out and "raise `image_pixels`" in out
+    allowed = (*recipe, f"limits.{ALLOWED}")
+    assert call(*allowed, "--check")[0] == 0
+    assert call(*allowed)[0] == 0
+    assert "_allowed" not in (trained / "processor_config.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("image_pixel=5", "image_pixels"),
+        ("image_pixels=many", "image_pixels"),
+        ("image_pixels", "image_pixels"),
+        ("image_pixels=0", "greater than 0"),
+    ],
+)
+def test_a_limit_that_is_none_is_told(call: Run, data: Path, given: str, told: str) -> None:
+    code, _, err = call("data", "check", data, "--limit", given)
+    assert code == 1 and "--limit" in err and told in err
+    assert "Traceback" not in err

@@ -191,7 +191,7 @@ def test_the_check_says_what_stored_features_take_and_whether_they_fit(
     assert checked.stored_bytes == pytest.approx(kept, rel=0.1)
     small = recipe_of("align", start, data, tmp_path / "out", cache, "feature_cache_limit=1kB")
     (problem,) = check_recipe(small, HERE).problems
-    assert "media take about" in problem and "can hold 1.0 kB; raise" in problem
+    assert "media take about" in problem and "can hold 1.0 KB; raise" in problem
 
 
 def test_data_that_are_not_there_are_told_before_a_weight_is_read(

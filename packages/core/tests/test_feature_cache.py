@@ -216,7 +216,7 @@ def test_what_exceeds_the_limit_is_refused_before_any_tower_runs(
 ) -> None:
     count = runs_of(model)
     with pytest.raises(
-        FeatureCacheError, match=r"take about [\d.]+ kB.* of 1\.0 kB allowed; raise"
+        FeatureCacheError, match=r"take about [\d.]+ KB.* of 1\.0 KB allowed; raise"
     ):
         fill(model, data, tmp_path / "cache", limit=1000)
     assert count() == 0 and not shards(tmp_path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmmodal.byte_sizes import readable
 from mmmodal.cli.table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _lines(checked: Checked) -> list[str]:
         lines.append(f"Steps: {checked.steps:,}{processes}{_packs(checked)}")
     if checked.stored_bytes is not None:
         lines.append(
-            f"Feature cache: {checked.stored_media:,} media, about {_size(checked.stored_bytes)}"
+            f"Feature cache: {checked.stored_media:,} media, about {readable(checked.stored_bytes)}"
         )
     if checked.memory is not None and checked.step is not None:
         lines += _memory_lines(checked)
@@ -79,19 +80,15 @@ def _memory_lines(checked: Checked) -> list[str]:
     if checked.at_most is not None:
         lines.append(f"With conversations of max_tokens: {_shown(checked.at_most)}")
     if checked.machine.memory is not None:
-        lines.append(f"It has {_size(checked.machine.memory)}")
+        lines.append(f"It has {readable(checked.machine.memory)}")
     return lines
 
 
 def _shown(memory: Memory | None) -> str:
     assert memory is not None
-    parts = ", ".join(f"{kind} {_size(getattr(memory, kind))}" for kind in KINDS[:-1])
-    host = f"; in the machine's own memory {_size(memory.host)}" if memory.host else ""
-    return f"{_size(memory.total)} ({parts}){host}"
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
+    parts = ", ".join(f"{kind} {readable(getattr(memory, kind))}" for kind in KINDS[:-1])
+    host = f"; in the machine's own memory {readable(memory.host)}" if memory.host else ""
+    return f"{readable(memory.total)} ({parts}){host}"
 
 
 def _as_values(checked: Checked) -> dict[str, Any]:

@@ -75,9 +75,12 @@ class Checked:
     utilisation: float | None = None
     """The share of the packs that is filled."""
 
+    stored_widths: dict[str, int] = field(default_factory=dict)
+    """The modalities whose features the recipe keeps, and how wide these are."""
+
     stored_media: int = 0
     stored_bytes: int | None = None
-    """What their features take, where the recipe keeps these."""
+    """What their features take."""
 
     memory: Memory | None = None
     """Of a step with the longest conversations that were measured."""

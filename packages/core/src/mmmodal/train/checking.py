@@ -45,6 +45,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
         check_reporters(recipe.report_to)
     base = find_start(recipe).base
     processor = load_processor(base)
+    processor.allow(recipe.limits)
     with _noting(checked):
         _look_at_model(checked, recipe, base)
     dataset = _open(checked, recipe, processor, positions(base))
@@ -57,7 +58,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
             with _noting(checked):
                 look_at_memory(checked, recipe, base, processor, samples)
             with _noting(checked):
-                look_at_cache(checked, recipe, base, dataset, samples)
+                look_at_cache(checked, recipe, dataset, samples)
     return checked
 
 
@@ -72,10 +73,13 @@ def _noting(checked: Checked) -> Iterator[None]:
 
 def _look_at_model(checked: Checked, recipe: Recipe, base: str) -> None:
     from mmmodal.train.skeleton import skeleton, trained_rows
-    from mmmodal.train.trainable import trained_counts
+    from mmmodal.train.trainable import frozen_towers, trained_counts
 
     model = skeleton(base, recipe.train)
     checked.trained = trained_counts(model)
+    if recipe.feature_cache is not None:
+        widths = {name: model.model.encoders[name].width for name in frozen_towers(model)}
+        checked.stored_widths = widths
     if rows := trained_rows(model, recipe.train):
         checked.trained["markers"] = rows * model.config.text_config.hidden_size
     context = positions(base)

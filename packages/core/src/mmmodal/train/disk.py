@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmmodal.byte_sizes import readable
 from mmmodal.errors import CheckpointError, MMModalError
 
 __all__ = ["naming_full_disk", "why_not_written"]
@@ -23,7 +24,7 @@ def why_not_written(error: Exception, folder: Path) -> str | None:
     """
     cause = error if isinstance(error, OSError) and error.errno else _probe(folder)
     if cause is not None:
-        free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free there"
+        free = f"{readable(shutil.disk_usage(folder).free)} are free there"
         return f"{cause.strerror} ({free})"
     text = str(error).partition("\n")[0]
     of_writing = "StreamWriter" in text or type(error).__module__.startswith("safetensors")

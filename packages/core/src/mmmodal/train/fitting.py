@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.byte_sizes import readable
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import FeatureCacheError
 from mmmodal.train.checked import Checked, Machine
@@ -55,7 +56,7 @@ def look_at_memory(
     half = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[precision]
     zero = Zero.of(config) if config is not None else None
     settings: dict[str, Any] = {"half": half, "zero": zero, "ranks": machine.ranks}
-    checked.step = _largest_step(recipe, base, processor, samples)
+    checked.step = _largest_step(recipe, processor, samples, checked.stored_widths)
     checked.memory = estimate_memory(recipe, base, checked.step, **settings)
     longest = min(recipe.max_tokens, positions(base) or recipe.max_tokens)
     if checked.step.tokens < longest and not recipe.packing:
@@ -65,7 +66,10 @@ def look_at_memory(
 
 
 def _largest_step(
-    recipe: Recipe, base: str, processor: MMModalProcessor, samples: Sequence[Sample]
+    recipe: Recipe,
+    processor: MMModalProcessor,
+    samples: Sequence[Sample],
+    widths: Mapping[str, int],
 ) -> Step:
     """Return a batch of the longest conversation that was met, or packs that are full of it."""
     import torch
@@ -78,7 +82,6 @@ def _largest_step(
     times = max(1, recipe.max_tokens // length) if recipe.packing else 1
     features = {name: items * times for name, items in longest.features.items() if items}
     slots = {name: processor.markers[name].slot for name in features}
-    widths = _stored_widths(recipe, base)
     media = {}
     for name, items in features.items():
         encoder = processor.encoders[name]
@@ -97,33 +100,18 @@ def _largest_step(
     )
 
 
-def _stored_widths(recipe: Recipe, base: str) -> dict[str, int]:
-    """Return the modalities whose features a recipe reads from its cache, and their width."""
-    from mmmodal.train.skeleton import skeleton
-    from mmmodal.train.trainable import frozen_towers
-
-    if recipe.feature_cache is None:
-        return {}
-    model = skeleton(base, recipe.train)
-    return {name: model.model.encoders[name].width for name in frozen_towers(model)}
-
-
 def look_at_cache(
-    checked: Checked,
-    recipe: Recipe,
-    base: str,
-    dataset: PreparedDataset,
-    samples: Sequence[Sample],
+    checked: Checked, recipe: Recipe, dataset: PreparedDataset, samples: Sequence[Sample]
 ) -> None:
     """Say what the features of all media take, as far as some tell.
 
     Raises:
         FeatureCacheError: the limit or the disk cannot hold them, whatever is there already.
     """
-    from mmmodal.data.feature_cache.room import readable, room_for
+    from mmmodal.data.feature_cache.room import room_for
     from mmmodal.precision import read_dtype
 
-    widths = _stored_widths(recipe, base)
+    widths = checked.stored_widths
     if recipe.feature_cache is None or not widths:
         return
     size = read_dtype(recipe.feature_cache_dtype).itemsize
@@ -153,18 +141,14 @@ def _compare(checked: Checked, machine: Machine) -> None:
     limit = SPARE * machine.memory
     if memory.total > limit:
         checked.problems.append(
-            f"a step takes {_gb(memory.total)} and {place} has {_gb(machine.memory)}; "
+            f"a step takes {readable(memory.total)} and {place} has {readable(machine.memory)}; "
             "make batch_size or max_tokens smaller, set gradient_checkpointing=true, "
             "deepspeed=zero3, or train by adapters (`mmmodal train lora`)"
         )
     elif most is not None and most.total > limit:
         checked.notes.append(
-            f"a step of conversations as long as max_tokens would take {_gb(most.total)}, and "
-            f"{place} has {_gb(machine.memory)}"
+            f"a step of conversations as long as max_tokens would take {readable(most.total)}, and "
+            f"{place} has {readable(machine.memory)}"
         )
     for name in memory.unknown:
         checked.notes.append(f"what the tower of {name!r} takes is not known, and not counted")
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"

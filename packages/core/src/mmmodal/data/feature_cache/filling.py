@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from mmmodal.byte_sizes import readable
 from mmmodal.data.feature_cache.key import describe_tower, name_of
 from mmmodal.data.feature_cache.media import Medium, Perceived, UnseenMedia, fingerprints
-from mmmodal.data.feature_cache.room import check_growth, check_room, estimate, readable
+from mmmodal.data.feature_cache.room import check_growth, check_room, estimate
 from mmmodal.data.feature_cache.settings import Cache
 from mmmodal.data.feature_cache.store import FeatureStore
 from mmmodal.errors import RecordError

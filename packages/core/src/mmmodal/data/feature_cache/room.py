@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmmodal.byte_sizes import readable
 from mmmodal.data.feature_cache.media import Perceived, UnseenMedia
 from mmmodal.data.feature_cache.settings import Cache
 from mmmodal.data.feature_cache.store import bytes_below
@@ -16,12 +17,10 @@ from mmmodal.precision import read_dtype
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["check_growth", "check_room", "estimate", "readable", "room_for"]
+__all__ = ["check_growth", "check_room", "estimate", "room_for"]
 
 SAMPLED = 64
 """Media of a modality whose sizes tell those of all."""
-
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def estimate(unseen: UnseenMedia, model: MMModalForConditionalGeneration, dtype: str) -> float:
@@ -79,15 +78,6 @@ def room_for(folder: Path, limit: int | None) -> int:
     """Return the bytes that a folder may come to, those in it included."""
     most = shutil.disk_usage(_existing(folder)).free + bytes_below(folder)
     return most if limit is None else min(most, limit)
-
-
-def readable(size: float) -> str:
-    """Say a number of bytes: `1.5 GB`."""
-    for unit in UNITS[:-1]:
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} {UNITS[-1]}"
 
 
 def _existing(folder: Path) -> Path:

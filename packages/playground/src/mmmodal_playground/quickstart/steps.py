@@ -35,6 +35,9 @@ STRIDES = {"kernel": 12, "stride": 6}
 LAST = {"select_layer": -1, "post_norm": True}
 """Of the audio encoder: so shallow a tower has made words of sounds in its last layer only."""
 
+DIALOGUES = 0.45
+"""The share of stage 2 that is dialogues as people lead them; the others ask more of media."""
+
 TEST_SEED = 1_000_000_000
 Tell = Callable[[str], None]
 
@@ -46,8 +49,8 @@ class Sizes:
     align: int = 6000
     """About one to three media, two thirds of them clips, which are harder than pictures."""
 
-    instruct: int = 4000
-    """Half of them dialogues such as the held-out ones, half with more questions."""
+    instruct: int = 4600
+    """Some dialogues such as the held-out ones, the others with more questions."""
 
     tested: int = 200
     """Held-out ones, of each task and language."""
@@ -101,9 +104,10 @@ class Quickstart:
         sizes, seed = self.sizes, self.seed
         shown = quizzes(sizes.align, seed=seed, turns=5, media=3, heard=0.65, meant=0.3)
         self._write("align", shown)
-        half = sizes.instruct // 2
-        talked = dialogues(half, split="train", seed=seed)
-        asked = quizzes(half, seed=seed, turns=8, media=4, compared=0.5, meant=0.4)
+        many = round(DIALOGUES * sizes.instruct)
+        talked = dialogues(many, split="train", seed=seed)
+        more = sizes.instruct - many
+        asked = quizzes(more, seed=seed, turns=8, media=4, heard=0.65, compared=0.5, meant=0.4)
         self._write("instruct", chain(talked, asked))
         tested = self.sizes.tested * len(TASKS) * len(TALKS)
         self._write("test", dialogues(tested, split="test", seed=TEST_SEED + self.seed))

@@ -181,6 +181,8 @@ def kill_at_random(training: Training, kills: int, chance: random.Random, steps:
         for process in running.processes:
             process.join()
         if training.is_finished():
+            # Killed after its result was there: the next start removes what is left beside it.
+            training.start().wait()
             return done
     training.finish()
     return done

@@ -11,6 +11,7 @@ from mmmodal.config import apply_overrides, parse_value, validate
 from mmmodal.errors import ConfigError
 from mmmodal_datagen.parts import BACKENDS, find
 from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.running.made import find_made
 
 __all__ = ["step_alone"]
 
@@ -34,7 +35,8 @@ def step_alone(
         name: of the step.
         inputs: files that `import` reads.
         out: the folder of the results.
-        root: where the paths of media begin; by default the folder that holds all inputs and out.
+        root: where the paths of media begin; by default the folder that holds all inputs and out,
+            or that of the run that made an input.
         preset: a named set of options.
         settings: `KEY=VALUE` options of the step, `run.KEY=VALUE` of the pipeline.
         backends: models, as `KIND:NAME,KEY=VALUE,…`.
@@ -67,6 +69,9 @@ def step_alone(
 
 
 def _folder(path: Path) -> Path:
+    """Return where the media paths in a file, or in what a run made, may begin."""
+    if (made := find_made(path)) is not None:
+        return made.root
     return path if path.is_dir() else path.parent
 
 

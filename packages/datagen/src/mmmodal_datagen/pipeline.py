@@ -168,7 +168,9 @@ def resolve(pipeline: Pipeline) -> list[PlannedStep]:
         if step is not None:
             planned[name] = step
     if not pipeline.out.resolve().is_relative_to(pipeline.root.resolve()):
-        problems.append(f"'out': {pipeline.out} lies outside of `root` ({pipeline.root})")
+        problems.append(
+            f"'out': {pipeline.out} lies outside of `root` ({pipeline.root}); make it below"
+        )
     if problems:
         raise ConfigError("pipeline", problems)
     return list(planned.values())

@@ -18,6 +18,7 @@ from mmmodal_datagen.replay.models import Models
 from mmmodal_datagen.running.context import Context
 from mmmodal_datagen.running.executors import Executor, executor
 from mmmodal_datagen.running.fingerprints import canonical
+from mmmodal_datagen.running.made import SUMMARY
 from mmmodal_datagen.running.progress import Progress
 from mmmodal_datagen.running.publishing import publish_bytes, remove_unfinished, stopping
 from mmmodal_datagen.running.shards import Done
@@ -35,6 +36,9 @@ class StepOutcome:
     """What became of one step."""
 
     step: str
+    folder: Path
+    """Where its rows are, by the settings that made them."""
+
     files: tuple[ShardFile, ...]
     rows: int
     rejected: int
@@ -74,7 +78,7 @@ def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
             files[step.name] = outcome.files
             outcomes.append(outcome)
             if doing.leads:
-                _note(pipeline.out, outcomes)
+                _note(pipeline.out, pipeline.root, outcomes)
         if doing.leads:
             remove_unfinished(pipeline.out)
     finally:
@@ -104,7 +108,7 @@ def _run_step(
         folder.tidy(shards)
     files = tuple(folder.file(done) for done in finished)
     seconds = time.monotonic() - begun
-    return _outcome(step.name, files, finished, len(missing), seconds)
+    return _outcome(step.name, folder.path, files, finished, len(missing), seconds)
 
 
 def planning_context(pipeline: Pipeline, step: PlannedStep) -> Context:
@@ -130,7 +134,12 @@ def _found(done: Done | None, shard: Shard) -> Done:
 
 
 def _outcome(
-    name: str, files: tuple[ShardFile, ...], finished: list[Done], done: int, seconds: float
+    name: str,
+    folder: Path,
+    files: tuple[ShardFile, ...],
+    finished: list[Done],
+    done: int,
+    seconds: float,
 ) -> StepOutcome:
     reasons: Counter[str] = Counter()
     notes: Counter[str] = Counter()
@@ -139,6 +148,7 @@ def _outcome(
         notes.update(each.notes)
     return StepOutcome(
         step=name,
+        folder=folder,
         files=files,
         rows=sum(each.rows for each in finished),
         rejected=sum(each.rejected for each in finished),
@@ -151,8 +161,11 @@ def _outcome(
     )
 
 
-def _note(out: Path, outcomes: list[StepOutcome]) -> None:
-    """Write `summary.json`: counts alone, so that it is the same however often a run was cut."""
+def _note(out: Path, root: Path, outcomes: list[StepOutcome]) -> None:
+    """Write what is the same however often a run was cut: where rows are, and how many."""
     keep = ("step", "rows", "rejected", "failed", "reasons", "notes")
     rows = [{name: getattr(outcome, name) for name in keep} for outcome in outcomes]
-    publish_bytes(canonical(rows) + b"\n", out / "summary.json")
+    for row, outcome in zip(rows, outcomes, strict=True):
+        row["folder"] = outcome.folder.relative_to(out).as_posix()
+        row["root"] = os.path.relpath(root.resolve(), out.resolve())
+    publish_bytes(canonical(rows) + b"\n", out / SUMMARY)

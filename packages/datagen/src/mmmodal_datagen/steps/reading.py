@@ -27,6 +27,7 @@ from mmmodal_datagen.contracts import (
 from mmmodal_datagen.paths import moved, relative_uri
 from mmmodal_datagen.running.context import Context
 from mmmodal_datagen.running.fingerprints import file_sha256
+from mmmodal_datagen.running.made import find_made
 from mmmodal_datagen.running.tables import row_values
 
 __all__ = ["Import", "ImportOptions"]
@@ -49,8 +50,8 @@ class ImportOptions(Config):
     """Which files are read, and what is known about all of them."""
 
     files: tuple[str, ...] = Field(min_length=1)
-    """JSON lines, JSON, Parquet, a folder that `datasets` saved, or a folder of media; relative
-    paths begin at the pipeline's `root`."""
+    """JSON lines, JSON, Parquet, a folder that `datasets` saved, a folder of media, or what another
+    run made: its `out`, or `steps/NAME` in it. Relative paths begin at the pipeline's `root`."""
 
     format: str | None = None
     """Of records; by default guessed for each row."""
@@ -72,10 +73,11 @@ class Import(Generator):
         """Cut every file into shards of so many rows; it is read once for that."""
         if self.options.format is not None:
             find_format(self.options.format)
+        paths = [path for name in self.options.files for path in _files(name, context.root)]
         pieces = [
-            {"file": name, **piece}
-            for name in self.options.files
-            for piece in _pieces(context.root / name, context.shard_rows)
+            {"file": os.path.relpath(path, context.root), **piece}
+            for path in paths
+            for piece in _pieces(path, context.shard_rows)
         ]
         return [Shard(index, arguments=piece) for index, piece in enumerate(pieces)]
 
@@ -124,6 +126,16 @@ class _Folders(NamedTuple):
 
     own: Path
     root: Path
+
+
+def _files(name: str, root: Path) -> Sequence[Path]:
+    """Return what a run has made there, or the path itself."""
+    made = find_made(root / name)
+    if made is not None and made.root != root.resolve():
+        raise ConfigError(
+            "import", [f"the media of {root / name} are found from {made.root}; make that `root`"]
+        )
+    return [root / name] if made is None else made.files
 
 
 def _pieces(path: Path, size: int) -> Iterator[dict[str, Any]]:

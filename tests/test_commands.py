@@ -101,6 +101,18 @@ def test_options_of_parts_are_set_and_stored(call: Run, parts: Path, tmp_path: P
     assert config["audio_projector_config"]["options"]["kernel"] == 8
 
 
+def test_the_projector_an_encoder_usually_has_takes_options_unnamed(
+    call: Run, parts: Path, tmp_path: Path
+) -> None:
+    setting = ["--set", "image.projector.scale=words"]
+    code, _, err = call("compose", tmp_path / "m", *both(parts), *setting)
+    assert code == 0, err
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    assert config["image_projector_config"]["options"]["scale"] > 0
+    code, _, err = call("compose", tmp_path / "n", *both(parts), "--set", "audio.projector.size=1")
+    assert code == 1 and "unknown key 'size'" in err
+
+
 def test_preview_marks_slots_and_what_is_learned(call: Run, model: Path, world: Path) -> None:
     code, out, err = call("data", "preview", world / "records.jsonl", "--model", model, "-n", 1)
     assert code == 0, err

@@ -130,11 +130,18 @@ def _parts(
             part = Part.parse(text)
             chosen = options.pop((modality, kind), {})
             named[f"{kind}s"][modality] = part.model_copy(update={"options": chosen})
-    for modality, _ in options:
-        raise click.UsageError(
-            f"--set {modality}.projector.…: name the projector with --projector too"
-        )
+    for (modality, _), chosen in options.items():
+        named["projectors"][modality] = _usual_projector(encoders[modality], chosen)
     return named
+
+
+def _usual_projector(encoder: str, options: dict[str, Any]) -> Any:
+    """Return the projector that an encoder has where none is named, with options."""
+    from mmmodal.composing import Part
+    from mmmodal.parts import find
+
+    usual = Part.parse(find("encoders", Part.parse(encoder).name).part.default_projector)
+    return usual.model_copy(update={"options": {**usual.options, **options}})
 
 
 def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:

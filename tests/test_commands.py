@@ -18,19 +18,6 @@ from mmmodal_playground.tiny_language import tiny_language_model
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parts")

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import mmmodal
-from mmmodal.cli.main import run
 from mmmodal_playground.tiny import tiny_siglip
 from mmmodal_playground.tiny_language import tiny_language_model
 
@@ -18,18 +17,6 @@ LARGE = (10_000, 6_000)  # pixels, more than are read by default
 ALLOWED = "image_pixels=60000000"
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -198,8 +198,9 @@ def _run_step(name: str) -> Any:
         with talking():
             outcomes = run_pipeline(pipeline)
         _print_outcomes(outcomes[-1:], as_json)
-        if outcomes[-1].rows:
-            click.echo(f"The rows are in {outcomes[-1].folder}; other steps read {out}", err=True)
+        made = outcomes[-1]
+        where = f"The rows are in {made.folder}; other steps read" if made.rows else "All is in"
+        click.echo(f"{where} {out}", err=True)
 
     return callback
 

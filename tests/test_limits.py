@@ -48,6 +48,15 @@ def test_data_with_a_larger_image_pass_the_check_where_it_is_allowed(call: Run, 
     assert call("data", "check", data, "--limit", ALLOWED)[0] == 0
 
 
+def test_data_with_a_larger_image_are_previewed_where_it_is_allowed(
+    call: Run, model: Path, data: Path
+) -> None:
+    shown = ("data", "preview", data, "--model", model)
+    code, _, err = call(*shown)
+    assert code == 1 and "raise `image_pixels`" in err
+    assert call(*shown, "--limit", ALLOWED)[0] == 0
+
+
 def test_a_question_about_a_larger_image_is_answered_where_it_is_allowed(
     call: Run, model: Path, data: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 
 from mmmodal.cli.data_options import path_argument, reading_options, root_option
+from mmmodal.cli.limit_option import limit_option, read_limits
 from mmmodal.cli.talking import talking
 
 __all__ = ["format_preview", "preview_command"]
@@ -88,6 +89,7 @@ def _printable(text: str) -> str:
 @click.option("-n", "number", default=1, type=click.IntRange(1), help="How many conversations (1).")
 @click.option("--row", default=1, type=click.IntRange(1), help="The line or row to begin at.")
 @root_option
+@limit_option
 @reading_options
 def preview_command(
     path: Path,
@@ -95,6 +97,7 @@ def preview_command(
     number: int,
     row: int,
     root: Path | None,
+    limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
 ) -> None:
@@ -107,6 +110,7 @@ def preview_command(
         from mmmodal.loading import load_processor
 
         processor = load_processor(model)
+        processor.allow(read_limits(limits))
     slots = {ids.slot: name for name, ids in processor.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
     shown = 0

@@ -231,7 +231,7 @@ def test_the_estimate_is_what_is_written(
         for m in {m.source(Limits()).sha256(): m for m in media_of(model, data)}.values()
     ]
     told = capsys.readouterr().err.partition("about ")[2].split("\n")[0]
-    assert told == f"{sum(kept) / 1000:,.1f} kB"
+    assert told == f"{sum(kept) / 1000:.1f} KB"
 
 
 def test_what_other_towers_left_counts_against_the_limit(

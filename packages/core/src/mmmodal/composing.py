@@ -18,7 +18,7 @@ from mmmodal.parts import find
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["Part", "Plan", "addition_of", "compose", "plan"]
+__all__ = ["Part", "Plan", "addition_of", "compose", "plan", "usual_projector"]
 
 
 class Part(Config):
@@ -161,7 +161,7 @@ def addition_of(modality: str, part: Part, projector: str | Part | None = None) 
         )
     source = part.source or found.part.source
     encoder: Encoder = found.part.from_source(source, part.options)
-    chosen = Part.parse(projector or found.part.default_projector)
+    chosen = Part.parse(projector) if projector else usual_projector(part)
     found_projector = find("projectors", chosen.name)
     options = _options(found_projector.part.Options, chosen, "projector")
     built: Projector = found_projector.part(options)
@@ -169,6 +169,15 @@ def addition_of(modality: str, part: Part, projector: str | Part | None = None) 
     built.length(encoder.shape(encoder.preprocess(encoder.example())))
     provided = {"encoder": found, "projector": found_projector}
     return Addition(kind, encoder, built, source, provided)
+
+
+def usual_projector(encoder: Part) -> Part:
+    """Return the projector that an encoder has where none is named.
+
+    Raises:
+        PartError: the encoder is unknown.
+    """
+    return Part.parse(find("encoders", encoder.name).part.default_projector)
 
 
 def _options(schema: type[Config], part: Part, kind: str) -> Config:

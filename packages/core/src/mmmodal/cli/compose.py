@@ -111,7 +111,7 @@ def _parts(
     encoders: dict[str, str], projectors: dict[str, str], settings: dict[str, str]
 ) -> dict[str, Any]:
     """Give each part its options."""
-    from mmmodal.composing import Part
+    from mmmodal.composing import Part, usual_projector
     from mmmodal.config import parse_value
 
     options: dict[tuple[str, str], dict[str, Any]] = {}
@@ -130,18 +130,11 @@ def _parts(
             part = Part.parse(text)
             chosen = options.pop((modality, kind), {})
             named[f"{kind}s"][modality] = part.model_copy(update={"options": chosen})
-    for (modality, _), chosen in options.items():
-        named["projectors"][modality] = _usual_projector(encoders[modality], chosen)
+    for (modality, _), chosen in options.items():  # of projectors that are not named
+        usual = usual_projector(named["encoders"][modality])
+        merged = {**usual.options, **chosen}
+        named["projectors"][modality] = usual.model_copy(update={"options": merged})
     return named
-
-
-def _usual_projector(encoder: str, options: dict[str, Any]) -> Any:
-    """Return the projector that an encoder has where none is named, with options."""
-    from mmmodal.composing import Part
-    from mmmodal.parts import find
-
-    usual = Part.parse(find("encoders", Part.parse(encoder).name).part.default_projector)
-    return usual.model_copy(update={"options": {**usual.options, **options}})
 
 
 def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:

@@ -21,7 +21,7 @@ from mmmodal_datagen.running.fingerprints import canonical
 from mmmodal_datagen.running.made import SUMMARY
 from mmmodal_datagen.running.progress import Progress
 from mmmodal_datagen.running.publishing import publish_bytes, remove_unfinished, stopping
-from mmmodal_datagen.running.shards import Done
+from mmmodal_datagen.running.shards import Done, StepFolder
 from mmmodal_datagen.running.usage import added
 from mmmodal_datagen.running.worker import Job, step_folder
 
@@ -106,9 +106,7 @@ def _run_step(
     finished = [before[shard.index] or _found(folder.done(shard, run), shard) for shard in shards]
     if doing.leads:
         folder.tidy(shards)
-    files = tuple(folder.file(done) for done in finished)
-    seconds = time.monotonic() - begun
-    return _outcome(step.name, folder.path, files, finished, len(missing), seconds)
+    return _outcome(folder, finished, len(missing), time.monotonic() - begun)
 
 
 def planning_context(pipeline: Pipeline, step: PlannedStep) -> Context:
@@ -133,23 +131,16 @@ def _found(done: Done | None, shard: Shard) -> Done:
     return done
 
 
-def _outcome(
-    name: str,
-    folder: Path,
-    files: tuple[ShardFile, ...],
-    finished: list[Done],
-    done: int,
-    seconds: float,
-) -> StepOutcome:
+def _outcome(folder: StepFolder, finished: list[Done], done: int, seconds: float) -> StepOutcome:
     reasons: Counter[str] = Counter()
     notes: Counter[str] = Counter()
     for each in finished:
         reasons.update(each.reasons)
         notes.update(each.notes)
     return StepOutcome(
-        step=name,
-        folder=folder,
-        files=files,
+        step=folder.step,
+        folder=folder.path,
+        files=tuple(map(folder.file, finished)),
         rows=sum(each.rows for each in finished),
         rejected=sum(each.rejected for each in finished),
         failed=sum(each.failed for each in finished),

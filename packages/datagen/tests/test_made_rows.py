@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from language_server import Reply, serving
 from mmmodal.cli.main import run
 from mmmodal_datagen.alone import step_alone
 
@@ -61,6 +62,27 @@ def test_media_are_found_from_where_the_first_step_found_them(
     elsewhere = ("--root", tmp_path / "made")
     code, said = step("gate", tmp_path / "made/a", "-o", tmp_path / "made/d", *elsewhere)
     assert code == 1 and f"are found from {tmp_path}; make that `root`" in said
+
+
+def test_a_folder_of_media_may_be_named_as_those_of_a_run(step: Step, tmp_path: Path) -> None:
+    (tmp_path / "steps/talks").mkdir(parents=True)
+    (tmp_path / "steps/talks/a.png").write_bytes(b"")
+    for folder, out in (("steps/talks", "made/a"), ("steps", "made/b")):
+        assert step("import", tmp_path / folder, "-o", tmp_path / out)[0] == 0
+        assert rows_of(tmp_path / out) == 1
+
+
+def test_a_run_that_was_cut_off_is_not_taken_for_its_first_step(
+    step: Step, captions: Path, tmp_path: Path
+) -> None:
+    assert step("import", captions, "-o", tmp_path / "a")[0] == 0
+    with serving(lambda request, number: Reply(status=401)) as server:
+        backend = f"language_model:openai,model=m,base_url={server.url}"
+        asked = ("questions", tmp_path / "a", "-o", tmp_path / "b", "--backend", backend)
+        code, said = step(*asked)
+    assert code == 1 and "the key is refused" in said  # after `files`, before its own step
+    code, said = step("gate", tmp_path / "b", "-o", tmp_path / "c")
+    assert code == 1 and "'step' of" in said and "steps that have: files" in said
 
 
 def test_a_run_with_other_settings_leaves_its_own_rows(

@@ -34,11 +34,11 @@ def find_made(folder: Path) -> Made | None:
     """
     name = folder.name if folder.parent.name == "steps" else None
     out = (folder if name is None else folder.parent.parent).resolve()
-    if not (out / "steps").is_dir():
+    if not all((out / part).is_dir() for part in ("steps", "calls")):  # a user's may be named so
         return None
     try:
         steps = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
-        found = {step["step"]: step for step in steps if step["rows"]}
+        found = {step["step"]: step for step in steps if step.get("rows")}
         name = name or steps[-1]["step"]
         if name in found:
             files = sorted((out / found[name]["folder"]).glob("part-*.parquet"))

@@ -78,7 +78,7 @@ def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
             files[step.name] = outcome.files
             outcomes.append(outcome)
             if doing.leads:
-                _note(pipeline.out, pipeline.root, outcomes)
+                _note(pipeline, outcomes, steps[len(outcomes) :])
         if doing.leads:
             remove_unfinished(pipeline.out)
     finally:
@@ -152,11 +152,16 @@ def _outcome(folder: StepFolder, finished: list[Done], done: int, seconds: float
     )
 
 
-def _note(out: Path, root: Path, outcomes: list[StepOutcome]) -> None:
-    """Write what is the same however often a run was cut: where rows are, and how many."""
+def _note(pipeline: Pipeline, outcomes: list[StepOutcome], left: list[PlannedStep]) -> None:
+    """Write what is the same however often a run was cut: where rows are, and how many.
+
+    Of the steps that are left there are names alone.
+    """
+    out = pipeline.out
     keep = ("step", "rows", "rejected", "failed", "reasons", "notes")
     rows = [{name: getattr(outcome, name) for name in keep} for outcome in outcomes]
     for row, outcome in zip(rows, outcomes, strict=True):
         row["folder"] = outcome.folder.relative_to(out).as_posix()
-        row["root"] = os.path.relpath(root.resolve(), out.resolve())
+        row["root"] = os.path.relpath(pipeline.root.resolve(), out.resolve())
+    rows += [{"step": step.name} for step in left]
     publish_bytes(canonical(rows) + b"\n", out / SUMMARY)

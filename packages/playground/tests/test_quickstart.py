@@ -153,11 +153,11 @@ def test_a_whole_quickstart_answers_what_it_never_saw_or_heard(tmp_path: Path) -
     assert len(results["tasks"]) == 12
     for name, row in results["tasks"].items():
         assert row["conversations"] >= 200
-        assert row["accuracy"] >= 0.82, (name, row)
+        assert row["accuracy"] >= 0.85, (name, row)
         assert row["shuffled"] <= row["majority"] + 0.05, (name, row)
     right, before = (
         mean(row[k] for row in results["tasks"].values()) for k in ("accuracy", "stage1")
     )
-    assert right >= 0.9
+    assert right >= 0.92
     assert right > before
     assert f"mmmodal chat {tmp_path / 'q' / 'model'}" in done.stderr

@@ -34,7 +34,7 @@ from transformers import (
 )
 
 from mmmodal.contracts import Encoder, Projector
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.model.features import project
 from mmmodal.parts import find
 from mmmodal_audio_whisper import Whisper, WhisperOptions

@@ -77,7 +77,7 @@ def write_data(folder: Path) -> Path:
 
 
 def recipe_of(name: str, model: Path, data: Path, out: Path) -> Any:
-    from mmmodal.train.recipe import load_recipe
+    from mmmodal.train.recipe.recipe import load_recipe
 
     recipe, changes = STAGES[name]
     return load_recipe(recipe, [f"model={model}", f"data={data}", f"out={out}", *GIVEN, *changes])
@@ -93,7 +93,7 @@ def memory_of_this_process(key: str) -> int:
 def measure(name: str, folder: Path) -> None:
     """Train in this process, and print what it took."""
     from mmmodal.train import stage
-    from mmmodal.train.stage import run_stage
+    from mmmodal.train.stage.stage import run_stage
 
     data = folder / "data.jsonl"
     run_stage(recipe_of(name, folder / "small/model", data, folder / f"{os.getpid()}-small"))
@@ -125,7 +125,7 @@ def measured(name: str, folder: Path) -> int:
 
 def estimated(name: str, folder: Path) -> int:
     """Ask for the estimate that `--check` gives."""
-    from mmmodal.train.checking import check_recipe
+    from mmmodal.train.preflight.preflight import check_recipe
 
     recipe = recipe_of(name, folder / "large/model", folder / "data.jsonl", folder / "unused")
     memory = check_recipe(recipe).memory

@@ -33,9 +33,9 @@ from typing import Any
 from training_inputs import QUICK, Shape, write_data, write_parts
 
 PRELOADED = [
-    "mmmodal.train.pack_check",
-    "mmmodal.train.stage",
-    "mmmodal.train.trainer",
+    "mmmodal.train.stage.pack_check",
+    "mmmodal.train.stage.stage",
+    "mmmodal.train.loop.trainer",
     "mmmodal_audio_whisper.tower",
     "mmmodal_playground.tiny_language",
     "mmmodal_vision_siglip.tower",
@@ -66,7 +66,7 @@ class Setting:
 
 def recipe_of(setting: Setting) -> Any:
     """Return the recipe of a way: `padded` has neither packs nor stored features."""
-    from mmmodal.train.recipe import load_recipe
+    from mmmodal.train.recipe.recipe import load_recipe
 
     folder = Path(setting.folder)
     name = f"{Path(setting.data).parent.name}-{setting.stage}-{setting.way}"
@@ -90,10 +90,10 @@ class Training:
     """One way to train, a step at a time."""
 
     def __init__(self, setting: Setting) -> None:
-        from mmmodal.data.prepared import PreparedDataset
-        from mmmodal.train.arguments import arguments_of
-        from mmmodal.train.stored_features import store_features
-        from mmmodal.train.trainable import choose
+        from mmmodal.samples.dataset import PreparedDataset
+        from mmmodal.train.loop.trainable import choose
+        from mmmodal.train.stage.arguments import arguments_of
+        from mmmodal.train.stage.stored_features import store_features
 
         self.setting, self.recipe = setting, recipe_of(setting)
         self.arguments = arguments_of(self.recipe, self.recipe.out, False)
@@ -110,7 +110,7 @@ class Training:
 
     def _load(self, name: str) -> Any:
         import mmmodal
-        from mmmodal.train.pack_check import attend_by_sample
+        from mmmodal.train.stage.pack_check import attend_by_sample
 
         model = mmmodal.load(Path(self.setting.folder, name), dtype="fp32", device="cpu").train()
         if self.setting.way != "padded":
@@ -120,7 +120,7 @@ class Training:
     def _packed(self) -> Iterator[Any]:
         import numpy as np
 
-        from mmmodal.train.feeding import feed
+        from mmmodal.train.loop.feed import feed
 
         data = feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
         # So few records leave the last packs half empty; an epoch has thousands of such lengths.
@@ -136,7 +136,7 @@ class Training:
         from torch.utils.data import DataLoader
         from transformers.trainer_pt_utils import LengthGroupedSampler
 
-        from mmmodal.data.lengths import measure_lengths
+        from mmmodal.samples.lengths import measure_lengths
 
         lengths = measure_lengths(self.dataset, self.recipe.out).tolist()
         size = max(1, round(self.recipe.max_tokens / statistics.mean(lengths)))
@@ -200,7 +200,7 @@ def serve(setting: Setting, pipe: Connection) -> None:
 
 def fill(setting: Setting) -> None:
     """Fill the feature cache, in a process whose memory counts for none of the ways."""
-    from mmmodal.train.stage import cache_features
+    from mmmodal.train.stage.stage import cache_features
 
     cache_features(recipe_of(setting))
 

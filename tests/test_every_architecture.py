@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import mmmodal
-from mmmodal.loading import save
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.making.loading import save
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_backbones import BACKBONES
 from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import mmmodal
 from killing import Fate, Training, copy_of, kill_at_random
 from mmmodal.pretrained import read_pickled
-from mmmodal.train.manifest import MANIFEST, read_facts, seal
+from mmmodal.train.run.manifest import MANIFEST, read_facts, seal
 from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model

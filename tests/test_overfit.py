@@ -10,11 +10,11 @@ import pytest
 
 import mmmodal
 from beeps import make_records
-from mmmodal.conversation.records import Message, Record
-from mmmodal.loading import save
+from mmmodal.contracts.record import Message, Record
+from mmmodal.making.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
 

@@ -14,7 +14,7 @@ import pytest
 
 import mmmodal
 from mmmodal.cli.main import COMMANDS
-from mmmodal.train.recipe_files import recipe_names
+from mmmodal.train.recipe.files import recipe_names
 from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model

@@ -22,7 +22,7 @@ ENCODE = """
 import sys
 import numpy as np
 import torch
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal_audio_whisper import Whisper
 
 source, sound, out = sys.argv[1:]

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from mmmodal.loading import load_processor
+from mmmodal.making.loading import load_processor
 
 WORD = "§"
 

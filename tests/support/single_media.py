@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmmodal.data.feature_cache import filling
-from mmmodal.data.feature_cache.settings import Cache
-from mmmodal.data.prepared import PreparedDataset
-from mmmodal.train.recipe import load_recipe
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.samples.feature_cache import filling
+from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.train.recipe.recipe import load_recipe
 
 __all__ = ["fill_by_single_media"]
 

@@ -14,7 +14,7 @@ from whisper.model import ModelDimensions
 from whisper.model import Whisper as OpenaiWhisper
 
 from mmmodal.contracts import Encoder
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal_audio_whisper import Whisper
 from mmmodal_audio_whisper.sizes import Size
 

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 import mmmodal
-from mmmodal.composing import Part
-from mmmodal.conversation.records import Record
-from mmmodal.data.collation import input_names
-from mmmodal.data.lengths import record_length
-from mmmodal.data.prepared import prepare_record
+from mmmodal.contracts.record import Record
 from mmmodal.errors import MediaError, RecordError, RenderError
-from mmmodal.loading import load, save
-from mmmodal.media.audio import Waveform
+from mmmodal.making.composing import Part
+from mmmodal.making.loading import load, save
+from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.projectors.conv import Conv
+from mmmodal.samples.collation import input_names
+from mmmodal.samples.dataset import prepare_record
+from mmmodal.samples.lengths import record_length
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_playground.tiny_language import tiny_language_model
 from whisper_models import RATE, clip, encode, loaded

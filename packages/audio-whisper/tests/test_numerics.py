@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_audio_whisper.sizes import SIZES, Size
 from whisper_models import RATE, clip, encode, openai_whisper, save_openai

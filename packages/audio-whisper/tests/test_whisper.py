@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from mmmodal.contracts import Card, Encoder
 from mmmodal.errors import MediaError, PartError
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.testing import EncoderTests
 from mmmodal_audio_whisper import Whisper, WhisperOptions, mmmodal_encoders
 from mmmodal_audio_whisper.presets import PRESETS

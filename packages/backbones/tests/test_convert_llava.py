@@ -27,8 +27,8 @@ from transformers import (
 import mmmodal
 from mmmodal.converting.weights import Weights
 from mmmodal.errors import MMModalError
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.tiny_language import tiny_language_model
 
 SIDE = 32

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 import mmmodal
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.pretrained import read_pickled
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 
 DATA = Path(__file__).parent / "data" / "paper"
 NAMES = ("llama-both", "mistral-both", "qwen2-image", "llama-audio")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from mmmodal.contracts.record import Message
 from mmmodal.conversation.layout import MarkerIds
-from mmmodal.conversation.records import Message
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import RenderError
 from mmmodal.model.processing import text_message

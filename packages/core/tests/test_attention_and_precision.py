@@ -12,14 +12,14 @@ import pytest
 import torch
 
 import mmmodal
-from mmmodal.attention import check_attention
 from mmmodal.errors import CheckpointError, ConfigError
-from mmmodal.loading import save
-from mmmodal.media.audio import Waveform
+from mmmodal.making.loading import save
+from mmmodal.modalities.audio import Waveform
+from mmmodal.model.attention import check_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.arguments import arguments_of
-from mmmodal.train.opening import load_model
-from mmmodal.train.recipe import load_recipe
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.arguments import arguments_of
+from mmmodal.train.stage.inputs import load_model
 
 
 @pytest.fixture(scope="module")

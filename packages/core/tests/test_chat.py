@@ -12,7 +12,7 @@ from PIL import Image
 
 import mmmodal
 from mmmodal.errors import MediaError, RecordError, RenderError
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 
@@ -180,7 +180,7 @@ def test_objects_in_hand_are_taken_like_files(
 def test_a_saved_conversation_is_a_record(
     model: MMModalForConditionalGeneration, files: dict[str, str], tmp_path: Path
 ) -> None:
-    from mmmodal.conversation.records import Record
+    from mmmodal.contracts.record import Record
 
     chat = mmmodal.Chat(model, max_new_tokens=4)
     chat.say("What?", images=[files["image1"]])

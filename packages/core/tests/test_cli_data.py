@@ -17,7 +17,7 @@ from PIL import Image
 from fake_packages import run_python
 from mmmodal.cli.main import run
 from mmmodal.cli.preview import format_preview
-from mmmodal.data.dataset import read_records
+from mmmodal.records.dataset import read_records
 
 EXAMPLES = Path(__file__).parent / "data/paper_examples.jsonl"
 

@@ -10,10 +10,10 @@ from typing import Any
 import datasets
 import pytest
 
-from mmmodal.conversation.records import Record
-from mmmodal.conversation.writing import write_records
-from mmmodal.data.dataset import RecordDataset, read_records
+from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.dataset import RecordDataset, read_records
+from mmmodal.records.writing import write_records
 
 EXAMPLES = Path(__file__).parent / "data/paper_examples.jsonl"
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from killing import Fate, Training
 from mmmodal.errors import CheckpointError, RecordError, TrainingError
 from mmmodal.pretrained import read_pickled
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 from poison import poisoned, text_row
 from small_disk import can_mount, train_twice, train_with_small_files

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mmmodal.errors import CheckpointError
-from mmmodal.train.checkpoints import Checkpoints
-from mmmodal.train.journal import Journal, cut_journals
-from mmmodal.train.manifest import MANIFEST, seal, what_is_wrong
+from mmmodal.train.run.checkpoints import Checkpoints
+from mmmodal.train.run.journal import Journal, cut_journals
+from mmmodal.train.run.manifest import MANIFEST, seal, what_is_wrong
 
 FILES = {"trained.safetensors": 3000, "optimizer.pt": 5000, "global_step1/zero.pt": 40, "empty": 0}
 

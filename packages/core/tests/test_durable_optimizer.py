@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmmodal.train.deepspeed_engine import forget_powers
+from mmmodal.train.loop.deepspeed_engine import forget_powers
 
 adam = pytest.importorskip("deepspeed.ops.adam", reason="DeepSpeed is for Linux alone")
 

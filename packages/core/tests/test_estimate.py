@@ -14,21 +14,21 @@ from torch import nn
 
 import mmmodal
 from mmmodal.cli.main import run
-from mmmodal.data.collation import Sample
-from mmmodal.data.dataset import RecordDataset
-from mmmodal.data.feature_cache.filling import fill_cache
-from mmmodal.data.feature_cache.settings import Cache
-from mmmodal.data.feature_cache.stored import use_stored
-from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import CheckpointError, RecordError
-from mmmodal.train.checked import Checked, Machine
-from mmmodal.train.checking import check_recipe
-from mmmodal.train.live_memory import LiveMemory
-from mmmodal.train.pack_check import attend_by_sample
-from mmmodal.train.recipe import Recipe, load_recipe
-from mmmodal.train.stage import cache_features, run_stage
-from mmmodal.train.trainable import choose
-from mmmodal.train.zero_memory import Zero
+from mmmodal.records.dataset import RecordDataset
+from mmmodal.samples.collation import Sample
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.samples.feature_cache.filling import fill_cache
+from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.samples.feature_cache.stored import use_stored
+from mmmodal.train.loop.trainable import choose
+from mmmodal.train.preflight.findings import Checked, Machine
+from mmmodal.train.preflight.live_memory import LiveMemory
+from mmmodal.train.preflight.preflight import check_recipe
+from mmmodal.train.preflight.zero_memory import Zero
+from mmmodal.train.recipe.recipe import Recipe, load_recipe
+from mmmodal.train.stage.pack_check import attend_by_sample
+from mmmodal.train.stage.stage import cache_features, run_stage
 from mmmodal_playground.records import make_records
 
 HERE = Machine(has_gpu=False, memory=None)
@@ -207,7 +207,7 @@ def test_data_that_are_not_there_are_told_before_a_weight_is_read(
 def test_the_tokens_of_an_epoch_are_those_of_its_conversations(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
-    from mmmodal.loading import load_processor
+    from mmmodal.making.loading import load_processor
 
     """Of a dataset that counts twice, each conversation is counted twice."""
     few = data.with_name("few.jsonl")

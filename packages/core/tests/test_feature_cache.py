@@ -16,16 +16,16 @@ import torch
 import mmmodal
 from beeps import make_records
 from killing import Training, forked
-from mmmodal.data.feature_cache.filling import fill_cache
-from mmmodal.data.feature_cache.media import Medium
-from mmmodal.data.feature_cache.settings import Cache
-from mmmodal.data.feature_cache.store import FeatureStore
-from mmmodal.data.feature_cache.stored import StoredEncoder, StoredTower, use_stored
-from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import ConfigError, FeatureCacheError, MediaError, RecordError
 from mmmodal.media import Limits
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.samples.feature_cache.filling import fill_cache
+from mmmodal.samples.feature_cache.media import Medium
+from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.samples.feature_cache.store import FeatureStore
+from mmmodal.samples.feature_cache.stored import StoredEncoder, StoredTower, use_stored
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from single_media import fill_by_single_media
 
 KINDS = ("image", "audio")

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 import mmmodal
 from mmmodal.cli.main import run
 from mmmodal.errors import CheckpointError
-from mmmodal.joining import join
-from mmmodal.loading import save
-from mmmodal.media.audio import Waveform
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.making.joining import join
+from mmmodal.making.loading import save
+from mmmodal.modalities.audio import Waveform
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 FEW = ["batch_size=2", "max_steps=3", "learning_rate=0.05", "max_tokens=512", "log_every=1"]

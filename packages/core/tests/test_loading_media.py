@@ -14,12 +14,12 @@ import torch
 import mmmodal
 from beeps import make_records
 from mmmodal.cli.main import run
-from mmmodal.data.prepared import PreparedDataset
-from mmmodal.train.arguments import arguments_of
-from mmmodal.train.feeding import feed
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
-from mmmodal.train.throughput import Throughput
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.train.loop.feed import feed
+from mmmodal.train.loop.throughput import Throughput
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.arguments import arguments_of
+from mmmodal.train.stage.stage import run_stage
 
 
 @pytest.fixture(scope="module")

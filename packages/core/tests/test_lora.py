@@ -19,17 +19,17 @@ import torch
 
 import mmmodal
 from killing import Training
-from mmmodal.adapters.digest import weights_digest
 from mmmodal.adapters.targets import adapted_layers
 from mmmodal.cli.main import run
-from mmmodal.data.dataset import RecordDataset
-from mmmodal.data.prepared import prepare_record
+from mmmodal.digests import weights_digest
 from mmmodal.errors import CheckpointError, ConfigError
-from mmmodal.loading import save
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import Outcome, run_stage
-from mmmodal.train.trainable import choose
-from mmmodal.train.trained_parts import Lora
+from mmmodal.making.loading import save
+from mmmodal.records.dataset import RecordDataset
+from mmmodal.samples.dataset import prepare_record
+from mmmodal.train.loop.trainable import choose
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.recipe.trained_parts import Lora
+from mmmodal.train.stage.stage import Outcome, run_stage
 from mmmodal_playground.records import make_records
 
 SMALL = ["batch_size=2", "max_steps=4", "log_every=1", "max_tokens=512", "train.lora.rank=2"]
@@ -91,7 +91,7 @@ def logits(model: Any, data: Path) -> torch.Tensor:
     """Run the first conversation, which has media, through a model."""
     dataset = RecordDataset(data)
     where, record = dataset[0]
-    processor = mmmodal.loading.load_processor(model.config._name_or_path)
+    processor = mmmodal.making.loading.load_processor(model.config._name_or_path)
     sample = prepare_record(processor, record, where, dataset.root)
     batch = processor.collate([sample])
     batch.pop("labels")

@@ -13,7 +13,7 @@ import soundfile
 
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio, Waveform
+from mmmodal.modalities.audio import Audio, Waveform
 
 LIMITS = Limits(audio_seconds=10)
 RATE = 16_000

@@ -240,8 +240,8 @@ import json, re, sys, time
 from pathlib import Path
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio
-from mmmodal.media.image import Image
+from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.image import Image
 
 def memory(name):  # KiB
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -16,7 +16,7 @@ import soundfile
 from media_files import CLIPS, RATE, write_clip, write_film, write_sound
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio, Waveform
+from mmmodal.modalities.audio import Audio, Waveform
 
 LIMITS = Limits(audio_seconds=10)
 LOSSLESS = ("m4a-alac", "mp4-flac", "mov-pcm", "mov-pcm24", "mkv-flac", "mkv-pcm")
@@ -245,7 +245,9 @@ def test_long_recording_is_refused_before_decoding(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_clip(sweep(3), name)
-    monkeypatch.setattr("mmmodal.media.sound_libav._floats", lambda _: pytest.fail("was decoded"))
+    monkeypatch.setattr(
+        "mmmodal.modalities.sound.libav._floats", lambda _: pytest.fail("was decoded")
+    )
     assert refusal(data, Limits(audio_seconds=1.0)).code == "too-large"
 
 

@@ -20,7 +20,7 @@ from PIL import Image as pillow
 
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, Source, read_media
-from mmmodal.media.image import Image
+from mmmodal.modalities.image import Image
 
 SMALL = Limits(image_pixels=10_000, image_side=200)
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0, 0, 0)
@@ -314,7 +314,7 @@ from pathlib import Path
 warnings.simplefilter("error")
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.image import Image
+from mmmodal.modalities.image import Image
 
 def peak():  # KiB; ru_maxrss would begin with what the parent process had
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

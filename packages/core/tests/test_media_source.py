@@ -398,7 +398,7 @@ def test_our_own_errors_and_interrupts_pass_unchanged(
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, mmmodal.media.image, mmmodal.media.audio;"
+        "import sys, mmmodal.modalities.image, mmmodal.modalities.audio;"
         "print(*{'PIL', 'numpy', 'soundfile', 'torch', 'transformers'} & set(sys.modules))"
     )
     result = subprocess.run(

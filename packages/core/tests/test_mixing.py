@@ -8,9 +8,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from mmmodal.data.batches import BatchPlan
-from mmmodal.data.mixing import Mixture
-from mmmodal.data.order import epoch_order
+from mmmodal.samples.batches import BatchPlan
+from mmmodal.samples.mixing import Mixture
+from mmmodal.samples.order import epoch_order
 
 
 def test_without_weights_every_record_comes_once_in_each_epoch() -> None:

@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM
 
 import mmmodal
 from mmmodal.errors import CheckpointError, MMModalError, RenderError, SpliceError
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.trainable import choose
+from mmmodal.train.loop.trainable import choose
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_slots_without_media_name_the_sample(model: MMModalForConditionalGenerat
 def test_saving_and_loading_gives_identical_logits_twice(
     model: MMModalForConditionalGeneration, tmp_path: Path
 ) -> None:
-    from mmmodal.loading import save
+    from mmmodal.making.loading import save
 
     expected = logits_of(model, MIXED[0])
     once = mmmodal.load(save(model, tmp_path / "once"))

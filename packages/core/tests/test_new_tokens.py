@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 import mmmodal
 from killing import Training
-from mmmodal.loading import save
+from mmmodal.making.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, token_count
 from mmmodal_playground.records import make_records

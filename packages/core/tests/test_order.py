@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmmodal.data.batches import BatchPlan, RankBatches
-from mmmodal.data.order import epoch_order
+from mmmodal.samples.batches import BatchPlan, RankBatches
+from mmmodal.samples.order import epoch_order
 
 LENGTHS = (1 + np.arange(97) * 37 % 50).astype(np.int32)
 

@@ -12,16 +12,16 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 import mmmodal
-from mmmodal.attention import use_attention
-from mmmodal.conversation.records import Message, Part
+from mmmodal.contracts.record import Message, Part
 from mmmodal.conversation.rendering import IGNORE
-from mmmodal.data.collation import Sample
 from mmmodal.errors import ConfigError
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
+from mmmodal.model.attention import use_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.varlen import supports_varlen
-from mmmodal.train.pack_check import check_positions, keeps_apart
-from mmmodal.train.trainable import choose
+from mmmodal.samples.collation import Sample
+from mmmodal.train.loop.trainable import choose
+from mmmodal.train.stage.pack_check import check_positions, keeps_apart
 from tiny_architectures import ARCHITECTURES, SWITCH, WINDOW, tiny_causal
 
 Make = Callable[..., MMModalForConditionalGeneration]

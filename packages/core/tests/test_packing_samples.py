@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmmodal.data.packing import WINDOW, Packer
+from mmmodal.samples.packing import WINDOW, Packer
 from packing_bound import fewest_packs
 
 IMAGE = 576 + 2  # slots of a picture in SigLIP-base at 384 pixels, and its markers

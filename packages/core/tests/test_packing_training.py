@@ -11,11 +11,11 @@ import torch
 
 import mmmodal
 from killing import Training
-from mmmodal.data.lengths import FILE, MeasuredDataset, measure_lengths
-from mmmodal.data.prepared import PreparedDataset
 from mmmodal.errors import RecordError
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.samples.lengths import FILE, MeasuredDataset, measure_lengths
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 SETTINGS = ["log_every=1", "max_tokens=512", "precision=fp32", "train=[projectors,language_model]"]

@@ -22,8 +22,8 @@ from local_hub import LocalHub, Repository, instead_of_the_hub, local_hub
 from mmmodal.cli.main import run
 from mmmodal.publishing.card import is_ours
 from mmmodal.publishing.upload import Publication, prepare
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 MODEL_FILES = {

@@ -14,9 +14,9 @@ from mmmodal.cli.main import run
 from mmmodal.config import read_yaml
 from mmmodal.errors import ConfigError
 from mmmodal.plugins import registry
-from mmmodal.train.recipe import Recipe, load_recipe
-from mmmodal.train.recipe_files import find_recipe, recipe_names
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.files import find_recipe, recipe_names
+from mmmodal.train.recipe.recipe import Recipe, load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 GIVEN = ["model=m", "data=d.jsonl", "out=o"]

@@ -16,11 +16,11 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from mmmodal.conversation.json_text import dump_json, parse_json
 from mmmodal.data import json_rows
-from mmmodal.data.rows import open_rows
+
 from mmmodal.errors import RecordError
+from mmmodal.records.json_text import dump_json, parse_json
+from mmmodal.records.rows import open_rows
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -17,11 +17,11 @@ import mmmodal
 from mmmodal.cli.preview import format_preview
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import CheckpointError
-from mmmodal.loading import save
+from mmmodal.making.loading import save
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.testing import EncoderTests
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mosaic import Mosaic, installed
 
 TILE = 16  # tokens

@@ -13,8 +13,8 @@ import torch
 import mmmodal
 from killing import Training
 from mmmodal.errors import ConfigError, MMModalError, RecordError
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 SMALL = ["batch_size=2", "max_steps=6", "log_every=1", "weight_decay=0.1", "max_tokens=512"]

@@ -13,9 +13,9 @@ import pytest
 import mmmodal
 from mmmodal.errors import CheckpointError
 from mmmodal.reports.curves import figure_chart, loss_chart
-from mmmodal.train.recipe import Recipe, load_recipe
-from mmmodal.train.report import write_report
-from mmmodal.train.stage import run_stage
+from mmmodal.train.recipe.recipe import Recipe, load_recipe
+from mmmodal.train.run.report import write_report
+from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 
 VOID = {"link", "meta"}

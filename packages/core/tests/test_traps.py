@@ -15,11 +15,11 @@ from PIL import Image
 from transformers import AutoModelForMultimodalLM, TrainingArguments
 
 import mmmodal
-from mmmodal.media.audio import Waveform
+from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.arguments import arguments_of
-from mmmodal.train.recipe import load_recipe
-from mmmodal.train.trainable import choose
+from mmmodal.train.loop.trainable import choose
+from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.arguments import arguments_of
 
 
 @pytest.fixture(scope="module")

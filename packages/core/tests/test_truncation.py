@@ -17,7 +17,7 @@ from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RecordError, RenderError
-from mmmodal.loading import load_processor
+from mmmodal.making.loading import load_processor
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
 
@@ -166,9 +166,9 @@ def rows(folder: Path, turns: int, words: int) -> Path:
 def test_training_reads_the_end_of_a_long_row_and_names_it(
     model: MMModalForConditionalGeneration, tmp_path: Path
 ) -> None:
-    from mmmodal.data.dataset import RecordDataset
-    from mmmodal.data.prepared import PreparedDataset
-    from mmmodal.loading import save
+    from mmmodal.making.loading import save
+    from mmmodal.records.dataset import RecordDataset
+    from mmmodal.samples.dataset import PreparedDataset
 
     processor = load_processor(save(model, tmp_path / "model"))
     data = RecordDataset(rows(tmp_path, 4, 20))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mmmodal.config import validate
-from mmmodal.data.dataset import read_records
+from mmmodal.records.dataset import read_records
 from mmmodal_datagen.contracts import Call, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 import dying
 from mmmodal.config import validate
-from mmmodal.media.audio import Audio
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
+from mmmodal.modalities.audio import Audio
 from mmmodal_datagen.contracts import RATE, Row
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline

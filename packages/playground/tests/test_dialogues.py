@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmmodal.cli.main import run
-from mmmodal.data.dataset import RecordDataset
+from mmmodal.records.dataset import RecordDataset
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Task, make_dialogue
 from mmmodal_playground.records import dialogues, make_records
 from mmmodal_playground.scenes import Scene

@@ -74,7 +74,7 @@ def shown(tmp_path: Path) -> list[Shown]:
 
 
 def answers_of(row: dict[str, Any]) -> list[str]:
-    from mmmodal.conversation.records import Record
+    from mmmodal.contracts.record import Record
 
     return true_answers(Record.model_validate(row))
 

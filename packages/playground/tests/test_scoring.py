@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmmodal.conversation.records import Record
+from mmmodal.contracts.record import Record
 from mmmodal_playground.quickstart.answering import shuffle_media
 from mmmodal_playground.quickstart.scoring import accuracies, majorities, normalise, true_answers
 

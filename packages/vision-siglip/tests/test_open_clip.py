@@ -21,7 +21,7 @@ import mmmodal
 import tiny_open_clip as tiny
 from mmmodal.cli.main import run
 from mmmodal.errors import PartError
-from mmmodal.loading import save
+from mmmodal.making.loading import save
 from mmmodal.testing import EncoderTests
 from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_vision_siglip import Siglip

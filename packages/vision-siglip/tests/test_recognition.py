@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny_open_clip as tiny
-from mmmodal.composing import Part
 from mmmodal.errors import ConfigError, PartError
+from mmmodal.making.composing import Part
 from mmmodal.pretrained import read_pickled
 from mmmodal_vision_siglip import Siglip
 from mmmodal_vision_siglip.formats.open_clip_names import model_names

@@ -131,7 +131,7 @@ class Whisper(Encoder):
         """Return a tenth of a second of silence."""
         import numpy as np
 
-        from mmmodal.media.audio import Waveform
+        from mmmodal.modalities.audio import Waveform
 
         rate = self.options.sampling_rate
         return Waveform(np.zeros(rate // 10, np.float32), rate)
@@ -195,11 +195,11 @@ class Whisper(Encoder):
         import numpy as np
         import soxr  # type: ignore[import-untyped, unused-ignore]
 
-        from mmmodal.media.audio import Waveform
+        from mmmodal.modalities.audio import Waveform
 
         if not isinstance(item, Waveform):
             origin = f"audio given as {type(item).__name__}"
-            raise MediaError("unsupported", origin, "pass an mmmodal.media.audio.Waveform")
+            raise MediaError("unsupported", origin, "pass an mmmodal.modalities.audio.Waveform")
         if item.samples.ndim != 1 or not len(item.samples):
             found = f"samples of shape {list(item.samples.shape)}"
             raise MediaError("empty", "audio", f"{found}; pass mono samples [S]")

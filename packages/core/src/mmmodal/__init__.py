@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmmodal.chat import Chat as Chat
-    from mmmodal.composing import Part as Part
-    from mmmodal.composing import compose as compose
     from mmmodal.config import Config as Config
     from mmmodal.contracts import Backbone as Backbone
     from mmmodal.contracts import BackboneCard as BackboneCard
@@ -22,7 +20,9 @@ if TYPE_CHECKING:
     from mmmodal.errors import MMModalError as MMModalError
     from mmmodal.errors import PartError as PartError
     from mmmodal.hookspecs import hookimpl as hookimpl
-    from mmmodal.loading import load as load
+    from mmmodal.making.composing import Part as Part
+    from mmmodal.making.composing import compose as compose
+    from mmmodal.making.loading import load as load
 
 _PUBLIC = {
     "Backbone": "mmmodal.contracts",
@@ -35,13 +35,13 @@ _PUBLIC = {
     "MMModalError": "mmmodal.errors",
     "MediaError": "mmmodal.errors",
     "Modality": "mmmodal.contracts",
-    "Part": "mmmodal.composing",
+    "Part": "mmmodal.making.composing",
     "PartError": "mmmodal.errors",
     "Projector": "mmmodal.contracts",
-    "compose": "mmmodal.composing",
+    "compose": "mmmodal.making.composing",
     "convert": "mmmodal.converting",
     "hookimpl": "mmmodal.hookspecs",
-    "load": "mmmodal.loading",
+    "load": "mmmodal.making.loading",
 }
 
 __all__ = list(_PUBLIC)

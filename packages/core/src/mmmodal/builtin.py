@@ -7,8 +7,8 @@ from pathlib import Path
 from mmmodal.backbones.auto import AutoBackbone
 from mmmodal.contracts import Backbone, Modality, Projector
 from mmmodal.hookspecs import hookimpl
-from mmmodal.media.audio import Audio
-from mmmodal.media.image import Image
+from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.image import Image
 from mmmodal.projectors.conv import Conv
 from mmmodal.projectors.linear import Linear
 from mmmodal.projectors.mlp import MLP
@@ -37,4 +37,4 @@ def mmmodal_backbones() -> list[type[Backbone]]:
 @hookimpl
 def mmmodal_recipes() -> list[Path]:
     """The two stages of the paper, and the second one by adapters."""
-    return [Path(__file__).parent / "train" / "recipes"]
+    return [Path(__file__).parent / "train" / "recipe" / "recipes"]

@@ -15,13 +15,13 @@ import torch
 from transformers import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 
+from mmmodal.contracts.record import Message, Part
 from mmmodal.conversation.messages import read_messages
-from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import Rendered
 from mmmodal.conversation.truncation import shorten
-from mmmodal.data.collation import input_names
 from mmmodal.errors import RecordError, RenderError
 from mmmodal.model.processing import text_message
+from mmmodal.samples.collation import input_names
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration

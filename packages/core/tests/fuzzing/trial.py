@@ -27,8 +27,8 @@ from PIL import Image as pillow
 
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio, Waveform
-from mmmodal.media.image import Image
+from mmmodal.modalities.audio import Audio, Waveform
+from mmmodal.modalities.image import Image
 
 MOST_SECONDS = 2.0  # of the processor
 MOST_MEMORY = 64 * 1024  # KiB

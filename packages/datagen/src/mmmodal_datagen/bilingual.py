@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmmodal.conversation.records import MediaRef, Message, Part, Record
+from mmmodal.contracts.record import MediaRef, Message, Part, Record
 from mmmodal.errors import RecordError
 from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mmmodal.conversation.records import Record
+from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 
 __all__ = ["moved", "relative_uri"]

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mmmodal.composing import Part, addition_of
 from mmmodal.contracts.converter import Conversion, ConvertedModality, Converter
 from mmmodal.conversation.layout import Markup
 from mmmodal.converting.source import ComposedSource
 from mmmodal.errors import PartError
+from mmmodal.making.composing import Part, addition_of
 
 __all__ = ["Paper"]
 

@@ -15,7 +15,7 @@ from mmmodal.errors import CheckpointError, PartError
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 if TYPE_CHECKING:
-    from mmmodal.train.trained_parts import Lora
+    from mmmodal.train.recipe.trained_parts import Lora
 
 __all__ = ["attach", "fill", "is_adapted", "merge", "put_on", "settings_of", "stored_tensors"]
 

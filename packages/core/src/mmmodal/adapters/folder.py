@@ -78,7 +78,7 @@ class Adapter:
         Raises:
             CheckpointError: there is none, or it has other weights than this adapter needs.
         """
-        from mmmodal.adapters.digest import weights_digest
+        from mmmodal.digests import weights_digest
 
         place = self.place(given)
         if weights_digest(place) != self.digest:

@@ -13,7 +13,7 @@ from mmmodal.errors import ConfigError
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
-    from mmmodal.train.trained_parts import Lora
+    from mmmodal.train.recipe.trained_parts import Lora
 
 __all__ = ["adapted_layers", "target_layers"]
 

@@ -24,8 +24,8 @@ def cache_command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> Non
     """
     with talking():
         from mmmodal.errors import ConfigError
-        from mmmodal.train.recipe import load_recipe
-        from mmmodal.train.stage import cache_features
+        from mmmodal.train.recipe.recipe import load_recipe
+        from mmmodal.train.stage.stage import cache_features
 
         chosen = load_recipe(recipe, overrides)
         if chosen.feature_cache is None:

@@ -11,8 +11,8 @@ from mmmodal.byte_sizes import readable
 from mmmodal.cli.table import print_json, print_table
 
 if TYPE_CHECKING:
-    from mmmodal.train.checked import Checked
-    from mmmodal.train.estimate import Memory
+    from mmmodal.train.preflight.estimate import Memory
+    from mmmodal.train.preflight.findings import Checked
 
 __all__ = ["tell_check"]
 

@@ -87,7 +87,7 @@ def compose(
         return
     template = chat_template.read_text(encoding="utf-8") if chat_template else None
     with talking():
-        from mmmodal.composing import compose as run
+        from mmmodal.making.composing import compose as run
 
         model = run(out, **wanted, chat_template=template, dtype=dtype)
     _tell_result(out, model, as_json)
@@ -95,8 +95,8 @@ def compose(
 
 def _backbone(text: str | None, settings: dict[str, str]) -> Any:
     """Give the backbone its options, which are taken out of `settings`."""
-    from mmmodal.composing import Part
     from mmmodal.config import parse_value
+    from mmmodal.making.composing import Part
 
     keys = [key for key in settings if key.startswith("backbone.")]
     if text is None:
@@ -111,8 +111,8 @@ def _parts(
     encoders: dict[str, str], projectors: dict[str, str], settings: dict[str, str]
 ) -> dict[str, Any]:
     """Give each part its options."""
-    from mmmodal.composing import Part, usual_projector
     from mmmodal.config import parse_value
+    from mmmodal.making.composing import Part, usual_projector
 
     options: dict[tuple[str, str], dict[str, Any]] = {}
     for key, value in settings.items():
@@ -139,8 +139,8 @@ def _parts(
 
 def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
     with talking():
-        from mmmodal.composing import plan
-        from mmmodal.loading import check_new
+        from mmmodal.making.composing import plan
+        from mmmodal.making.loading import check_new
 
         check_new(out)
         downloads = plan(**wanted).downloads()

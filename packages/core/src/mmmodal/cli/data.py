@@ -22,8 +22,8 @@ from mmmodal.cli.preview import preview_command
 from mmmodal.cli.table import print_json, print_table
 
 if TYPE_CHECKING:
-    from mmmodal.conversation.records import Record
-    from mmmodal.data.dataset import Scanned
+    from mmmodal.contracts.record import Record
+    from mmmodal.records.dataset import Scanned
 
 
 @click.group()
@@ -54,8 +54,8 @@ def check(
     as_json: bool,
 ) -> None:
     """Print every error in PATH with its line; exit with 1 when there is any."""
-    from mmmodal.data.checking import Checker
-    from mmmodal.data.dataset import scan
+    from mmmodal.records.checker import Checker
+    from mmmodal.records.dataset import scan
 
     checker = Checker(
         path.parent if root is None else root, media=media, limits=read_limits(limits)
@@ -86,8 +86,8 @@ def check(
 @json_option
 def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
     """Count records, languages, turns, media and characters."""
-    from mmmodal.data.dataset import scan
-    from mmmodal.data.statistics import Statistics
+    from mmmodal.records.dataset import scan
+    from mmmodal.records.statistics import Statistics
 
     statistics = Statistics()
     for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
@@ -127,8 +127,8 @@ def convert(
     OUT appears whole or not at all. Relative media paths are kept, so write it beside IN, or give
     its root where it is used.
     """
-    from mmmodal.conversation.writing import write_located
-    from mmmodal.data.dataset import scan
+    from mmmodal.records.dataset import scan
+    from mmmodal.records.writing import write_located
 
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("OUT is IN; choose another name")

@@ -17,7 +17,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def format_names() -> list[str]:
     """List the formats of rows without importing them, and pydantic with them."""
-    spec = find_spec("mmmodal.conversation.formats")
+    spec = find_spec("mmmodal.records.formats")
     places = spec.submodule_search_locations if spec else None
     return sorted(module.name for module in iter_modules(places or []))
 

@@ -22,7 +22,7 @@ def join(first: Path, second: Path, out: Path, as_json: bool) -> None:
     sounds. What was learned of each is kept; `mmmodal train instruct` then trains them together.
     """
     with talking():
-        from mmmodal.joining import join as run
+        from mmmodal.making.joining import join as run
 
         model = run(first, second, out)
     names = list(model.config.modality_names)

@@ -29,7 +29,7 @@ def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
         from mmmodal.adapters.attaching import merge as fold
         from mmmodal.adapters.folder import find_adapter
         from mmmodal.errors import CheckpointError
-        from mmmodal.loading import check_new, load, save
+        from mmmodal.making.loading import check_new, load, save
 
         check_new(out)  # before minutes of work
         if find_adapter(adapter) is None:
@@ -43,7 +43,7 @@ def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
 
 def _carry_history(adapter: Path, out: Path) -> None:
     """Keep what is noted of the training, for the model's card."""
-    from mmmodal.train.run_folder import METRICS, NOTED, RUN
+    from mmmodal.train.run.folder import METRICS, NOTED, RUN
 
     for name in (NOTED, METRICS):
         if (adapter / RUN / name).is_file():

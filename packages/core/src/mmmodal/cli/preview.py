@@ -102,12 +102,12 @@ def preview_command(
     root_maps: tuple[str, ...],
 ) -> None:
     """Show conversations as MODEL reads them: slots counted, what it learns marked."""
-    from mmmodal.data.dataset import scan
     from mmmodal.errors import RecordError
+    from mmmodal.records.dataset import scan
 
     with talking():
-        from mmmodal.data.prepared import prepare_record
-        from mmmodal.loading import load_processor
+        from mmmodal.making.loading import load_processor
+        from mmmodal.samples.dataset import prepare_record
 
         processor = load_processor(model)
         processor.allow(read_limits(limits))

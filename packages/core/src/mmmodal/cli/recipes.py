@@ -36,7 +36,7 @@ def recipes(context: click.Context, as_json: bool) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 def copy(name: str, path: Path) -> None:
     """Copy the recipe NAME to the new file PATH, to change it there."""
-    from mmmodal.train.recipe_files import copy_recipe
+    from mmmodal.train.recipe.files import copy_recipe
 
     copy_recipe(name, path)
     click.echo(str(path))
@@ -47,6 +47,6 @@ def copy(name: str, path: Path) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print the recipe NAME."""
-    from mmmodal.train.recipe_files import find_recipe
+    from mmmodal.train.recipe.files import find_recipe
 
     click.echo(find_recipe(name).path.read_text(encoding="utf-8"), nl=False)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+    from mmmodal.contracts.addition import Addition
     from mmmodal.conversation.layout import Markup
     from mmmodal.converting.source import ComposedSource
-    from mmmodal.model.addition import Addition
 
 __all__ = ["Conversion", "ConvertedModality", "Converter", "Prefixes"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmmodal.config import suggest
-from mmmodal.conversation.records import Message, Part
+from mmmodal.contracts.record import Message, Part
 from mmmodal.errors import RenderError
 
 __all__ = ["read_messages"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
+from mmmodal.contracts.record import Message, Part
 from mmmodal.conversation.layout import Layout, MarkerIds
-from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.spacing import spaced
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.turns import TurnFormat

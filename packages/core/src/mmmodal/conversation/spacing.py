@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmmodal.conversation.records import Part
+from mmmodal.contracts.record import Part
 
 __all__ = ["spaced"]
 

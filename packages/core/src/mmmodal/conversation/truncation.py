@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmmodal.contracts.record import Message
 from mmmodal.conversation.layout import Layout
-from mmmodal.conversation.records import Message
 from mmmodal.conversation.rendering import Rendered, Renderer
 from mmmodal.errors import RenderError
 

@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 from mmmodal.contracts.converter import Conversion, ConvertedModality
 from mmmodal.conversation.layout import marker_ids, marker_tokens, markup_of
 from mmmodal.errors import PartError
-from mmmodal.model.assembly import configured, processor_entry, set_generation
+from mmmodal.making.assembly import configured, processor_entry, set_generation
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import token_count

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import BatchFeature, ProcessorMixin
 
 from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.record import Message, Part
 from mmmodal.conversation.layout import (
     Layout,
     MarkerIds,
@@ -22,14 +23,13 @@ from mmmodal.conversation.layout import (
 )
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.prompts import split_prompt
-from mmmodal.conversation.records import Message, Part
 from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.conversation.truncation import Shortened, shorten
-from mmmodal.data.collation import Sample, collate, collate_pack
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.media import Limits
 from mmmodal.media.reading import read_media
 from mmmodal.model.parts import encoder_from, modality_of, projector_from
+from mmmodal.samples.collation import Sample, collate, collate_pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

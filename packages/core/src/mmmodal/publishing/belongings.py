@@ -9,7 +9,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from mmmodal.adapters.digest import weight_files
 from mmmodal.adapters.folder import (
     ADAPTER_CONFIG,
     ADAPTER_NOTE,
@@ -17,8 +16,9 @@ from mmmodal.adapters.folder import (
     Adapter,
     find_adapter,
 )
+from mmmodal.digests import weight_files
 from mmmodal.errors import CheckpointError
-from mmmodal.loading import load_processor
+from mmmodal.making.loading import load_processor
 from mmmodal.pretrained import WEIGHT_FILES
 
 __all__ = ["Belonging", "belongings", "is_hub_id", "is_repository_name", "left_out"]

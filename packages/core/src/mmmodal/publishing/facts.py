@@ -11,7 +11,7 @@ from typing import Any
 from mmmodal.adapters.folder import Adapter, find_adapter
 from mmmodal.plugins import registry
 from mmmodal.publishing.belongings import is_hub_id
-from mmmodal.train.run_folder import METRICS, NOTED, RUN
+from mmmodal.train.run.folder import METRICS, NOTED, RUN
 
 __all__ = ["Facts", "PartFact", "StageFact", "read_facts"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from mmmodal.conversation.formats import find_format
-from mmmodal.conversation.json_text import dump_json
-from mmmodal.conversation.records import Record
+from mmmodal.contracts.record import Record
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
+from mmmodal.records.formats import find_format
+from mmmodal.records.json_text import dump_json
 
 __all__ = ["write_tar"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio
-from mmmodal.media.image import Image
+from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.image import Image
 from mmmodal_datagen.contracts import RATE, Medium
 from mmmodal_datagen.reporting.charts import PIECES, wave
 

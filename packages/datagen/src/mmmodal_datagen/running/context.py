@@ -146,7 +146,7 @@ class RowContext:
         """
         import soxr
 
-        from mmmodal.media.audio import Audio
+        from mmmodal.modalities.audio import Audio
 
         wave = Audio().read(self.open(medium), self.run.limits)
         if wave.rate == RATE:

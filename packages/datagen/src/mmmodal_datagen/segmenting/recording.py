@@ -9,17 +9,17 @@ import numpy as np
 import soxr
 
 from mmmodal.errors import MediaError
-from mmmodal.media.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import decoding
-from mmmodal.media.sound_forms import open_sound
 from mmmodal.media.source import Source
+from mmmodal.modalities.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
+from mmmodal.modalities.sound.forms import open_sound
 from mmmodal_datagen.contracts import RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmmodal.media.sound import Sound
+    from mmmodal.modalities.sound.recording import Sound
 
 __all__ = ["Recording", "recording_limits"]
 

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from mmmodal.config import Config
-from mmmodal.conversation.formats import find_format
-from mmmodal.conversation.records import Record
-from mmmodal.conversation.writing import write_records
+from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, MediaError, RecordError
+from mmmodal.records.formats import find_format
+from mmmodal.records.writing import write_records
 from mmmodal_datagen.bilingual import records_of
 from mmmodal_datagen.contracts import Generator, Refusal, Rejected, Results, Row, Shard, ShardFile
 from mmmodal_datagen.exporting.card import Facts, card

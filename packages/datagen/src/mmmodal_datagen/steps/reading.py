@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from pydantic import Field
 
 from mmmodal.config import Config
-from mmmodal.conversation.formats import Place, find_format, read_row, validated
-from mmmodal.data.rows import open_rows
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.formats import Place, find_format, read_row, validated
+from mmmodal.records.rows import open_rows
 from mmmodal_datagen.bilingual import row_of
 from mmmodal_datagen.contracts import (
     Generator,

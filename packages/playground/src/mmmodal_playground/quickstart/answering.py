@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mmmodal.conversation.records import MediaRef, Message, Record
-from mmmodal.data.collation import Sample
+from mmmodal.contracts.record import MediaRef, Message, Record
 from mmmodal.model.features import MediaFeatures
 from mmmodal.model.processing import text_message
+from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal.media import Limits, read_media
-from mmmodal.media.audio import Audio
-from mmmodal.media.image import Image
+from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.image import Image
 from mmmodal_playground.quickstart.report_charts import wave
 from mmmodal_playground.quickstart.scoring import normalise
 from mmmodal_playground.wording import ANSWERS

@@ -22,7 +22,7 @@ from mmmodal_playground.things import TALKS
 from mmmodal_playground.writing import write_whole
 
 if TYPE_CHECKING:
-    from mmmodal.conversation.records import Record
+    from mmmodal.contracts.record import Record
 
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
@@ -148,8 +148,8 @@ class Quickstart:
         Raises:
             Interrupted: a signal stopped it; a checkpoint was written.
         """
-        from mmmodal.train.recipe import load_recipe
-        from mmmodal.train.stage import run_stage
+        from mmmodal.train.recipe.recipe import load_recipe
+        from mmmodal.train.stage.stage import run_stage
 
         out, metrics = self.out / end, self.out / end / "run" / "metrics.jsonl"
         if not (out / "config.json").exists():
@@ -195,7 +195,7 @@ class Quickstart:
 
     def tested(self) -> list[Record]:
         """Return the held-out conversations."""
-        from mmmodal.conversation.records import Record
+        from mmmodal.contracts.record import Record
 
         path = self.out / "data" / "test" / "records.jsonl"
         return [Record.model_validate(row) for row in read_lines(path)]

@@ -1,1 +1,0 @@
-"""From records to batches: datasets, preparation and collation."""

@@ -1,0 +1,1 @@
+"""Models out of parts: composing, joining, loading and saving."""

@@ -1,0 +1,217 @@
+"""Join loaded parts into one model: new tokens, configuration, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mmmodal.contracts.addition import Addition
+from mmmodal.conversation.layout import (
+    MarkerIds,
+    has_separator,
+    marker_ids,
+    marker_tokens,
+    markup_of,
+)
+from mmmodal.conversation.rendering import Renderer
+from mmmodal.errors import PartError
+from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
+from mmmodal.model.processing import MMModalProcessor
+from mmmodal.projectors.scaling import ScaledOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from mmmodal.contracts import Backbone, Encoder, Projector
+    from mmmodal.plugins import Provided
+
+__all__ = ["assemble", "configured", "extend", "processor_entry", "set_generation"]
+
+
+def assemble(
+    backbone: Backbone,
+    source: str,
+    additions: Sequence[Addition],
+    dtype: Any = "auto",
+    chat_template: str | None = None,
+) -> MMModalForConditionalGeneration:
+    """Load a backbone and the towers of `additions` and join them."""
+    backbone.config(source)  # refuses what is no causal language model, with a reason
+    tokenizer = backbone.tokenizer(source)
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    Renderer(tokenizer, {}).turn_end_ids()  # refuses a template that cannot be trained on
+    causal = backbone.load(source, dtype)
+    check_vocabulary(source, tokenizer, row_count(causal))
+    model = _wrap(causal)
+    model.processor = MMModalProcessor(tokenizer)
+    return _grow(model, additions)
+
+
+def extend(
+    folder: str, additions: Sequence[Addition], dtype: Any = "auto"
+) -> MMModalForConditionalGeneration:
+    """Load a composed model and add modalities to it."""
+    from mmmodal.making.loading import load
+
+    model = load(folder, dtype=dtype, device="cpu")
+    for addition in additions:
+        if addition.modality.name in model.config.modality_names:
+            raise PartError(f"{folder} takes {addition.modality.name!r} already")
+    return _grow(model, additions)
+
+
+def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
+    """Put a causal language model into a composed model without any modality."""
+    with torch.device("meta"):
+        model = MMModalForConditionalGeneration(MMModalConfig(text_config=causal.config))
+    model.model.language_model = getattr(causal, causal.base_model_prefix)
+    model.set_output_embeddings(causal.get_output_embeddings())
+    model.generation_config = causal.generation_config
+    probe = torch.zeros(1, 1, causal.config.hidden_size, dtype=causal.dtype)
+    model.head.logits(model.get_output_embeddings(), probe)  # refuses a head it cannot run
+    return model
+
+
+def _grow(
+    model: MMModalForConditionalGeneration, additions: Sequence[Addition]
+) -> MMModalForConditionalGeneration:
+    tokenizer = model.processor.tokenizer
+    additions = [_scaled_to_words(addition, model) for addition in additions]
+    _add_tokens(model, tokenizer, additions)
+    for addition in additions:
+        _add_modality(model, addition)
+    entries = {
+        **model.processor.modalities,
+        **{a.modality.name: processor_entry(a) for a in additions},
+    }
+    model.processor = MMModalProcessor(tokenizer, entries)
+    set_generation(model)
+    model.eval()
+    return model
+
+
+def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration) -> Addition:
+    """Measure the language model's words for a projector that is to be as large as they are."""
+    projector = addition.projector
+    if not isinstance(projector.options, ScaledOptions) or projector.options.scale != "words":
+        return addition
+    embeddings: Any = model.get_input_embeddings()
+    words = embeddings.weight.detach()  # [V, D]
+    sizes = torch.linalg.vector_norm(words, dim=1, dtype=torch.float32) / words.shape[1] ** 0.5
+    scale = float(f"{sizes.median().item():.4g}")  # rows of padding may be zero, or noise
+    options = projector.options.model_copy(update={"scale": scale})
+    return replace(addition, projector=type(projector)(options))
+
+
+def _add_tokens(
+    model: MMModalForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    additions: Sequence[Addition],
+) -> None:
+    """Add the markers and slots of all modalities, and note how many tokens there are now."""
+    kinds = [(markup_of(addition.modality), _separated(addition)) for addition in additions]
+    add_tokens(model, tokenizer, [token for kind in kinds for token in marker_tokens(*kind)])
+    model.config.text_config.vocab_size = row_count(model)
+    model.config.token_count = token_count(tokenizer)
+
+
+def _separated(addition: Addition) -> bool:
+    return has_separator(addition.encoder, addition.projector)
+
+
+def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) -> None:
+    kind, encoder, projector = addition.modality, addition.encoder, addition.projector
+    base, config, name = model.model, model.config, addition.modality.name
+    width = config.text_config.hidden_size
+    tower = _load_tower(encoder, addition.source)
+    base.encoders[name], base.projectors[name] = encoder, projector
+    base.add_module(f"{name}_tower", tower.to(model.dtype))
+    base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
+    tokenizer = model.processor.tokenizer
+    ids = marker_ids(tokenizer, kind, _separated(addition), markup_of(kind))
+    for key, value in configured(addition, ids).items():
+        setattr(config, key, value)
+    config.modality_names = [*config.modality_names, name]
+
+
+def configured(addition: Addition, ids: MarkerIds) -> dict[str, Any]:
+    """Return what config.json holds of a modality, under its `<modality>_` keys."""
+    values = {
+        "config": _encoder_config(addition),
+        "projector_config": _projector_entry(addition),
+        "token_id": ids.slot,
+        "begin_token_id": ids.begin,
+        "end_token_id": ids.end,
+        "separator_token_id": ids.separator,
+        "input_name": addition.modality.input_name,
+    }
+    return {f"{addition.modality.name}_{key}": value for key, value in values.items()}
+
+
+def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
+    tower = encoder.build()
+    if source is None:
+        return tower
+    given = dict(encoder.load(source))
+    report = tower.load_state_dict(given, strict=False)
+    for problem, names in (("lacks", report.missing_keys), ("has besides", report.unexpected_keys)):
+        if names:
+            raise PartError(
+                f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
+                f"{problem} {names[0]!r} and {len(names) - 1} more"
+            )
+    return tower
+
+
+def _described(word: str, part: Encoder | Projector, provided: Provided) -> dict[str, Any]:
+    """Say what a checkpoint records of a part: its name, who brings it, its options."""
+    return {
+        word: part.name,
+        "package": provided.package,
+        "version": provided.version,
+        "options": part.options.model_dump(mode="json"),
+    }
+
+
+def _encoder_entry(addition: Addition) -> dict[str, Any]:
+    return _described("encoder", addition.encoder, addition.provided["encoder"])
+
+
+def _projector_entry(addition: Addition) -> dict[str, Any]:
+    return _described("projector", addition.projector, addition.provided["projector"])
+
+
+def processor_entry(addition: Addition) -> dict[str, Any]:
+    """Return what processor_config.json holds of a modality."""
+    return {**_encoder_entry(addition), "projector": _projector_entry(addition)}
+
+
+def _encoder_config(addition: Addition) -> Any:
+    config = addition.encoder.tower_config
+    if config is None:
+        config = MMModalEncoderConfig(**_encoder_entry(addition))
+    for key, value in _encoder_entry(addition).items():
+        setattr(config, key, value)
+    config._name_or_path = addition.source or ""  # as transformers notes the language model's
+    return config
+
+
+def set_generation(model: MMModalForConditionalGeneration) -> None:
+    """Stop at the template's turn end, and pad as the tokenizer does."""
+    processor: Any = model.processor
+    config: Any = model.generation_config
+    ends = config.eos_token_id if config.eos_token_id is not None else []
+    ends = [ends] if isinstance(ends, int) else list(ends)
+    ends += [processor.tokenizer.eos_token_id, *processor.renderer.turn_end_ids()]
+    config.eos_token_id = sorted(set(ends))
+    sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 50, "typical_p": 1.0, "min_p": None}
+    if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):
+        config.do_sample = True  # what some models leave unsaid, and saving insists on
+    config.pad_token_id = processor.tokenizer.pad_token_id

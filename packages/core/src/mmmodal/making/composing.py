@@ -1,0 +1,186 @@
+"""Make one chat model out of parts: check that they fit, then join their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from mmmodal.config import Config
+from mmmodal.contracts import Backbone, Encoder, Modality, Projector
+from mmmodal.contracts.addition import Addition
+from mmmodal.errors import PartError
+from mmmodal.parts import find
+
+if TYPE_CHECKING:
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["Part", "Plan", "addition_of", "compose", "plan", "usual_projector"]
+
+
+class Part(Config):
+    """A part as a user names it."""
+
+    name: str
+    source: str | None = None
+    """Where its weights are: a folder, a Hub id; None: the part's own default."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | Part) -> Part:
+        """Read `NAME` or `NAME:SOURCE`."""
+        if isinstance(text, Part):
+            return text
+        name, _, source = text.partition(":")
+        return cls(name=name, source=source or None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What composing will do, known before any weights are loaded."""
+
+    backbone: Backbone | None
+    source: str
+    """The backbone's source, or the folder of the model that is extended."""
+
+    additions: tuple[Addition, ...]
+
+    def downloads(self) -> dict[str, list[tuple[str, int]] | None]:
+        """List per source the files (name, bytes) that loading would download."""
+        result = {}
+        if self.backbone is not None:
+            result[self.source] = self.backbone.download_size(self.source)
+        for addition in self.additions:
+            if addition.source is not None:
+                result[addition.source] = addition.encoder.download_size(addition.source)
+        return result
+
+
+def plan(
+    *,
+    backbone: str | Part | None = None,
+    encoders: Mapping[str, str | Part] | None = None,
+    projectors: Mapping[str, str | Part] | None = None,
+    from_model: str | Path | None = None,
+) -> Plan:
+    """Find the parts and check that they fit each other; reads configs, never weights.
+
+    Raises:
+        PartError: a part is unknown, or does not fit its modality or another part.
+    """
+    encoders, projectors = encoders or {}, projectors or {}
+    if (backbone is None) == (from_model is None):
+        raise PartError("name either a backbone or, with `from_model`, a model to extend")
+    for name in projectors:
+        if name not in encoders:
+            raise PartError(f"a projector is named for {name!r}, but no encoder")
+    additions = tuple(
+        addition_of(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
+    )
+    if from_model is not None:
+        if not additions:
+            raise PartError("name the encoder of the modality to add: MODALITY=NAME[:SOURCE]")
+        return Plan(None, str(from_model), additions)
+    part = Part.parse(backbone or "")
+    found = find("backbones", part.name)
+    source = part.source or found.part.source
+    if source is None:
+        raise PartError(f"backbone {part.name!r} needs a source: {part.name}:FOLDER or a Hub id")
+    options = _options(found.part.Options, part, "backbone")
+    return Plan(found.part(options), source, additions)
+
+
+def compose(
+    out: str | Path | None = None,
+    *,
+    backbone: str | Part | None = None,
+    encoders: Mapping[str, str | Part] | None = None,
+    projectors: Mapping[str, str | Part] | None = None,
+    from_model: str | Path | None = None,
+    chat_template: str | None = None,
+    dtype: Any = "auto",
+    attn_implementation: str | None = None,
+) -> MMModalForConditionalGeneration:
+    """Compose a model and, given `out`, write it there.
+
+    Args:
+        out: a folder that does not exist yet.
+        backbone: `NAME[:SOURCE]` of the language model.
+        encoders: for each modality `NAME[:SOURCE]`, or a `Part` with options.
+        projectors: for each modality a name or `Part`; the encoder's default otherwise.
+        from_model: a composed model to which the encoders' modalities are added.
+        chat_template: a Jinja text that replaces the tokenizer's own.
+        dtype: the precision to hold everything in, as for `mmmodal.load`; "auto" keeps the
+            language model's.
+        attn_implementation: how the returned model's language model computes attention, as for
+            `mmmodal.load`; it is not written.
+
+    Raises:
+        PartError: a part is unknown or does not fit.
+    """
+    from mmmodal.making.loading import check_new, save
+    from mmmodal.model.attention import check_attention, use_attention
+    from mmmodal.precision import read_dtype
+
+    dtype = read_dtype(dtype)
+    if attn_implementation is not None:
+        check_attention(attn_implementation)
+    if out is not None:
+        check_new(out)  # before anything is downloaded
+    planned = plan(
+        backbone=backbone, encoders=encoders, projectors=projectors, from_model=from_model
+    )
+    from mmmodal.making.assembly import assemble, extend
+
+    if planned.backbone is None:
+        model = extend(planned.source, planned.additions, dtype)
+    else:
+        model = assemble(planned.backbone, planned.source, planned.additions, dtype, chat_template)
+    if attn_implementation is not None:
+        use_attention(model, attn_implementation)
+    if out is not None:
+        save(model, out)
+    return model
+
+
+def addition_of(modality: str, part: Part, projector: str | Part | None = None) -> Addition:
+    """Find and build the parts of a modality; reads configs, never weights.
+
+    Raises:
+        PartError: a part is unknown, or does not fit the modality or the other part.
+    """
+    kind: Modality = find("modalities", modality).part()
+    found = find("encoders", part.name)
+    if found.part.modality != modality:
+        raise PartError(
+            f"encoder {part.name!r} is for {found.part.modality!r}, not for {modality!r}"
+        )
+    source = part.source or found.part.source
+    encoder: Encoder = found.part.from_source(source, part.options)
+    chosen = Part.parse(projector) if projector else usual_projector(part)
+    found_projector = find("projectors", chosen.name)
+    options = _options(found_projector.part.Options, chosen, "projector")
+    built: Projector = found_projector.part(options)
+    # An encoder and a projector that do not fit are told now, not in the first training step.
+    built.length(encoder.shape(encoder.preprocess(encoder.example())))
+    provided = {"encoder": found, "projector": found_projector}
+    return Addition(kind, encoder, built, source, provided)
+
+
+def usual_projector(encoder: Part) -> Part:
+    """Return the projector that an encoder has where none is named.
+
+    Raises:
+        PartError: the encoder is unknown.
+    """
+    return Part.parse(find("encoders", encoder.name).part.default_projector)
+
+
+def _options(schema: type[Config], part: Part, kind: str) -> Config:
+    from mmmodal.config import validate
+
+    return validate(schema, part.options, f"options of {kind} {part.name!r}")

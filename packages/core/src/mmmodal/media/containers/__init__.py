@@ -1,0 +1,1 @@
+"""What the headers of files say, read without a decoder: one module a format."""

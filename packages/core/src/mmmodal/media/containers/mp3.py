@@ -1,0 +1,45 @@
+"""How long an MP3 says it is, if it does, in the frame that LAME and others put first."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import BinaryIO
+
+from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits
+from mmmodal.modalities.sound.recording import CONVERT, check_whole
+
+__all__ = ["check_length", "check_size"]
+
+# Sync and side information take 13 to 38 bytes, by version and channels.
+FIRST_FRAME = re.compile(rb".{13,38}?(?:Xing|Info)\x00\x00\x00([\x00-\x0f])(.{8})", re.DOTALL)
+HAS_FRAMES, HAS_BYTES = 1, 2
+HIGHEST_RATE = 40_000  # bytes a second: 320 kbit/s
+MOST_TAGS = 4 * 2**20  # bytes, behind the frames
+
+
+def check_length(file: BinaryIO, origin: str) -> None:
+    """Compare the size that the first frame tells with the bytes there are.
+
+    Raises:
+        MediaError: some are missing.
+    """
+    found = FIRST_FRAME.match(file.read(64))
+    if found is None or not found[1][0] & HAS_BYTES:
+        return
+    place = 4 if found[1][0] & HAS_FRAMES else 0
+    promised = int.from_bytes(found[2][place : place + 4], "big")
+    check_whole(promised, file.seek(0, os.SEEK_END), 0, "bytes", origin)
+
+
+def check_size(file: BinaryIO, limits: Limits, origin: str) -> None:
+    """Compare the bytes with those of the longest MP3: libav collects what is no frame in memory.
+
+    Raises:
+        MediaError: there are more.
+    """
+    most = int(limits.audio_seconds * HIGHEST_RATE) + MOST_TAGS
+    if file.seek(0, os.SEEK_END) > most:
+        reason = f"an MP3 of {limits.audio_seconds:,g} s has at most {most:,} bytes"
+        raise MediaError("too-large", origin, f"{reason}; cut it into clips or {CONVERT}")

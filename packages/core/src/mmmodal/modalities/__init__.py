@@ -1,0 +1,1 @@
+"""The kinds of data that ship with core: plugins like any other."""

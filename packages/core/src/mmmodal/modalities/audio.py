@@ -1,0 +1,138 @@
+"""Audio: any common format becomes one mono waveform of float32 samples."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mmmodal.contracts.modality import Modality
+from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits
+from mmmodal.media.reading import decoding
+from mmmodal.media.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmmodal.modalities.sound.recording import Sound
+
+__all__ = ["Audio", "Waveform"]
+
+LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
+LOUDEST = 100.0  # full scale is 1; what exceeds it a hundredfold is integers or damage
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """One mono clip; full scale is 1."""
+
+    samples: NDArray[np.float32]  # [S]
+    rate: int  # Hz
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.samples) / self.rate
+
+
+class Audio(Modality):
+    """Recorded sound: speech, music or anything else."""
+
+    name: ClassVar[str] = "audio"
+    input_name: ClassVar[str] = "input_features"
+
+    def read(self, source: Source, limits: Limits) -> Waveform:
+        """Decode one clip and mix its channels to one by their mean."""
+        from mmmodal.modalities.sound.forms import open_sound
+
+        origin = source.origin
+        damaged = decoding(origin, "the sound is damaged or cut off", "replace the file")
+        with source.open(limits) as file, damaged, open_sound(file, limits, origin) as sound:
+            _check_layout(sound.channels, sound.rate, limits, origin)
+            _check_length(sound.samples, sound.rate, limits, origin)
+            return _checked(_decode(sound, limits, origin), sound.rate, origin)
+
+    def convert(self, value: Any) -> Waveform:
+        """Take a Waveform, or (samples, rate): a numpy array of floats, [S] or [S, channels]."""
+        import numpy as np
+
+        origin = f"audio given as {type(value).__name__}"
+        match value:
+            case Waveform():
+                samples, rate = value.samples, value.rate
+            case (np.ndarray() as samples, rate):
+                pass
+            case _:
+                reason = "pass a path, bytes, a Waveform, or (numpy array of floats, rate in Hz)"
+                raise MediaError("unsupported", origin, reason)
+        if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
+            reason = f"{samples.dtype} {list(samples.shape)}; pass floats [S] or [S, channels], "
+            raise MediaError("unsupported", origin, reason + "integers divided by full scale")
+        try:
+            rate = operator.index(rate)
+        except TypeError:
+            reason = f"its rate is {rate!r}; pass a whole number of Hz"
+            raise MediaError("unsupported", origin, reason) from None
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        _check_layout(samples.shape[1], rate, Limits(), origin)
+        return _checked(_mix(samples), rate, origin)
+
+
+def _check_layout(channels: int, rate: int, limits: Limits, origin: str) -> None:
+    if not 1 <= channels <= limits.audio_channels:
+        most = f"1 to {limits.audio_channels}"
+        reason = f"{channels} channels, and {most} are read; mix it down or raise `audio_channels`"
+        raise MediaError("too-large", origin, reason)
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        most = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,}"
+        raise MediaError(
+            "format", origin, f"a rate of {rate:,} Hz, and {most} are read; resample it"
+        )
+
+
+def _check_length(samples: int, rate: int, limits: Limits, origin: str) -> None:
+    if samples / rate > limits.audio_seconds:
+        found = f"{samples / rate:,.3f} s, and at most {limits.audio_seconds:,g} s are read"
+        name = "`audio_seconds`, as an encoder's `max_seconds` does"
+    elif samples * 4 > limits.decoded_bytes:
+        found = f"{samples:,} samples, and at most {limits.decoded_bytes // 4:,} are read"
+        name = "`decoded_bytes`"
+    else:
+        return
+    raise MediaError("too-large", origin, f"{found}; cut it into clips or raise {name}")
+
+
+def _decode(sound: Sound, limits: Limits, origin: str) -> NDArray[np.float32]:
+    import numpy as np
+
+    blocks, total = [np.empty(0, np.float32)], 0
+    for block in sound.blocks:  # [S, channels]
+        total += len(block)
+        _check_layout(block.shape[1], sound.rate, limits, origin)
+        _check_length(total, sound.rate, limits, origin)
+        blocks.append(_mix(block))
+    return np.concatenate(blocks)
+
+
+def _mix(samples: NDArray[Any]) -> NDArray[np.float32]:
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # what overflows is found as not finite
+        mixed: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mixed
+
+
+def _checked(samples: NDArray[np.float32], rate: int, origin: str) -> Waveform:
+    import numpy as np
+
+    if not len(samples):
+        raise MediaError("empty", origin, "it holds no samples; replace it")
+    if not np.isfinite(samples).all():
+        raise MediaError("not-finite", origin, "it holds samples that are not numbers; replace it")
+    peak = float(np.abs(samples).max())
+    if peak > LOUDEST:
+        reason = f"samples reach {peak:,.6g}, and full scale is 1; divide by the full scale used"
+        raise MediaError("out-of-range", origin, reason)
+    return Waveform(samples, rate)

@@ -1,0 +1,1 @@
+"""How recordings are opened and decoded, whatever container and codec they have."""

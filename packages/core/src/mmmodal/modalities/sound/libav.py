@@ -1,0 +1,179 @@
+"""MP4, Matroska, MP3 and AAC through libav (PyAV), which gets to see as little as possible.
+
+Container and codecs come from allow-lists, nothing is probed, and the file is the only one that it
+can open: no playlist, no address, no second file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits
+from mmmodal.modalities.sound.recording import CONVERT, Sound, check_whole, counted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av import AudioFrame, AudioStream
+    from av.container import InputContainer
+    from numpy.typing import NDArray
+
+__all__ = ["CODECS", "open_libav"]
+
+CODECS = (
+    *("aac", "alac", "flac", "mp3float", "mp3", "mp2float", "mp1float", "opus", "vorbis"),
+    *("pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
+    *("pcm_f32le", "pcm_f32be", "pcm_alaw", "pcm_mulaw"),
+)
+EXPLODE = "crccheck+bitstream+buffer+explode"  # an error rather than a guess at what is damaged
+PADDING = 4_096  # samples that a codec adds to fill its last frames
+DRIFT = 50  # one in so many samples: what clocks of a container may be off
+ROUNDING = Fraction(1, 20)  # of a packet's length, which Matroska tells in milliseconds
+
+# PyAV looks for planes until one is zero, and behind the eighth lies other memory (18.1: a crash).
+MOST_PLANES = 7
+
+Demuxer = Literal["mov", "matroska", "mp3", "aac"]
+
+
+@contextmanager
+def open_libav(file: BinaryIO, limits: Limits, origin: str, *, demuxer: Demuxer) -> Iterator[Sound]:
+    """Open the sound track of `file`; of several, the one that players take.
+
+    Raises:
+        MediaError: it holds no sound, or sound of a codec that is not read.
+    """
+    with _container(file, demuxer, origin) as container:
+        stream = _track(container, origin)
+        length = _length(container, stream, limits)
+    # Rewinding would lose what the start of a file says about samples to leave out.
+    with _container(file, demuxer, origin) as container:
+        stream = _track(container, origin)
+        blocks = _blocks(container, stream, demuxer, origin)
+        yield Sound(stream.codec_context.channels, stream.codec_context.sample_rate, length, blocks)
+
+
+def _container(file: BinaryIO, demuxer: Demuxer, origin: str) -> InputContainer:
+    import av
+
+    def refuse(address: str, flags: int, options: dict[str, str]) -> Any:
+        raise MediaError("format", origin, f"it refers to other files; {CONVERT}")
+
+    file.seek(0)
+    only = {
+        "codec_whitelist": ",".join(CODECS),
+        "format_whitelist": demuxer,
+        "protocol_whitelist": "none",
+    }
+    return av.open(
+        _Unnamed(file),
+        "r",
+        format=demuxer,
+        container_options=only,
+        metadata_errors="replace",
+        io_open=refuse,
+    )
+
+
+class _Unnamed:
+    """A file without a name and a descriptor, which libav can neither close nor write to."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _track(container: InputContainer, origin: str) -> AudioStream:
+    stream: Any = container.streams.best("audio")
+    if stream is None:
+        held = "only pictures" if container.streams.video else "no sound"
+        raise MediaError("no-sound", origin, f"it holds {held}; give a file with a sound track")
+    context = stream.codec_context
+    if context is None or context.name not in CODECS:
+        name = "an unknown codec" if context is None else f"{context.name}"
+        raise MediaError("format", origin, f"its sound is {name}, which is not read; {CONVERT}")
+    context.options = {"err_detect": EXPLODE}
+    track: AudioStream = stream
+    return track
+
+
+def _length(container: InputContainer, stream: AudioStream, limits: Limits) -> int:
+    """Add up what the packets say they hold, without decoding or keeping any."""
+    tick = (stream.time_base or 0) * stream.codec_context.sample_rate * (1 - ROUNDING)
+    found = (float((packet.duration or 0) * tick) for packet in container.demux(stream))
+    most = limits.audio_seconds * stream.codec_context.sample_rate + PADDING
+    return max(int(counted(found, most)) - PADDING, 0)
+
+
+def _blocks(
+    container: InputContainer, stream: AudioStream, demuxer: Demuxer, origin: str
+) -> Iterator[NDArray[np.floating[Any]]]:
+    blocks = _decoded(container, stream, origin)
+    promised = _promised(stream) if demuxer == "mov" else None
+    return blocks if promised is None else _without_padding(blocks, promised, origin)
+
+
+def _decoded(
+    container: InputContainer, stream: AudioStream, origin: str
+) -> Iterator[NDArray[np.floating[Any]]]:
+    rate = stream.codec_context.sample_rate
+    for frame in container.decode(stream):
+        if frame.sample_rate != rate:
+            reason = f"its rate changes from {rate:,} to {frame.sample_rate:,} Hz; {CONVERT}"
+            raise MediaError("unreadable", origin, reason)
+        yield _floats(frame)
+
+
+def _without_padding(
+    blocks: Iterator[NDArray[np.floating[Any]]], promised: int, origin: str
+) -> Iterator[NDArray[np.floating[Any]]]:
+    """Leave out what fills the last frames of an MP4: its header or edit list does not count it.
+
+    The header of a fragmented file may count the first fragments only, so that much more than
+    padding follows, which is sound.
+    """
+    found, over = 0, []
+    for block in blocks:
+        left = max(promised - found, 0)
+        found += len(block)
+        yield block[:left]
+        over.append(block[left:])
+        if found - promised > PADDING:
+            yield from over
+            over, promised = [], sys.maxsize
+    if promised < sys.maxsize:
+        slack = PADDING // 4 + promised // DRIFT
+        check_whole(promised, found, slack, "samples", origin)
+
+
+def _promised(stream: AudioStream) -> int | None:
+    if not stream.duration or stream.time_base is None:
+        return None
+    return round(stream.duration * stream.time_base * stream.codec_context.sample_rate)
+
+
+def _floats(frame: AudioFrame) -> NDArray[np.floating[Any]]:
+    import numpy as np
+
+    if frame.format.is_planar and frame.layout.nb_channels > MOST_PLANES:
+        frame = _packed(frame)
+    values: NDArray[Any] = frame.to_ndarray()  # [channels, S], or packed [1, S x channels]
+    if frame.format.is_planar:
+        values = values.T
+    values = values.reshape(frame.samples, -1)  # [S, channels]
+    if values.dtype.kind == "f":
+        return values
+    full = np.float32(2 ** (8 * values.dtype.itemsize - 1))
+    floats: NDArray[np.float32] = values.astype(np.float32)
+    return (floats - full if values.dtype.kind == "u" else floats) / full
+
+
+def _packed(frame: AudioFrame) -> AudioFrame:
+    import av
+
+    resampler = av.AudioResampler(format="flt")
+    (packed,) = resampler.resample(frame)
+    return packed

@@ -1,0 +1,1 @@
+"""Rows of data files, and the records that they hold."""

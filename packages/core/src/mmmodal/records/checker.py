@@ -1,0 +1,83 @@
+"""Find everything that is wrong with a data file: rows, ids, modalities and media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmmodal.contracts import Modality
+from mmmodal.contracts.record import MediaRef, Record
+from mmmodal.errors import MMModalError, RecordError
+from mmmodal.media import Limits, open_source, read_media
+from mmmodal.parts import find
+from mmmodal.records.dataset import Scanned
+
+__all__ = ["Checker"]
+
+
+class Checker:
+    """Check records one after another; remembers ids, and files that it has read."""
+
+    def __init__(self, root: Path, *, media: bool = True, limits: Limits | None = None) -> None:
+        self._root = root
+        self._media = media
+        self._limits = limits or Limits()
+        self._ids: dict[str, int] = {}
+        self._known: dict[tuple[str, str, str | None], str] = {}
+        self._modalities: dict[str, Modality | str] = {}
+
+    def problems(self, item: Scanned) -> Iterator[RecordError]:
+        """Yield what is wrong with one record of a file."""
+        if item.error is not None:
+            yield item.error
+        if item.record is None:
+            return
+        if item.format == "native":
+            # Other formats use one id for all questions about an image.
+            yield from self._id_problems(item.record, item)
+        if all(message.role != "assistant" for message in item.record.messages):
+            reason = "no assistant turn: there is nothing to learn from it; add one"
+            yield RecordError(item.row.where, reason)
+        for index, ref in enumerate(item.record.media):
+            if reason := self._medium_problem(ref):
+                yield RecordError(item.row.where, f"medium {index}: {reason}")
+
+    def _id_problems(self, record: Record, item: Scanned) -> Iterator[RecordError]:
+        first = self._ids.setdefault(record.id, item.row.number)
+        if first != item.row.number:
+            reason = f"the id {record.id!r} is also that of row {first}; make it unique"
+            yield RecordError(item.row.where, reason)
+
+    def _medium_problem(self, ref: MediaRef) -> str:
+        key = (ref.kind, ref.uri, ref.sha256)
+        if key in self._known:
+            return self._known[key]
+        reason = self._read(ref)
+        if len(ref.uri) < 1000:  # data URIs are long, and hardly ever come twice
+            self._known[key] = reason
+        return reason
+
+    def _read(self, ref: MediaRef) -> str:
+        modality = self._modality(ref.kind)
+        if isinstance(modality, str) or not self._media:
+            return modality if isinstance(modality, str) else ""
+        try:
+            read_media(modality, ref.uri, root=self._root, limits=self._limits)
+            if ref.sha256 is not None:
+                source = open_source(ref.uri, root=self._root, limits=self._limits)
+                if source.sha256() != ref.sha256.lower():
+                    return (
+                        f"{source.origin}: its SHA-256 is not the row's; it was changed or replaced"
+                    )
+        except MMModalError as error:
+            return str(error)
+        return ""
+
+    def _modality(self, kind: str) -> Modality | str:
+        """Return a modality, or why there is none."""
+        if kind not in self._modalities:
+            try:
+                self._modalities[kind] = find("modalities", kind).part()
+            except MMModalError as error:
+                self._modalities[kind] = str(error)
+        return self._modalities[kind]

@@ -1,0 +1,160 @@
+"""Records out of data files: all in order, or one by its index without holding the others."""
+
+from __future__ import annotations
+
+import operator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, SupportsIndex
+
+from mmmodal.contracts.record import Record
+from mmmodal.errors import RecordError
+from mmmodal.records.formats import Place, find_format, read_row
+from mmmodal.records.json_text import printable
+from mmmodal.records.roots import RootMaps
+from mmmodal.records.rows import Row, RowSource, open_rows
+
+__all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
+
+OnError = Literal["raise"] | Callable[[RecordError], None]
+"""What becomes of a bad row: an error, or left out and told to a function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One record of a row, or why the row has none."""
+
+    row: Row
+    record: Record | None = None
+    part: int = 0
+    """Which of its row's records it is."""
+
+    format: str = ""
+    error: RecordError | None = None
+
+
+class RecordReader:
+    """Turn the rows of one file into records."""
+
+    def __init__(
+        self, source: RowSource, *, format: str | None = None, root_maps: Sequence[str] = ()
+    ) -> None:
+        self.source = source
+        self._format = format
+        self._maps = RootMaps(root_maps)
+        if format is not None:
+            find_format(format)
+
+    def read(self, values: dict[str, Any], where: str, number: int) -> tuple[str, list[Record]]:
+        """Return the format of a row and its records, with the paths of this machine."""
+        place = Place(where, f"{printable(self.source.path.stem)}-{number}")
+        chosen = find_format(self._format) if self._format else None
+        found, records = read_row(values, place, chosen)
+        return found.name, [self._maps.apply(record) for record in records]
+
+    def scan(self) -> Iterator[Scanned]:
+        """Yield every record, and every bad row as its error."""
+        for row in self.source:
+            try:
+                name, records = self.read(row.read(), row.where, row.number)
+            except RecordError as error:
+                yield Scanned(row, error=error)
+                continue
+            for part, record in enumerate(records):
+                yield Scanned(row, record, part, name)
+
+
+def scan(
+    path: str | Path, *, format: str | None = None, root_maps: Sequence[str] = ()
+) -> Iterator[Scanned]:
+    """Yield every record of a file, and every bad row as its error, with the row."""
+    return RecordReader(open_rows(path), format=format, root_maps=root_maps).scan()
+
+
+def read_records(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    root_maps: Sequence[str] = (),
+    on_error: OnError = "raise",
+) -> Iterator[tuple[str, Record]]:
+    """Yield (where, record) in the file's order, reading piece by piece.
+
+    Args:
+        path: JSON lines, a JSON list, Parquet or a folder saved by `datasets`.
+        format: of all its rows; by default guessed for each.
+        root_maps: `OLD=NEW` beginnings of media paths.
+        on_error: "raise", or a function that is told of each bad row, which is left out.
+
+    Raises:
+        RecordError: a row is bad, or the file cannot be read.
+    """
+    for item in scan(path, format=format, root_maps=root_maps):
+        if item.error is not None:
+            _handle(item.error, on_error)
+        elif item.record is not None:
+            yield item.row.where, item.record
+
+
+def _handle(error: RecordError, on_error: OnError) -> None:
+    if on_error == "raise":
+        raise error
+    on_error(error)
+
+
+class RecordDataset:
+    """The records of a file by index, as PyTorch's data loader wants them.
+
+    Opening it reads the file once, so bad rows are met before training begins; it keeps only where
+    each record is. It can be sent to worker processes.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        root: str | Path | None = None,
+        format: str | None = None,
+        root_maps: Sequence[str] = (),
+        on_error: OnError = "raise",
+    ) -> None:
+        self.path = Path(path)
+        self.root = self.path.parent if root is None else Path(root)
+        """Where relative media paths begin."""
+
+        self.skipped = 0
+        """The number of bad rows that were left out."""
+
+        self._reader = RecordReader(open_rows(path), format=format, root_maps=root_maps)
+        # Four integers for each record: the row's position (two) and number, and its part.
+        self._index = array("q")
+        for item in self._reader.scan():
+            if item.error is not None:
+                _handle(item.error, on_error)
+                self.skipped += 1
+            else:
+                self._index.extend((*item.row.position, item.row.number, item.part))
+
+    def __len__(self) -> int:
+        return len(self._index) // 4
+
+    def __getitem__(self, index: SupportsIndex) -> tuple[str, Record]:
+        """Return where a record is and the record.
+
+        Raises:
+            IndexError: there is no such record.
+            RecordError: the file changed since it was opened.
+        """
+        number = operator.index(index)
+        place = number + len(self) if number < 0 else number
+        if not 0 <= place < len(self):
+            raise IndexError(f"record {number} of {len(self)}")
+        first, second, line, part = self._index[4 * place : 4 * place + 4]
+        source = self._reader.source
+        where = source.where(line)
+        _, records = self._reader.read(source.read((first, second), where), where, line)
+        if part >= len(records):
+            raise RecordError(where, "the file changed while it was in use; start again")
+        return where, records[part]

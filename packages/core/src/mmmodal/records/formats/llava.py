@@ -1,0 +1,77 @@
+"""LLaVA's rows: `image` and `conversations` of `from` and `value`, `<image>` inside the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from mmmodal.config import Config
+from mmmodal.contracts.record import Record
+from mmmodal.records.formats import ForeignRow, Format, Place, complete, validated
+from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, read_marked
+
+__all__ = ["FORMAT"]
+
+KIND = "image"  # the only modality this format has; also its key
+ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+SPEAKERS = {role: speaker for speaker, role in ROLES.items()}
+
+
+class _Turn(Config):
+    speaker: Literal["human", "gpt", "system"] = Field(alias="from")
+    value: str
+
+
+class _Row(ForeignRow):
+    image: tuple[str, ...] = ()
+    conversations: tuple[_Turn, ...] = Field(min_length=1)
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            raise ValueError("embedded images are not read; save them as files and give the path")
+        return () if value is None else (value,) if isinstance(value, str) else value
+
+
+class Llava(Format):
+    """`{"id", "image": path or paths, "conversations": [{"from", "value"}]}`."""
+
+    name = "llava"
+    shape = "`image` and `conversations` of `from` and `value`"
+    structured = ("conversations",)
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        """Tell by a turn's `from`."""
+        turns = row.get("conversations")
+        return isinstance(turns, list) and any(
+            isinstance(t, Mapping) and "from" in t for t in turns
+        )
+
+    def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
+        """Read a row; only `<image>` is a marker."""
+        known = validated(_Row, row, place.where)
+        turns = [
+            Turn(ROLES[turn.speaker], turn.value, f"'conversations.{index}.value'")
+            for index, turn in enumerate(known.conversations)
+        ]
+        media = [(path, KIND) for path in known.image]
+        return [known.record(place, read_marked(turns, media, markers(KIND), place.where))]
+
+    def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
+        """Write one record; only images can be expressed."""
+        (record,) = records
+        paths = media_in_order(record)
+        turns = [
+            {"from": SPEAKERS[message.role], "value": mark_text(message, markers(KIND), where)}
+            for message in record.messages
+        ]
+        row: dict[str, Any] = {"id": record.id}
+        if paths:
+            row[KIND] = paths[0] if len(paths) == 1 else paths
+        return complete(row | {"conversations": turns}, record, _Row, where)
+
+
+FORMAT = Llava()

@@ -1,0 +1,65 @@
+"""Our own rows: messages of typed parts that refer to media by index. Text is never a marker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmmodal.contracts.record import Part, Record
+from mmmodal.errors import RecordError
+from mmmodal.records.formats import Format, Place, validated
+from mmmodal.records.formats.openai import FORMAT as OPENAI
+
+__all__ = ["FORMAT"]
+
+
+class Native(Format):
+    """`{"id", "messages": [{"role", "content": [part, …]}], "media": [{"kind", "uri"}]}`."""
+
+    name = "native"
+    shape = "`id`, `messages` whose content is a list of parts, and `media`"
+    structured = ("messages", "media", "meta")
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        """Tell by `messages`."""
+        return "messages" in row and not OPENAI.matches(row)
+
+    def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
+        """Check a row against the schema; a table's empty cells count as absent."""
+        messages = row.get("messages")
+        for index, message in enumerate(messages if isinstance(messages, list) else ()):
+            if isinstance(message, Mapping) and isinstance(message.get("content"), str):
+                raise RecordError(
+                    place.where,
+                    f"'messages.{index}.content' is a text; in a row with `media` it is a list "
+                    'such as [{"type": "text", "text": "…"}]',
+                )
+        values = {key: value for key, value in row.items() if value is not None}
+        return [validated(Record, values, place.where)]
+
+    def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
+        """Write one record; what it does not say is left out."""
+        (record,) = records
+        row: dict[str, Any] = {
+            "id": record.id,
+            "messages": [
+                {"role": message.role, "content": [_part(part) for part in message.content]}
+                for message in record.messages
+            ],
+            "media": [
+                {"kind": ref.kind, "uri": ref.uri}
+                | ({} if ref.sha256 is None else {"sha256": ref.sha256})
+                for ref in record.media
+            ],
+        }
+        about = {"lang": record.lang, "group": record.group, "meta": record.meta}
+        return row | {key: value for key, value in about.items() if value is not None}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if part.text is not None:
+        return {"type": part.type, "text": part.text}
+    return {"type": part.type, "media": part.media}
+
+
+FORMAT = Native()

@@ -1,0 +1,183 @@
+"""Media marked inside texts, as other formats write them: `<image>What is this?`."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mmmodal.contracts.record import Message, Record
+from mmmodal.errors import RecordError
+from mmmodal.plugins import registry
+
+__all__ = [
+    "Marker",
+    "Turn",
+    "mark_text",
+    "markers",
+    "media_in_order",
+    "read_marked",
+    "split_marked",
+]
+
+
+class Marker(NamedTuple):
+    """What stands around a medium of one modality."""
+
+    kind: str
+    begin: str
+    end: str
+
+
+class Turn(NamedTuple):
+    """One message whose text marks its media."""
+
+    role: str
+    text: str
+    field: str
+    """The text's name in the row, for errors."""
+
+
+def markers(only: str | None = None) -> tuple[Marker, ...]:
+    """Return the markers of all installed modalities, or those of one."""
+    return tuple(
+        Marker(name, item.part.begin, item.part.end)
+        for name, item in registry().provided("modalities")
+        if only in (None, name)
+    )
+
+
+def split_marked(text: str, marks: Sequence[Marker]) -> list[tuple[str, str]]:
+    """Split a text at its markers into ("text", …) and (modality, "") pieces.
+
+    An end marker directly after a begin marker belongs to it.
+    """
+    pieces: list[tuple[str, str]] = []
+    position = 0
+    for match in _pattern(tuple(marks)).finditer(text):
+        pieces.append(("text", text[position : match.start()]))
+        pieces.append((marks[(match.lastindex or 1) - 1].kind, ""))
+        position = match.end()
+    pieces.append(("text", text[position:]))
+    return [(kind, piece) for kind, piece in pieces if kind != "text" or piece]
+
+
+@functools.lru_cache(maxsize=16)
+def _pattern(marks: tuple[Marker, ...]) -> re.Pattern[str]:
+    each = (rf"({re.escape(mark.begin)})(?:\s*{re.escape(mark.end)})?" for mark in marks)
+    return re.compile("|".join(each) or r"(?!)")
+
+
+def read_marked(
+    turns: Sequence[Turn],
+    media: Sequence[tuple[str, str | None]],
+    marks: Sequence[Marker],
+    where: str,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return a record's `messages` and `media`, both as plain values.
+
+    Args:
+        turns: the messages in order.
+        media: (path, modality) in the order of their markers; None where only the marker tells.
+        marks: the markers to look for.
+        where: names the row.
+
+    Raises:
+        RecordError: markers and media disagree, or media are outside user turns.
+    """
+    kinds: list[str] = []
+    messages = []
+    for turn in turns:
+        content: list[dict[str, Any]] = []
+        for kind, text in split_marked(turn.text, marks):
+            if kind == "text":
+                content.append({"type": "text", "text": text})
+                continue
+            if turn.role != "user":
+                raise RecordError(where, _not_there(turn, kind, marks))
+            content.append({"type": kind, "media": len(kinds)})
+            kinds.append(kind)
+        messages.append({"role": turn.role, "content": content})
+    _check_media(kinds, media, marks, where)
+    refs = [{"kind": kind, "uri": uri} for kind, (uri, _) in zip(kinds, media, strict=True)]
+    return {"messages": messages, "media": refs}
+
+
+def _not_there(turn: Turn, kind: str, marks: Sequence[Marker]) -> str:
+    begin = _begin(kind, marks)
+    return (
+        f"{turn.field}: {begin} marks a medium in a turn of role {turn.role!r}; media belong into "
+        "user turns (a text that only spells a marker can be kept in the native format)"
+    )
+
+
+def _check_media(
+    kinds: Sequence[str],
+    media: Sequence[tuple[str, str | None]],
+    marks: Sequence[Marker],
+    where: str,
+) -> None:
+    shown = " ".join(_begin(kind, marks) for kind in kinds[:8]) + (" …" if len(kinds) > 8 else "")
+    if len(kinds) != len(media):
+        marked = f"{len(kinds)} ({shown})" if kinds else "none"
+        raise RecordError(
+            where,
+            f"the row lists {len(media)} media, but its text marks {marked}; each medium needs one "
+            "marker in a user turn",
+        )
+    for number, (kind, (uri, known)) in enumerate(zip(kinds, media, strict=True), start=1):
+        if known not in (None, kind):
+            begin = _begin(kind, marks)
+            raise RecordError(
+                where,
+                f"marker {number} is {begin}, but its medium {uri[:80]!r} is given as {known}",
+            )
+
+
+def mark_text(message: Message, marks: Sequence[Marker], where: str) -> str:
+    """Write a message as one text with markers.
+
+    Raises:
+        RecordError: no marker is known for a medium, or the text would be read as one.
+    """
+    begins: Mapping[str, str] = {mark.kind: mark.begin for mark in marks}
+    expected: list[tuple[str, str]] = []
+    written = []
+    for part in message.content:
+        if part.text is None:
+            if part.type not in begins:
+                takes = ", ".join(sorted(begins))
+                raise RecordError(
+                    where, f"this format cannot hold {part.type!r} (it holds: {takes})"
+                )
+            written.append(begins[part.type])
+            expected.append((part.type, ""))
+        elif expected and expected[-1][0] == "text":
+            written.append(part.text)
+            expected[-1] = ("text", expected[-1][1] + part.text)
+        elif part.text:
+            written.append(part.text)
+            expected.append(("text", part.text))
+    text = "".join(written)
+    if split_marked(text, marks) != expected:
+        raise RecordError(
+            where,
+            "a text spells a marker, which this format would read as a medium; keep the record in "
+            "the native format, or reword the text",
+        )
+    return text
+
+
+def media_in_order(record: Record) -> list[str]:
+    """Return the paths of a record's media in the order in which its messages show them."""
+    return [
+        record.media[part.media].uri
+        for message in record.messages
+        for part in message.content
+        if part.media is not None
+    ]
+
+
+def _begin(kind: str, marks: Sequence[Marker]) -> str:
+    return next(mark.begin for mark in marks if mark.kind == kind)

@@ -1,0 +1,180 @@
+"""Rows of JSON text: one on each line, or all in one list. Read piece by piece, found by offset."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from mmmodal.errors import RecordError
+from mmmodal.records.json_text import parse_json, printable
+from mmmodal.records.rows import BOM, Row, RowSource, system_errors
+
+__all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
+
+LONGEST = 256 * 1024 * 1024  # bytes of one row
+CHUNK = 1024 * 1024
+BLANK = re.compile(rb"\s*")
+# A string as a whole, or its beginning where the end is not there yet; or a bracket or comma.
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+
+
+class Piece(NamedTuple):
+    """The text of one row and where it is; or what is wrong, where none can be found."""
+
+    line: int
+    offset: int
+    text: bytes
+    problem: str = ""
+
+
+class JsonRows(RowSource):
+    """The rows of a JSON file that `split` takes apart."""
+
+    def __init__(self, path: Path, split: Callable[[BinaryIO], Iterator[Piece]]) -> None:
+        super().__init__(path)
+        self._split = split
+
+    def __iter__(self) -> Iterator[Row]:
+        with system_errors(printable(self.path)), self.path.open("rb") as file:
+            size = max(1, self.path.stat().st_size)
+            for piece in self._split(file):
+                where = self.where(piece.line)
+                yield Row(
+                    where=where,
+                    number=piece.line,
+                    position=(piece.offset, len(piece.text)),
+                    done=(piece.offset + len(piece.text)) / size,
+                    read=functools.partial(_parse, piece.text, where, piece.problem),
+                )
+
+    def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
+        """Read the row at an offset."""
+        offset, length = position
+        # Opened anew each time: worker processes must not share a file's position.
+        with system_errors(printable(self.path)), self.path.open("rb") as file:
+            file.seek(offset)
+            text = file.read(length)
+        return _parse(text, where)
+
+
+def _parse(text: bytes, where: str, problem: str = "") -> dict[str, Any]:
+    if problem:
+        raise RecordError(where, problem)
+    value = parse_json(text, where)
+    if not isinstance(value, dict):
+        raise RecordError(where, f"a row is a JSON object {{…}}, got {type(value).__name__}")
+    return value
+
+
+def split_lines(file: BinaryIO) -> Iterator[Piece]:
+    """Yield the lines that are not blank."""
+    offset = line = 0
+    while text := file.readline(LONGEST + 1):
+        line += 1
+        length = len(text)
+        if length > LONGEST:
+            while rest := file.readline(CHUNK):
+                length += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            yield Piece(line, offset, b"", f"longer than {LONGEST:,} bytes; split the row")
+        elif text.strip().removeprefix(BOM):
+            yield Piece(line, offset, text)
+        offset += length
+
+
+def split_list(file: BinaryIO) -> Iterator[Piece]:
+    """Yield the elements of a list, without parsing what is in them.
+
+    A bad element is found by its brackets and skipped, so that those behind it can be read.
+    """
+    scanner = _Scanner(file)
+    for token in scanner.tokens():
+        if token in (b"[", b"{"):
+            scanner.depth += 1
+            if scanner.depth == 1:
+                scanner.begin()
+            continue
+        if token in (b"]", b"}"):
+            scanner.depth -= 1
+        if scanner.depth == 0 or (token == b"," and scanner.depth == 1):
+            yield from scanner.element(last=scanner.depth == 0)
+        if scanner.depth == 0:
+            if token != b"]":
+                yield scanner.problem("a bracket closes that none opened; remove it")
+            elif scanner.rest().strip():
+                yield scanner.problem("there is text behind the end of the list; remove it")
+            return
+    if scanner.too_long:
+        yield scanner.problem(f"longer than {LONGEST:,} bytes; split the row")
+    else:
+        yield scanner.problem("the list does not end: the file is cut off, or a quote is missing")
+
+
+class _Scanner:
+    """Brackets, commas and strings of a file, with the bytes since the current element began."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.depth = 0
+        self.too_long = False
+        self._file = file
+        self._buffer = b""
+        self._offset = 0  # of the buffer in the file
+        self._start = 0  # of the current element in the buffer
+        self._position = 0  # behind the last token
+        self._line = 1  # at the current element's start
+        self._count = 0
+
+    def tokens(self) -> Iterator[bytes]:
+        while True:
+            match = TOKEN.search(self._buffer, self._position)
+            if match is None or match[0] == b'"':
+                self._position = len(self._buffer) if match is None else match.start()
+                if not self._fill():
+                    return
+                continue
+            self._position = match.end()
+            yield match[0]
+
+    def begin(self) -> None:
+        self._line += self._buffer.count(b"\n", self._start, self._position)
+        self._start = self._position
+
+    def element(self, last: bool) -> Iterator[Piece]:
+        """Yield what lies between the last two separators, unless the whole list is empty."""
+        text = self._buffer[self._start : self._position - 1]
+        if text.strip() or not (last and self._count == 0):
+            line, blank = self._first_line()
+            yield Piece(line, self._offset + self._start + blank, text.strip())
+        self._count += 1
+        self.begin()
+
+    def problem(self, reason: str) -> Piece:
+        return Piece(self._first_line()[0], self._offset + self._position, b"", reason)
+
+    def rest(self) -> bytes:
+        """Return what follows the list, or enough of it."""
+        return self._buffer[self._position :].strip() or self._file.read(CHUNK)
+
+    def _first_line(self) -> tuple[int, int]:
+        """Return the line on which the current element's text begins, and the blanks before it."""
+        match = BLANK.match(self._buffer, self._start)
+        blank = match[0] if match else b""
+        return self._line + blank.count(b"\n"), len(blank)
+
+    def _fill(self) -> bool:
+        """Read on, dropping what lies before the current element."""
+        held = self._buffer[self._start :]
+        if len(held) > LONGEST:
+            self.too_long = True
+            return False
+        # Doubling keeps the time linear for an element of any length.
+        more = self._file.read(max(CHUNK, len(held)))
+        self._buffer = held + more
+        self._offset += self._start
+        self._position -= self._start
+        self._start = 0
+        return bool(more)

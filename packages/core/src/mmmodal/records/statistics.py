@@ -1,0 +1,82 @@
+"""Numbers about a data file, gathered in one pass without holding its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from mmmodal.contracts.record import Record
+
+__all__ = ["Statistics"]
+
+UNKNOWN = "unknown"  # the language of a record that names none
+
+
+class Statistics:
+    """Add records, then ask for the summary."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.languages: Counter[str] = Counter()
+        self._turns = _Spread()
+        self._media: dict[str, _Spread] = {}
+        self._characters: dict[str, _Spread] = {}
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        self.languages[record.lang or UNKNOWN] += 1
+        self._turns.add(len(record.messages))
+        kinds = Counter(ref.kind for ref in record.media)
+        for kind in kinds.keys() - self._media.keys():
+            # The records before had none of it.
+            self._media[kind] = _Spread({0: self.records} if self.records else {})
+        for kind, spread in self._media.items():
+            spread.add(kinds[kind])
+        for message in record.messages:
+            length = sum(len(part.text or "") for part in message.content)
+            self._characters.setdefault(message.role, _Spread()).add(length)
+        self.records += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "records": self.records,
+            "languages": dict(sorted(self.languages.items())),
+            "turns": self._turns.summary(),
+            "media": {kind: spread.summary() for kind, spread in sorted(self._media.items())},
+            "characters": {
+                role: spread.summary() for role, spread in sorted(self._characters.items())
+            },
+        }
+
+
+class _Spread:
+    """How often each size occurred."""
+
+    def __init__(self, counts: dict[int, int] | None = None) -> None:
+        self._counts: Counter[int] = Counter(counts or {})
+
+    def add(self, size: int) -> None:
+        self._counts[size] += 1
+
+    def summary(self) -> dict[str, Any]:
+        number = self._counts.total()
+        if not number:
+            return {"total": 0, "min": 0, "median": 0, "mean": 0, "max": 0}
+        total = sum(size * count for size, count in self._counts.items())
+        return {
+            "total": total,
+            "min": min(self._counts),
+            "median": self._median(number),
+            "mean": round(total / number, 2),
+            "max": max(self._counts),
+        }
+
+    def _median(self, number: int) -> int:
+        """Return the middle size; of two, the smaller."""
+        seen = 0
+        for size, count in sorted(self._counts.items()):
+            seen += count
+            if 2 * seen >= number:
+                return size
+        raise AssertionError(number)

@@ -1,0 +1,166 @@
+"""Rows of tables: Parquet files and folders saved by `datasets`. Read piece by piece."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from mmmodal.errors import RecordError
+from mmmodal.records.json_text import parse_json, printable
+from mmmodal.records.rows import Row, RowSource
+
+__all__ = ["ParquetRows", "SavedRows"]
+
+BATCH = 256  # rows
+CACHE = 256 * 1024 * 1024  # bytes of row groups that random access keeps, in each process
+
+
+class ParquetRows(RowSource):
+    """A Parquet file; random access keeps the row groups it used last."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._process = -1
+        self._groups: OrderedDict[int, pyarrow.Table] = OrderedDict()
+        self._open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self._process = -1
+
+    def __iter__(self) -> Iterator[Row]:
+        file = self._open()
+        total = max(1, file.metadata.num_rows)
+        number = 0
+        for group in range(file.num_row_groups):
+            batches = file.iter_batches(BATCH, row_groups=[group], use_threads=False)
+            first = number
+            while (batch := self._next(batches, number)) is not None:
+                for index in range(batch.num_rows):
+                    number += 1
+                    where = self.where(number)
+                    position = (group, number - first - 1)
+                    read = functools.partial(_values, batch, index, where)
+                    yield Row(where, number, position, number / total, read)
+
+    def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
+        """Read a row of a row group."""
+        group, index = position
+        return _values(self._group(group), index, where)
+
+    def _next(self, batches: Any, number: int) -> pyarrow.RecordBatch | None:
+        try:
+            return next(batches, None)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise _damaged(self.path, error, f" behind row {number}") from None
+
+    def _open(self) -> Any:
+        # Arrow's files must not be shared with a forked process.
+        if self._process != os.getpid():
+            try:
+                self._file = pyarrow.parquet.ParquetFile(self.path)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise _damaged(self.path, error) from None
+            self._process = os.getpid()
+            self._groups = OrderedDict()
+        return self._file
+
+    def _group(self, number: int) -> pyarrow.Table:
+        file = self._open()
+        if number not in self._groups:
+            try:
+                self._groups[number] = file.read_row_group(number, use_threads=False)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise _damaged(self.path, error) from None
+            while len(self._groups) > 1 and sum(g.nbytes for g in self._groups.values()) > CACHE:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(number)
+        return self._groups[number]
+
+
+class SavedRows(RowSource):
+    """A folder that `datasets` saved with `save_to_disk`; it stays on disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._dataset = _load(path)
+
+    def __iter__(self) -> Iterator[Row]:
+        total = len(self._dataset)
+        for start in range(0, total, BATCH):
+            table = self._dataset[start : start + BATCH]
+            for index in range(len(table)):
+                number = start + index + 1
+                where = self.where(number)
+                read = functools.partial(_values, table, index, where)
+                yield Row(where, number, (number - 1, 0), number / total, read)
+
+    def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
+        """Read a row by its index."""
+        index, _ = position
+        return _values(self._dataset[index : index + 1], 0, where)
+
+
+def _load(path: Path) -> Any:
+    import datasets
+
+    if (path / "dataset_dict.json").is_file():
+        splits = sorted(child.name for child in path.iterdir() if child.is_dir())
+        known = ", ".join(str(path / split) for split in splits) or "none found"
+        raise RecordError(printable(path), f"it holds several splits; name one of: {known}")
+    if not (path / "state.json").is_file():
+        reason = "it is a folder, but not one saved by `datasets`; name a file of rows in it"
+        raise RecordError(printable(path), reason)
+    try:
+        # As Arrow, or columns of images would be decoded.
+        return datasets.load_from_disk(str(path)).with_format("arrow")
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _values(table: Any, index: int, where: str) -> dict[str, Any]:
+    try:
+        (values,) = table.slice(index, 1).to_pylist()
+    except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
+        reason = f"the row cannot be read ({type(error).__name__}); save the table again"
+        raise RecordError(where, reason) from None
+    # Without its metadata, with which older versions of pyarrow cannot hash it.
+    if json_columns := _json_columns(table.schema.remove_metadata()):
+        types = {name: table.schema.field(name).type for name in json_columns}
+        values |= {name: _open_json(values[name], type, where) for name, type in types.items()}
+    # A table fills what a row does not have with nulls.
+    return {key: value for key, value in values.items() if value is not None}
+
+
+@functools.lru_cache(maxsize=8)
+def _json_columns(schema: pyarrow.Schema) -> tuple[str, ...]:
+    """Return the columns with JSON in them, as `datasets` makes them of parts that differ."""
+    return tuple(field.name for field in schema if "arrow.json" in str(field.type))
+
+
+def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:
+    """Parse the JSON texts inside a value of that type."""
+    if value is None:
+        return None
+    if isinstance(type, pyarrow.JsonType):
+        return parse_json(value, where)
+    if pyarrow.types.is_list(type) or pyarrow.types.is_large_list(type):
+        return [_open_json(item, type.value_type, where) for item in value]
+    if pyarrow.types.is_struct(type):
+        return {field.name: _open_json(value[field.name], field.type, where) for field in type}
+    return value
+
+
+def _damaged(path: Path, error: Exception, place: str = "") -> RecordError:
+    reason = f"it is damaged or cut off{place} ({type(error).__name__}); save it again"
+    return RecordError(printable(path), reason)

@@ -1,0 +1,1 @@
+"""From records to batches: one preparer, lengths, packing, the order of batches."""

@@ -1,0 +1,189 @@
+"""Fill the cache: run frozen towers once over all media of some data that have no features yet.
+
+n positions of an item, D width of the tower.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mmmodal.byte_sizes import readable
+from mmmodal.errors import RecordError
+from mmmodal.precision import read_dtype
+from mmmodal.ranks import place, summed
+from mmmodal.samples.feature_cache.key import describe_tower, name_of
+from mmmodal.samples.feature_cache.media import Medium, Perceived, UnseenMedia, fingerprints
+from mmmodal.samples.feature_cache.room import check_growth, check_room, estimate
+from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.samples.feature_cache.store import FeatureStore
+
+if TYPE_CHECKING:
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["fill_cache"]
+
+POSITIONS = 8192
+"""About how many positions a tower is run on at once."""
+
+
+def fill_cache(
+    model: MMModalForConditionalGeneration,
+    modalities: Sequence[str],
+    media: Sequence[Medium],
+    cache: Cache,
+) -> dict[str, FeatureStore]:
+    """Return the stores of some modalities with the features of all of `media` in them.
+
+    Where there are several ranks, each computes its share, and all return when all have.
+
+    Raises:
+        FeatureCacheError: they would take more than the limit or the disk allows; nothing was
+            computed then.
+        RecordError: a medium cannot be read; names its row.
+    """
+    for name in modalities:
+        model.model.tower(name).eval()
+    stores = {name: _open(model, name, cache) for name in modalities}
+    rank, ranks = place()
+    missing = list(_missing(media[rank::ranks], stores, cache))
+    unseen = UnseenMedia(missing, model.processor, cache.limits)
+    expected = summed(estimate(unseen, model, cache.dtype))
+    count = summed(len(missing))
+    if count:
+        check_room(cache, expected)
+        if rank == 0:
+            told = f"Computing features of {count:,.0f} media, about {readable(expected)}"
+            print(told, file=sys.stderr)
+        _compute(model, unseen, stores, cache)
+        summed(0)  # waits for the others
+    for store in stores.values():
+        store.refresh()
+    return stores
+
+
+def _open(model: MMModalForConditionalGeneration, modality: str, cache: Cache) -> FeatureStore:
+    computed = "as its weights" if cache.autocast is None else str(cache.autocast)
+    description = describe_tower(model, modality, cache.dtype, computed)
+    return FeatureStore(cache.folder / name_of(description), description)
+
+
+def _missing(
+    media: Sequence[Medium], stores: Mapping[str, FeatureStore], cache: Cache
+) -> Iterator[tuple[Medium, str]]:
+    """Yield what has no features, once for each content."""
+    seen: set[tuple[str, str]] = set()
+    found = fingerprints(media, cache.limits, cache.told)
+    quiet = place()[0] != 0
+    bar = tqdm(found, "Looking up", len(media), leave=False, unit="medium", disable=quiet)
+    for medium, sha256 in bar:
+        if sha256 not in stores[medium.kind] and (medium.kind, sha256) not in seen:
+            seen.add((medium.kind, sha256))
+            yield medium, sha256
+
+
+def _compute(
+    model: MMModalForConditionalGeneration,
+    unseen: UnseenMedia,
+    stores: Mapping[str, FeatureStore],
+    cache: Cache,
+) -> None:
+    writers = {name: _Writer(store, cache) for name, store in stores.items()}
+    with contextlib.closing(_loaded(unseen, cache)) as loaded:
+        for batch in _batches(loaded, model, cache):
+            kind = batch[0].kind
+            for item, features in zip(batch, _encode(model, batch, cache), strict=True):
+                writers[kind].add(item.sha256, features)
+    for writer in writers.values():
+        writer.flush()
+
+
+def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, None]:
+    """Yield preprocessed media, prepared ahead by worker processes."""
+    workers = min(cache.workers, len(unseen))
+    source: Any = unseen  # which torch wants to inherit from its own class
+    loader: DataLoader[Any] = DataLoader(
+        source,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    with tqdm(None, "Encoding", len(unseen), unit="medium", disable=place()[0] != 0) as bar:
+        for item in loader:
+            bar.update()
+            yield item
+
+
+def _batches(
+    items: Iterator[Perceived], model: MMModalForConditionalGeneration, cache: Cache
+) -> Iterator[list[Perceived]]:
+    """Gather items of one modality until there is enough for a run of its tower."""
+    waiting: dict[str, list[Perceived]] = {}
+    positions: dict[str, int] = {}
+    for item in items:
+        if item.error is not None:
+            _tell(item.error, cache)
+            continue
+        kind = item.kind
+        waiting.setdefault(kind, []).append(item)
+        shape = model.processor.encoders[kind].shape(item.features)
+        positions[kind] = positions.get(kind, 0) + math.prod(shape)
+        if positions[kind] >= POSITIONS:
+            positions[kind] = 0
+            yield waiting.pop(kind)
+    yield from waiting.values()
+
+
+def _tell(error: RecordError, cache: Cache) -> None:
+    if cache.told is None:
+        raise error
+    cache.told(error)
+
+
+@torch.inference_mode()
+def _encode(
+    model: MMModalForConditionalGeneration, batch: Sequence[Perceived], cache: Cache
+) -> list[Tensor]:
+    """Run the tower on a batch of N items: N of [*shape, D]."""
+    tower = model.model.tower(batch[0].kind).to(cache.device)
+    dtype = next(tower.parameters()).dtype
+    collated = model.model.encoders[batch[0].kind].collate([item.features for item in batch])
+    placed = {
+        key: value.to(cache.device, dtype if value.is_floating_point() else None)
+        for key, value in collated.items()
+    }
+    kind = torch.device(cache.device).type
+    with torch.autocast(kind, cache.autocast, enabled=cache.autocast is not None):
+        features: list[Tensor] = tower(**placed)
+    return [item.to("cpu", read_dtype(cache.dtype)) for item in features]
+
+
+class _Writer:
+    """Gathers features of one tower and writes them a shard at a time."""
+
+    def __init__(self, store: FeatureStore, cache: Cache) -> None:
+        self._store, self._cache = store, cache
+        self._waiting: dict[str, Tensor] = {}
+        self._bytes = 0
+
+    def add(self, sha256: str, features: Tensor) -> None:
+        # A part of a larger tensor would be written with all of it.
+        self._waiting[sha256] = features.clone(memory_format=torch.contiguous_format)
+        self._bytes += features.nbytes
+        if self._bytes >= self._cache.shard_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        check_growth(self._cache, self._bytes)
+        self._store.add(self._waiting)
+        self._waiting, self._bytes = {}, 0

@@ -1,0 +1,151 @@
+"""The features of one tower on disk: shards that appear whole and never change.
+
+D width of the tower.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import FeatureCacheError
+from mmmodal.files import sync
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["FeatureStore", "bytes_below"]
+
+UNFINISHED = ".writing"
+"""How the name of a shard ends that is being written."""
+
+ABANDONED = 3600
+"""Seconds without a change after which such a file is one that a killed process left."""
+
+
+class FeatureStore:
+    """Features by the SHA-256 of their medium, mapped to memory when they are asked for.
+
+    Several processes may add to it at once; two that add the same medium store it twice. It can be
+    sent to worker processes, which open the shards for themselves.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        """Open what is there; `description` is what the features depend on, for people to read.
+
+        Raises:
+            FeatureCacheError: the folder cannot be read, or a shard in it is damaged.
+        """
+        self.folder = folder
+        self._description = dict(description)
+        self._shards: list[Path] = []
+        self._places: dict[bytes, int] = {}
+        self._opened: dict[int, Any] = {}
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, sha256: str) -> bool:
+        return bytes.fromhex(sha256) in self._places
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": {}}
+
+    def refresh(self) -> None:
+        """Take in the shards that were added since, by whatever process.
+
+        Raises:
+            FeatureCacheError: one is damaged, or of another tower.
+        """
+        known = set(self._shards)
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if path not in known:
+                self._shards.append(path)
+                for name in self._open(len(self._shards) - 1).keys():  # noqa: SIM118
+                    self._places.setdefault(bytes.fromhex(name), len(self._shards) - 1)
+
+    def read(self, sha256: str) -> Tensor:
+        """Return the features [*shape, D] of a medium.
+
+        Raises:
+            KeyError: it has none here.
+        """
+        found: Tensor = self._open(self._places[bytes.fromhex(sha256)]).get_tensor(sha256)
+        return found
+
+    def add(self, features: Mapping[str, Tensor]) -> None:
+        """Write the features of some media as one shard, which is on the disk when this returns.
+
+        Raises:
+            FeatureCacheError: it cannot be written.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        path = self.folder / f"{secrets.token_hex(16)}.safetensors"
+        working = path.with_name(f".{path.name}{UNFINISHED}")
+        try:
+            self._make_folder()
+            metadata = {"format": "pt", "tower": self.folder.name}
+            save_file(dict(features), str(working), metadata=metadata)
+            sync(working)
+            working.replace(path)
+            sync(self.folder)
+        except (OSError, SafetensorError) as error:
+            working.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or error
+            raise FeatureCacheError(
+                f"{self.folder} cannot be written ({reason}); what is there already stays usable: "
+                "make room, or name another feature_cache, and start again"
+            ) from None
+
+    def _make_folder(self) -> None:
+        note = self.folder / "tower.json"
+        if not note.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            working = self.folder / f".tower-{secrets.token_hex(4)}.json"
+            working.write_text(json.dumps(self._description, indent=2) + "\n", encoding="utf-8")
+            working.replace(note)
+        for path in self.folder.glob(f".*{UNFINISHED}"):
+            with contextlib.suppress(FileNotFoundError):  # another rank was faster
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
+
+    def _open(self, shard: int) -> Any:
+        if shard not in self._opened:
+            self._opened[shard] = self._checked(self._shards[shard])
+        return self._opened[shard]
+
+    def _checked(self, path: Path) -> Any:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            opened: Any = safe_open(str(path), framework="pt")
+        except (OSError, SafetensorError):
+            raise FeatureCacheError(
+                f"{path} is damaged; remove it, and its features are computed again"
+            ) from None
+        tower = (opened.metadata() or {}).get("tower")
+        if tower != self.folder.name:
+            raise FeatureCacheError(
+                f"{path} holds features of {tower or 'no tower of ours'}; remove it from here"
+            )
+        return opened
+
+
+def bytes_below(folder: Path) -> int:
+    """Return what the files below a folder take, of all towers together."""
+    return sum(_sizes(folder))
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+            if path.is_file():
+                yield path.stat().st_size

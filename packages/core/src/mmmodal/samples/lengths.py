@@ -1,0 +1,246 @@
+"""How many tokens each sample takes, found out before the first step, and kept beside the run.
+
+Packing needs all lengths before any sample is read. A picture is not decoded for that where its
+encoder makes the same of every one, and of sound no spectrogram is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.contracts.record import Record
+from mmmodal.errors import MMModalError, RecordError
+from mmmodal.media import Limits
+from mmmodal.media.source import open_source
+from mmmodal.records.dataset import OnError
+from mmmodal.samples.feature_cache.media import read_medium
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmmodal.model.processing import MMModalProcessor
+    from mmmodal.samples.dataset import PreparedDataset
+
+__all__ = ["MeasuredDataset", "check_supervised", "measure_lengths", "record_length"]
+
+FILE = "lengths.safetensors"
+
+Refused = tuple[int, str, str]
+"""A record by its number, where it is, and what is wrong with it."""
+
+Share = tuple[list[int], list[Refused]]
+"""The lengths that one rank measured, 0 where a record is bad, and the bad ones."""
+
+TOGETHER = 16
+"""Records that a worker measures before it sends their lengths."""
+
+
+def record_length(
+    processor: MMModalProcessor,
+    record: Record,
+    where: str,
+    root: Path,
+    limits: Limits | None = None,
+    max_tokens: int | None = None,
+) -> int:
+    """Tell the tokens that a record takes once it is prepared, slots included.
+
+    Raises:
+        RecordError: whatever is wrong with it as far as that was looked at, with its row.
+    """
+    try:
+        allowed = limits or processor.limits
+        layouts = [_layout(processor, ref.kind, ref.uri, root, allowed) for ref in record.media]
+        rendered = processor.fit(record.messages, layouts, max_tokens).rendered
+    except RecordError:
+        raise
+    except MMModalError as error:
+        raise RecordError(where, str(error)) from None
+    check_supervised(rendered.labels, where)
+    return len(rendered.input_ids)
+
+
+def check_supervised(labels: Sequence[int], where: str) -> None:
+    """Refuse a sample in which the assistant says nothing.
+
+    Raises:
+        RecordError: it is such a sample.
+    """
+    if not any(label >= 0 for label in labels):
+        raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+
+
+def _layout(
+    processor: MMModalProcessor, kind: str, uri: str, root: Path, limits: Limits
+) -> tuple[int, ...]:
+    name = processor.modality_named(kind)
+    encoder = processor.encoders[name]
+    shape = encoder.fixed_shape
+    if shape is None:
+        shape = encoder.measure(read_medium(processor, name, uri, root=root, limits=limits))
+    else:
+        open_source(uri, root=root, limits=limits)  # which refuses what is not there
+    return processor.projectors[name].runs(shape)
+
+
+def measure_lengths(
+    dataset: PreparedDataset, folder: Path, *, workers: int = 0, on_error: OnError = "raise"
+) -> NDArray[np.int32]:
+    """Return the tokens of every record, from `folder` where they were found out for these data.
+
+    Every rank of a distributed run measures its share, and all get the whole.
+
+    Args:
+        dataset: the records.
+        folder: where the lengths are kept.
+        workers: processes that measure, on every rank.
+        on_error: "raise", or a function that is told of each bad record, whose length is then 0.
+
+    Raises:
+        RecordError: a record is bad; the first one.
+    """
+    import numpy as np
+
+    key = _fingerprint(dataset)
+    known = _read(folder / FILE, key)
+    if known is not None and known.all():
+        return known
+    lengths = np.zeros(len(dataset), np.int32)
+    errors: list[Refused] = []
+    for rank, (found, refused) in enumerate(_of_all_ranks(_share(dataset, workers))):
+        lengths[rank :: _ranks()] = found
+        errors += refused
+    for _, where, reason in sorted(errors):
+        error = RecordError(where, reason)
+        if on_error == "raise":
+            raise error
+        on_error(error)
+    if _rank() == 0:
+        _write(folder / FILE, key, lengths)
+    return lengths
+
+
+class _Lengths:
+    """The length of each record of a share, or what is wrong with it, as torch reads a dataset."""
+
+    def __init__(self, dataset: PreparedDataset, share: range) -> None:
+        self._dataset = dataset
+        self._share = share
+
+    def __len__(self) -> int:
+        return len(self._share)
+
+    def __getitem__(self, place: int) -> int | Refused:
+        index = self._share[place]
+        try:
+            return self._dataset.length(index)
+        except RecordError as error:
+            return index, error.where, error.reason
+
+
+def _share(dataset: PreparedDataset, workers: int) -> Share:
+    """Measure what falls to this rank."""
+    from torch.utils.data import DataLoader
+
+    share: Any = _Lengths(dataset, range(_rank(), len(dataset), _ranks()))
+    lengths: list[int] = []
+    refused: list[Refused] = []
+    for found in DataLoader(share, TOGETHER, num_workers=workers, collate_fn=list):
+        lengths += [row if isinstance(row, int) else 0 for row in found]
+        refused += [row for row in found if not isinstance(row, int)]
+    return lengths, refused
+
+
+def _of_all_ranks(mine: Share) -> list[Share]:
+    import torch
+
+    if _ranks() == 1:
+        return [mine]
+    everyones: list[Any] = [None] * _ranks()
+    torch.distributed.all_gather_object(everyones, mine)
+    return everyones
+
+
+def _rank() -> int:
+    import torch
+
+    distributed = torch.distributed
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _ranks() -> int:
+    import torch
+
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _fingerprint(dataset: PreparedDataset) -> str:
+    """Return what changes with the data files, and with what makes tokens of them."""
+    files = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+        for name in dataset.paths
+        for path in (sorted(name.rglob("*")) if name.is_dir() else [name.resolve()])
+    ]
+    processor = dataset.processor
+    made = [processor.chat_template, processor.modalities, len(processor.tokenizer)]
+    text = json.dumps([files, len(dataset), dataset.max_tokens, made], default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: Path, key: str) -> NDArray[np.int32] | None:
+    """Return the lengths that were written under the same key, if there are any."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            if (file.metadata() or {}).get("key") != key:
+                return None
+            lengths: NDArray[np.int32] = file.get_tensor("lengths")
+            return lengths
+    except (SafetensorError, OSError):
+        return None  # it is cut off; they are measured anew
+
+
+def _write(path: Path, key: str, lengths: NDArray[np.int32]) -> None:
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    working = path.with_name(f".{path.name}-{os.getpid()}")
+    save_file({"lengths": lengths}, str(working), metadata={"key": key})
+    working.replace(path)
+
+
+class MeasuredDataset:
+    """Samples whose lengths were told before; one that comes out otherwise is an error."""
+
+    def __init__(self, dataset: PreparedDataset, lengths: NDArray[np.int32]) -> None:
+        self._dataset = dataset
+        self._lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        """Prepare a sample.
+
+        Raises:
+            RecordError: its media or its row changed since it was measured.
+        """
+        sample = self._dataset[index]
+        found, told = len(sample.input_ids), int(self._lengths[index])
+        if found != told:
+            raise RecordError(
+                sample.where,
+                f"it takes {found} tokens now, but took {told} when they were counted; a file "
+                f"changed since: put it back, or remove {FILE} of the run and begin anew",
+            )
+        return sample

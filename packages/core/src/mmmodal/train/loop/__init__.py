@@ -1,0 +1,1 @@
+"""The loop over batches: transformers' Trainer, and what goes into it."""

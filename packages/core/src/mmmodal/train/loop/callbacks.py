@@ -1,0 +1,121 @@
+"""What looks on while a stage trains: a bar, a file of metrics, and who wants it to end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from mmmodal.ranks import anyone
+from mmmodal.train.run.journal import Journal
+
+__all__ = ["Interruption", "MetricsFile", "ProgressBar"]
+
+
+class ProgressBar(TrainerCallback):
+    """One updating line on stderr with the loss."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Show the bar, from where a resumed run goes on."""
+        if state.is_world_process_zero:
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Move on by what was done."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show the newest loss, how fast it goes, and how long it waited for data."""
+        if self._bar is not None and logs and "loss" in logs:
+            self._bar.set_postfix(
+                {
+                    "loss": f"{float(logs['loss']):.4f}",
+                    "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
+                    "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
+                }
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the finished bar."""
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, so that an error stands on its own."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class MetricsFile(TrainerCallback):
+    """Append every log of the Trainer to a JSONL file."""
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path)
+        self._start = time.monotonic()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write one line."""
+        if state.is_world_process_zero and logs:
+            seconds = round(time.monotonic() - self._start, 3)
+            self._journal.note(state.global_step, {"seconds": seconds, **logs})
+
+
+class Interruption(TrainerCallback):
+    """End after the running step, with a checkpoint, on Ctrl-C or SIGTERM; at once on a second."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for a checkpoint and the end, on all ranks when any was told."""
+        self.signal = anyone(self.signal or 0) or None
+        if self.signal is not None:
+            control.should_save = True
+            control.should_training_stop = True

@@ -1,0 +1,150 @@
+"""Which weights train: chosen by part, saved by name, folded into a whole model at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mmmodal.adapters.attaching import attach
+from mmmodal.adapters.targets import target_layers
+from mmmodal.errors import CheckpointError
+from mmmodal.model.markers import MarkerEmbedding
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.train.recipe.trained_parts import Lora
+
+__all__ = [
+    "add_trained",
+    "choose",
+    "frozen_towers",
+    "marker_row_ids",
+    "part_of",
+    "read_trained",
+    "trained_counts",
+    "trained_state",
+    "write_trained",
+]
+
+FILE = "trained.safetensors"
+
+
+def choose(
+    model: MMModalForConditionalGeneration, parts: Collection[str], lora: Lora | None = None
+) -> None:
+    """Let the named parts train, put new adapters on the targets of `lora`, and freeze the rest.
+
+    Without the language model, `markers` trains its rows for the markers alone, as an overlay.
+
+    Raises:
+        ConfigError: `lora` targets what this model does not have.
+    """
+    model.requires_grad_(False)
+    if lora is not None:
+        layers = target_layers(model, lora)
+        attach(model, layers, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
+    base, names = model.model, model.config.modality_names
+    if "projectors" in parts:
+        for name in names:
+            base.projector(name).requires_grad_(True)
+    if "towers" in parts:
+        for name in names:
+            base.tower(name).requires_grad_(True)
+    if "language_model" in parts:
+        base.language_model.requires_grad_(True)
+        model.lm_head.requires_grad_(True)
+    elif "markers" in parts and any(map(model.config.learned_ids, names)):
+        base.marker_embedding = _overlay(model)
+
+
+def _overlay(model: MMModalForConditionalGeneration) -> MarkerEmbedding:
+    return MarkerEmbedding(marker_row_ids(model), model.get_input_embeddings())
+
+
+def marker_row_ids(model: MMModalForConditionalGeneration) -> list[int]:
+    """Return the ids of the rows that `markers` trains, in the order of the overlay."""
+    config = model.config
+    return [id_ for name in config.modality_names for id_ in config.learned_ids(name)]
+
+
+def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
+    """Count the parameters that train, for each part; adapters as `<part> (LoRA)`."""
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            part = part_of(name)
+            size = getattr(parameter, "ds_numel", parameter.numel())  # ZeRO-3 leaves it empty
+            counts[part] = counts.get(part, 0) + int(size)
+    return counts
+
+
+def frozen_towers(model: MMModalForConditionalGeneration) -> list[str]:
+    """Return the modalities whose tower does not train, wholly or by adapters."""
+    towers = {name: model.model.tower(name) for name in model.config.modality_names}
+    return [n for n, t in towers.items() if not any(p.requires_grad for p in t.parameters())]
+
+
+def part_of(name: str) -> str:
+    """Return the part of a model that a parameter belongs to; adapters as `<part> (LoRA)`."""
+    part = {"marker_embedding": "markers"}.get(name.split(".")[1], name.split(".")[1])
+    if name.startswith("lm_head."):
+        part = "language_model"
+    return f"{part} (LoRA)" if ".lora_" in name else part
+
+
+def trained_state(
+    model: MMModalForConditionalGeneration, state: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Return the weights that train, by name, on the CPU.
+
+    Args:
+        model: the model, unwrapped.
+        state: its gathered weights, where they are spread over ranks (ZeRO-3).
+    """
+    source = state if state is not None else dict(model.named_parameters())
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return {name: source[name].detach().to("cpu").contiguous().clone() for name in names}
+
+
+def write_trained(state: Mapping[str, Tensor], folder: Path) -> None:
+    """Write trained weights to a checkpoint folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(dict(state), str(folder / FILE), metadata={"format": "pt"})
+
+
+def read_trained(folder: Path) -> dict[str, Tensor]:
+    """Read the trained weights of a checkpoint folder.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    path = folder / FILE
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors has an error class of its own per version
+        reason = "is missing" if not path.exists() else f"is damaged ({type(error).__name__})"
+        raise CheckpointError(
+            f"{path} {reason}; remove {folder} to go on from an older one"
+        ) from None
+
+
+@torch.no_grad()
+def add_trained(model: MMModalForConditionalGeneration, state: Mapping[str, Tensor]) -> None:
+    """Put trained weights into a whole model, marker rows into its embedding matrix."""
+    overlay = {k: v for k, v in state.items() if k.startswith("model.marker_embedding.")}
+    parameters = dict(model.named_parameters())
+    for name, value in state.items():
+        if name not in overlay:
+            parameters[name].copy_(value.to(parameters[name].dtype))
+    if overlay:
+        rows = _overlay(model)
+        rows.rows.weight.copy_(
+            overlay["model.marker_embedding.rows.weight"].to(rows.rows.weight.dtype)
+        )
+        weight: Any = model.get_input_embeddings().weight
+        rows.fold_into(weight)

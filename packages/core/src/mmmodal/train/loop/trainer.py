@@ -1,0 +1,199 @@
+"""transformers' Trainer, made to survive and to go on exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from mmmodal.ranks import rank, ranks
+from mmmodal.train.loop.bad_samples import BAD, ROWS, Skipped
+from mmmodal.train.loop.bad_steps import BadSteps
+from mmmodal.train.loop.deepspeed_engine import prepare_engine
+from mmmodal.train.loop.feed import Feed
+from mmmodal.train.loop.rates import set_rates
+from mmmodal.train.loop.throughput import MeteredTrainer
+from mmmodal.train.loop.trainable import read_trained, trained_state, write_trained
+from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.run.checkpoints import Checkpoints
+from mmmodal.train.run.folder import METRICS
+from mmmodal.train.run.journal import Journal
+
+__all__ = ["StageTrainer"]
+
+
+class StageTrainer(MeteredTrainer):
+    """Train a stage: rows in an order of its own, checkpoints that count when they are whole.
+
+    What trains is saved, not the whole model. A step that is not finite changes nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        run: Path,
+        feed: Feed,
+        checkpoints: Checkpoints,
+        skipped: Skipped,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            train_dataset=feed.dataset,
+            data_collator=feed.collate,
+            room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,
+            **kwargs,
+        )
+        self._feed = feed
+        self._learning_rates = dict[str, float](recipe.train.learning_rates.items())
+        for noisy in (ProgressCallback, PrinterCallback):
+            self.remove_callback(noisy)  # they print results to stdout
+        self._checkpoints = checkpoints
+        self._skipped = skipped
+        self._bad_steps = BadSteps(recipe.nan_limit)
+        self._metrics = Journal(run / METRICS)
+        self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
+        self._saving_in: Path | None = None
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimizer, with the learning rate of each part."""
+        is_new = self.optimizer is None
+        super().create_optimizer(model)
+        optimizer, whole = cast(torch.optim.Optimizer, self.optimizer), cast(Any, self.model)
+        if is_new and self._learning_rates:
+            set_rates(optimizer, model or whole, self._learning_rates)
+        return optimizer
+
+    @property
+    def model_wrapped(self) -> Any:
+        """The model as the ranks run it: with DeepSpeed its engine."""
+        return self._model_wrapped
+
+    @model_wrapped.setter
+    def model_wrapped(self, value: Any) -> None:
+        if hasattr(value, "load_checkpoint"):
+            prepare_engine(value)
+        self._model_wrapped = value
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return what this rank reads; the feed has shared it out, so nothing else does."""
+        return self._feed.loader(self.args)
+
+    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        position: tuple[int, int] = super()._init_training_state(max_steps, *args, **kwargs)
+        # A resumed run would go by the intervals it was begun with.
+        self.state.compute_steps(self.args, max_steps)
+        return position
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True  # it was killed after its last checkpoint
+            return
+        resumed = kwargs["resume_from_checkpoint"]
+        if resumed is not None and kwargs["epoch"] == kwargs["epochs_trained"]:
+            self._restore_sums(Path(resumed))
+        above: Any = super()
+        above._run_epoch(*args, **kwargs)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """Take the batches of one step, and what they say of their rows."""
+        batches, count = super().get_batch_samples(*args, **kwargs)
+        step = self.state.global_step + 1
+        rows: list[str] = []
+        for batch in batches:
+            rows += batch.pop(ROWS)
+            self._skipped.note(step, batch.pop(BAD))
+        if self._rows is not None:
+            self._rows.note(step, {"rows": rows})
+        self._bad_steps.begin(rows)
+        self._loss_before = self._tr_loss.clone()
+        return batches, count
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss of a batch, which is not finite if any rank's is not."""
+        above: Any = super()
+        return self._bad_steps.spread(above.compute_loss(*args, **kwargs))
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        above: Any = super()
+        norm = above._clip_grad_norm(model)
+        if self._is_bad(norm):
+            self._skip(model)
+        else:
+            self._bad_steps.good()
+        return norm
+
+    def _is_bad(self, norm: Any) -> bool:
+        if self._bad_steps.was_told():
+            return True
+        if self.args.fp16:
+            return False  # gradients that are too large are the loss scale's, which then shrinks
+        if self.is_deepspeed_enabled:
+            return bool(self.accelerator.optimizer_step_was_skipped)
+        return not math.isfinite(float(norm))
+
+    def _skip(self, model: Any) -> None:
+        """Let the step change neither weights nor optimizer, and the logs not count its loss."""
+        if self.is_deepspeed_enabled:  # which has skipped it by itself
+            self.lr_scheduler.step()  # type: ignore[union-attr]  # as without it
+        else:
+            model.zero_grad()  # to None, which an optimizer leaves alone
+        self._tr_loss.copy_(self._loss_before)
+        self._globalstep_last_logged += 1
+        step = self.state.global_step + 1
+        note = self._bad_steps.bad()
+        if self.is_world_process_zero():
+            self._metrics.note(step, note)
+            print(self._bad_steps.said(step, note), file=sys.stderr)
+        self._bad_steps.stop_if_too_many(step, note)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self._checkpoints.writing(self.state.global_step) as folder:
+            self._saving_in = folder.parent
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._saving_in = None
+            (folder / f"sums-{rank()}.json").write_text(json.dumps(self._sums()), encoding="utf-8")
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder: str = super()._get_output_dir(trial)
+        return folder if self._saving_in is None else str(self._saving_in)
+
+    def _sums(self) -> dict[str, Any]:
+        """Return what runs on from step to step and is in no file of transformers."""
+        return {
+            "loss": float(self._tr_loss),  # since the last log; JSON keeps it exactly
+            "logged": self._globalstep_last_logged,
+            "bad_steps": self._bad_steps.in_a_row,
+        }
+
+    def _restore_sums(self, checkpoint: Path) -> None:
+        texts = {path.name: path.read_text("utf-8") for path in checkpoint.glob("sums-*.json")}
+        sums = {name: json.loads(text) for name, text in texts.items()}
+        # Of other ranks, the mean of theirs is the share of each: logs are means over ranks.
+        mean = sum(row["loss"] for row in sums.values()) / len(sums)
+        mine = sums[f"sums-{rank() if len(sums) == ranks() else 0}.json"]
+        self._tr_loss.fill_(mine["loss"] if len(sums) == ranks() else mean)
+        self._globalstep_last_logged = mine["logged"]
+        self._bad_steps.in_a_row = mine["bad_steps"]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        model = self.accelerator.unwrap_model(self.model)
+        if self.args.should_save:
+            write_trained(
+                trained_state(model, state_dict), Path(str(output_dir or self.args.output_dir))
+            )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        whole: Any = model or self.model
+        target = dict(whole.named_parameters())
+        with torch.no_grad():
+            for name, value in read_trained(Path(resume_from_checkpoint)).items():
+                target[name].copy_(value)

@@ -1,0 +1,1 @@
+"""What a stage will take, found out without training."""

@@ -1,0 +1,268 @@
+"""What a step of training takes of memory, for each part of it, found out without taking it.
+
+The model's own forward and backward pass run on tensors that have a shape and no bytes, while it is
+counted what would be held at the same time. What DeepSpeed spreads or moves away is reckoned with
+after that, by the rules of its stages (ZeRO: arXiv 1910.02054 §5, offload: arXiv 2101.06840 §4).
+
+B rows of a batch, T tokens, M feature vectors of a modality, D width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+
+from mmmodal.model.attention import use_attention
+from mmmodal.model.features import project
+from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.samples.feature_cache.stored import StoredTower
+from mmmodal.train.preflight.live_memory import LiveMemory
+from mmmodal.train.preflight.skeleton import give_shapes, skeleton, trained_rows
+from mmmodal.train.preflight.zero_memory import Zero
+from mmmodal.train.recipe.recipe import Recipe
+
+__all__ = ["Memory", "Step", "estimate_memory"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The conversations of a step whose memory is asked for, on one GPU."""
+
+    rows: int
+    """B"""
+
+    tokens: int
+    """T"""
+
+    supervised: float = 1.0
+    """The share of the positions that are learned from: no other reaches the head."""
+
+    media: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """For each modality the collated features of one row's items."""
+
+    vectors: Mapping[str, int] = field(default_factory=dict)
+    """For each modality the slots that one row's items take."""
+
+    stored: frozenset[str] = frozenset()
+    """The modalities whose features are stored; `media` has these, and no tower runs."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one GPU at the moment when most are taken; on a machine without one, of its own."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    """What the forward pass keeps for the backward pass, and what is in the way for a moment."""
+
+    logits: int
+    """What the head and the loss add to that."""
+
+    host: int = 0
+    """What DeepSpeed moves to the memory of the machine, for all of its GPUs."""
+
+    unknown: tuple[str, ...] = ()
+    """The modalities whose tower could not be run without data: it is not counted."""
+
+    @property
+    def total(self) -> int:
+        """All of it on the GPU."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+
+
+def estimate_memory(
+    recipe: Recipe,
+    folder: str,
+    step: Step,
+    *,
+    half: torch.dtype | None,
+    zero: Zero | None,
+    ranks: int = 1,
+) -> Memory:
+    """Estimate what one step of a recipe takes.
+
+    Args:
+        recipe: what trains, and how.
+        folder: the model, of which the configuration alone is read.
+        step: what goes through it.
+        half: the precision of computing, or None for fp32.
+        zero: what DeepSpeed does, or None without it.
+        ranks: how many GPUs share the work.
+    """
+    model = skeleton(folder, recipe.train)
+    for name in step.stored:
+        setattr(model.model, f"{name}_tower", StoredTower())
+    if recipe.attn_implementation == "eager":  # which alone holds what every token says of others
+        use_attention(model, "eager")
+    media = {
+        name: {key: _repeated(value, step.rows) for key, value in inputs.items()}
+        for name, inputs in step.media.items()
+    }
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        give_shapes(model, lambda p: _held(p, half, zero is not None))
+        rows = trained_rows(model, recipe.train)
+        run = _Run(model, recipe, replace(step, media=media), half if zero is None else None, rows)
+        # Otherwise gradients are there from the step before, or DeepSpeed takes them away.
+        grows = zero is None and recipe.accumulation == 1
+        with_logits, without = (run.peak(logits, grows) for logits in (True, False))
+    weights = _bytes(model.parameters()) + run.overlay_bytes
+    trained = [p for p in (*model.parameters(), run.overlay) if p is not None and p.requires_grad]
+    gradients = _bytes(trained)
+    shares = {"weights": weights, "gradients": gradients, "optimizer": 2 * gradients}
+    if zero is not None:
+        count = sum(parameter.numel() for parameter in trained)
+        shares = zero.share(weights, count, 2 if half is not None else 4, ranks)
+    return Memory(
+        weights=shares["weights"],
+        gradients=shares["gradients"],
+        optimizer=shares["optimizer"],
+        activations=max(without - (gradients if grows else 0), 0),
+        logits=max(with_logits - without, 0),
+        host=shares.get("host", 0),
+        unknown=tuple(sorted(run.unknown)),
+    )
+
+
+def _held(parameter: nn.Parameter, half: torch.dtype | None, deepspeed: bool) -> torch.dtype:
+    """Return the precision in which a stage keeps a parameter; see `mmmodal.train.stage.inputs`."""
+    if half is None or (parameter.requires_grad and not deepspeed):
+        return torch.float32
+    return half
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class _Run:
+    """A step of a model that has shapes and no bytes."""
+
+    def __init__(
+        self,
+        model: MMModalForConditionalGeneration,
+        recipe: Recipe,
+        step: Step,
+        autocast: torch.dtype | None,
+        rows: int,
+    ) -> None:
+        self._model = model
+        self._step = step
+        self._autocast = autocast
+        self._masked = step.rows > 1 and not recipe.packing
+        self.unknown: set[str] = set()
+        width = model.config.text_config.hidden_size
+        self.overlay = nn.Parameter(torch.empty(rows, width)) if rows else None
+        self.overlay_bytes = 4 * rows * width
+        if recipe.gradient_checkpointing:
+            # Fake tensors have no random state to keep.
+            settings = {"use_reentrant": False, "preserve_rng_state": False}
+            # transformers 5.23 renamed it.
+            old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"
+            getattr(model, new if hasattr(model, new) else old)(settings)
+
+    def peak(self, logits: bool, gradients: bool) -> int:
+        """Return the most that is held at a time beside the weights.
+
+        Args:
+            logits: compute them and a loss.
+            gradients: count those of the weights, as they come.
+        """
+        trained = [
+            parameter
+            for parameter in (*self._model.parameters(), self.overlay)
+            if parameter is not None and parameter.requires_grad
+        ]
+        hooks = [] if gradients else [p.register_post_accumulate_grad_hook(_drop) for p in trained]
+        memory = LiveMemory()
+        with memory:
+            with self._precision():
+                loss = self._loss(logits)
+            torch.autograd.backward(loss)
+            for parameter in trained:
+                parameter.grad = None
+        for hook in hooks:
+            hook.remove()
+        return int(memory.peak)
+
+    def _precision(self) -> Any:
+        if self._autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast("cpu", self._autocast)
+
+    def _loss(self, logits: bool) -> Tensor:
+        model, step = self._model, self._step
+        labels = torch.zeros(step.rows, step.tokens, dtype=torch.long)  # [B, T]
+        embeddings = self._embeddings(labels)
+        hidden = model.model.language_model(
+            inputs_embeds=embeddings, attention_mask=self._mask(embeddings.dtype), use_cache=False
+        )[0]  # [B, T, D]
+        if not logits:
+            summed: Tensor = hidden.sum()
+            return summed
+        count = math.ceil(labels.numel() * step.supervised)  # M
+        rows = hidden.flatten(0, 1).index_select(0, torch.arange(count))  # [M, D]
+        loss: Tensor = model.head.summed_loss(model.lm_head, rows, labels.flatten()[:count])
+        return loss
+
+    def _embeddings(self, ids: Tensor) -> Tensor:
+        """Embed tokens, with marker rows and features in some of them: [B, T, D]."""
+        embeddings: Tensor = self._model.get_input_embeddings()(ids)
+        if self.overlay is not None:
+            is_row = torch.zeros(*ids.shape, 1, dtype=torch.bool)
+            embeddings = torch.where(is_row, self.overlay[ids].to(embeddings.dtype), embeddings)
+        features = [self._features(name) for name in self._step.media]
+        if not features:
+            return embeddings
+        values = torch.cat(features).to(embeddings.dtype)  # [M, D]
+        flat = embeddings.flatten(0, 1).index_copy(0, torch.arange(len(values)), values)
+        return flat.view_as(embeddings)
+
+    def _features(self, name: str) -> Tensor:
+        """Run the tower and the projector of a modality over the items of all rows."""
+        base, rows = self._model.model, self._step.rows
+        tower = base.tower(name)
+        trains = any(parameter.requires_grad for parameter in tower.parameters())
+        inputs = {
+            key: torch.empty(value.shape, dtype=base.dtype, device="cpu")
+            if value.is_meta
+            else value
+            for key, value in self._step.media[name].items()
+        }
+        for training in dict.fromkeys((tower.training, False)):
+            tower.train(training)  # Whisper's draws a number in training, and looks at it
+            try:
+                with torch.set_grad_enabled(trains):
+                    found = tower(**inputs)  # N of [*shape, D_enc]
+                return project(base.projectors[name], base.projector(name), found)[0]
+            except RuntimeError:  # what fake tensors cannot do: it looks at values
+                continue
+        self.unknown.add(name)
+        width = self._model.config.text_config.hidden_size
+        return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
+
+    def _mask(self, dtype: torch.dtype) -> Tensor:
+        """Return an attention mask [B, 1, T, T]: of padded rows a real one, else of no size."""
+        rows, tokens = self._step.rows, self._step.tokens
+        if self._masked:
+            return torch.ones(rows, 1, tokens, tokens, dtype=torch.bool)
+        return torch.zeros((), dtype=self._autocast or dtype).expand(rows, 1, tokens, tokens)
+
+
+def _repeated(value: Tensor, rows: int) -> Tensor:
+    """Return the tensor of all rows; of whole numbers, at which towers look, a real one."""
+    if not value.is_floating_point():
+        return value.repeat(rows, *[1] * (value.dim() - 1))
+    return value.new_empty(rows * len(value), *value.shape[1:], device="meta")
+
+
+def _drop(parameter: nn.Parameter) -> None:
+    parameter.grad = None

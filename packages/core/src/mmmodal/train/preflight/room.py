@@ -1,0 +1,154 @@
+"""Does a step of a recipe fit into memory, and do its stored features fit onto the disk?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.byte_sizes import readable
+from mmmodal.conversation.rendering import IGNORE
+from mmmodal.errors import FeatureCacheError
+from mmmodal.train.preflight.findings import Checked, Machine
+from mmmodal.train.recipe.recipe import Recipe, deepspeed_config
+
+if TYPE_CHECKING:
+    from mmmodal.model.processing import MMModalProcessor
+    from mmmodal.samples.collation import Sample
+    from mmmodal.samples.dataset import PreparedDataset
+    from mmmodal.train.preflight.estimate import Step
+
+__all__ = ["look_at_cache", "look_at_memory", "positions"]
+
+SPARE = 0.9
+"""The share of a GPU's memory that can be planned with: drivers and fragments take the rest."""
+
+
+def positions(base: str) -> int | None:
+    """Return the longest text that a model's language model takes, if that is limited."""
+    from mmmodal.model.configuration import MMModalConfig
+
+    config = MMModalConfig.from_pretrained(base).text_config
+    length = getattr(config, "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def look_at_memory(
+    checked: Checked,
+    recipe: Recipe,
+    base: str,
+    processor: MMModalProcessor,
+    samples: Sequence[Sample],
+) -> None:
+    """Estimate the step of the longest conversations, and that of the longest there could be."""
+    import torch
+
+    from mmmodal.train.preflight.estimate import estimate_memory
+    from mmmodal.train.preflight.zero_memory import Zero
+
+    machine = checked.machine
+    assert machine is not None
+    config = deepspeed_config(recipe.deepspeed, machine.has_gpu)
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if machine.has_gpu else "fp32"
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[precision]
+    zero = Zero.of(config) if config is not None else None
+    settings: dict[str, Any] = {"half": half, "zero": zero, "ranks": machine.ranks}
+    checked.step = _largest_step(recipe, processor, samples, checked.stored_widths)
+    checked.memory = estimate_memory(recipe, base, checked.step, **settings)
+    longest = min(recipe.max_tokens, positions(base) or recipe.max_tokens)
+    if checked.step.tokens < longest and not recipe.packing:
+        wider = replace(checked.step, tokens=longest)
+        checked.at_most = estimate_memory(recipe, base, wider, **settings)
+    _compare(checked, machine)
+
+
+def _largest_step(
+    recipe: Recipe,
+    processor: MMModalProcessor,
+    samples: Sequence[Sample],
+    widths: Mapping[str, int],
+) -> Step:
+    """Return a batch of the longest conversation that was met, or packs that are full of it."""
+    import torch
+
+    from mmmodal.samples.feature_cache.stored import join_stored
+    from mmmodal.train.preflight.estimate import Step
+
+    longest = max(samples, key=lambda sample: len(sample.input_ids))
+    length = len(longest.input_ids)
+    times = max(1, recipe.max_tokens // length) if recipe.packing else 1
+    features = {name: items * times for name, items in longest.features.items() if items}
+    slots = {name: processor.markers[name].slot for name in features}
+    media = {}
+    for name, items in features.items():
+        encoder = processor.encoders[name]
+        if name in widths:
+            shapes = [(*encoder.shape(item), widths[name]) for item in items]
+            media[name] = join_stored([torch.empty(shape, device="meta") for shape in shapes])
+        else:
+            media[name] = encoder.collate(items)
+    return Step(
+        recipe.batch_size,
+        recipe.max_tokens if recipe.packing else length,
+        sum(label != IGNORE for label in longest.labels) / length,
+        media,
+        {name: times * longest.input_ids.count(slot) for name, slot in slots.items()},
+        frozenset(widths),
+    )
+
+
+def look_at_cache(
+    checked: Checked, recipe: Recipe, dataset: PreparedDataset, samples: Sequence[Sample]
+) -> None:
+    """Say what the features of all media take, as far as some tell.
+
+    Raises:
+        FeatureCacheError: the limit or the disk cannot hold them, whatever is there already.
+    """
+    from mmmodal.precision import read_dtype
+    from mmmodal.samples.feature_cache.room import room_for
+
+    widths = checked.stored_widths
+    if recipe.feature_cache is None or not widths:
+        return
+    size = read_dtype(recipe.feature_cache_dtype).itemsize
+    media = dataset.media(widths.keys())
+    total = 0.0
+    for name, width in widths.items():
+        shape = dataset.processor.encoders[name].shape
+        found = [math.prod(shape(item)) for s in samples for item in s.features.get(name, ())]
+        mean = sum(found) / max(1, len(found))
+        total += sum(medium.kind == name for medium in media) * mean * width * size
+    checked.stored_media, checked.stored_bytes = len(media), round(total)
+    room = room_for(recipe.feature_cache, recipe.feature_cache_limit)
+    if total > room:
+        raise FeatureCacheError(
+            f"the features of {len(media):,} media take about {readable(total)}, and "
+            f"{recipe.feature_cache} can hold {readable(room)}; raise feature_cache_limit, make "
+            "room, or train without feature_cache"
+        )
+
+
+def _compare(checked: Checked, machine: Machine) -> None:
+    """Say what does not fit."""
+    memory, most = checked.memory, checked.at_most
+    if machine.memory is None or memory is None:
+        return
+    place = "a GPU" if machine.has_gpu else "this machine"
+    limit = SPARE * machine.memory
+    if memory.total > limit:
+        checked.problems.append(
+            f"a step takes {readable(memory.total)} and {place} has {readable(machine.memory)}; "
+            "make batch_size or max_tokens smaller, set gradient_checkpointing=true, "
+            "deepspeed=zero3, or train by adapters (`mmmodal train lora`)"
+        )
+    elif most is not None and most.total > limit:
+        checked.notes.append(
+            f"a step of conversations as long as max_tokens would take {readable(most.total)}, and "
+            f"{place} has {readable(machine.memory)}"
+        )
+    for name in memory.unknown:
+        checked.notes.append(f"what the tower of {name!r} takes is not known, and not counted")

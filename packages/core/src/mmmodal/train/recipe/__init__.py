@@ -1,0 +1,5 @@
+"""What one training stage does: a recipe, read from YAML and `key=value`."""
+
+from mmmodal.train.recipe.recipe import Recipe, deepspeed_config, load_recipe
+
+__all__ = ["Recipe", "deepspeed_config", "load_recipe"]

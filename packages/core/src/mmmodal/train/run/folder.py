@@ -1,0 +1,179 @@
+"""The folder of a run: its checkpoints, recipe and metrics, below the folder of the result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mmmodal.adapters.folder import ADAPTER_CONFIG
+from mmmodal.errors import CheckpointError
+from mmmodal.files import sync
+from mmmodal.ranks import rank, ranks
+from mmmodal.train.recipe.recipe import Recipe
+
+__all__ = [
+    "METRICS",
+    "NOTED",
+    "RUN",
+    "VERSIONS",
+    "as_begun",
+    "begin_run",
+    "clear_finished",
+    "find_run",
+    "moving_in",
+]
+
+RUN = "run"
+"""The subfolder of `out` that holds a run's checkpoints, recipe and metrics."""
+
+NOTED = "recipe.json"
+"""What a run was begun with."""
+
+METRICS = "metrics.jsonl"
+"""The log of a run."""
+
+VERSIONS = ("mmmodal-core", "torch", "transformers")
+"""The packages whose versions are noted with it."""
+
+WORKING = ("trained", "checkpoints")
+"""Subfolders of a run that are gone when it is finished."""
+
+SPREAD = frozenset({"batch_size", "accumulation"})
+"""Keys that may change with the number of ranks, while their product with it stays."""
+
+
+def find_run(recipe: Recipe, fresh: bool) -> Path:
+    """Return the folder of the run, to be made or continued; nothing is written yet.
+
+    Raises:
+        CheckpointError: `out` holds something else than an unfinished run of this recipe.
+    """
+    out, run = recipe.out, recipe.out / RUN
+    if _is_finished(out):
+        raise CheckpointError(f"{out} holds a finished model; choose another `out`")
+    if out.resolve() == recipe.model.resolve():
+        raise CheckpointError("`out` is the input folder, which is never changed; choose another")
+    ours = (run / NOTED).is_file()
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} exists and is no training run; choose another `out`")
+    if ours and not fresh:
+        before = _read_note(run)
+        changed = sorted(
+            k for k, v in recipe.fingerprint().items() if k not in SPREAD and before.get(k) != v
+        )
+        if changed:
+            raise CheckpointError(
+                f"{out} was begun with other values of {', '.join(changed)}; "
+                "give the same ones to continue, another `out`, or --fresh to begin anew"
+            )
+    return run
+
+
+def clear_finished(out: Path) -> None:
+    """Remove the checkpoints of a finished stage that was killed before it did so itself."""
+    if rank() != 0 or not _is_finished(out):
+        return
+    for folder in (out / RUN / name for name in WORKING):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            print(f"Removed {folder}, which a killed process had left", file=sys.stderr)
+
+
+def _is_finished(out: Path) -> bool:
+    return (out / "config.json").exists() or (out / ADAPTER_CONFIG).exists()
+
+
+def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:
+    """Return the recipe with as many conversations a step as the run was begun with.
+
+    On another number of ranks `accumulation` changes.
+
+    Raises:
+        CheckpointError: that many cannot be spread over these ranks.
+    """
+    if fresh or not (run / NOTED).is_file():
+        return recipe
+    before = _read_note(run)
+    wanted = before.get("batch_size", recipe.batch_size) * before.get("ranks", 1)
+    wanted *= before.get("accumulation", recipe.accumulation)
+    at_a_time = recipe.batch_size * ranks()
+    if wanted == at_a_time * recipe.accumulation:
+        return recipe
+    if wanted % at_a_time:
+        raise CheckpointError(
+            f"{recipe.out} was begun with {wanted} conversations a step, which {ranks()} processes "
+            f"with batch_size={recipe.batch_size} cannot make up; give a batch_size that divides "
+            f"{wanted} by {ranks()}, another `out`, or --fresh to begin anew"
+        )
+    accumulation = wanted // at_a_time
+    if rank() == 0:
+        print(
+            f"The run was begun with {wanted} conversations a step: accumulation is {accumulation} "
+            f"on {ranks()} processes",
+            file=sys.stderr,
+        )
+    return recipe.model_copy(update={"accumulation": accumulation})
+
+
+def _read_note(run: Path) -> dict[str, Any]:
+    try:
+        note: dict[str, Any] = json.loads((run / NOTED).read_text(encoding="utf-8"))
+    except ValueError:
+        raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
+    return note
+
+
+def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
+    """Make the folder of the run and note its recipe, once everything has been opened.
+
+    Raises:
+        CheckpointError: it cannot be written, or its data files have changed.
+    """
+    if (run / NOTED).is_file() and not fresh:
+        before = _read_note(run).get("records", records)
+        if before != records:
+            raise CheckpointError(
+                f"{recipe.out} was begun with {before} usable records, and now there are {records};"
+                " put the data files back to continue, or give another `out`, or --fresh"
+            )
+    if rank() != 0:
+        return
+    try:
+        if fresh and (run / NOTED).is_file():
+            shutil.rmtree(run)
+        run.mkdir(parents=True, exist_ok=True)
+        versions = {name: version(name) for name in VERSIONS}
+        counts = {"records": records, "ranks": ranks()}
+        note = {**recipe.fingerprint(), **counts, "versions": versions}
+        (run / f".{NOTED}").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        sync(run / f".{NOTED}")
+        (run / f".{NOTED}").replace(run / NOTED)
+    except OSError as error:
+        raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def moving_in(out: Path, last: str) -> Iterator[Path]:
+    """Yield a folder whose files go to `out` in the end; `last` marks that all are there."""
+    for leftover in out.glob(".writing-*"):  # of a process that was killed here
+        shutil.rmtree(leftover)
+    working = out / f".writing-{os.getpid()}"
+    working.mkdir()
+    try:
+        yield working
+        for path in sorted(working.iterdir(), key=lambda path: path.name == last):
+            if path.name == last:
+                sync(out)
+            if path.is_file():
+                sync(path)
+            path.replace(out / path.name)
+        sync(out)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)

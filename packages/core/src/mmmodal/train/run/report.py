@@ -1,0 +1,182 @@
+"""A stage's report: one HTML file that holds everything it shows and loads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mmmodal.errors import CheckpointError
+from mmmodal.ranks import rank
+from mmmodal.reports import style
+from mmmodal.reports.curves import figure_chart, loss_chart
+from mmmodal.reports.pieces import duration, fact_rows, figure_list
+from mmmodal.train.run.folder import METRICS, VERSIONS
+
+if TYPE_CHECKING:
+    from mmmodal.samples.mixing import Mixture
+    from mmmodal.train.recipe.recipe import Recipe
+
+__all__ = ["REPORT", "report_stage", "write_report"]
+
+REPORT = "report.html"
+"""The report's name in the folder of a run."""
+
+CURVES = {
+    "tokens_per_second": ("Throughput", "Real tokens a second, of all processes.", "tokens/s"),
+    "utilisation": ("Packing", "The share of a batch's places that hold tokens.", "share"),
+    "learning_rate": ("Learning rate", "Of the first part that trains.", "rate"),
+    "grad_norm": ("Gradient", "Its norm, before it is clipped.", "norm"),
+}
+"""What is drawn of a run beside its loss, where it was logged."""
+
+Row = Mapping[str, Any]
+
+
+def report_stage(recipe: Recipe, run: Path, mixture: Mixture, trained: Mapping[str, int]) -> None:
+    """Write the report of a stage that is done; one process does it, and says where it is."""
+    if rank() != 0:
+        return
+    counted = zip(recipe.data, mixture.sizes, mixture.counts, strict=True)
+    path = write_report(
+        run,
+        recipe,
+        metrics=run / METRICS,
+        mix=[(str(s.path), size, s.weight, count) for s, size, count in counted],
+        trained=trained,
+        versions={name: version(name) for name in VERSIONS},
+    )
+    print(f"How it went: {path}", file=sys.stderr)
+
+
+def write_report(
+    run: Path,
+    recipe: Recipe,
+    *,
+    metrics: Path,
+    mix: Sequence[tuple[str, int, float, int]],
+    trained: Mapping[str, int],
+    versions: Mapping[str, str],
+) -> Path:
+    """Write the report of a run into its folder, whole or not at all, and return its path.
+
+    Args:
+        run: the folder of the run.
+        recipe: what was done.
+        metrics: what was logged, in JSON lines.
+        mix: for each file of data its name, records, weight, and its records in an epoch.
+        trained: how many parameters of which part trained.
+        versions: the packages it was trained with.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    try:
+        rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        page = Template(_resource("report.html")).substitute(
+            style=style(),
+            title=escape(recipe.out.name or str(recipe.out)),
+            headline=_headline(rows, trained),
+            curves="".join(_curves(rows)),
+            mix="".join(map(_mix_row, mix)),
+            facts=fact_rows({**_facts(rows, recipe, trained), **versions}),
+            recipe=escape(_recipe_text(recipe)),
+        )
+        return _write_whole(run / REPORT, page)
+    except OSError as error:
+        raise CheckpointError(
+            f"{error.filename or run / REPORT} cannot be written or read ({error.strerror}); the "
+            "model is there, the report is not"
+        ) from None
+
+
+def _resource(name: str) -> str:
+    return (files("mmmodal.train.run") / name).read_text(encoding="utf-8")
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
+    try:
+        working.write_text(text, encoding="utf-8")
+        working.replace(path)
+    finally:
+        working.unlink(missing_ok=True)
+    return path
+
+
+def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:
+    losses = [row["loss"] for row in rows if "loss" in row]
+    shown = f"{losses[-1]:.3g}" if losses else "–"
+    speeds = [row["tokens_per_second"] for row in rows if "tokens_per_second" in row]
+    figures = {
+        "Trained": f"{_millions(sum(trained.values()))} parameters",
+        "Steps": f"{max((row['step'] for row in rows), default=0):,}",
+        "Took": duration(_seconds(rows)),
+    }
+    if speeds:
+        figures["Speed"] = f"{median(speeds):,.0f} tokens/s<small>median</small>"
+    before = f", from {losses[0]:.3g}" if losses else ""
+    return (
+        f'<h1><span class="number">{shown}</span> is the loss at the end{before}</h1>'
+        f"{figure_list(figures)}"
+    )
+
+
+def _curves(rows: Sequence[Row]) -> Iterable[str]:
+    about = "On what is being learned: the answers, token by token. The scale is logarithmic."
+    yield _card("Loss", about, loss_chart(rows, "Loss"))
+    for key, (title, meaning, unit) in CURVES.items():
+        if any(key in row for row in rows):
+            yield _card(title, meaning, figure_chart(rows, key, title, unit))
+
+
+def _card(title: str, meaning: str, drawing: str) -> str:
+    return (
+        f'<figure class="card"><figcaption><h3>{title}</h3><p>{meaning}</p></figcaption>'
+        f"{drawing}</figure>"
+    )
+
+
+def _mix_row(row: tuple[str, int, float, int]) -> str:
+    name, records, weight, count = row
+    cells = "".join(f'<td class="number">{cell}</td>' for cell in (
+        f"{records:,}", f"{weight:g}", f"{count:,}",
+    ))  # fmt: skip
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
+def _facts(rows: Sequence[Row], recipe: Recipe, trained: Mapping[str, int]) -> dict[str, str]:
+    parts = ", ".join(f"{part} {count:,}" for part, count in trained.items())
+    facts = {"Started from": str(recipe.model), "Trained": parts}
+    skipped = sum(int(row.get("skipped_rows", 0)) for row in rows)
+    if skipped:
+        facts["Rows left out"] = f"{skipped:,}"
+    waited = [row["waiting_seconds"] for row in rows if "waiting_seconds" in row]
+    if waited:
+        facts["Waited for data"] = duration(sum(waited))
+    return facts
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    values = recipe.model_dump(mode="json", exclude_defaults=True)
+    values["train"]["parts"] = sorted(recipe.train.parts)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def _seconds(rows: Sequence[Row]) -> float:
+    """Return what all parts of a run took, which may have been interrupted."""
+    return sum(float(row.get("train_runtime", 0.0)) for row in rows)
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f}&thinsp;M" if count >= 1e4 else f"{count:,}"

@@ -1,0 +1,116 @@
+"""How a recipe is said to transformers' Trainer and DeepSpeed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmodal.errors import ConfigError
+from mmmodal.train.recipe.recipe import Recipe, deepspeed_config
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+__all__ = ["arguments_of", "half_precision", "join_ranks"]
+
+
+def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
+    """Translate a recipe whose run is kept in the folder `run`.
+
+    Raises:
+        ConfigError: it asks for what this machine cannot do.
+    """
+    from transformers import TrainingArguments
+
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if has_gpu else "fp32"
+    if precision == "fp16" and not has_gpu:
+        raise ConfigError("recipe", ["'precision': fp16 needs a GPU; use bf16 or fp32"])
+    workers = _workers(has_gpu) if recipe.workers is None else recipe.workers
+    deepspeed = deepspeed_config(recipe.deepspeed, has_gpu)
+    if deepspeed is not None:
+        _pretend_to_be_launched()
+    return TrainingArguments(
+        output_dir=str(run / "checkpoints"),
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="constant_with_warmup"
+        if recipe.schedule == "constant"
+        else recipe.schedule,
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.max_steps or -1,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not has_gpu,
+        deepspeed=deepspeed,
+        **_checkpointing(recipe.gradient_checkpointing),
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=recipe.prefetch if workers else None,
+        dataloader_persistent_workers=workers > 0,
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=recipe.save_every,
+        logging_strategy="steps",
+        logging_steps=recipe.log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # it makes up a loss for a bad step
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        report_to="none",
+    )
+
+
+def _workers(has_gpu: bool) -> int:
+    """Return how many processes prepare batches while the GPU computes."""
+    if not has_gpu:
+        return 0
+    mine = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, max(0, mine - 1))
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Ask for gradient checkpointing under the name that this version of transformers has."""
+    from transformers import TrainingArguments
+
+    renamed = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    word = "activation" if renamed else "gradient"
+    kwargs = {f"{word}_checkpointing_kwargs": {"use_reentrant": False}}
+    return {f"{word}_checkpointing": True, **kwargs} if wanted else {}
+
+
+def join_ranks(arguments: TrainingArguments) -> None:
+    """Let the ranks know each other before ZeRO-3 spreads the weights over them on loading."""
+    assert arguments.device is not None  # asking for it is what joins them
+    if arguments.deepspeed is not None:
+        import deepspeed
+
+        backend = "nccl" if arguments.device.type == "cuda" else "gloo"
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+
+
+def half_precision(arguments: TrainingArguments) -> Any:
+    """Return the half precision that the arguments ask for, or None."""
+    import torch
+
+    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
+
+
+def _pretend_to_be_launched() -> None:
+    """Let DeepSpeed run in a single process that no launcher started."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    if "RANK" not in os.environ:
+        os.environ.update(alone, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,127 @@
+"""Does a language model keep the samples of a pack apart? It is tried, not looked up."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from mmmodal.errors import ConfigError
+from mmmodal.model.attention import use_attention
+from mmmodal.model.varlen import PACK, VARLEN, place_bounds, supports_varlen
+from mmmodal.samples.collation import Sample, collate_pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
+
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["PackCheck", "attend_by_sample", "check_positions", "keeps_apart"]
+
+NEIGHBOURS, SAMPLE = 7, 9  # tokens
+SAME = 1e-3
+"""Half precision on a GPU may round the same numbers differently; another sample is much more."""
+
+NEARLY_SAME = 0.05
+"""As `SAME`, between rows of different lengths."""
+
+
+def attend_by_sample(model: MMModalForConditionalGeneration) -> None:
+    """Compute attention sample by sample, where the language model allows it."""
+    if supports_varlen(model.get_decoder()):  # type: ignore[arg-type]
+        use_attention(model, VARLEN)
+
+
+def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> None:
+    """Refuse positions that depend on the longest sample of a pack.
+
+    Raises:
+        ConfigError: the language model turns all positions differently beyond a length, and
+            samples can be longer.
+    """
+    config = model.config.text_config
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("dynamic", "longrope"):
+        return
+    usual = rope.get("original_max_position_embeddings")
+    usual = usual or getattr(config, "original_max_position_embeddings", None)
+    usual = usual or config.max_position_embeddings
+    if max_tokens > usual:
+        raise _refused(
+            f"{config.model_type} has other positions in samples of more than {usual} tokens, and "
+            f"with them in all of their pack; set max_tokens={usual} or packing=false"
+        )
+
+
+class PackCheck(TrainerCallback):
+    """Try it before the first step, when the model is spread over the ranks as it will be."""
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Refuse to train where samples would see each other.
+
+        Raises:
+            ConfigError: they would.
+        """
+        language: PreTrainedModel = model.get_decoder()
+        half = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+        cast: Any = contextlib.nullcontext()
+        if half is not None:
+            cast = torch.autocast(args.device.type, half)
+        with cast:
+            apart = keeps_apart(language)
+        if not apart:
+            raise _refused(
+                f"with {language.config._attn_implementation} attention {type(language).__name__} "
+                "lets the samples of a pack see each other; set packing=false"
+            )
+
+
+@torch.no_grad()
+def keeps_apart(language: PreTrainedModel) -> bool:
+    """Say whether a sample comes out the same beside one neighbour, another one, and none."""
+    training = language.training
+    language.eval()
+    try:
+        first, second, sample = (
+            list(range(start, start + length))
+            for start, length in ((3, NEIGHBOURS), (13, NEIGHBOURS), (23, SAMPLE))
+        )
+        one, other = _run(language, first, sample), _run(language, second, sample)
+        alone = _run(language, sample)
+    finally:
+        language.train(training)
+    return _distance(one, other) < SAME and _distance(one, alone) < NEARLY_SAME
+
+
+def _run(language: PreTrainedModel, *samples: list[int]) -> Tensor:
+    """Return the hidden states of the last of the samples of one pack, [T, D]."""
+    pack = collate_pack([Sample(ids, ids) for ids in samples], {}, {}, pad_token_id=0)
+    inputs = {key: pack[key] for key in ("position_ids", *PACK)}
+    inputs = {k: v.to(language.device) if torch.is_tensor(v) else v for k, v in inputs.items()}
+    mask = place_bounds(language, None, inputs)
+    output = language(
+        input_ids=pack["input_ids"].to(language.device),
+        attention_mask=mask,
+        use_cache=False,
+        **inputs,
+    )
+    hidden: Tensor = output[0][0, -len(samples[-1]) :]
+    return hidden.float()
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+def _refused(reason: str) -> ConfigError:
+    return ConfigError("packing", [reason])

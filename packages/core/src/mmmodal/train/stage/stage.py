@@ -1,0 +1,150 @@
+"""Run one stage: a model folder and records in, a trained model folder out."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmmodal.ranks import rank, wait
+from mmmodal.train.loop.feed import feed
+from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.run.folder import METRICS, RUN, as_begun, begin_run, clear_finished, find_run
+from mmmodal.train.run.journal import cut_journals
+from mmmodal.train.run.report import report_stage
+from mmmodal.train.run.reporters import check_reporters, reporters
+from mmmodal.train.stage.inputs import Opened, open_stage
+from mmmodal.train.stage.result import name_skipped, write_result
+
+if TYPE_CHECKING:
+    from transformers import TrainerState
+
+    from mmmodal.samples.feature_cache.store import FeatureStore
+    from mmmodal.train.loop.bad_samples import Skipped
+    from mmmodal.train.run.checkpoints import Checkpoint, Checkpoints
+
+__all__ = ["Outcome", "cache_features", "run_stage"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended."""
+
+    finished: bool
+    steps: int
+    loss: float | None
+    seconds: float
+    out: Path
+    trained: dict[str, int]
+    """How many parameters of which part trained."""
+
+    interrupted_by: str | None = None
+    skipped_rows: int = 0
+    """How many bad rows were left out."""
+
+
+def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
+    """Train one stage, going on from its last checkpoint if there is one.
+
+    Args:
+        recipe: what to do.
+        fresh: forget an interrupted run and begin anew.
+
+    Raises:
+        MMModalError: `out` is finished, or was begun with another recipe.
+    """
+    from mmmodal.train.loop.callbacks import Interruption, MetricsFile, ProgressBar
+    from mmmodal.train.loop.epochs import EpochCount
+    from mmmodal.train.loop.trainable import trained_counts
+    from mmmodal.train.loop.trainer import StageTrainer
+    from mmmodal.train.loop.workers import naming_lost_processes
+
+    clear_finished(recipe.out)
+    run = find_run(recipe, fresh)
+    check_reporters(recipe.report_to)
+    recipe = as_begun(recipe, run, fresh)
+    stage = open_stage(recipe, run)
+    begin_run(recipe, run, fresh, len(stage.dataset))
+    wait()  # nobody looks for checkpoints that are being removed
+    data = feed(recipe, stage.dataset, run, stage.arguments, stage.on_error)
+    checkpoints, newest, skipped = _take_up(recipe, run, stage)
+    counts = trained_counts(stage.model)
+    _tell(counts)
+    bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
+    reports = reporters(recipe.report_to, run)
+    with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
+        trainer = StageTrainer(
+            recipe=recipe,
+            run=run,
+            model=stage.model,
+            args=stage.arguments,
+            feed=data,
+            checkpoints=checkpoints,
+            skipped=skipped,
+            callbacks=[*stage.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
+        )
+        trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
+    wait()  # all ranks have noted the rows they skipped
+    if interruption.signal is None:
+        name_skipped(skipped, run, trainer.state.global_step)
+        write_result(trainer, recipe, run, stage.start)
+        report_stage(recipe, run, data.mixture, counts)
+    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
+
+
+def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
+    """Fill a recipe's feature cache and train nothing; return the features of each modality.
+
+    Raises:
+        MMModalError: the features do not fit, or whatever keeps the recipe from being run.
+    """
+    stage = open_stage(recipe, recipe.out / RUN)
+    for error in stage.bad_rows:
+        print(f"Skipped {error}", file=sys.stderr)
+    return stage.stores
+
+
+def _take_up(
+    recipe: Recipe, run: Path, stage: Opened
+) -> tuple[Checkpoints, Checkpoint | None, Skipped]:
+    """Find where the run goes on, and cut what it noted after that."""
+    from mmmodal.train.loop.bad_samples import Skipped
+    from mmmodal.train.run.checkpoints import Checkpoints
+
+    folder, deepspeed = run / "checkpoints", bool(stage.arguments.deepspeed)
+    checkpoints = Checkpoints(folder, keep=recipe.keep_checkpoints, deepspeed=deepspeed)
+    newest = checkpoints.newest()
+    skipped = Skipped(recipe.on_bad_sample, run, rank())
+    if rank() == 0:
+        cut_journals(run, newest.step if newest else 0)
+        skipped.note_once(stage.bad_rows)
+    wait()  # nobody notes rows that are cut
+    return checkpoints, newest, skipped
+
+
+def _tell(counts: Mapping[str, int]) -> None:
+    """Say on stderr what trains."""
+    if rank() == 0:
+        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        print(f"Training {sum(counts.values()):,} parameters: {parts}", file=sys.stderr)
+
+
+def _outcome(
+    recipe: Recipe, state: TrainerState, counts: dict[str, int], told: int | None, skipped: int
+) -> Outcome:
+    """Sum up a training that ended, or was `told` to by a signal."""
+    logs = state.log_history[::-1]  # the newest first
+    return Outcome(
+        told is None,
+        state.global_step,
+        next((float(row["loss"]) for row in logs if "loss" in row), None),
+        next((float(row["train_runtime"]) for row in logs if "train_runtime" in row), 0.0),
+        recipe.out,
+        counts,
+        signal.Signals(told).name if told is not None else None,
+        skipped,
+    )

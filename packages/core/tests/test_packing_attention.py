@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 import mmmodal
-from mmmodal.contracts.record import Message, Part
+from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import ConfigError
 from mmmodal.modalities.audio import Waveform
@@ -65,10 +65,10 @@ def samples_of(model: MMModalForConditionalGeneration) -> list[Sample]:
 
 
 def sample(model: MMModalForConditionalGeneration, text: str, *media: tuple[str, Any]) -> Sample:
-    asked = [Part(type=kind, media=i) for i, (kind, _) in enumerate(media)]
+    asked = [ContentPart(type=kind, media=i) for i, (kind, _) in enumerate(media)]
     messages = [
-        Message(role="user", content=(*asked, Part(type="text", text=text))),
-        Message(role="assistant", content=(Part(type="text", text=f"I have it: {text}"),)),
+        Message(role="user", content=(*asked, ContentPart(type="text", text=text))),
+        Message(role="assistant", content=(ContentPart(type="text", text=f"I have it: {text}"),)),
     ]
     return model.processor.prepare(messages, media)
 

@@ -16,9 +16,9 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmmodal.data import json_rows
 
 from mmmodal.errors import RecordError
+from mmmodal.records import json_rows
 from mmmodal.records.json_text import dump_json, parse_json
 from mmmodal.records.rows import open_rows
 
@@ -277,7 +277,7 @@ def test_text_in_parquet_that_is_no_utf8_is_an_error_of_its_row(tmp_path: Path) 
 def test_random_access_to_parquet_keeps_few_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmmodal.data import table_rows
+    from mmmodal.records import table_rows
 
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(TABLE), path, row_group_size=2)

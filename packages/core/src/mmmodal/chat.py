@@ -15,7 +15,7 @@ import torch
 from transformers import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 
-from mmmodal.contracts.record import Message, Part
+from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Rendered
 from mmmodal.conversation.truncation import shorten
@@ -154,7 +154,7 @@ class Chat:
             self._features.append((kind, self.processor.encoders[kind].preprocess(item)))
             self._origins.append(str(value) if isinstance(value, str | Path) else None)
         shifted = [
-            part if part.media is None else Part(type=part.type, media=first + part.media)
+            part if part.media is None else ContentPart(type=part.type, media=first + part.media)
             for part in message.content
         ]
         self.messages.append(Message(role="user", content=tuple(shifted)))

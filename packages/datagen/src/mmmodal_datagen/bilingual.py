@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmmodal.contracts.record import MediaRef, Message, Part, Record
+from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record
 from mmmodal.errors import RecordError
 from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
 
@@ -84,9 +84,11 @@ def _message(turn: Turn, lang: str | None) -> Message:
     parts = []
     for piece in turn.content:
         if piece.type == "text":
-            parts.append(Part(type="text", text=piece.text_ms if lang == "ms" else piece.text))
+            parts.append(
+                ContentPart(type="text", text=piece.text_ms if lang == "ms" else piece.text)
+            )
         else:
-            parts.append(Part(type=piece.type, media=piece.media))
+            parts.append(ContentPart(type=piece.type, media=piece.media))
     return Message(role=turn.role, content=tuple(parts))
 
 

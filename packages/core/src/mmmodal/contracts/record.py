@@ -13,7 +13,7 @@ __all__ = ["MediaRef", "Message", "Part", "Record"]
 Role = Literal["system", "user", "assistant"]
 
 
-class Part(Config):
+class ContentPart(Config):
     """One piece of a message: text, or a medium of the modality that `type` names."""
 
     type: str
@@ -22,7 +22,7 @@ class Part(Config):
     """Index into the record's media."""
 
     @model_validator(mode="after")
-    def _holds_what_its_type_says(self) -> Part:
+    def _holds_what_its_type_says(self) -> ContentPart:
         if self.type == "text" and (self.text is None or self.media is not None):
             raise ValueError("a text part has `text` and nothing else")
         if self.type != "text" and (self.media is None or self.text is not None):
@@ -34,7 +34,7 @@ class Message(Config):
     """One turn of a conversation."""
 
     role: Role
-    content: tuple[Part, ...]
+    content: tuple[ContentPart, ...]
 
 
 class MediaRef(Config):

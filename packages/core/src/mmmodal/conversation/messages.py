@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmmodal.config import suggest
-from mmmodal.contracts.record import Message, Part
+from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.errors import RenderError
 
 __all__ = ["read_messages"]
@@ -41,15 +41,15 @@ def read_messages(
         for part in parts:
             kind, value = _part(part, known)
             if kind == "text":
-                read.append(Part(type="text", text=value))
+                read.append(ContentPart(type="text", text=value))
             else:
-                read.append(Part(type=kind, media=len(media)))
+                read.append(ContentPart(type=kind, media=len(media)))
                 media.append((kind, value))
         messages.append(_message(turn.get("role"), read))
     return messages, media
 
 
-def _message(role: Any, parts: Sequence[Part]) -> Message:
+def _message(role: Any, parts: Sequence[ContentPart]) -> Message:
     if role not in ("system", "user", "assistant"):
         raise RenderError(f"a message's role is system, user or assistant, got {role!r}")
     return Message(role=role, content=tuple(parts))

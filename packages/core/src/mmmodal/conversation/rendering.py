@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
-from mmmodal.contracts.record import Message, Part
+from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.layout import Layout, MarkerIds
 from mmmodal.conversation.spacing import spaced
 from mmmodal.conversation.tokens import MarkupTokenizer
@@ -144,7 +144,7 @@ class Renderer:
         parts = spaced(message.content) if self._spaced else message.content
         return "".join(self._part(message, part) for part in _joined(parts))
 
-    def _part(self, message: Message, part: Part) -> str:
+    def _part(self, message: Message, part: ContentPart) -> str:
         if part.text is not None:
             allowed = self._spoken if message.role == "assistant" else ()
             return self._tokens.escape(part.text, allowed)
@@ -250,12 +250,12 @@ def _expanded(
     return Rendered([*all_ids, *ids[position:]], [*all_labels, *labels[position:]], media)
 
 
-def _joined(parts: Sequence[Part]) -> list[Part]:
+def _joined(parts: Sequence[ContentPart]) -> list[ContentPart]:
     """Join neighbouring texts, so that no special token can form across their border unseen."""
-    result: list[Part] = []
+    result: list[ContentPart] = []
     for part in parts:
         if part.text is not None and result and result[-1].text is not None:
-            result[-1] = Part(type="text", text=result[-1].text + part.text)
+            result[-1] = ContentPart(type="text", text=result[-1].text + part.text)
         else:
             result.append(part)
     return result

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmmodal.contracts.record import Part
+from mmmodal.contracts.record import ContentPart
 
 __all__ = ["spaced"]
 
-SPACE = Part(type="text", text=" ")
+SPACE = ContentPart(type="text", text=" ")
 
 
-def spaced(parts: Sequence[Part]) -> list[Part]:
+def spaced(parts: Sequence[ContentPart]) -> list[ContentPart]:
     """Put a space between a medium and what is beside it, where there is none yet."""
-    result: list[Part] = []
+    result: list[ContentPart] = []
     for part in parts:
         if part.text == "":
             continue

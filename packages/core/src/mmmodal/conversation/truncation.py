@@ -82,7 +82,7 @@ def shorten(
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:
-    """Part the system messages in front from the turns, each of which begins with a user."""
+    """Split the system messages in front from the turns, each of which begins with a user."""
     front: list[Message] = []
     turns: list[list[Message]] = []
     for message in messages:

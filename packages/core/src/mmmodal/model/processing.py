@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformers import BatchFeature, ProcessorMixin
 
 from mmmodal.contracts import Encoder, Modality, Projector
-from mmmodal.contracts.record import Message, Part
+from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.layout import (
     Layout,
     MarkerIds,
@@ -335,7 +335,7 @@ class MMModalProcessor(ProcessorMixin):
 
 def text_message(role: Literal["system", "user", "assistant"], text: str) -> Message:
     """Return a message that is only text."""
-    return Message(role=role, content=(Part(type="text", text=text),))
+    return Message(role=role, content=(ContentPart(type="text", text=text),))
 
 
 def _per_prompt(value: Any, prompts: int) -> list[list[Any]]:

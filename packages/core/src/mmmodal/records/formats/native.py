@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmmodal.contracts.record import Part, Record
+from mmmodal.contracts.record import ContentPart, Record
 from mmmodal.errors import RecordError
 from mmmodal.records.formats import Format, Place, validated
 from mmmodal.records.formats.openai import FORMAT as OPENAI
@@ -56,7 +56,7 @@ class Native(Format):
         return row | {key: value for key, value in about.items() if value is not None}
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: ContentPart) -> dict[str, Any]:
     if part.text is not None:
         return {"type": part.type, "text": part.text}
     return {"type": part.type, "media": part.media}

@@ -10,7 +10,8 @@ from mmmodal.config import Config
 
 __all__ = ["Lora", "TrainedParts"]
 
-Part = Literal["projectors", "markers", "language_model", "towers"]
+Trainable = Literal["projectors", "markers", "language_model", "towers"]
+"""What of a model can train whole, as recipes name it."""
 
 Layers = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -54,13 +55,13 @@ class Lora(Config):
 class TrainedParts(Config):
     """The parts that train; all others stay bitwise as they are."""
 
-    parts: frozenset[Part] = frozenset()
+    parts: frozenset[Trainable] = frozenset()
     """What trains whole: projectors, markers, language_model, towers."""
 
     lora: Lora | None = None
     """What trains by adapters, which are then what is saved."""
 
-    learning_rates: dict[Part, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    learning_rates: dict[Trainable, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """The learning rate of a part where it is not the recipe's: `{projectors: 1e-3}`."""
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from mmmodal.contracts.record import Record
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
-from mmmodal.records.formats import find_format
+from mmmodal.records.detection import find_format
 from mmmodal.records.json_text import dump_json
 
 __all__ = ["write_tar"]

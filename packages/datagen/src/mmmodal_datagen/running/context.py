@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmmodal.errors import ConfigError
-from mmmodal.media.limits import Limits
+from mmmodal.limits import LimitSettings
 from mmmodal.media.source import Source, open_source
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, Sampling
 from mmmodal_datagen.contracts.recogniser import RATE, Transcript
@@ -55,7 +55,7 @@ class Context:
     shard_rows: int = 256
     """Rows that a step reads into one shard, where it decides that."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.concurrency)
@@ -148,7 +148,8 @@ class RowContext:
 
         from mmmodal.modalities.audio import Audio
 
-        wave = Audio().read(self.open(medium), self.run.limits)
+        audio = Audio()
+        wave = audio.read(self.open(medium), self.run.limits.of(audio))
         if wave.rate == RATE:
             return wave.samples
         return soxr.resample(wave.samples, wave.rate, RATE)  # type: ignore[no-any-return]

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from pydantic import Field
 
 from mmmodal.config import Config
+from mmmodal.contracts.format import Place
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.formats import Place, find_format, read_row, validated
-from mmmodal.records.rows import open_rows
+from mmmodal.records.detection import find_format, read_row
+from mmmodal.records.files import open_rows
+from mmmodal.records.foreign import validated
 from mmmodal_datagen.bilingual import row_of
 from mmmodal_datagen.contracts import (
     Generator,

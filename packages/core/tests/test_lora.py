@@ -19,6 +19,7 @@ import torch
 
 import mmmodal
 from killing import Training
+from mmmodal.adapters.lora import Lora
 from mmmodal.adapters.targets import adapted_layers
 from mmmodal.cli.main import run
 from mmmodal.digests import weights_digest
@@ -28,7 +29,6 @@ from mmmodal.records.dataset import RecordDataset
 from mmmodal.samples.dataset import prepare_record
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.recipe.recipe import load_recipe
-from mmmodal.train.recipe.trained_parts import Lora
 from mmmodal.train.stage.stage import Outcome, run_stage
 from mmmodal_playground.records import make_records
 

@@ -27,7 +27,6 @@ from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_vision_siglip import Siglip
 
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
-ANCHOR = "visual.trunk.blocks.0.norm1.weight"
 
 
 def noise(width: int, height: int) -> Image.Image:

@@ -166,12 +166,13 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _warning_line(message: Warning | str, *place: object) -> str:
+def _warning_line(message: Warning | str, *place: object, **more: object) -> str:
     return f"Warning: {message}\n"
 
 
 def main() -> None:
     """Run the command line of this process."""
     if not is_debugging():
-        warnings.formatwarning = _warning_line  # where in the code it came up says nothing to users
+        # Where in the code it came up says nothing to users.
+        warnings.formatwarning = _warning_line
     sys.exit(run(sys.argv[1:]))

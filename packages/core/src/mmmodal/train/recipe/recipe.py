@@ -27,7 +27,6 @@ from mmmodal.precision import Quantization
 from mmmodal.samples.feature_cache.settings import StoredDtype
 from mmmodal.train.recipe.data_source import DataSource
 from mmmodal.train.recipe.files import find_recipe
-from mmmodal.train.recipe.made_for import MadeFor
 from mmmodal.train.recipe.trained_parts import TrainedParts
 
 __all__ = ["Recipe", "deepspeed_config", "load_recipe"]
@@ -50,6 +49,18 @@ MAY_CHANGE = {
     "feature_cache_dtype",
 }
 """What changes nothing in the result of a run that is resumed."""
+
+
+class MadeFor(Config):
+    """The parts of the model that a recipe is for: their names, as `mmmodal compose` takes them."""
+
+    backbone: str
+    encoders: dict[str, str] = Field(default_factory=dict)
+
+    def command(self, out: Path) -> str:
+        """Return the command that composes such a model."""
+        encoders = "".join(f" --encoder {name}={part}" for name, part in self.encoders.items())
+        return f"mmmodal compose {out} --backbone {self.backbone}{encoders}"
 
 
 class Recipe(Config):

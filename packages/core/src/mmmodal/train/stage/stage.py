@@ -57,8 +57,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     Raises:
         MMModalError: `out` is finished, or was begun with another recipe.
     """
-    from mmmodal.train.loop.callbacks import Interruption, MetricsFile, ProgressBar
-    from mmmodal.train.loop.epochs import EpochCount
+    from mmmodal.train.loop.callbacks import EpochCount, Interruption, MetricsFile, ProgressBar
     from mmmodal.train.loop.trainable import trained_counts
     from mmmodal.train.loop.trainer import StageTrainer
     from mmmodal.train.loop.workers import naming_lost_processes

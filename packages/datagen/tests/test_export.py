@@ -15,7 +15,7 @@ from mmmodal.config import validate
 from mmmodal.records.dataset import read_records
 from mmmodal_datagen.contracts import Call, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 
 PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"
 
@@ -209,7 +209,7 @@ def test_a_row_that_cannot_be_read_is_a_failed_row_and_told(
     (outcome,) = run_pipeline(validate(Pipeline, values, "test"))
     assert (outcome.rows, outcome.failed) == (2, 1)
     (path,) = (tmp_path / "out/steps/import").rglob("failed-*.parquet")
-    from mmmodal_datagen.running.tables import read_refusals
+    from mmmodal_datagen.run.shards import read_refusals
 
     (refused,) = read_refusals(path, again=True)
     assert reason in refused.detail

@@ -9,10 +9,11 @@ import pytest
 
 from mmmodal.config import validate
 from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
-from mmmodal_datagen.gating.measures import compression_ratio, language_of, repeated_trigrams
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.shards import StepFolder
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.run.shards import StepFolder
+from mmmodal_datagen.texts.language import language_of
+from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
 
 STORY = (
     "A man walks along the river in the early morning while two children feed the ducks, and "

@@ -10,7 +10,7 @@ import pytest
 
 from language_server import Reply, serving
 from mmmodal.cli.main import run
-from mmmodal_datagen.alone import step_alone
+from mmmodal_datagen.single_step import step_alone
 
 Step = Callable[..., tuple[int, str]]
 

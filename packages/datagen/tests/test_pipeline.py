@@ -191,7 +191,7 @@ def test_ray_that_is_not_installed_is_told(tmp_path: Path) -> None:
     try:
         import ray  # noqa: F401
     except ImportError:
-        from mmmodal_datagen.running.executors import executor
+        from mmmodal_datagen.run.executors.executor import executor
 
         values = {"out": str(tmp_path), "execution": {"kind": "ray"}, "steps": {"import": {}}}
         with pytest.raises(PartError, match=r"pip install mmmodal-datagen\[ray\]"):

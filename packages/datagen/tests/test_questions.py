@@ -10,7 +10,7 @@ import pytest
 
 from language_server import Reply, serving
 from mmmodal.errors import ConfigError
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_datagen.steps.questions import paper_questions, questions_in
 from one_step import made, run_step, seen_by, steps_on
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from language_server import Reply, serving
 from mmmodal.errors import ConfigError
-from mmmodal_datagen.bilingual import records_of
-from mmmodal_datagen.gating.structure import NUMBERS
-from mmmodal_datagen.relating.drawing import ORDER, Candidate, draw_pairs
-from mmmodal_datagen.relating.similar import similar_pairs
-from mmmodal_datagen.relating.wordings import INSTRUCTIONS
-from mmmodal_datagen.running.run import run_pipeline
-from mmmodal_datagen.steps.relate import RelateOptions
+from mmmodal_datagen.rows.records import records_of
+from mmmodal_datagen.run.runner import run_pipeline
+from mmmodal_datagen.steps.relate.pairs import ORDER, Candidate, draw_pairs
+from mmmodal_datagen.steps.relate.similarity import similar_pairs
+from mmmodal_datagen.steps.relate.step import RelateOptions
+from mmmodal_datagen.steps.relate.wordings import INSTRUCTIONS
+from mmmodal_datagen.texts.translation import NUMBERS
 from one_step import made, run_step, seen_by, steps_on
 
 PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"

@@ -22,9 +22,9 @@ from language_server import Reply, Server, by_digest, serving
 from mmmodal.cli.main import run
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.reporting.charts import bars, histogram
-from mmmodal_datagen.reporting.report import write_report
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.reports.charts import bars, histogram
+from mmmodal_datagen.reports.report import write_report
+from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_playground.scenes import draw_scene, single_scene
 from mmmodal_playground.speech import any_voice, save_speech
 from mmmodal_playground.things import Thing

@@ -25,11 +25,11 @@ from mmmodal.media.source import open_source
 from mmmodal.modalities.audio import Audio
 from mmmodal_datagen.contracts import RATE, Row
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.shards import StepFolder
-from mmmodal_datagen.segmenting.clips import Clip, cut_at_silences, cut_windows
-from mmmodal_datagen.segmenting.recording import Recording, recording_limits
-from mmmodal_datagen.segmenting.silences import Rule, frames
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.run.shards import StepFolder
+from mmmodal_datagen.steps.segment.clips import Clip, cut_at_silences, cut_windows
+from mmmodal_datagen.steps.segment.recording import Recording, recording_limits
+from mmmodal_datagen.steps.segment.silences import Rule, frames
 
 RULE = Rule(drop=35.0, silence=frames(0.3), pause=frames(3), padding=frames(0.2))
 
@@ -328,11 +328,11 @@ MEASURE = """
     from pathlib import Path
     from mmmodal_datagen.contracts import Medium, Row
     from mmmodal_datagen.replay.models import Models
-    from mmmodal_datagen.running.context import Context
+    from mmmodal_datagen.run.context import StepContext
     from mmmodal_datagen.steps.segment import Segment
 
     folder = Path(sys.argv[1])
-    context = Context("segment", "1", "f", folder, folder, Models.none())
+    context = StepContext("segment", "1", "f", folder, folder, Models.none())
 
     def peak(name):
         row = Row(id=name, kind="recording", media=(Medium(kind="audio", uri=name),), groups=(name,))

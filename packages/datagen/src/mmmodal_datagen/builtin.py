@@ -20,8 +20,8 @@ def mmmodal_generators() -> list[type[Generator]]:
     from mmmodal_datagen.steps.dialogue import Dialogue
     from mmmodal_datagen.steps.export import Export
     from mmmodal_datagen.steps.gate import Gate
+    from mmmodal_datagen.steps.import_ import Import
     from mmmodal_datagen.steps.questions import Questions
-    from mmmodal_datagen.steps.reading import Import
     from mmmodal_datagen.steps.relate import Relate
     from mmmodal_datagen.steps.segment import Segment
     from mmmodal_datagen.steps.transcribe import Transcribe

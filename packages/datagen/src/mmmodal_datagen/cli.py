@@ -47,9 +47,9 @@ def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from mmmodal.cli.talking import talking
     from mmmodal_datagen.pipeline import load_pipeline
-    from mmmodal_datagen.reporting.report import write_report
-    from mmmodal_datagen.running.executors import leads
-    from mmmodal_datagen.running.run import run_pipeline
+    from mmmodal_datagen.reports.report import write_report
+    from mmmodal_datagen.run.executors.executor import leads
+    from mmmodal_datagen.run.runner import run_pipeline
 
     with talking():
         loaded = load_pipeline(pipeline, overrides)
@@ -189,8 +189,8 @@ def _run_step(name: str) -> Any:
         as_json: bool,
     ) -> None:
         from mmmodal.cli.talking import talking
-        from mmmodal_datagen.alone import step_alone
-        from mmmodal_datagen.running.run import run_pipeline
+        from mmmodal_datagen.run.runner import run_pipeline
+        from mmmodal_datagen.single_step import step_alone
 
         pipeline = step_alone(
             name, inputs, out, root=root, preset=preset, settings=settings, backends=backends

@@ -12,9 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError, PartError, PluginError
 from mmmodal_datagen.contracts import Generator
+from mmmodal_datagen.fingerprints import digest
 from mmmodal_datagen.parts import BACKENDS, find
 from mmmodal_datagen.pipeline_files import find_pipeline
-from mmmodal_datagen.running.fingerprints import digest
 
 __all__ = ["Backend", "Execution", "Pipeline", "PlannedStep", "Step", "load_pipeline", "resolve"]
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mmmodal.config import Config
 from mmmodal.errors import PartError
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.contracts import BackendError, Confidence, Recogniser, Segment, Transcript
 
 if TYPE_CHECKING:

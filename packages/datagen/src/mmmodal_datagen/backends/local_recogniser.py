@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from mmmodal.config import Config
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import (
     RATE,
@@ -20,6 +19,7 @@ from mmmodal_datagen.contracts import (
     Segment,
     Transcript,
 )
+from mmmodal_datagen.texts.repetition import compression_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,14 +91,13 @@ class LocalRecogniser(Recogniser):
         for place, index in enumerate(kept):
             ids, logprobs, highest = written[place]
             text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-            data = text.encode("utf-8")
             segment = Segment(
                 start_s=0.0,
                 end_s=len(asked[index].sound) / RATE,
                 text=text,
                 avg_logprob=sum(logprobs) / len(logprobs),
                 no_speech_prob=silence[place],
-                compression_ratio=len(data) / len(zlib.compress(data)) if data else 0.0,
+                compression_ratio=compression_ratio(text),
                 temperature=0.0,
             )
             answers[index] = Transcript(

@@ -8,15 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from mmmodal.config import Config
 from mmmodal.errors import ConfigError, MediaError, PartError, PluginError
+from mmmodal_datagen.contracts.context import Context, RowContext
 from mmmodal_datagen.contracts.outcomes import Failed, Rejected, StopRun
-from mmmodal_datagen.contracts.row import Row
-
-if TYPE_CHECKING:
-    from mmmodal_datagen.running.context import Context, RowContext
+from mmmodal_datagen.rows import Row
 
 __all__ = ["Generator", "Refusal", "Results", "RowGenerator", "Shard", "ShardFile"]
 
@@ -34,7 +32,7 @@ class ShardFile:
 
     def read(self) -> Iterator[Row]:
         """Yield its rows in order."""
-        from mmmodal_datagen.running.tables import read_rows
+        from mmmodal_datagen.rows.tables import read_rows
 
         return read_rows(self.path)
 
@@ -73,7 +71,7 @@ class Results:
     """What a shard became; a step that makes rows by the million gives them as a table."""
 
     rows: Any = field(default_factory=list)
-    """A list of `Row`, or a `pyarrow.Table` of them (`mmmodal_datagen.running.tables`)."""
+    """A list of `Row`, or a `pyarrow.Table` of them (`mmmodal_datagen.rows.tables`)."""
 
     rejected: list[Refusal] = field(default_factory=list)
     failed: list[Refusal] = field(default_factory=list)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mmmodal.errors import MMModalError
 
 if TYPE_CHECKING:
-    from mmmodal_datagen.contracts.row import Row
+    from mmmodal_datagen.rows import Row
 
 __all__ = ["BackendError", "Failed", "Rejected", "StopRun"]
 

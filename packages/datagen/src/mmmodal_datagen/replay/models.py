@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from mmmodal.errors import PartError
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
 from mmmodal_datagen.contracts.outcomes import Failed
-from mmmodal_datagen.contracts.recogniser import Recogniser, Transcript
-from mmmodal_datagen.contracts.row import Call
+from mmmodal_datagen.contracts.recogniser import Confidence, Recogniser, Transcript
 from mmmodal_datagen.contracts.translator import Translator
+from mmmodal_datagen.fingerprints import digest
 from mmmodal_datagen.replay.store import Answer, Ask, ReplayStore
-from mmmodal_datagen.running.fingerprints import digest
+from mmmodal_datagen.rows import Call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,15 @@ class Models:
         """Return no models."""
         return cls(store=None)
 
+    @property
+    def confidence(self) -> Confidence:
+        """The confidence that the recogniser requires by default.
+
+        Raises:
+            PartError: there is no recogniser.
+        """
+        return self._recogniser().confidence
+
     async def chat(
         self, turns: Sequence[ChatTurn], sampling: Sampling, attempt: int, calls: list[Call]
     ) -> Completion:
@@ -93,9 +102,7 @@ class Models:
         self, sound: np.ndarray, language: str | None, raw_score: bool, calls: list[Call]
     ) -> Transcript:
         """Ask what is said in a clip; `calls` gets a record of it."""
-        if self.recogniser is None:
-            raise PartError("this step has no recogniser; name one in the pipeline's `backends`")
-        recogniser = self.recogniser
+        recogniser = self._recogniser()
         heard = hashlib.sha256(sound.tobytes()).hexdigest()
         settings = {"language": language, "raw_score": raw_score}
         identity = recogniser.identity()
@@ -140,6 +147,11 @@ class Models:
             reason = "this step has no language model; name one in the pipeline's `backends`"
             raise PartError(reason)
         return self.language_model
+
+    def _recogniser(self) -> Recogniser:
+        if self.recogniser is None:
+            raise PartError("this step has no recogniser; name one in the pipeline's `backends`")
+        return self.recogniser
 
     def _completed(
         self, request: Mapping[str, Any], answer: Answer, calls: list[Call]

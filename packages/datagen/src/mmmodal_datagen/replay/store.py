@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal_datagen.contracts.outcomes import StopRun
-from mmmodal_datagen.running.fingerprints import canonical, digest
+from mmmodal_datagen.fingerprints import canonical, digest
 
 __all__ = ["Answer", "Ask", "ReplayStore"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,31 +14,21 @@ from mmmodal_datagen.contracts import (
     Piece,
     Rejected,
     Row,
+    RowContext,
     RowGenerator,
     Sampling,
     Turn,
 )
-from mmmodal_datagen.running.context import RowContext
-from mmmodal_datagen.steps.answers import ask_until_fit
+from mmmodal_datagen.prompts.answers import ask_until_fit
+from mmmodal_datagen.prompts.prompt import (
+    History,
+    Style,
+    described,
+    format_prompt,
+    format_user,
+)
 
-__all__ = ["Dialogue", "DialogueOptions", "format_prompt", "format_user"]
-
-History = Sequence[tuple[str, str]]
-
-
-def format_prompt(message: str, history: History) -> str:
-    """Write a conversation up to the assistant's turn, as the paper prints it."""
-    return f"{_said(history)}[INST] {message} [/INST]"
-
-
-def format_user(history: History) -> str:
-    """Write a conversation up to the user's turn, as the paper prints it."""
-    return f"{_said(history)}[INST]"
-
-
-def _said(history: History) -> str:
-    turns = (f"[INST] {user} [/INST] {assistant}</s> " for user, assistant in history)
-    return "<s>" + "".join(turns)
+__all__ = ["Dialogue", "DialogueOptions"]
 
 
 class DialogueOptions(Config):
@@ -47,7 +37,7 @@ class DialogueOptions(Config):
     turns: int = Field(3, ge=1)
     """Questions and answers in all, the first question's included."""
 
-    prompt: Literal["raw", "chat"] = "raw"
+    prompt: Style = "raw"
     """"raw" continues Mistral's template as the paper does, and needs a completion endpoint; "chat"
     swaps the roles to have the user's turns written, and works with any."""
 
@@ -83,13 +73,13 @@ class Dialogue(RowGenerator):
 
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
         """Return the row with all its turns."""
-        described, question = _beginning(row)
+        description, question = _beginning(row)
         history: list[tuple[str, str]] = []
         said: list[tuple[str, str]] = []
         for number in range(self.options.turns):
             if number:
                 question = await self._question(history, context)
-            asked = question if number else f"{described}\n{question}"
+            asked = question if number else f"{description}\n{question}"
             answer = await self._answer(asked, history, context)
             history.append((asked, answer))
             said.append((question, answer))
@@ -120,15 +110,13 @@ class Dialogue(RowGenerator):
 
 def _beginning(row: Row) -> tuple[str, str]:
     """Return what is known about a row's media, and its question."""
-    described = "\n".join(medium.description or "" for medium in row.media).strip()
-    if not described:
-        raise Rejected("no description", "no medium of the row has one")
+    description = described(row)
     if [turn.role for turn in row.turns] != ["user"]:
         raise Rejected("no question", f"the row has {len(row.turns)} turns")
     question = " ".join(piece.text for piece in row.turns[0].content if piece.text).strip()
     if not question:
         raise Rejected("no question", "it is empty")
-    return described, question
+    return description, question
 
 
 def _straight(asked: str, history: History) -> list[ChatTurn]:

@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from mmmodal.config import Config
-from mmmodal_datagen.contracts import Piece, Rejected, Row, RowGenerator, Sampling, Turn
-from mmmodal_datagen.running.context import RowContext
-from mmmodal_datagen.steps.answers import ask_until_fit
-from mmmodal_datagen.steps.prompting import Style, asking, described
+from mmmodal_datagen.contracts import Piece, Rejected, Row, RowContext, RowGenerator, Sampling, Turn
+from mmmodal_datagen.prompts.answers import ask_until_fit
+from mmmodal_datagen.prompts.prompt import Style, asking, described
 
 __all__ = ["Questions", "QuestionsOptions", "paper_questions", "questions_in"]
 

@@ -1,0 +1,43 @@
+"""All shards in this process, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from mmmodal_datagen.contracts.generator import Shard
+from mmmodal_datagen.pipeline import Pipeline
+from mmmodal_datagen.run.shards import Done
+from mmmodal_datagen.run.worker import Job, Worker
+
+__all__ = ["LocalExecutor"]
+
+
+class LocalExecutor:
+    """Enough where an endpoint does the work; a local model takes all cores by itself."""
+
+    leads = True
+
+    def __init__(self, pipeline: Pipeline, *, writer: str = "calls", shared: bool = False) -> None:
+        self._runner = asyncio.Runner()
+        self._worker = Worker(pipeline, writer=writer, shared=shared)
+
+    @property
+    def meter(self) -> object:
+        """Count what was asked so far."""
+        return self._worker.meter
+
+    def do(
+        self,
+        job: Job,
+        shards: Sequence[Shard],
+        missing: Sequence[Shard],
+        done: Callable[[Done], None],
+    ) -> None:
+        """Do the missing shards."""
+        self._runner.run(self._worker.do_all(job.step, missing, job.run, done))
+
+    def close(self) -> None:
+        """Close the models."""
+        self._runner.run(self._worker.aclose())
+        self._runner.close()

@@ -1,0 +1,91 @@
+"""One step on files, as a pipeline of two: the files are imported, then the step runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmmodal.config import apply_overrides, parse_value, validate
+from mmmodal.errors import ConfigError
+from mmmodal_datagen.outputs import find_made
+from mmmodal_datagen.parts import BACKENDS, find
+from mmmodal_datagen.pipeline import Pipeline
+
+__all__ = ["step_alone"]
+
+RUN = "run."
+"""What begins a setting of the run rather than of the step."""
+
+
+def step_alone(
+    name: str,
+    inputs: Sequence[str | Path],
+    out: Path,
+    *,
+    root: Path | None = None,
+    preset: str | None = None,
+    settings: Sequence[str] = (),
+    backends: Sequence[str] = (),
+) -> Pipeline:
+    """Return the pipeline that runs one step on files.
+
+    Args:
+        name: of the step.
+        inputs: files that `import` reads.
+        out: the folder of the results.
+        root: where the paths of media begin; by default the folder that holds all inputs and out,
+            or that of the run that made an input.
+        preset: a named set of options.
+        settings: `KEY=VALUE` options of the step, `run.KEY=VALUE` of the pipeline.
+        backends: models, as `KIND:NAME,KEY=VALUE,…`.
+
+    Raises:
+        ConfigError: something does not fit.
+    """
+    paths = [Path(path).resolve() for path in inputs]
+    top = (
+        root.resolve() if root else Path(os.path.commonpath([*map(_folder, paths), out.resolve()]))
+    )
+    given = apply_overrides({}, [text for text in settings if not text.startswith(RUN)])
+    files = [os.path.relpath(path, top) for path in paths]
+    step: dict[str, Any] = {"options": given, "preset": preset}
+    steps: dict[str, Any] = {"step": {"step": name, **step}}
+    if name == "import":
+        given["files"] = [*given.get("files", []), *files]
+    elif files:
+        steps = {"files": {"step": "import", "options": {"files": files}}, **steps}
+        steps["step"]["inputs"] = ["files"]
+    values = {
+        "out": out.resolve(),
+        "root": top,
+        "backends": dict(_backend(text) for text in backends),
+        "steps": steps,
+    }
+    run = [text.removeprefix(RUN) for text in settings if text.startswith(RUN)]
+    find("generators", name)
+    return validate(Pipeline, apply_overrides(values, run, Pipeline), f"datagen {name}")
+
+
+def _folder(path: Path) -> Path:
+    """Return where the media paths in a file, or in what a run made, may begin."""
+    if (made := find_made(path)) is not None:
+        return made.root
+    return path if path.is_dir() else path.parent
+
+
+def _backend(text: str) -> tuple[str, dict[str, Any]]:
+    """Read `language_model:openai,model=mixtral`."""
+    head, *settings = text.split(",")
+    kind, colon, name = head.partition(":")
+    if not colon or kind not in BACKENDS:
+        known = ", ".join(f"{kind}:NAME" for kind in BACKENDS)
+        raise ConfigError("command line", [f"{head!r} is no backend; write one of {known}"])
+    options = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError("command line", [f"{setting!r} in {text!r} is not KEY=VALUE"])
+        options[key] = parse_value(value)
+    return kind, {kind: name, "options": options}

@@ -1,0 +1,40 @@
+"""Which split a medium is in: decided by its name alone, so that no two rows disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmmodal_datagen.contracts.outcomes import Rejected
+from mmmodal_datagen.fingerprints import digest
+
+__all__ = ["split_of"]
+
+STEPS = 1 << 32
+
+
+def split_of(groups: Sequence[str], splits: Mapping[str, float], seed: int) -> str:
+    """Return the split that all of `groups` are in; "" where there are no splits.
+
+    Args:
+        groups: the names of recordings or images.
+        splits: the share of each split; they need not add up to one.
+        seed: another one makes other splits.
+
+    Raises:
+        Rejected: they are in several.
+    """
+    if not splits:
+        return ""
+    found = {_split(group, splits, seed) for group in groups}
+    if len(found) > 1:
+        raise Rejected("media of several splits", " and ".join(sorted(found)))
+    return found.pop()
+
+
+def _split(group: str, splits: Mapping[str, float], seed: int) -> str:
+    place = int(digest(["split", seed, group])[:8], 16) / STEPS * sum(splits.values())
+    for name, share in splits.items():
+        place -= share
+        if place < 0:
+            return name
+    return name

@@ -1,0 +1,89 @@
+"""Rows that say what an earlier row says: exactly, or in nearly the same words."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mmmodal_datagen.contracts import Row, ShardFile
+from mmmodal_datagen.files import publish_bytes
+from mmmodal_datagen.fingerprints import digest
+
+__all__ = ["find_duplicates", "known_duplicates"]
+
+PERMUTATIONS = 128
+SHINGLE = 5  # words
+
+
+def find_duplicates(
+    rows: Iterable[Row], threshold: float, shortest: int
+) -> dict[str, tuple[str, float]]:
+    """Return, for each row that repeats an earlier one, that row's id and how alike they are.
+
+    Rows are alike by the share of runs of five words they have in common (MinHash); rows of fewer
+    than `shortest` words only when they are the same, media and all. Templates, of which many short
+    rows are made, would else leave one row of each.
+
+    Args:
+        rows: in the order that decides which of two is the earlier.
+        threshold: how alike two rows are that count as one, up to 1.
+        shortest: words.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    same: dict[str, str] = {}
+    near = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    prints: dict[str, MinHash] = {}
+    found: dict[str, tuple[str, float]] = {}
+    for row in rows:
+        text = _text(row)
+        exact = digest([text, [medium.sha256 or medium.uri for medium in row.media]])
+        if exact in same:
+            found[row.id] = (same[exact], 1.0)
+            continue
+        same[exact] = row.id
+        words = text.split()
+        if len(words) < max(shortest, SHINGLE):
+            continue
+        own = MinHash(PERMUTATIONS, hashfunc=_hash)
+        own.update_batch(list(_shingles(words)))
+        alike = [(own.jaccard(prints[name]), name) for name in near.query(own)]
+        value, name = max(alike, default=(0.0, ""))
+        if value >= threshold:
+            found[row.id] = (name, float(value))
+        else:
+            near.insert(row.id, own)
+            prints[row.id] = own
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def known_duplicates(
+    inputs: tuple[ShardFile, ...], threshold: float, shortest: int, folder: Path
+) -> dict[str, tuple[str, float]]:
+    """Return the duplicates among all rows of a step's inputs; they are sought once, and kept."""
+    name = digest([[file.sha256 for file in inputs], threshold, shortest])
+    path = folder / "duplicates" / f"{name}.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        rows = (row for file in inputs for row in file.read())
+        kept = find_duplicates(rows, threshold, shortest)
+        publish_bytes(json.dumps(kept).encode(), path)
+    return {row: (other, value) for row, (other, value) in kept.items()}
+
+
+def _text(row: Row) -> str:
+    return "\n".join(piece.text for piece in row.pieces() if piece.text)
+
+
+def _shingles(words: list[str]) -> Iterator[bytes]:
+    for start in range(len(words) - SHINGLE + 1):
+        yield " ".join(words[start : start + SHINGLE]).casefold().encode("utf-8")
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "little")

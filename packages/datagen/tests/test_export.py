@@ -190,9 +190,9 @@ def test_rows_written_in_several_forms_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"image": 3}', "names no medium"),
+        ('{"image": 3}', "neither a medium nor turns"),
         ('{"image": "a.jpg", "caption"', "not valid JSON"),
-        ('{"image": "../../../etc/a.jpg", "caption": "x"}', "lies outside"),
+        ('{"image": "../../../etc/a.jpg", "caption": "x"}', "is outside of"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_a_failed_row_and_told(

@@ -183,6 +183,6 @@ def test_dialogue_answers_the_questions(tmp_path: Path) -> None:
 
 
 def test_an_instruction_without_the_context_is_refused(tmp_path: Path) -> None:
-    with serving() as server, pytest.raises(ConfigError, match=r"it has no `\{context\}`"):
+    with serving() as server, pytest.raises(ConfigError, match=r"it lacks `\{context\}`"):
         options = {"instruction": "ask me something"}
         run_step(tmp_path, [clip("a")], "questions", server=server, options=options)

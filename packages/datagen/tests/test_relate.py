@@ -303,12 +303,12 @@ def test_instructions_number_the_same_media_in_both_languages() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draw": {"random": 0}}, "one is more"),
+        ({"draw": {"random": 0}}, "one of them more"),
         ({"prompts": {"image-image": "{first} {second}"}}, "audio-audio: give it a prompt"),
         ({"pairs": {"image-image": 1}, "prompts": {"image-image": "{first}"}}, "lacks"),
         ({"pairs": {"image-picture": 1}}, "image-picture"),
         ({"malay": True, "structured": False}, "`malay` needs `structured`"),
-        ({"instructions": {k: [{"ms": "Apa?"}] for k in INSTRUCTIONS}}, "is in English"),
+        ({"instructions": {k: [{"ms": "Apa?"}] for k in INSTRUCTIONS}}, "must be in English"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

@@ -182,7 +182,7 @@ def test_a_run_that_finds_all_finished_leaves_the_report_of_the_one_that_worked(
         path = tmp_path / "pipeline.yaml"
         path.write_text(json.dumps(values))
         assert run(["datagen", "run", str(path)]) == 0
-        assert "How it went:" in capsys.readouterr().err
+        assert "Report:" in capsys.readouterr().err
         report = tmp_path / "made<b>/report.html"
         first = report.read_text()
         assert run(["datagen", "run", str(path)]) == 0

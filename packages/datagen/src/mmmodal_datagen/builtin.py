@@ -1,4 +1,4 @@
-"""The steps and backends that ship with the pipeline, found through an entry point like others'."""
+"""The steps and backends of this package; an entry point names this module, as for any plugin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mmmodal_generators() -> list[type[Generator]]:
 
 @hookimpl
 def mmmodal_language_models() -> list[type[LanguageModel]]:
-    """Return the language models of endpoints and of this machine."""
+    """Return the language models: an endpoint, and weights in this process."""
     from mmmodal_datagen.backends.local_language_model import LocalLanguageModel
     from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint
 

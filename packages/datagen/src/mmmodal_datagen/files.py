@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also when the machine goes down."""
+"""Files that appear whole or not at all, also after a power failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def publishing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its name when the block ends well.
+    """Open a temporary file beside `path`, and rename it to `path` when the block succeeds.
 
     Raises:
         StopRun: the disk is full, or may not be written.
@@ -39,14 +39,14 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left of files they were writing, among media too."""
+    """Remove the temporary files of killed processes, also those below `media`."""
     for pattern in (".*.writing-*", "media/*/.*.writing-*"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 
 
 def publish_bytes(data: bytes, path: Path) -> None:
-    """Write a file whole.
+    """Write a whole file.
 
     Raises:
         StopRun: the disk is full, or may not be written.
@@ -57,7 +57,11 @@ def publish_bytes(data: bytes, path: Path) -> None:
 
 @contextlib.contextmanager
 def stopping(path: Path) -> Iterator[None]:
-    """Turn what the system refuses about a file into one error that ends the run."""
+    """Raise `StopRun` for any error of the file system.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
     try:
         yield
     except OSError as error:

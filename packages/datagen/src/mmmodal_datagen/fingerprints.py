@@ -1,4 +1,4 @@
-"""Digests of JSON values: what is the same has the same name on every machine."""
+"""Digests of JSON values: equal values have equal digests on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["canonical", "digest", "file_sha256"]
 
 
 def canonical(value: Any) -> bytes:
-    """Write a JSON value in the one way that equal values have in common."""
+    """Return a JSON value as bytes; equal values are equal bytes."""
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

@@ -1,4 +1,4 @@
-"""Find the rows that a run has made, by the folder that was its `out`, or a step's folder in it."""
+"""The rows that a finished run left in its `out`, and the summary that names them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ class Made:
     """The rows of a step of a run."""
 
     root: Path
-    """Where the paths of their media begin."""
+    """The folder that paths of their media are relative to."""
 
     files: tuple[Path, ...]
 
 
 def find_made(folder: Path) -> Made | None:
-    """Return the rows of a step; None where no run made the folder.
+    """Return the rows of a step; None if the folder is not of a run.
 
     Args:
-        folder: the `out` of a run, which means its last step, or `steps/NAME` in it.
+        folder: the `out` of a run for the rows of its last step, or `steps/NAME` in it.
 
     Raises:
-        ConfigError: the run has not come to its end, or made no rows in this step.
+        ConfigError: the run is not finished, or the step has no rows.
     """
     name = folder.name if folder.parent.name == "steps" else None
     out = (folder if name is None else folder.parent.parent).resolve()
-    if not all((out / part).is_dir() for part in ("steps", "calls")):  # a user's may be named so
+    # Both, as a folder of the user may have the name of one of them.
+    if not all((out / part).is_dir() for part in ("steps", "calls")):
         return None
     try:
         steps = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
@@ -45,5 +46,5 @@ def find_made(folder: Path) -> Made | None:
             return Made((out / found[name]["root"]).resolve(), tuple(files))
     except (OSError, ValueError, LookupError, TypeError):
         raise ConfigError("import", [f"{out} was not finished; run it again first"]) from None
-    told = ", ".join(found) or "none has any"
-    raise ConfigError("import", [f"{name!r} of {out} has no rows; steps that have: {told}"])
+    known = ", ".join(found) or "none has any"
+    raise ConfigError("import", [f"{name!r} of {out} has no rows; steps that have: {known}"])

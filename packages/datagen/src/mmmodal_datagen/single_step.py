@@ -1,4 +1,4 @@
-"""One step on files, as a pipeline of two: the files are imported, then the step runs."""
+"""A pipeline for one step on files: an import, and the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmmodal_datagen.pipeline import Pipeline
 __all__ = ["step_alone"]
 
 RUN = "run."
-"""What begins a setting of the run rather than of the step."""
+"""The prefix of settings of the run; all others are options of the step."""
 
 
 def step_alone(
@@ -29,20 +29,20 @@ def step_alone(
     settings: Sequence[str] = (),
     backends: Sequence[str] = (),
 ) -> Pipeline:
-    """Return the pipeline that runs one step on files.
+    """Return the pipeline that imports files and runs one step on them.
 
     Args:
         name: of the step.
         inputs: files that `import` reads.
         out: the folder of the results.
-        root: where the paths of media begin; by default the folder that holds all inputs and out,
-            or that of the run that made an input.
+        root: the folder that paths of media are relative to; by default the common parent of all
+            inputs and `out`, where an input of a run counts as the `root` of that run.
         preset: a named set of options.
         settings: `KEY=VALUE` options of the step, `run.KEY=VALUE` of the pipeline.
         backends: models, as `KIND:NAME,KEY=VALUE,…`.
 
     Raises:
-        ConfigError: something does not fit.
+        ConfigError: an input, setting or backend is not valid.
     """
     paths = [Path(path).resolve() for path in inputs]
     top = (
@@ -69,14 +69,14 @@ def step_alone(
 
 
 def _folder(path: Path) -> Path:
-    """Return where the media paths in a file, or in what a run made, may begin."""
+    """Return the folder that media paths of a file or a run are relative to."""
     if (made := find_made(path)) is not None:
         return made.root
     return path if path.is_dir() else path.parent
 
 
 def _backend(text: str) -> tuple[str, dict[str, Any]]:
-    """Read `language_model:openai,model=mixtral`."""
+    """Return kind and values of a backend given as `language_model:openai,model=mixtral`."""
     head, *settings = text.split(",")
     kind, colon, name = head.partition(":")
     if not colon or kind not in BACKENDS:

@@ -1,4 +1,4 @@
-"""Which split a medium is in: decided by its name alone, so that no two rows disagree."""
+"""The split of a medium: it depends on the medium's name only, so that all rows agree."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def split_of(groups: Sequence[str], splits: Mapping[str, float], seed: int) -> s
 
     Args:
         groups: the names of recordings or images.
-        splits: the share of each split; they need not add up to one.
-        seed: another one makes other splits.
+        splits: the share of each split; the sum need not be one.
+        seed: of the run.
 
     Raises:
-        Rejected: they are in several.
+        Rejected: the groups are in several splits.
     """
     if not splits:
         return ""

@@ -1,4 +1,4 @@
-"""Gather what many tasks ask of a local model into batches, and run them one after the other."""
+"""Batches for a local model, gathered from the requests of many tasks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Generic, TypeVar
 
 __all__ = ["Batcher"]
 
-I = TypeVar("I")  # noqa: E741 - what is asked
-O = TypeVar("O")  # noqa: E741 - what is answered
+I = TypeVar("I")  # noqa: E741 - a request
+O = TypeVar("O")  # noqa: E741 - an answer
 
 
 class Batcher(Generic[I, O]):
-    """A model that works on several items at once, in a thread of its own.
+    """A model that works on several items at once, in its own thread.
 
-    While it works, what is asked gathers; nothing ever waits for a batch to fill.
+    Requests gather while it works; no request waits for a batch to fill.
     """
 
     def __init__(self, work: Callable[[Sequence[I]], Sequence[O | Exception]], size: int) -> None:
@@ -27,7 +27,7 @@ class Batcher(Generic[I, O]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def ask(self, item: I) -> O:
-        """Return the answer to one item, or raise the error that is its answer."""
+        """Return the answer to one item, or raise its error."""
         future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None or self._running.done():
@@ -45,14 +45,14 @@ class Batcher(Generic[I, O]):
             items = [item for item, _ in batch]
             try:
                 answers = await loop.run_in_executor(self._thread, self._work, items)
-            except Exception as error:  # the model's own failure is that of every item
+            except Exception as error:  # an error of the model is the error of every item
                 answers = [error] * len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):
                 _settle(future, answer)
 
 
 def _settle(future: asyncio.Future[O], answer: O | Exception) -> None:
-    if future.done():  # whoever asked was cancelled
+    if future.done():  # the task that asked was cancelled
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

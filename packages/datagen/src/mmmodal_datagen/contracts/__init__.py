@@ -1,4 +1,4 @@
-"""What steps and backends of the data pipeline implement, and the row they share."""
+"""The contracts of steps and backends, and the row they share."""
 
 from mmmodal_datagen.contracts.context import Context, RowContext
 from mmmodal_datagen.contracts.generator import (

@@ -1,4 +1,4 @@
-"""Ask until an answer is fit to be used: what is cut off, empty or leaks a template is not."""
+"""Usable answers of language models: asked for again if cut off, empty, tagged or malformed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Ask", "ask_for", "ask_until_fit", "speaks_of", "unfit"]
 T = TypeVar("T", bound=Config)
 
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n\s*```\Z", re.DOTALL)
-"""What chat models put around JSON: it is packing, and what is inside is read as it stands."""
+"""The fence that chat models put around JSON; it is removed, and the rest is not repaired."""
 
 
 class Ask(Protocol):
-    """A call to a model that only lacks the number of the attempt."""
+    """A call to a model that lacks only the number of the attempt."""
 
     async def __call__(self, *, attempt: int) -> Completion: ...
 
 
 def unfit(completion: Completion, text: str) -> str:
-    """Say why an answer cannot be used, or return ""."""
+    """Return why an answer cannot be used, or ""."""
     if completion.finish_reason != "stop":
         return f"answer ended by {completion.finish_reason}"
     if not text.strip():
@@ -44,18 +44,18 @@ async def ask_until_fit(
     read: Callable[[str], str] = str.strip,
     check: Callable[[str], str] = lambda text: "",
 ) -> str:
-    """Ask up to `attempts` times and return the first answer that is fit to be used.
+    """Ask up to `attempts` times, and return the first usable answer.
 
-    Every answer is kept in the store under its attempt, so a rejected row costs nothing again.
+    The store keeps every answer by its attempt, so a rejected row makes no new calls later.
 
     Args:
-        ask: makes the call.
-        attempts: how often at most.
-        read: takes what is meant out of the answer.
-        check: says what else is wrong with it, or returns "".
+        ask: the call.
+        attempts: the maximum number of calls.
+        read: returns the usable part of an answer.
+        check: returns why an answer cannot be used, or "".
 
     Raises:
-        Rejected: none was fit; the reason is the last one's.
+        Rejected: no answer was usable; the reason is that of the last one.
     """
     problem = text = ""
     for attempt in range(attempts):
@@ -70,16 +70,16 @@ async def ask_until_fit(
 async def ask_for(
     form: type[T], ask: Ask, attempts: int, *, check: Callable[[T], str] = lambda value: ""
 ) -> T:
-    """Ask until the answer is JSON of that form, and return it.
+    """Ask until the answer is JSON of a form, and return its value.
 
     Args:
-        form: what the answer has to be.
-        ask: makes the call.
-        attempts: how often at most.
-        check: says what else is wrong with it, or returns "".
+        form: of the answer.
+        ask: the call.
+        attempts: the maximum number of calls.
+        check: returns why a value cannot be used, or "".
 
     Raises:
-        Rejected: no answer was.
+        Rejected: no answer was usable; the reason is that of the last one.
     """
 
     def problem(text: str) -> str:
@@ -94,7 +94,7 @@ async def ask_for(
 
 
 def speaks_of(text: str, words: tuple[str, ...]) -> bool:
-    """Tell whether a text has one of these words, whatever their case."""
+    """Return whether a text contains one of these words, in any case."""
     return any(re.search(rf"(?i)\b{re.escape(word)}\b", text) for word in words)
 
 

@@ -1,4 +1,4 @@
-"""What steps put before a language model, raw or as chat, and what is known about a row."""
+"""Prompts to a language model: Mistral's raw template or chat messages, and descriptions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mmmodal_datagen.prompts.answers import Ask
 __all__ = ["History", "Style", "asking", "described", "format_prompt", "format_user"]
 
 Style = Literal["raw", "chat"]
-"""raw: Mistral's template, written out as the paper does, for a completion endpoint; chat: any."""
+"""raw: Mistral's template as in the paper, for a completion endpoint; chat: any endpoint."""
 
 
 History = Sequence[tuple[str, str]]
 
 
 def format_prompt(message: str, history: History) -> str:
-    """Write a conversation up to the assistant's turn, as the paper prints it."""
+    """Return a conversation up to the assistant's turn, as the paper prints it."""
     return f"{_said(history)}[INST] {message} [/INST]"
 
 
 def format_user(history: History) -> str:
-    """Write a conversation up to the user's turn, as the paper prints it."""
+    """Return a conversation up to the user's turn, as the paper prints it."""
     return f"{_said(history)}[INST]"
 
 
@@ -36,30 +36,30 @@ def _said(history: History) -> str:
 def asking(
     context: RowContext, style: Style, prompt: str, sampling: Sampling, *, system: str = ""
 ) -> Ask:
-    """Return the call that asks for one answer and only lacks the number of the attempt.
+    """Return the call for one answer; it lacks only the number of the attempt.
 
     Args:
         context: of the row.
-        style: how the prompt is sent.
+        style: of the prompt.
         prompt: the user's turn.
         sampling: how the answer is drawn.
-        system: what the model is told beforehand; a raw prompt begins with it, as Mistral's
-            template has no place for it.
+        system: the system message; a raw prompt begins with it, as Mistral's template has no
+            place for one.
     """
     if style == "raw":
         whole = f"{system}\n\n{prompt}" if system else prompt
         stopping = sampling.model_copy(update={"stop": ("</s>", "[INST]")})
         return functools.partial(context.complete, format_prompt(whole, ()), stopping)
-    told = [ChatTurn(role="system", content=system)] if system else []
-    turns = [*told, ChatTurn(role="user", content=prompt)]
+    first = [ChatTurn(role="system", content=system)] if system else []
+    turns = [*first, ChatTurn(role="user", content=prompt)]
     return functools.partial(context.chat, turns, sampling)
 
 
 def described(row: Row) -> str:
-    """Return what is known about a row's media.
+    """Return the descriptions of a row's media.
 
     Raises:
-        Rejected: nothing is.
+        Rejected: there is none.
     """
     texts = "\n".join(medium.description or "" for medium in row.media).strip()
     if not texts:

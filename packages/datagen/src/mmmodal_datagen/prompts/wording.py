@@ -1,4 +1,4 @@
-"""One thing to say, in English, Malay or both: how texts stand in the options of steps."""
+"""A text in English, Malay or both, as the options of steps contain it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Wording", "same_languages"]
 
 
 class Wording(Config):
-    """What is said, in one language or in both."""
+    """A text in one language or in both."""
 
     en: str | None = None
     ms: str | None = None
@@ -31,10 +31,10 @@ class Wording(Config):
         return tuple(name for name in ("en", "ms") if getattr(self, name) is not None)
 
     def piece(self, fill: Callable[[str], str] = str) -> Piece:
-        """Return it as a piece of a turn: both texts, or the one there is with its language.
+        """Return the text as a piece of a turn, with its languages.
 
         Args:
-            fill: puts values into the text.
+            fill: returns a text with its fields filled in.
         """
         if self.en is None:
             return Piece(type="text", text=fill(self.ms or ""), lang="ms")
@@ -43,5 +43,5 @@ class Wording(Config):
 
 
 def same_languages(wordings: Sequence[Wording]) -> bool:
-    """Tell whether all are in the same languages, so that a row can be said in each."""
+    """Return whether all wordings are in the same languages."""
     return len({wording.languages for wording in wordings}) <= 1

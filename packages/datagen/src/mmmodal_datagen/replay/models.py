@@ -1,4 +1,4 @@
-"""Models behind the store: the same calls as the backends take, each asked once and recorded."""
+"""Models behind the store: each call is made once, kept and recorded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Meter", "Models"]
 
 @dataclass
 class Meter:
-    """What was asked so far, for the progress line and the summary."""
+    """Counts of calls so far, for the progress line."""
 
     calls: int = 0
     replayed: int = 0
@@ -44,10 +44,10 @@ class Meter:
 
 @dataclass(frozen=True)
 class Models:
-    """The models of a step, and the store that their answers are kept in."""
+    """The models of a step, and the store that keeps their answers."""
 
     store: ReplayStore | None
-    """None where nothing may be asked: while a step plans."""
+    """None while a step plans, when no call is allowed."""
 
     language_model: LanguageModel | None = None
     recogniser: Recogniser | None = None
@@ -71,7 +71,7 @@ class Models:
     async def chat(
         self, turns: Sequence[ChatTurn], sampling: Sampling, attempt: int, calls: list[Call]
     ) -> Completion:
-        """Ask for the next message; `calls` gets a record of it."""
+        """Return the next message, and append the call to `calls`."""
         model = self._language_model()
         prompt = [turn.model_dump() for turn in turns]
         sampling = _seeded(sampling, model, prompt, attempt)
@@ -86,7 +86,7 @@ class Models:
     async def complete(
         self, prompt: str, sampling: Sampling, attempt: int, calls: list[Call]
     ) -> Completion:
-        """Ask for a text's continuation; `calls` gets a record of it."""
+        """Return the continuation of a text, and append the call to `calls`."""
         model = self._language_model()
         sampling = _seeded(sampling, model, prompt, attempt)
         identity = model.identity()
@@ -101,7 +101,7 @@ class Models:
     async def transcribe(
         self, sound: np.ndarray, language: str | None, raw_score: bool, calls: list[Call]
     ) -> Transcript:
-        """Ask what is said in a clip; `calls` gets a record of it."""
+        """Return the transcript of a clip, and append the call to `calls`."""
         recogniser = self._recogniser()
         heard = hashlib.sha256(sound.tobytes()).hexdigest()
         settings = {"language": language, "raw_score": raw_score}
@@ -119,7 +119,7 @@ class Models:
     async def translate(
         self, texts: Sequence[str], source: str, target: str, calls: list[Call]
     ) -> list[str]:
-        """Ask for each text in another language; `calls` gets a record of each."""
+        """Return the translation of each text, and append each call to `calls`."""
         return [await self._translated(text, source, target, calls) for text in texts]
 
     async def _translated(self, text: str, source: str, target: str, calls: list[Call]) -> str:
@@ -139,7 +139,7 @@ class Models:
         return str(answer.values["text"])
 
     async def _kept(self, request: Mapping[str, Any], ask: Ask) -> Answer:
-        assert self.store is not None, "a step asks nothing while it plans"
+        assert self.store is not None, "a step calls no model while it plans"
         return await self.store.answer(request, ask)
 
     def _language_model(self) -> LanguageModel:
@@ -193,7 +193,7 @@ def _request(
 
 
 def _seeded(sampling: Sampling, model: LanguageModel, prompt: Any, attempt: int) -> Sampling:
-    """Return how an attempt is drawn: with a seed no other attempt has, where there is a seed."""
+    """Return the sampling of an attempt; each attempt has its own seed, if the model takes one."""
     if sampling.seed is not None:
         return sampling.model_copy(update={"seed": sampling.seed + attempt})
     if not model.seeded:
@@ -220,7 +220,7 @@ def _call(request: Mapping[str, Any], key: str) -> Call:
 
 
 def _whole(completion: Completion) -> Completion:
-    """Refuse half a character, which no file can hold."""
+    """Return a completion; raise `Failed` if its text cannot be encoded as UTF-8."""
     try:
         completion.text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,1 +1,1 @@
-"""What a run leaves for people: one HTML file with counts, plots and rows to look at."""
+"""The report of a run: one HTML file with counts, plots and rows."""

@@ -1,4 +1,4 @@
-"""Plots as HTML and inline SVG: bars for counts, and how lengths are spread."""
+"""Plots as HTML and inline SVG: bars, histograms and sound waves."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ LEFT, RIGHT, TOP, BOTTOM = 10, 470, 26, 176  # the edges of its plot
 MOST_BINS = 24
 MOST_NAMED = 12
 TYPICAL = 0.99
-"""The share of all values that has bins of its own; the last bin has the longer rest as well."""
+"""The share of values within the range of the bins; the last bin includes the rest."""
 
 PIECES = 44  # of a sound wave
 
 
 def bars(counts: Mapping[str, int], *, most: int | None = None) -> str:
-    """Draw counts as bars with their names, largest first; the many small ones become one.
+    """Return counts as bars with names, largest first; the small ones are combined.
 
     Args:
         counts: by name.
-        most: what fills the width; by default the largest.
+        most: the count of full width; by default the largest.
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     named = MOST_NAMED if len(ordered) > MOST_NAMED + 1 else len(ordered)
@@ -45,7 +45,7 @@ def _bar(name: str, count: int, most: int) -> str:
 
 
 def histogram(values: Sequence[int], name: str, unit: str) -> str:
-    """Draw how many of the values, whole numbers from 0 on, are how large."""
+    """Return a histogram of values, which are integers from 0 on."""
     if not values:
         return f'<p class="none">{escape(name)}: there are none.</p>'
     ordered = sorted(values)
@@ -65,7 +65,7 @@ def histogram(values: Sequence[int], name: str, unit: str) -> str:
 
 
 def _size(span: int) -> int:
-    """Return the least of 1, 2, 5, 10, … that needs no more than `MOST_BINS` bins."""
+    """Return the least of 1, 2, 5, 10, … with at most `MOST_BINS` bins."""
     power = 1
     while True:
         for digit in (1, 2, 5):
@@ -94,7 +94,7 @@ def _columns(counts: Sequence[int]) -> str:
 
 
 def _axis(size: int, bins: int, unit: str, *, more: bool) -> str:
-    """Name the least value of bins, as many as there is room for."""
+    """Return the axis with the least value of as many bins as there is room for."""
     width = (RIGHT - LEFT) / bins
     every = -(-bins // 8)
     drawn = [
@@ -108,7 +108,7 @@ def _axis(size: int, bins: int, unit: str, *, more: bool) -> str:
 
 
 def wave(loudness: Sequence[float]) -> str:
-    """Draw how loud a clip is from beginning to end."""
+    """Return the loudness of a clip over time."""
     loudest = max(loudness, default=0.0) or 1.0
     drawn = "".join(
         f'<rect x="{5 * index + 1}" y="{20 - 18 * value / loudest - 1:.1f}" width="3" '

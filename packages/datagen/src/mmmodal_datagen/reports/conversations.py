@@ -1,4 +1,4 @@
-"""Rows as people read them: media where they come in, both languages, and what was checked."""
+"""Rows as HTML conversations: turns with media, both languages, and the checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEAKERS = {"user": "asked", "assistant": "answered", "system": "told"}
 
 
 def row_card(row: Row, embedding: Embedding) -> str:
-    """Return one row as HTML; whatever its texts hold is text."""
+    """Return a row as HTML; its texts are escaped."""
     figures = [embedding.figure(medium, _name(row.media, n)) for n, medium in enumerate(row.media)]
     tags = [row.kind, *([row.relation] if row.relation else [])]
     shown = "".join(f'<span class="tag">{escape(tag)}</span>' for tag in tags)
@@ -27,7 +27,7 @@ def row_card(row: Row, embedding: Embedding) -> str:
 
 
 def _name(media: Sequence[Medium], index: int) -> str:
-    """Name a medium as texts do: by its kind, counted within the row."""
+    """Return the name of a medium as in texts: its kind, and its number within the row."""
     kind = media[index].kind
     number = [medium.kind for medium in media[: index + 1]].count(kind)
     return f"{kind} {number}"
@@ -56,14 +56,14 @@ def _text(piece: Piece) -> str:
 
 
 def _alone(row: Row, figures: Sequence[str]) -> str:
-    """Show the media that no turn shows, such as all of a row without turns."""
+    """Return the media that are in no turn."""
     used = {piece.media for piece in row.pieces()}
     left = "".join(figure for number, figure in enumerate(figures) if number not in used)
     return f'<div class="media">{left}</div>' if left else ""
 
 
 def _origins(row: Row) -> str:
-    """List what was done to a row, by which model, and how its checks came out."""
+    """Return the steps, models, checks and sources of a row."""
     steps = []
     for origin in row.origins:
         models = sorted({call.model for call in origin.calls if call.model})

@@ -1,4 +1,4 @@
-"""Media inside a page: made small and encoded anew, whatever their files hold besides."""
+"""Media inside a page: reduced and encoded again, without any metadata of their files."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from mmmodal_datagen.reports.charts import PIECES, wave
 __all__ = ["Embedding"]
 
 LARGEST = 40 * 1024 * 1024
-"""Bytes of a page's media in all; a browser shows it still."""
+"""The maximum number of bytes of all media of a page, which browsers still show."""
 
 SIDE = 360  # pixels of a picture's longer side
 LONGEST_S = 60.0
-"""Of a clip that is played; it is cut after that, and the page says so."""
+"""The maximum length of a clip; a longer one is cut, and the page states it."""
 
 
 class Embedding:
-    """The media of one page, until it is full."""
+    """The media of one page, up to its maximum size."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._left = LARGEST
 
     def figure(self, medium: Medium, name: str) -> str:
-        """Return a medium as HTML; where it cannot be read, why."""
+        """Return a medium as HTML, or the reason why it cannot be read."""
         try:
             if medium.kind == "image":
                 body = self._picture(medium.uri, name)
@@ -85,7 +85,7 @@ class Embedding:
         )
 
     def _inside(self, kind: str, data: bytes) -> str:
-        """Return a data URI, or "" where there is no room left for it."""
+        """Return a data URI, or "" if the page is full."""
         if len(data) > self._left:
             return ""
         self._left -= len(data)

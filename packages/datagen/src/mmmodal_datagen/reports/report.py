@@ -1,4 +1,4 @@
-"""A run's report: one HTML file that holds everything it shows and loads nothing."""
+"""The report of a run: one HTML file that contains everything and loads nothing."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from mmmodal_datagen.run.runner import StepOutcome
 __all__ = ["REPORT", "write_report"]
 
 REPORT = "report.html"
-"""The report's name in a pipeline's `out`."""
+"""The name of the report in a pipeline's `out`."""
 
 SHOWN = 20  # rows
 MEASURED = 20_000
-"""Rows that languages and lengths are measured of; the page says so where there are more."""
+"""The number of rows that are measured; the page states it if there are more rows."""
 
 PACKAGES = (
     "mmmodal-datagen",
@@ -49,10 +49,10 @@ PACKAGES = (
 
 
 def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
-    """Write what became of a run to `out`, whole or not at all, and return the path.
+    """Write the report of a run to `out`, whole or not at all, and return the path.
 
-    Where the run found everything finished, a report that is there stays: it tells of the run that
-    did the work.
+    If the run found everything finished, an existing report is kept: it describes the run that did
+    the work.
 
     Raises:
         StopRun: the disk is full.
@@ -80,7 +80,7 @@ def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
 
 
 def results_of(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> list[StepOutcome]:
-    """Return the steps whose rows are what the pipeline is for: what is exported, or the last."""
+    """Return the outcomes of the exported steps, or that of the last step with rows."""
     exported = {
         source
         for step in resolve(pipeline)
@@ -196,7 +196,7 @@ def _model_rows(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Iterator
 
 
 def _cost(pipeline: Pipeline, step: str, usage: Mapping[str, Any]) -> float:
-    """Return what calls cost by the prices of the backend that a step uses."""
+    """Return the cost of calls by the prices of the step's backend."""
     planned = next(each for each in resolve(pipeline) if each.name == step)
     entry = pipeline.backends.get(planned.models.get("language_model", ""))
     if entry is None or entry.name != usage["backend"]:

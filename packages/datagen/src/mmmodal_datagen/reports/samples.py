@@ -19,11 +19,11 @@ COLUMNS = ("kind", "turns", "media", "relation")
 
 
 def spread_rows(sources: Sequence[Sequence[ShardFile]], number: int) -> list[Row]:
-    """Return rows of every source, evenly spread over each; always the same ones.
+    """Return rows of every source, evenly spread over each; equal files give equal rows.
 
     Args:
-        sources: the files of each source; each gets an equal share where it has so many rows.
-        number: of rows in all.
+        sources: the files of each source; sources have equal shares, as far as they have rows.
+        number: of all rows.
     """
     sizes = [sum(file.rows for file in files) for files in sources]
     return [
@@ -36,7 +36,7 @@ def spread_rows(sources: Sequence[Sequence[ShardFile]], number: int) -> list[Row
 def cells_of(
     files: Sequence[ShardFile], columns: Sequence[str], most: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the named columns of up to `most` rows, in groups that are spread over all files."""
+    """Yield the named columns of about `most` rows, in row groups spread over all files."""
     groups: list[tuple[ShardFile, int, int]] = []
     for file in files:
         with pyarrow.parquet.ParquetFile(file.path) as opened:
@@ -50,7 +50,7 @@ def cells_of(
 
 
 def _shares(sizes: Sequence[int], number: int) -> list[int]:
-    """Share a number out as evenly as the sizes allow."""
+    """Return the shares of a number, as even as the sizes allow."""
     shares = [0] * len(sizes)
     while number and (open_ := [n for n, size in enumerate(sizes) if shares[n] < size]):
         for index in open_[:number]:
@@ -60,7 +60,7 @@ def _shares(sizes: Sequence[int], number: int) -> list[int]:
 
 
 def _at(files: Sequence[ShardFile], places: Sequence[int]) -> Iterator[Row]:
-    """Yield the rows at these places of the files one after the other."""
+    """Yield the rows at these places, counted over all files."""
     begin = 0
     for file in files:
         wanted = [place - begin for place in places if 0 <= place - begin < file.rows]
@@ -77,7 +77,7 @@ def _at(files: Sequence[ShardFile], places: Sequence[int]) -> Iterator[Row]:
 
 @dataclass
 class Measured:
-    """Counts over rows; lengths are one number a row or a text."""
+    """Counts over rows; lengths are one number for each row or turn."""
 
     rows: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -86,20 +86,20 @@ class Measured:
 
     relations: Counter[str] = field(default_factory=Counter)
     media: Counter[str] = field(default_factory=Counter)
-    """Rows by how many media of each kind they have: `2 image, 1 audio`."""
+    """Rows by the number of media of each kind: `2 image, 1 audio`."""
 
     turns: list[int] = field(default_factory=list)
-    """Questions and answers together, by row."""
+    """Turns of each row, questions and answers together."""
 
     questions: list[int] = field(default_factory=list)
-    """Words of each turn of the user's."""
+    """Words of each turn of the user."""
 
     answers: list[int] = field(default_factory=list)
-    """Words of each turn of the assistant's."""
+    """Words of each turn of the assistant."""
 
 
 def measure(rows: Iterable[Mapping[str, Any]]) -> Measured:
-    """Count what the columns of rows say, as Parquet files hold them."""
+    """Return the counts over the columns of rows, as read from Parquet files."""
     found = Measured()
     for row in rows:
         found.rows += 1
@@ -122,7 +122,7 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> Measured:
 
 
 def _untold(piece: Mapping[str, Any]) -> str:
-    # What was translated to Malay was English, as everywhere in the pipeline.
+    # A text with Malay and no language was English, as everywhere in the pipeline.
     return "en" if piece["text_ms"] is not None else "not stated"
 
 

@@ -1,4 +1,4 @@
-"""Rows as records and back: a row with texts in two languages is a record in each."""
+"""Rows as records, one for each language, and records as rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mmmodal_datagen.rows.row import Medium, Piece, Row, Turn
 __all__ = ["records_of", "row_of"]
 
 LANGUAGES = ("en", "ms")
-"""What `text` and `text_ms` are taken to be, where a row has both."""
+"""The languages of `text` and `text_ms`, where a row has both."""
 
 
 def row_of(records: Sequence[Record], where: str, **changes: Any) -> Row:
-    """Return the row of a record, or of the English and the Malay version of one.
+    """Return the row of a record, or of its English and Malay versions.
 
     Raises:
-        RecordError: the versions differ in more than their texts.
+        RecordError: the versions differ in turns or media.
     """
     first, *others = records
     malay = others[0] if others else None
@@ -42,15 +42,15 @@ def row_of(records: Sequence[Record], where: str, **changes: Any) -> Row:
 
 
 def records_of(row: Row, *, grouped_by: str = "media") -> list[Record]:
-    """Return the record of each language a row has all its texts in.
+    """Return one record for each language that all texts of a row have.
 
     Args:
-        row: it has turns.
-        grouped_by: "media" writes what must stay in one split into `group`; "row" what belongs
-            together as versions of one row, as the paper's format wants it.
+        row: with turns.
+        grouped_by: "media" sets `group` to what must stay in one split; "row" sets it to the id
+            of the row, as the paper's format pairs versions by it.
 
     Raises:
-        RecordError: it has no turns, or some texts in Malay and others not.
+        RecordError: the row has no turns, or only some of its texts have Malay.
     """
     pieces = [piece for piece in row.pieces() if piece.text is not None]
     translated = [piece for piece in pieces if piece.text_ms is not None]
@@ -65,7 +65,7 @@ def records_of(row: Row, *, grouped_by: str = "media") -> list[Record]:
 
 
 def _record(row: Row, lang: str | None, name: str, grouped_by: str) -> Record:
-    # A group name that is no more than the row's own says nothing.
+    # A group that equals the row's id adds nothing.
     group = "+".join(sorted(set(row.groups))) if grouped_by == "media" else None
     if grouped_by == "row" and lang is not None:
         group = row.id

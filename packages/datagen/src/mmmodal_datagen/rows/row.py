@@ -1,4 +1,4 @@
-"""The bilingual row: what every step of the pipeline reads and writes, with where it came from."""
+"""The bilingual row that every step of the pipeline reads and writes, with its origins."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Piece(Config):
     """`text`, or the modality of the medium."""
 
     text: str | None = None
-    """What was said first, in whatever language `lang` says."""
+    """The original text, in the language `lang`."""
 
     text_ms: str | None = None
-    """The same in Malay; None until it is translated."""
+    """The text in Malay; None until it is translated."""
 
     lang: str | None = None
-    """The language of `text`, where it is known: `en`, `ms`."""
+    """The language of `text`, if known: `en`, `ms`."""
 
     media: int | None = None
     """Index into the row's media."""
@@ -50,7 +50,7 @@ class Turn(Config):
 
 
 class Medium(Config):
-    """One medium, where it lies and what is known about it."""
+    """One medium: its path, and what is known about it."""
 
     kind: str
     uri: str
@@ -58,22 +58,22 @@ class Medium(Config):
 
     sha256: str | None = None
     start_s: float | None = None
-    """Where a clip begins in its recording, in seconds."""
+    """The start of a clip in its recording, in seconds."""
 
     end_s: float | None = None
     description: str | None = None
-    """What it shows or says: a caption, a transcript, a record of facts."""
+    """Its content as text: a caption, a transcript, a record of facts."""
 
     description_source: Literal["asr", "caption", "metadata"] | None = None
     lang: str | None = None
-    """The language that is spoken in it, or that it is described in."""
+    """The language spoken in it, or of its description."""
 
     facts: dict[str, Any] | None = None
     """The metadata record that came with it."""
 
 
 class Gate(Config):
-    """A check a row went through: what was measured, against what."""
+    """One check of a row: the measured value and its threshold."""
 
     name: str
     value: float
@@ -99,12 +99,12 @@ class Call(Config):
 
 
 class Origin(Config):
-    """What one step did to a row."""
+    """One step that made or changed a row, and its calls."""
 
     step: str
     version: str
     fingerprint: str
-    """Of the step's options, models and seed, and of everything before it."""
+    """The digest of the step's options, models and seed, and of all steps before it."""
 
     calls: tuple[Call, ...] = ()
 
@@ -112,11 +112,11 @@ class Origin(Config):
 class Row(Config):
     """One unit of work: a recording, a clip, an image, a dialogue or a session.
 
-    A row whose last turn is the user's is a question that no step has answered yet.
+    A row whose last turn is the user's is a question without an answer.
     """
 
     id: str = ""
-    """Empty in a row that a step makes anew: the runner names it after step and parents."""
+    """Empty in a new row; the run derives an id from step and parents."""
 
     kind: str
     """`recording`, `clip`, `image`, `audio_qa`, `visual_qa`, `relationship` or `session`."""
@@ -126,7 +126,7 @@ class Row(Config):
     relation: Relation | None = None
     parents: tuple[str, ...] = ()
     groups: tuple[str, ...] = Field(min_length=1)
-    """What must stay in one split: a name for each recording or image it is about."""
+    """What must stay in one split: a name for each recording or image of the row."""
 
     metrics: dict[str, float] = Field({})
     gates: tuple[Gate, ...] = ()
@@ -135,7 +135,7 @@ class Row(Config):
     source_url: str | None = None
     synthetic: bool = True
     meta: dict[str, Any] | None = None
-    """Passed through unread."""
+    """Passed through unchanged."""
 
     @model_validator(mode="after")
     def _pieces_and_media_agree(self) -> Row:
@@ -155,15 +155,15 @@ class Row(Config):
         return [piece for turn in self.turns for piece in turn.content]
 
     def child(self, **changes: Any) -> Row:
-        """Return a new row made of this one; the runner will name it."""
+        """Return a new row with this one as parent; the run gives it an id."""
         given = {"id": "", "parents": (self.id,), "gates": (), "metrics": {}} | changes
         return self.changed(**given)
 
     def changed(self, **changes: Any) -> Row:
-        """Return this row with other values, checked again."""
+        """Return this row with other values, validated again."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return Row(**(values | changes))
 
     def measured(self, gates: Sequence[Gate] = (), **metrics: float) -> Row:
-        """Return this row with more of what was measured."""
+        """Return this row with more gates and metrics."""
         return self.changed(gates=(*self.gates, *gates), metrics=self.metrics | metrics)

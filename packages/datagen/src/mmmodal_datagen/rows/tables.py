@@ -1,4 +1,4 @@
-"""Rows as tables: the columns of a shard, and rows out of them again."""
+"""Rows as Arrow tables, and tables as rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 JSON_COLUMNS = ("metrics", "origins", "meta")
-"""Columns whose keys are not fixed; they hold JSON as text, so that any reader can take them."""
+"""Columns without fixed keys; they contain JSON as text, which any Parquet reader can read."""
 
 BATCH = 1000
 """Rows that are read at once."""
@@ -73,7 +73,7 @@ def row_table(rows: Sequence[Row]) -> pa.Table:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, reading piece by piece."""
+    """Yield the rows of a Parquet file; it is read in batches."""
     # `with` closes the file also when the reader stops early.
     with pa.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, use_threads=False):
@@ -101,10 +101,10 @@ def _text(value: Any) -> str | None:
 
 
 def row_values(cells: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a row, read from a table or from JSON, where none of them is text.
+    """Return the values of a row, read from a table or from JSON.
 
     Raises:
-        ValueError: a column that holds JSON as text does not.
+        ValueError: the text of a JSON column is not JSON.
     """
     values = {name: value for name, value in cells.items() if value is not None}
     for name in JSON_COLUMNS:

@@ -1,1 +1,1 @@
-"""How steps run: shards of work, files that appear whole, and models that are asked once."""
+"""The run of a pipeline: contexts, shards, workers and executors."""

@@ -1,4 +1,4 @@
-"""Run a pipeline: step by step, what is finished is not done again, and the files say what is."""
+"""The run of a pipeline: step by step; shards whose files are finished are not done again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mmmodal_datagen.run.worker import Job, step_folder
 __all__ = ["StepOutcome", "run_pipeline"]
 
 RUN_NAMES = ("MMMODAL_RUN", "TORCHELASTIC_RUN_ID", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
-"""Where the processes of one run find the name they share."""
+"""Environment variables that hold a name shared by all processes of a run."""
 
 
 LINES_S = 30.0
@@ -39,38 +39,38 @@ LINES_S = 30.0
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What became of one step."""
+    """The outcome of one step."""
 
     step: str
     folder: Path
-    """Where its rows are, by the settings that made them."""
+    """The folder of its rows, named after the fingerprint."""
 
     files: tuple[ShardFile, ...]
     rows: int
     rejected: int
     failed: int
     reasons: Mapping[str, int]
-    """How many rows were refused for each reason."""
+    """Counts of rejected and failed rows by reason."""
 
     notes: Mapping[str, Any] = field(default_factory=dict)
     usage: Sequence[Mapping[str, Any]] = ()
-    """Which models were called, how often, and how many tokens they read and wrote."""
+    """Calls, input and output tokens, by model."""
 
     done: int = 0
-    """Shards that were done now; the others were finished before."""
+    """Shards that this run did; the others were finished before."""
 
     seconds: float = 0.0
 
 
 def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
-    """Run every step of a pipeline; return what became of each.
+    """Run every step of a pipeline, and return the outcomes.
 
-    Run it again after any interruption: what lies finished in `out` is kept, rows that failed are
-    tried again, and the result is the same as of a run that nothing disturbed.
+    After an interruption, run it again: finished shards in `out` are kept, failed rows are tried
+    again, and the result equals that of an uninterrupted run.
 
     Raises:
-        ConfigError: something in the pipeline does not fit.
-        StopRun: it cannot go on; what is done is kept.
+        ConfigError: the pipeline is not valid.
+        StopRun: the run cannot continue; finished shards are kept.
     """
     steps = resolve(pipeline)
     run = next((os.environ[name] for name in RUN_NAMES if os.environ.get(name)), uuid.uuid4().hex)
@@ -117,7 +117,7 @@ def _run_step(
 
 def _found(done: Done | None, shard: Shard) -> Done:
     if done is None:
-        raise StopRun(f"shard {shard.index} was done and is not there; was its file changed?")
+        raise StopRun(f"shard {shard.index} was done but is missing or changed; run again")
     return done
 
 
@@ -143,9 +143,9 @@ def _outcome(folder: StepFolder, finished: list[Done], done: int, seconds: float
 
 
 def _note(pipeline: Pipeline, outcomes: list[StepOutcome], left: list[PlannedStep]) -> None:
-    """Write what is the same however often a run was cut: where rows are, and how many.
+    """Write the summary: folders and counts, independent of interruptions.
 
-    Of the steps that are left there are names alone.
+    For the steps that are left it has only the names.
     """
     out = pipeline.out
     keep = ("step", "rows", "rejected", "failed", "reasons", "notes")
@@ -158,7 +158,7 @@ def _note(pipeline: Pipeline, outcomes: list[StepOutcome], left: list[PlannedSte
 
 
 class _Progress:
-    """The progress of one step, in shards, with the rows made and refused so far."""
+    """The progress line of one step on standard error: shards, and counts of rows so far."""
 
     def __init__(self, step: str, shards: int, finished: int, meter: Meter | None) -> None:
         self._meter = meter
@@ -198,5 +198,5 @@ class _Progress:
         self._bar.update()
 
     def close(self) -> None:
-        """End the line."""
+        """Close the line."""
         self._bar.close()

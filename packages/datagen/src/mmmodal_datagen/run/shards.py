@@ -1,4 +1,4 @@
-"""Finished shards as files: the rows, what was refused, and a sidecar that is written last."""
+"""Finished shards as files: rows, rejected and failed rows, and a sidecar written last."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ ROW_GROUP = 1000
 
 @dataclass(frozen=True)
 class Done:
-    """What a finished shard's sidecar says."""
+    """The contents of a finished shard's sidecar."""
 
     index: int
     spec: str
-    """The digest of what the shard was made of."""
+    """The digest of the shard's inputs and arguments."""
 
     rows: int
     rejected: int
     failed: int
     reasons: dict[str, int]
-    """How many rows were refused for each reason."""
+    """Counts of rejected and failed rows by reason."""
 
     files: dict[str, str]
     """The SHA-256 of each file beside the sidecar."""
 
     notes: dict[str, Any] = field(default_factory=dict)
     usage: list[dict[str, Any]] = field(default_factory=list)
-    """Which models were called for its rows (`mmmodal_datagen.run.usage`)."""
+    """Calls by model (`mmmodal_datagen.run.usage`)."""
 
     run: str | None = None
-    """The run that left failed rows; another one tries them again."""
+    """The run that left failed rows; another run tries them again."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class StepFolder:
 
     step: str
     path: Path
-    """Its name is the fingerprint."""
+    """A folder named after the fingerprint."""
 
     def done(self, shard: Shard, run: str) -> Done | None:
-        """Return what a shard's sidecar says, if the shard is finished and nothing is amiss.
+        """Return the sidecar of a shard; None if the shard is not finished or a file has changed.
 
-        A shard whose rows failed in another run is not finished.
+        A shard with rows that failed in another run is not finished.
         """
         found = self._sidecar(shard.index)
         if found is None or found.spec != spec_of(shard):
@@ -74,7 +74,7 @@ class StepFolder:
         return found
 
     def publish(self, shard: Shard, results: Results, run: str) -> Done:
-        """Write a shard's results; they count once the sidecar is there.
+        """Write a shard's results, the sidecar last, and return the sidecar.
 
         Raises:
             StopRun: the disk is full.
@@ -110,7 +110,7 @@ class StepFolder:
         return done
 
     def file(self, done: Done) -> ShardFile:
-        """Return the rows of a finished shard, as the next step reads them."""
+        """Return the file of a finished shard's rows."""
         name = f"part-{done.index:05d}.parquet"
         return ShardFile(self.step, self.path / name, done.rows, done.files[name])
 
@@ -121,7 +121,7 @@ class StepFolder:
                 yield from read_refusals(path, again=again)
 
     def tidy(self, shards: Sequence[Shard]) -> None:
-        """Remove what an earlier plan of more shards left, and files that were never finished."""
+        """Remove the files of shards that are not planned, and unfinished files."""
         planned = {f"{shard.index:05d}" for shard in shards}
         for path in self.path.iterdir():
             stem = path.name.split(".")[0].rpartition("-")[2]
@@ -129,7 +129,7 @@ class StepFolder:
                 path.unlink()
 
     def _usage(self, results: Results) -> list[dict[str, Any]]:
-        """Count the calls made for rows; steps that make whole tables call no model."""
+        """Count the calls of the rows; a step that returns a table calls no model."""
         made = [] if isinstance(results.rows, pa.Table) else results.rows
         return usage_of([*made, *(refusal.row for refusal in results.rejected)], self.path.name)
 
@@ -147,7 +147,7 @@ class StepFolder:
 
 
 def spec_of(shard: Shard) -> str:
-    """Return the digest of what a shard is made of."""
+    """Return the digest of a shard's inputs and arguments."""
     inputs = [file.sha256 for file in shard.inputs]
     beside = [file.sha256 for file in shard.beside]
     return digest([shard.index, inputs, dict(shard.arguments), beside])
@@ -158,7 +158,7 @@ def _sidecar_name(index: int) -> str:
 
 
 def refusal_table(refusals: Sequence[Refusal]) -> pa.Table:
-    """Return rejected or failed rows as a table, with their reasons."""
+    """Return rejected or failed rows as a table with their reasons."""
     table = row_table([refusal.row for refusal in refusals])
     reasons = pa.array([refusal.reason for refusal in refusals], pa.string())
     details = pa.array([refusal.detail for refusal in refusals], pa.string())
@@ -166,7 +166,7 @@ def refusal_table(refusals: Sequence[Refusal]) -> pa.Table:
 
 
 def read_refusals(path: Path, *, again: bool) -> Iterator[Refusal]:
-    """Yield the refused rows of a Parquet file."""
+    """Yield the rejected or failed rows of a Parquet file."""
     with pa.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, use_threads=False):
             columns = (batch.column("reason").to_pylist(), batch.column("detail").to_pylist())

@@ -1,4 +1,4 @@
-"""Which models were called for rows, and how much they read and wrote."""
+"""The usage of models: calls and tokens by model, counted from rows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ COUNTS = ("calls", "input_tokens", "output_tokens")
 NAMES = ("backend", "model", "revision")
 
 Usage = dict[str, Any]
-"""`backend`, `model` and `revision`, and the `calls`, `input_tokens` and `output_tokens`."""
+"""`backend`, `model` and `revision`, with `calls`, `input_tokens` and `output_tokens`."""
 
 
 def usage_of(rows: Iterable[Row], fingerprint: str) -> list[Usage]:
-    """Count the calls that the step of that fingerprint made for rows, each call once.
+    """Return the usage of the step with that fingerprint; each call counts once.
 
-    They are counted from what the rows say, so an interrupted run counts what a whole one does.
+    It is counted from the origins of the rows, so that interruptions do not change it.
     """
     calls: dict[str, Call] = {}
     for row in rows:
@@ -29,7 +29,7 @@ def usage_of(rows: Iterable[Row], fingerprint: str) -> list[Usage]:
 
 
 def added(many: Iterable[Iterable[Mapping[str, Any]]]) -> list[Usage]:
-    """Add up counts of the same model."""
+    """Return the sums of counts by model."""
     totals: dict[tuple[str, ...], Usage] = {}
     for each in (usage for some in many for usage in some):
         key = tuple(str(each[name] or "") for name in NAMES)

@@ -1,4 +1,4 @@
-"""One process that does shards: it holds the models and the store, and publishes results."""
+"""The worker of one process: it holds models and store, does shards and publishes them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["Job", "Worker", "step_folder"]
 
 @dataclass(frozen=True)
 class Job:
-    """What any process needs to know to do shards of one step; it can be sent to another."""
+    """What a process needs to do shards of one step; it can be pickled."""
 
     pipeline: Pipeline
     step: str
     run: str
-    """The name of this run, which all its processes share."""
+    """The name of the run, shared by all its processes."""
 
 
 def step_folder(pipeline: Pipeline, step: PlannedStep) -> StepFolder:
-    """Return where the shards of a step lie."""
+    """Return the folder of a step's shards."""
     return StepFolder(step.name, pipeline.out / "steps" / step.name / step.fingerprint)
 
 
 class Worker:
-    """The models and files of one process, on one event loop."""
+    """The models, store and contexts of one process, on one event loop."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Worker:
         self._contexts: dict[str, StepContext] = {}
 
     def context(self, step: str) -> StepContext:
-        """Return what a step sees of the run."""
+        """Return the context of a step; it is built once."""
         if step not in self._contexts:
             planned = self.steps[step]
             models = {kind: self._backend(name) for kind, name in planned.models.items()}
@@ -65,10 +65,10 @@ class Worker:
         return self._contexts[step]
 
     async def do(self, step: str, shard: Shard, run: str) -> Done:
-        """Do one shard and publish its results.
+        """Do one shard, publish its results, and return the sidecar.
 
         Raises:
-            StopRun: no other shard can be done either.
+            StopRun: the run cannot continue.
         """
         planned = self.steps[step]
         try:
@@ -78,7 +78,7 @@ class Worker:
         return step_folder(self.pipeline, planned).publish(shard, results, run)
 
     async def do_all(self, step: str, shards: Sequence[Shard], run: str, done: Any) -> None:
-        """Do shards, as many at once as keep all slots for rows in use; tell `done` of each."""
+        """Do shards, as many at once as fill all slots for rows; call `done` for each."""
         at_once = asyncio.Semaphore(1 + -(-self._concurrency // self.pipeline.shard_rows))
 
         async def one(shard: Shard) -> None:
@@ -105,7 +105,7 @@ class Worker:
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return one error of a group: all say the same, that the run cannot go on."""
+    """Return the first error of a group; each of them ends the run."""
     found: BaseException = group
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

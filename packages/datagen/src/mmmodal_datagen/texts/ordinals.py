@@ -1,4 +1,4 @@
-"""Numbers of media in texts: picture 1 of a row is picture 3 of the session it became part of."""
+"""Numbers of media in texts: picture 1 of a row may be picture 3 of its session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WORDS = {
     "image": ("picture", "image", "photo", "gambar", "imej", "foto"),
     "audio": ("audio", "recording", "clip", "rakaman", "klip"),
 }
-"""What English and Malay texts call a medium that they number."""
+"""English and Malay words for a numbered medium."""
 
 PATTERN = (
     r"(?i)\b(picture|image|photo|gambar|imej|foto|audio|recording|clip|rakaman|klip) (\d{1,3})\b"
@@ -21,12 +21,12 @@ KINDS = {word: kind for kind, words in WORDS.items() for word in words}
 
 
 def renumbered(text: str, counts: Mapping[str, int], before: Mapping[str, int]) -> str:
-    """Return a text whose numbers of media count from the session's beginning.
+    """Return a text with its media renumbered from the start of the session.
 
     Args:
         text: of a row.
-        counts: how many media of each kind the row has; a higher number is no medium's.
-        before: how many media of each kind come before the row's.
+        counts: how many media of each kind the row has; higher numbers are not changed.
+        before: how many media of each kind precede the row's.
     """
 
     def moved(found: re.Match[str]) -> str:

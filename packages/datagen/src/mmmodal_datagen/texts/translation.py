@@ -1,4 +1,4 @@
-"""Checks of a translation that need no second reader: lines, numbers, length."""
+"""Checks of a translation by its lines, numbers and length."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHORT = 40
 
 
 def translation_problem(piece: Piece, shortest: float, longest: float) -> str:
-    """Say why a text's Malay is no translation of it, or return "".
+    """Return why the Malay of a text cannot be its translation, or "".
 
     Args:
         piece: with both texts.
-        shortest: the least length of the Malay, as a part of the other's.
-        longest: the most.
+        shortest: the least length of the Malay, relative to the text.
+        longest: the greatest.
     """
     text, malay = piece.text or "", piece.text_ms or ""
     if not malay.strip() or malay.strip() == "None":

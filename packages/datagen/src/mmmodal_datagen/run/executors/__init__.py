@@ -1,1 +1,1 @@
-"""How shards of a step run on this machine, on several, or on Ray."""
+"""Executors: one process, several, ranks that share a folder, or a Ray cluster."""

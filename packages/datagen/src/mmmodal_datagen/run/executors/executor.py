@@ -1,4 +1,4 @@
-"""Where shards run: on this machine, on many that share a folder, or on a Ray cluster."""
+"""The contract of executors, and the one that a pipeline names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Executor", "executor", "leads"]
 
 
 class Executor(Protocol):
-    """One way to have shards done."""
+    """One way to run shards."""
 
     leads: bool
-    """Whether this process tidies up and tells of the results; one of all does."""
+    """Whether this process removes old files and writes the summary; exactly one process does."""
 
     def do(
         self,
@@ -27,27 +27,27 @@ class Executor(Protocol):
         missing: Sequence[Shard],
         done: Callable[[Done], None],
     ) -> None:
-        """Return when all of `shards` are finished, of which `missing` were not at first.
+        """Return when all of `shards` are finished; `missing` are those that are not yet.
 
         Args:
             job: the step.
             shards: all shards of the step.
-            missing: those that are to be done.
-            done: is told of each shard that this call finished or saw finished.
+            missing: those that are not finished.
+            done: is called for each shard that becomes finished.
 
         Raises:
-            StopRun: it cannot go on.
+            StopRun: the run cannot continue.
         """
 
     def close(self) -> None:
-        """Stop its processes."""
+        """Stop the processes, and close the models."""
 
 
 def leads(pipeline: Pipeline) -> bool:
-    """Tell whether this process is the one of all that tells of the results.
+    """Return whether this process is the one that writes the report.
 
     Raises:
-        ConfigError: the environment does not say.
+        ConfigError: the environment does not name the rank.
     """
     from mmmodal_datagen.run.executors.rank import place_of
 
@@ -55,11 +55,11 @@ def leads(pipeline: Pipeline) -> bool:
 
 
 def executor(pipeline: Pipeline) -> Executor:
-    """Return the executor a pipeline names.
+    """Return the executor that a pipeline names.
 
     Raises:
         PartError: it needs a package that is not installed.
-        ConfigError: the environment lacks what it needs.
+        ConfigError: the environment lacks a variable that it needs.
     """
     kind = pipeline.execution.kind
     if kind == "rank":

@@ -1,4 +1,4 @@
-"""All shards in this process, on one event loop."""
+"""The executor of one process: all shards on one event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LocalExecutor"]
 
 
 class LocalExecutor:
-    """Enough where an endpoint does the work; a local model takes all cores by itself."""
+    """One process: enough for an endpoint, and for a local model, which takes all cores."""
 
     leads = True
 
@@ -24,7 +24,7 @@ class LocalExecutor:
 
     @property
     def meter(self) -> object:
-        """Count what was asked so far."""
+        """The counts of calls so far."""
         return self._worker.meter
 
     def do(

@@ -1,4 +1,4 @@
-"""Shards in several processes of this machine; one that dies costs its shard a second try."""
+"""The executor of several processes of this machine; the shard of a dead one is retried."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mmmodal_datagen.run.worker import Job, Worker
 __all__ = ["ProcessExecutor"]
 
 _own: tuple[asyncio.Runner, Worker] | None = None
-"""This process's worker, where it is one of the pool's."""
+"""The worker of this process, if it belongs to a pool."""
 
 
 class ProcessExecutor:
-    """A pool of processes, each with models of its own."""
+    """A pool of processes, each with its own models."""
 
     leads = True
 
@@ -39,7 +39,7 @@ class ProcessExecutor:
         missing: Sequence[Shard],
         done: Callable[[Done], None],
     ) -> None:
-        """Do the missing shards; those of a process that died are done again."""
+        """Do the missing shards; those of a dead process are retried."""
         left = {shard.index: shard for shard in missing}
         tries: Counter[int] = Counter()
         while left:
@@ -69,7 +69,7 @@ class ProcessExecutor:
     def _started(self) -> ProcessPoolExecutor:
         number = self._pipeline.execution.processes
         concurrency = max(1, self._pipeline.concurrency // number)
-        # Not forked: threads and models of this process would be broken copies in the child.
+        # Not forked: threads and models of this process would not work in the child.
         context = multiprocessing.get_context("spawn")
         arguments = (self._pipeline, concurrency)
         return ProcessPoolExecutor(number, context, initializer=_begin, initargs=arguments)
@@ -88,7 +88,7 @@ def _do(job: Job, shard: Shard) -> Done:
 
 
 def _leave_with_parent() -> None:
-    """End this process when its parent was killed, or it would wait for work for ever."""
+    """End this process when its parent was killed; otherwise it would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""A share of the shards for each process of torchrun or a SLURM array; they meet in a folder."""
+"""The executor of ranks: each process of torchrun or a SLURM array does a share of the shards."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SOURCES = (
 
 
 def place_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return which of how many processes this is.
+    """Return the rank of this process and the number of processes.
 
     Raises:
-        ConfigError: the environment does not say.
+        ConfigError: the environment does not name them.
     """
     for rank, world in SOURCES:
         if rank in environment and world in environment:
@@ -39,9 +39,9 @@ def place_of(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 class RankExecutor:
-    """No process talks to another: each does every n-th shard, and waits for the files of others.
+    """Each process does every n-th shard, and waits for the files of the others.
 
-    How many there are may change between runs.
+    Processes share only the folder; their number may change between runs.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -57,7 +57,7 @@ class RankExecutor:
         missing: Sequence[Shard],
         done: Callable[[Done], None],
     ) -> None:
-        """Do this process's share, then wait until the others have done theirs."""
+        """Do the share of this process, then wait for the others."""
         mine = [shard for shard in missing if shard.index % self._world == self._rank]
         self._local.do(job, shards, mine, done)
         step = {step.name: step for step in resolve(self._pipeline)}[job.step]
@@ -71,7 +71,7 @@ class RankExecutor:
                     del waiting[index]
             if waiting and time.monotonic() > deadline:
                 reason = f"{len(waiting)} shards of other processes did not appear"
-                raise StopRun(f"{folder.path}: {reason}; run again to go on")
+                raise StopRun(f"{folder.path}: {reason}; run again to continue")
             if waiting:
                 time.sleep(POLL_S)
 

@@ -1,4 +1,4 @@
-"""One Ray task for each shard; Ray tries those of a lost worker again."""
+"""The executor of a Ray cluster: one task for each shard; Ray retries those of a lost worker."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmmodal_datagen.run.worker import Job, Worker
 __all__ = ["RayExecutor"]
 
 WRITERS = 64
-"""Files that answers are kept in: few to read, and rarely two tasks at one."""
+"""Files of answers: few enough to read, and many enough that two tasks rarely share one."""
 
 _workers: dict[str, tuple[asyncio.Runner, Worker]] = {}
-"""The worker of this process, which Ray uses for task after task."""
+"""The worker of this process, by pipeline; Ray runs many tasks in one process."""
 
 
 class RayExecutor:
-    """Shards on a Ray cluster whose machines share the pipeline's folders."""
+    """A Ray cluster whose machines share the pipeline's folders."""
 
     leads = True
 
@@ -59,13 +59,13 @@ class RayExecutor:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[:500]
-            raise StopRun(f"Ray could not do all shards ({reason}); run again to go on") from None
+            raise StopRun(f"Ray did not finish all shards ({reason}); run again") from None
         finally:
             for reference in waiting:
                 self._ray.cancel(reference)
 
     def close(self) -> None:
-        """Leave the cluster, where it is one of our own."""
+        """Shut the cluster down if this executor started it."""
         if self._ours:
             self._ray.shutdown()
 

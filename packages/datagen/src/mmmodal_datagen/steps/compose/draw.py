@@ -1,4 +1,4 @@
-"""Draw the rows of each session, every row at most once, in linear time (paper §4.4)."""
+"""The draw of sessions: which rows are in which session, in linear time (paper §4.4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["Drawn", "draw"]
 
 SWAPS = 64
-"""How many other rows are tried in the place of one whose medium is in the session already."""
+"""How many swaps are tried for a row whose medium is in the session already."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Drawn:
     """The rows of all sessions, one session after the other."""
 
     rows: np.ndarray
-    """[drawn] the index of each row."""
+    """[drawn] indices of rows."""
 
     starts: np.ndarray
-    """[sessions + 1] where each session begins in `rows`."""
+    """[sessions + 1] the start of each session in `rows`."""
 
     unused: dict[str, int]
-    """How many rows of each pool no session has."""
+    """The number of unused rows of each pool."""
 
     dropped: int
-    """Sessions that would have had one medium twice, whatever row took its place."""
+    """The number of sessions dropped because no swap removed a repeated medium."""
 
 
 def draw(
@@ -42,21 +42,21 @@ def draw(
     when_empty: Literal["stop", "redistribute"] = "stop",
     seed: Sequence[int] = (0,),
 ) -> Drawn:
-    """Draw sessions as the paper does: their size first, then the pool of each of their rows.
+    """Draw sessions as the paper does: first the size, then the pool of each row.
 
-    Every pool is shuffled once and read in order. When a pool is used up, either no further
-    session is begun ("stop", as in the paper, but without losing the session that was begun), or
-    the other pools take its share.
+    Every pool is shuffled once and read in order. When a pool is empty, either no further session
+    is drawn ("stop", as in the paper, but the last session is not lost), or the other pools take
+    its share.
 
     Args:
         pools: the rows of each kind, by index.
-        weights: how likely each pool is drawn; a pool without rows counts as used up.
-        groups: [all rows, most] the media each row is about, as numbers; -1 where it has fewer.
-        sessions: how many to make at most.
-        smallest: the fewest rows in a session.
-        largest: the most rows in a session.
-        when_empty: what to do when a pool is used up.
-        seed: the same seed gives the same sessions.
+        weights: the probability of each pool; a pool without rows counts as empty.
+        groups: [all rows, most] the media of each row as numbers, padded with -1.
+        sessions: the maximum number.
+        smallest: the least number of rows in a session.
+        largest: the greatest number of rows in a session.
+        when_empty: what to do when a pool is empty.
+        seed: equal seeds give equal sessions.
     """
     chance = np.random.default_rng(list(seed))
     names = sorted(name for name in pools if weights.get(name, 0) > 0)
@@ -78,9 +78,9 @@ def draw(
 
 
 def _spread(pool: np.ndarray, groups: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-    """Shuffle a pool such that rows about one medium lie far apart.
+    """Shuffle a pool so that rows about one medium are far apart.
 
-    First come all media once, then all that have a second row, and so on.
+    The first row of every medium comes first, then every second row, and so on.
     """
     shuffled = chance.permutation(pool)
     first = groups[shuffled, 0] if len(shuffled) else shuffled
@@ -100,9 +100,9 @@ def _choose(
     sizes: list[int],
     when_empty: str,
 ) -> tuple[np.ndarray, int]:
-    """Return the pool of each row, and how many sessions are whole.
+    """Return the pool of each row, and the number of complete sessions.
 
-    A session is whole when every pool has the rows it asks for.
+    A session is complete when every pool has enough rows for it.
     """
     left = shares.copy()
     left[np.array(sizes) == 0] = 0
@@ -126,7 +126,7 @@ def _choose(
 def _first_short(
     chosen: np.ndarray, starts: np.ndarray, begin: int, sizes: list[int]
 ) -> tuple[int, int] | None:
-    """Return the first session that asks a pool for more than it has, and the pool."""
+    """Return the first session that needs more rows of a pool than there are, and the pool."""
     found: list[tuple[int, int]] = []
     for pool, size in enumerate(sizes):
         asked = np.flatnonzero(chosen == pool)
@@ -150,7 +150,7 @@ def _apart(
     groups: np.ndarray,
     chance: np.random.Generator,
 ) -> _Kept:
-    """Swap rows until no session has one medium twice; drop the sessions where that fails."""
+    """Swap rows until no session repeats a medium; drop the sessions where that fails."""
     session_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     dropped = set()
     for session in _repeating(rows, session_of, groups):
@@ -163,7 +163,7 @@ def _apart(
 
 
 def _repeating(rows: np.ndarray, session_of: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the sessions that have a medium more than once."""
+    """Return the sessions that repeat a medium."""
     many = groups.shape[1]
     group = groups[rows].ravel()
     session = np.repeat(session_of, many)[group >= 0]
@@ -182,7 +182,7 @@ def _mended(
     groups: np.ndarray,
     chance: np.random.Generator,
 ) -> bool:
-    """Swap a session's repeated rows with rows of other sessions and the same pool."""
+    """Swap rows that repeat a medium with rows of the same pool; return whether none is left."""
     for _ in range(int(starts[session + 1] - starts[session])):
         place = _repeated(rows, starts, session, groups)
         if place is None:
@@ -199,7 +199,7 @@ def _mended(
 
 
 def _repeated(rows: np.ndarray, starts: np.ndarray, session: int, groups: np.ndarray) -> int | None:
-    """Return the place of a row whose medium the session has before."""
+    """Return the place of a row that repeats a medium of its session; None without one."""
     for place in range(int(starts[session]) + 1, int(starts[session + 1])):
         if _holds(rows, starts, session, place, groups):
             return place
@@ -209,7 +209,7 @@ def _repeated(rows: np.ndarray, starts: np.ndarray, session: int, groups: np.nda
 def _holds(
     rows: np.ndarray, starts: np.ndarray, session: int, place: int, groups: np.ndarray
 ) -> bool:
-    """Tell whether another row of the session is about a medium of the row at `place`."""
+    """Return whether another row of the session has a medium of the row at `place`."""
     others = np.arange(starts[session], starts[session + 1])
     seen = groups[rows[others[others != place]]].ravel()
     mine = groups[rows[place]]

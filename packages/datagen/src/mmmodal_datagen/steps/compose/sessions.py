@@ -1,4 +1,4 @@
-"""Make one row of several: whole columns at a time, as sessions come by the million."""
+"""Sessions joined from rows, a whole column at a time: there can be millions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ID_LENGTH = 32  # hexadecimal digits
 def join_rows(rows: pa.Table, starts: np.ndarray, origin: str, fingerprint: str) -> pa.Table:
     """Return a table of sessions.
 
-    Turns, media, groups and origins follow each other; the indices of media, and their numbers in
-    texts, count from the session's beginning.
+    Turns, media, groups and origins of the rows are concatenated. Indices of media, and numbers of
+    media in texts, are counted from the start of the session.
 
     Args:
         rows: the rows of all sessions, one session after the other.
-        starts: [sessions + 1] where each session begins in `rows`.
-        origin: what this step did, as JSON.
+        starts: [sessions + 1] the start of each session in `rows`.
+        origin: of this step, as JSON.
         fingerprint: of this step.
     """
     rows = rows.combine_chunks()
@@ -58,13 +58,13 @@ def _array(rows: pa.Table, name: str) -> Any:
 
 
 def _regrouped(lists: Any, starts: np.ndarray) -> Any:
-    """Join the lists of each session: the values stay as they are, the borders between go."""
+    """Join the lists of each session: the values stay, only the offsets change."""
     offsets = lists.offsets.to_numpy()[starts]
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), lists.values)
 
 
 def _moved_turns(rows: pa.Table, starts: np.ndarray) -> Any:
-    """Return the turns of each row, their media counted from the session's beginning."""
+    """Return the turns of each row, with media counted from the start of the session."""
     turns = _array(rows, "turns")
     content = turns.values.field("content")
     pieces = content.values
@@ -84,14 +84,14 @@ def _moved_turns(rows: pa.Table, starts: np.ndarray) -> Any:
 
 
 def _before(counts: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return, for each row, the sum of `counts` of the rows before it in its session."""
+    """Return, for each row, the sum of `counts` of the earlier rows of its session."""
     total = np.concatenate(([0], np.cumsum(counts)))
     before: np.ndarray = total[:-1] - np.repeat(total[starts[:-1]], np.diff(starts))
     return before
 
 
 def _counts(media: Any) -> dict[str, np.ndarray]:
-    """Return, for each kind, how many media of it each row has."""
+    """Return, for each kind, the number of media of each row."""
     kinds = media.values.field("kind")
     offsets = media.offsets.to_numpy()
     found = {}
@@ -105,11 +105,11 @@ def _counts(media: Any) -> dict[str, np.ndarray]:
 def _renumbered(
     texts: Any, row_of_piece: np.ndarray, counts: dict[str, np.ndarray], starts: np.ndarray
 ) -> Any:
-    """Renumber the media in the texts that number any; few do."""
+    """Return the texts with media renumbered; only texts with a number are changed."""
     before = {kind: _before(count, starts) for kind, count in counts.items()}
     moved = (
         np.sum(list(before.values()), axis=0)[row_of_piece] > 0
-    )  # [pieces]; a session's first row stays
+    )  # [pieces]; the first row of a session is unchanged
     numbered = pc.fill_null(pc.match_substring_regex(texts, PATTERN), False)
     numbered = pc.and_(numbered, pa.array(moved))
     places = np.flatnonzero(numbered.to_numpy(zero_copy_only=False))
@@ -124,7 +124,7 @@ def _renumbered(
 
 
 def _by_row(counts: dict[str, np.ndarray]) -> list[dict[str, int]]:
-    """Return the counts of each row, out of the rows of each count."""
+    """Return the counts of each row as a dictionary by kind."""
     columns = [column.tolist() for column in counts.values()]
     return [dict(zip(counts, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -139,7 +139,7 @@ def _names(ids: Any, starts: np.ndarray, fingerprint: str) -> Any:
 
 
 def _origins(origins: Any, starts: np.ndarray, own: str) -> Any:
-    """Join the JSON lists of what was done to the rows of each session, and add this step."""
+    """Join the JSON lists of origins of each session, and add this step."""
     bare = pc.utf8_slice_codeunits(origins, 1, -1)
     lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), bare)
     joined = pc.binary_join(lists, ", ")
@@ -147,7 +147,7 @@ def _origins(origins: Any, starts: np.ndarray, own: str) -> Any:
 
 
 def _licences(licences: Any, starts: np.ndarray) -> Any:
-    """Return the licences of each session: all of them hold."""
+    """Return the licences of each session, joined by AND."""
     codes = licences.dictionary_encode()
     names = [*codes.dictionary.to_pylist(), None]
     numbers = pc.fill_null(codes.indices, len(names) - 1).to_numpy()

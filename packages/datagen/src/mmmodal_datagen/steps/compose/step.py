@@ -1,4 +1,4 @@
-"""`compose`: rows about one medium become sessions about several (paper §4.4)."""
+"""`compose`: sessions about several media, joined from rows about one medium (paper §4.4)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ComposeOptions(Config):
     """How sessions are drawn."""
 
     sessions: int = Field(50_000, ge=1)
-    """How many to make at most, over all splits."""
+    """The maximum number of sessions, over all splits."""
 
     smallest: int = Field(2, ge=1)
-    """The fewest rows in a session."""
+    """The least number of rows in a session."""
 
     largest: int = Field(4, ge=1)
-    """The most rows in a session."""
+    """The greatest number of rows in a session."""
 
     weights: dict[str, float] = Field({"image": 0.6, "audio": 0.4})
-    """How likely a row is about a medium of each kind, by the kind of its first one."""
+    """The probability of each kind of row, which is the kind of its first medium."""
 
     when_empty: Literal["stop", "redistribute"] = "stop"
-    """When the rows of a kind are used up: end there, or let the others take their share."""
+    """When no rows of a kind are left: stop, or give its share to the other kinds."""
 
     shard_sessions: int = Field(20_000, ge=1)
     """Sessions in one shard."""
@@ -46,16 +46,16 @@ class ComposeOptions(Config):
     @model_validator(mode="after")
     def _sizes_and_weights_make_sense(self) -> ComposeOptions:
         if self.smallest > self.largest:
-            raise ValueError("`smallest` is at most `largest`")
+            raise ValueError("`smallest` must be at most `largest`")
         if min(self.weights.values(), default=0) < 0 or not sum(self.weights.values()):
-            raise ValueError("weights are at least 0, and one is more")
+            raise ValueError("`weights` must be at least 0, and one of them more")
         return self
 
 
 class Compose(Generator):
-    """Draw sessions of rows, every row at most once and no medium twice in one.
+    """Draw sessions of rows; a row is in at most one session, and a medium once in a session.
 
-    One draw serves both languages, as a row holds both. A split draws from its own rows alone.
+    A row has both languages, so both have the same sessions. Splits are drawn separately.
     """
 
     name: ClassVar[str] = "compose"
@@ -71,7 +71,7 @@ class Compose(Generator):
     options: ComposeOptions
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Draw all sessions, and cut them into shards."""
+        """Draw all sessions, and return them as shards."""
         if not inputs:
             raise ConfigError("compose", ["it has no rows to draw from; name its `inputs`"])
         total = len(self._drawn(inputs, context).starts) - 1
@@ -83,7 +83,7 @@ class Compose(Generator):
         ]
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Join the rows of a shard's sessions."""
+        """Return a shard's sessions as a table."""
         drawn = self._drawn(shard.inputs, context)
         first, last = shard.arguments["first"], shard.arguments["last"]
         starts = drawn.starts[first : last + 1]
@@ -94,7 +94,7 @@ class Compose(Generator):
         return Results(rows=table, notes=self._notes(drawn) if shard.index == 0 else {})
 
     def _notes(self, drawn: Drawn) -> dict[str, int]:
-        """Count what the draw left over, for the summary."""
+        """Return the counts of unused rows and missing sessions, for the summary."""
         left = {f"unused_{name}": count for name, count in drawn.unused.items()}
         short = self.options.sessions - (len(drawn.starts) - 1)
         return {"sessions_short": short, "sessions_dropped": drawn.dropped, **left}
@@ -108,7 +108,7 @@ class Compose(Generator):
 def _draw(
     inputs: tuple[ShardFile, ...], options: str, splits: tuple[tuple[str, float], ...], seed: int
 ) -> Drawn:
-    """Draw the sessions of every split; kept, as every shard of a process needs it."""
+    """Draw the sessions of every split; cached, as every shard of a process needs them."""
     chosen = ComposeOptions.model_validate_json(options)
     kinds, names = _about(inputs)
     codes = _codes(names)
@@ -151,7 +151,7 @@ def _joined(parts: Sequence[Drawn]) -> Drawn:
 
 
 def _about(inputs: tuple[ShardFile, ...]) -> tuple[np.ndarray, Any]:
-    """Return the kind of each row's first medium ("" without one), and the groups of each."""
+    """Return the kind of each row's first medium ("" without one), and the groups of each row."""
     media = _rows(inputs).column("media").combine_chunks()
     groups = _rows(inputs).column("groups").combine_chunks()
     counts = pc.list_value_length(media).to_numpy(zero_copy_only=False)
@@ -163,7 +163,7 @@ def _about(inputs: tuple[ShardFile, ...]) -> tuple[np.ndarray, Any]:
 
 
 def _codes(names: Any) -> np.ndarray:
-    """Return the groups of each row as numbers, [rows, most]; -1 where it has fewer."""
+    """Return the groups of each row as numbers, [rows, most], padded with -1."""
     numbers = names.values.dictionary_encode().indices.to_numpy()
     offsets = names.offsets.to_numpy()
     counts = np.diff(offsets)
@@ -175,7 +175,7 @@ def _codes(names: Any) -> np.ndarray:
 
 
 def _splits(names: Any, splits: dict[str, float], seed: int) -> np.ndarray:
-    """Return the split of each row; None for one whose media are in several, which is not drawn."""
+    """Return the split of each row; None for a row in several splits, which is not drawn."""
     if not splits:
         return np.full(len(names), "", dtype=object)
     known = {name: split_of([name], splits, seed) for name in set(names.values.to_pylist())}
@@ -185,6 +185,6 @@ def _splits(names: Any, splits: dict[str, float], seed: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _rows(inputs: tuple[ShardFile, ...]) -> Any:
-    """Read all rows; kept, as every shard of a process needs some of them."""
+    """Read all rows; cached, as every shard of a process needs some of them."""
     tables = [pa.parquet.read_table(file.path, use_threads=False) for file in inputs]
     return pa.concat_tables(tables).combine_chunks()

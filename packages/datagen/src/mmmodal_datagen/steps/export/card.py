@@ -1,4 +1,4 @@
-"""The data card: where every row came from, by counts, and what is known to be wrong with them."""
+"""The data card: counts of the rows by origin, and their known weaknesses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEAKNESSES = {
 
 @dataclass
 class Facts:
-    """Counts of what the exported rows are and were made of."""
+    """Counts over the exported rows: content, licences, sources, steps and models."""
 
     rows: Counter[str] = field(default_factory=Counter)
     """By split."""
@@ -36,17 +36,17 @@ class Facts:
     kinds: Counter[str] = field(default_factory=Counter)
     media: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
-    """Rows that have texts in it."""
+    """Rows with texts in each language."""
 
     relations: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     models: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Calls by model, revision and step; one that several rows follow from counts once."""
+    """Calls by model, revision and step; a call that several rows share counts once."""
 
     calls: set[tuple[str, str]] = field(default_factory=set)
-    """Those that are counted, by step and request."""
+    """The counted calls, by step and request."""
 
     synthetic: int = 0
 
@@ -81,9 +81,9 @@ def card(title: str, facts: Facts, files: Mapping[str, str]) -> str:
     """Return the README of a data set.
 
     Args:
-        title: its first heading.
-        facts: about its rows.
-        files: the files of each split, as a pattern.
+        title: the first heading.
+        facts: counts over the rows.
+        files: a pattern of the files of each split.
     """
     head: dict[str, object] = {
         "language": sorted(facts.languages),

@@ -1,4 +1,4 @@
-"""Bring the media of exported rows below the folder they are exported to."""
+"""The media of an export: below its folder, or inside tar files in the WebDataset format."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ How = Literal["link", "copy", "leave"]
 
 
 def bring(row: Row, root: Path, folder: Path, how: How) -> None:
-    """Put a row's media where its paths lead from `folder`, as hard links where that can be.
+    """Put a row's media below `folder`, at the paths in the row, as hard links if possible.
 
     Raises:
-        MediaError: one of them is not there.
+        MediaError: a medium does not exist.
     """
     if how == "leave":
         return
@@ -53,15 +53,15 @@ def _place(path: Path, target: Path, how: How) -> None:
     except OSError:
         if how == "copy":
             raise
-        shutil.copyfile(path, working)  # the file systems differ, or one knows no links
+        shutil.copyfile(path, working)  # other file system, or one without links
     working.replace(target)
 
 
 def write_tar(records: Sequence[Record], file: BinaryIO, root: Path) -> None:
-    """Write records with their media; the same records make the same bytes.
+    """Write records with their media as a tar file; equal records give equal bytes.
 
-    A record is `KEY.json`, its media `KEY.0.jpg`, `KEY.1.mp3` and so on, in the order of `media`,
-    where the JSON names them so. A key has no dot, as WebDataset ends it there.
+    A record is `KEY.json`, its media are `KEY.0.jpg`, `KEY.1.mp3` and so on, in the order of
+    `media`. A key has no dot, as WebDataset splits names at the first one.
 
     Raises:
         MediaError: a medium cannot be read.

@@ -1,4 +1,4 @@
-"""`export`: rows become files that `mmmodal train` and others read, with a data card."""
+"""`export`: files that `mmmodal train` and other programs read, with a data card."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ __all__ = ["Export", "ExportOptions"]
 
 Target = Literal["records", "datasets", "paper", "llava", "webdataset"]
 FORMATS = {"paper": "paper", "llava": "llava"}
-"""Targets whose rows differ from our own records, and core's name of the format."""
+"""Targets in a format other than native records, and core's name of the format."""
 
 
 class ExportOptions(Config):
-    """What is written, and where."""
+    """The formats that are written, and where."""
 
     to: tuple[Target, ...] = ("records",)
-    """records: JSON lines. datasets: Parquet that `datasets` loads. paper, llava: JSON lines of
-    their form. webdataset: tar files with the media inside."""
+    """records: JSON lines. datasets: Parquet that `datasets` loads. paper, llava: JSON lines in
+    that format. webdataset: tar files that contain the media."""
 
     folder: str = "export"
-    """Below the pipeline's `out`; each target has a folder of its own in it."""
+    """A folder below the pipeline's `out`; each target has its own folder in it."""
 
     media: How = "link"
-    """link or copy the media below the folder, so that it is whole; or leave them where they are,
-    and train with `root` set to the pipeline's."""
+    """link, copy: put the media below the folder, which is then complete. leave: do not; train with
+    the pipeline's `root`."""
 
     title: str = "Conversations about images and audio, in English and Malay"
     shard_records: int = Field(1000, ge=1)
@@ -59,9 +59,9 @@ class ExportOptions(Config):
 
 
 class Export(Generator):
-    """Write all rows in other forms, by split.
+    """Write all rows in other formats, by split.
 
-    A row that a form cannot express is rejected, and told.
+    A row that a format cannot express is rejected.
     """
 
     name: ClassVar[str] = "export"
@@ -70,7 +70,7 @@ class Export(Generator):
     options: ExportOptions
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Make one shard for each target."""
+        """Return one shard for each target."""
         if not inputs:
             raise ConfigError("export", ["it has no rows to write; name its `inputs`"])
         return [
@@ -79,14 +79,14 @@ class Export(Generator):
         ]
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Write the files of one target; its rows are the rejected ones alone."""
+        """Write the files of one target, and return only the rejected and failed rows."""
         target: Target = shard.arguments["to"]
         writing = _Writing(target, self.options, shard, context)
         return writing.write()
 
 
 class _Writing:
-    """One target: its splits, files and facts."""
+    """The export to one target: its files and facts."""
 
     def __init__(
         self, target: Target, options: ExportOptions, shard: Shard, context: Context
@@ -113,13 +113,13 @@ class _Writing:
         text = card(self._options.title, self._facts, patterns)
         self._publish("README.md", text.encode("utf-8"))
         self._tidy()
-        if self._shard.index == 0:  # notes add up over targets, and all write the same rows
+        if self._shard.index == 0:  # notes are summed over targets, which all write the same rows
             rows = sorted(self._facts.rows.items())
             self._results.notes = {f"rows_{split}": number for split, number in rows}
         return self._results
 
     def _tidy(self) -> None:
-        """Remove the files that an export with other splits left, or one that was killed."""
+        """Remove the files of earlier exports with other splits, and unfinished files."""
         remove_unfinished(self._folder)
         remove_unfinished(self._folder / "data")
         for pattern in ("*.jsonl", "*.tar", "data/*.parquet"):
@@ -128,7 +128,7 @@ class _Writing:
                     path.unlink()
 
     def _refuse(self) -> None:
-        """Keep the rows that cannot be written, each with its reason."""
+        """Collect the rows that cannot be written, with their reasons."""
         for row in self._shard.read():
             try:
                 self._check(row)

@@ -1,4 +1,4 @@
-"""Rows that say what an earlier row says: exactly, or in nearly the same words."""
+"""Duplicates: rows equal to an earlier row, or with nearly the same words."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SHINGLE = 5  # words
 def find_duplicates(
     rows: Iterable[Row], threshold: float, shortest: int
 ) -> dict[str, tuple[str, float]]:
-    """Return, for each row that repeats an earlier one, that row's id and how alike they are.
+    """Return, for each duplicate, the id of the earlier row and the similarity.
 
-    Rows are alike by the share of runs of five words they have in common (MinHash); rows of fewer
-    than `shortest` words only when they are the same, media and all. Templates, of which many short
-    rows are made, would else leave one row of each.
+    The similarity is the share of common runs of five words (MinHash). Rows of fewer than
+    `shortest` words are duplicates only if they are equal, including media; otherwise only one row
+    of each template would be left.
 
     Args:
-        rows: in the order that decides which of two is the earlier.
-        threshold: how alike two rows are that count as one, up to 1.
+        rows: in order; the first of two duplicates is kept.
+        threshold: the least similarity of duplicates, up to 1.
         shortest: words.
     """
     from datasketch import MinHash, MinHashLSH
@@ -64,7 +64,7 @@ def find_duplicates(
 def known_duplicates(
     inputs: tuple[ShardFile, ...], threshold: float, shortest: int, folder: Path
 ) -> dict[str, tuple[str, float]]:
-    """Return the duplicates among all rows of a step's inputs; they are sought once, and kept."""
+    """Return the duplicates among all rows of a step's inputs; they are found once, and kept."""
     name = digest([[file.sha256 for file in inputs], threshold, shortest])
     path = folder / "duplicates" / f"{name}.json"
     try:

@@ -1,4 +1,4 @@
-"""`gate`: rows that are fit to be trained on pass; the others are kept with the reason."""
+"""`gate`: checks of rows; a row that fails one is rejected with the reason."""
 
 from __future__ import annotations
 
@@ -21,47 +21,49 @@ from mmmodal_datagen.texts.translation import translation_problem
 __all__ = ["Gate", "GateOptions"]
 
 LONG_ENOUGH = 200
-"""Characters from which compression says something."""
+"""The minimum number of characters for a check by compression."""
 
 
 class GateOptions(Config):
-    """What a row must be like."""
+    """The checks of a row, and their thresholds."""
 
     structure: bool = True
-    """Turns alternate, none is empty, every medium is shown, and no template leaks."""
+    """Turns alternate, none is empty, every medium is in a turn, and no text has template tags."""
 
     language: Literal["off", "malay", "both"] = "malay"
-    """malay: the Malay texts are Malay. both: the other texts are English too."""
+    """malay: the Malay texts are Malay. both: and the other texts are English."""
 
     translation: bool = True
-    """Where a text has Malay, all have, with the same lines and numbers."""
+    """If one text has Malay, all texts have it, with the same lines and numbers."""
 
     shortest_translation: float = Field(0.5, gt=0)
-    """Length of the Malay, as a part of the text's."""
+    """The least length of the Malay, relative to the text."""
 
     longest_translation: float = Field(2.0, gt=0)
+    """The greatest length of the Malay, relative to the text."""
+
     shortest: int = Field(1, ge=0)
-    """Characters of a row's answers together."""
+    """The minimum number of characters of all answers of a row."""
 
     longest: int = Field(40_000, ge=1)
-    """Characters of a row's texts together."""
+    """The maximum number of characters of all texts of a row."""
 
     compression: float = Field(3.0, gt=1)
-    """How well the answers may compress; prose is at 1.5, a loop at 8."""
+    """The maximum compression ratio of an answer: prose has about 1.5, a loop 8."""
 
     trigrams: int = Field(2, ge=1)
-    """So many runs of three words may not occur more than three times in one answer."""
+    """Rejected are answers with so many runs of three words that occur more than three times."""
 
     duplicates: bool = True
     duplicate_threshold: float = Field(0.8, gt=0, le=1)
-    """How alike two rows are of which the later is left out."""
+    """The similarity at which the later of two rows is a duplicate."""
 
     duplicate_words: int = Field(30, ge=5)
-    """Shorter rows are duplicates only when they are the same, media and all."""
+    """Rows of fewer words are duplicates only if they are equal, including media."""
 
 
 class Gate(Generator):
-    """Measure every row, and reject those that are not fit to be trained on."""
+    """Measure every row, and reject those that fail a check."""
 
     name: ClassVar[str] = "gate"
     Options: ClassVar[type[Config]] = GateOptions
@@ -71,12 +73,12 @@ class Gate(Generator):
     options: GateOptions
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Make one shard of every finished shard before it; duplicates depend on them all."""
+        """Return one shard for each file of the inputs; duplicates depend on all of them."""
         self._duplicates(tuple(inputs), context)
         return [Shard(index, (file,), beside=tuple(inputs)) for index, file in enumerate(inputs)]
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Measure the rows of a shard."""
+        """Return the rows of a shard with their checks."""
         duplicates = self._duplicates(shard.beside, context)
         results = Results(rows=[])
         for row in shard.read():
@@ -89,7 +91,7 @@ class Gate(Generator):
         return results
 
     def _checks(self, row: Row) -> Iterator[tuple[Check, str]]:
-        """Yield every check of a row with what it found; a later one needs what an earlier saw."""
+        """Yield every check of a row with its finding; without whole turns, there are no others."""
         if self.options.structure:
             problem = structure_problem(row)
             yield Check(name="structure", value=float(not problem), passed=not problem), problem
@@ -173,7 +175,7 @@ def _at_most(name: str, value: float, threshold: float) -> tuple[Check, str]:
 
 
 def structure_problem(row: Row) -> str:
-    """Say why a row is no whole conversation, or return ""."""
+    """Return why a row is not a complete conversation, or ""."""
     roles = [turn.role for turn in row.turns if turn.role != "system"]
     if roles != ["user", "assistant"] * (len(roles) // 2) or not roles:
         return "turns do not alternate from the user's to the assistant's"

@@ -1,4 +1,4 @@
-"""Rows of an import: out of the values of a file's rows, or out of a medium alone."""
+"""Rows of an import, from the values of one line of a file, or from the file of a medium."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDINGS = {
     "audio": (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"),
     "image": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
 }
-"""What a folder's files are, by their names; what they truly are is found when they are read."""
+"""The kind of a file by its ending; its true format is checked when it is read."""
 
 MEDIUM_KEYS = ("image", "audio", "file")
 DESCRIPTION_KEYS = ("caption", "description", "text", "transcript", "title")
@@ -34,7 +34,7 @@ ROW_KEYS = {"kind", "groups", "media"}
 
 
 class Folders(NamedTuple):
-    """Where the paths in a file begin, and where those in rows do."""
+    """The folder that paths in a file are relative to, and that of paths in rows."""
 
     own: Path
     root: Path
@@ -82,7 +82,7 @@ def _made(values: dict[str, Any], place: Place) -> Row:
     try:
         return validated(Row, row_values(values), place.where)
     except (ValueError, AttributeError, TypeError):
-        reason = "it has the keys of a row, and values that no row has; was it changed?"
+        reason = "it has the keys of a row, but values that are not valid; was it edited?"
         raise RecordError(place.where, reason) from None
 
 
@@ -91,7 +91,7 @@ def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row
     key = next((key for key in MEDIUM_KEYS if isinstance(values.get(key), str)), None)
     if key is None:
         known = ", ".join((*MEDIUM_KEYS, *sorted(TURN_KEYS)))
-        raise RecordError(place.where, f"it names no medium and holds no turns; known are {known}")
+        raise RecordError(place.where, f"it has neither a medium nor turns; known keys: {known}")
     kind = key if key in ENDINGS else _kind_by_name(values[key], place)
     uri = _relative_uri(values[key], place.where, *folders)
     said = next((name for name in DESCRIPTION_KEYS if isinstance(values.get(name), str)), None)
@@ -122,7 +122,9 @@ def _kind_by_name(name: str, place: Place) -> str:
     for kind, endings in ENDINGS.items():
         if Path(name).suffix.lower() in endings:
             return kind
-    raise RecordError(place.where, f"{name[:80]!r} is not named like a medium; give it as 'image'")
+    raise RecordError(
+        place.where, f"{name[:80]!r} has no ending of a medium; use the key 'image' or 'audio'"
+    )
 
 
 def _moved(record: Record, folder: Path, target: Path) -> Record:
@@ -141,6 +143,6 @@ def _relative_uri(uri: str, where: str, folder: Path, target: Path) -> str:
         return uri
     found = Path(os.path.relpath(folder / uri, target))
     if found.parts[:1] == (os.pardir,):
-        reason = f"its medium {uri!r} lies outside of {target}; write to a folder that holds it"
+        reason = f"its medium {uri!r} is outside of {target}; choose a folder that contains it"
         raise RecordError(where, reason)
     return found.as_posix()

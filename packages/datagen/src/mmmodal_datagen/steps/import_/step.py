@@ -1,4 +1,4 @@
-"""`import`: files become rows: records, rows, described media, and folders of recordings."""
+"""`import`: rows from files of records, rows or described media, and from folders of media."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ T = TypeVar("T")
 
 
 class ImportOptions(Config):
-    """Which files are read, and what is known about all of them."""
+    """The files that are read, and facts about all of them."""
 
     files: tuple[str, ...] = Field(min_length=1)
-    """JSON lines, JSON, Parquet, a folder that `datasets` saved, a folder of media, or what another
-    run made: its `out`, or `steps/NAME` in it. Relative paths begin at the pipeline's `root`."""
+    """JSON lines, JSON, Parquet, a folder that `datasets` saved, a folder of media, or the results
+    of a run: its `out`, or `steps/NAME` in it. Paths are relative to the pipeline's `root`."""
 
     format: str | None = None
-    """Of records; by default guessed for each row."""
+    """The format of records; by default it is guessed for each row."""
 
     licence: str | None = None
     source_url: str | None = None
     synthetic: bool = False
-    """Whether the rows were made by a model."""
+    """Whether a model made the rows."""
 
 
 class Import(Generator):
-    """Read files. A row that cannot be read is a failed row, and told."""
+    """Read files. A row that cannot be read is a failed row."""
 
     name: ClassVar[str] = "import"
     Options: ClassVar[type[Config]] = ImportOptions
     options: ImportOptions
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Cut every file into shards of so many rows; it is read once for that."""
+        """Return shards of equal numbers of rows; every file is read once to count them."""
         if self.options.format is not None:
             find_format(self.options.format)
         paths = [path for name in self.options.files for path in _files(name, context.root)]
@@ -68,7 +68,7 @@ class Import(Generator):
         return [Shard(index, arguments=piece) for index, piece in enumerate(pieces)]
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Read a shard's rows."""
+        """Return the rows of a shard."""
         results = Results(rows=[])
         path = context.root / shard.arguments["file"]
         if "media" in shard.arguments:
@@ -100,21 +100,21 @@ class Import(Generator):
 
 
 def _files(name: str, root: Path) -> Sequence[Path]:
-    """Return what a run has made there, or the path itself."""
+    """Return the files of a run's rows, or the path itself."""
     made = find_made(root / name)
     if made is not None and made.root != root.resolve():
         raise ConfigError(
-            "import", [f"the media of {root / name} are found from {made.root}; make that `root`"]
+            "import", [f"paths in {root / name} are relative to {made.root}; set `root` to it"]
         )
     return [root / name] if made is None else made.files
 
 
 def _pieces(path: Path, size: int) -> Iterator[dict[str, Any]]:
-    """Yield what tells each shard of a file apart, and changes when the file does."""
+    """Yield the arguments of each shard of a file; they change when the file does."""
     if path.is_dir() and not (path / "state.json").is_file():
         media = [_stamped(file, path) for file in sorted(path.rglob("*")) if kind_of(file)]
         if not media:
-            raise ConfigError("import", [f"{path} holds no file that is named like a medium"])
+            raise ConfigError("import", [f"{path} contains no file with the ending of a medium"])
         for part in batched(media, size):
             yield {"media": part}
         return
@@ -125,7 +125,7 @@ def _pieces(path: Path, size: int) -> Iterator[dict[str, Any]]:
 
 
 def _stamped(file: Path, folder: Path) -> list[Any]:
-    # Recordings of thousands of hours are not read whole to see whether they changed.
+    # Size and time show a change: recordings of thousands of hours are not read for a digest.
     status = file.stat()
     return [file.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns]
 

@@ -1,4 +1,4 @@
-"""What a model says about two media: how they are related, and an answer in one language or two."""
+"""The answer of a model about two media: their relation, and a text in one or two languages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from mmmodal_datagen.prompts.answers import Ask, ask_for, ask_until_fit, speaks_
 from mmmodal_datagen.rows import Relation
 from mmmodal_datagen.texts.ordinals import spoken_ordinals
 
-__all__ = ["Judged", "Related", "RelatedInBoth", "Wanted", "judged", "told"]
+__all__ = ["Judgement", "Related", "RelatedInBoth", "Wanted", "plain_answer", "structured_answer"]
 
 
+# The schemas of the next two classes, with names and docstrings, are part of recorded requests.
 class Related(Config):
     """How two media are related."""
 
@@ -29,17 +30,17 @@ class RelatedInBoth(Related):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an answer has to be like, and how often it is asked for."""
+    """The conditions of an answer, and how often it is asked for."""
 
     attempts: int
     unsaid: tuple[str, ...]
-    """Words that tell that it speaks of something else than the media."""
+    """Words that an answer may not contain."""
 
     counts: Mapping[str, int]
-    """How many media of each kind there are."""
+    """The number of media of each kind."""
 
     def problem(self, answer: str) -> str:
-        """Say why an answer cannot be used, or return ""."""
+        """Return why an answer cannot be used, or ""."""
         if not answer.strip():
             return "empty answer"
         if speaks_of(answer, self.unsaid):
@@ -51,21 +52,21 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was found."""
+class Judgement:
+    """A usable answer."""
 
     relation: Relation | None
-    """None where the model was not asked for it by name."""
+    """None if the model was not asked for a structured answer."""
 
     piece: Piece
-    """The answer."""
+    """The text of the answer."""
 
 
-async def judged(ask: Ask, form: type[Related], wanted: Wanted) -> Judged:
-    """Ask until the answer is JSON of that form that can be used.
+async def structured_answer(ask: Ask, form: type[Related], wanted: Wanted) -> Judgement:
+    """Ask until the answer is usable JSON of a form, and return it.
 
     Raises:
-        Rejected: no answer was.
+        Rejected: no answer was usable.
     """
 
     def problem(made: Related) -> str:
@@ -73,17 +74,17 @@ async def judged(ask: Ask, form: type[Related], wanted: Wanted) -> Judged:
 
     made = await ask_for(form, ask, wanted.attempts, check=problem)
     answer, malay, *_ = (*_texts(made), None)
-    return Judged(made.relation, Piece(type="text", text=answer, text_ms=malay, lang="en"))
+    return Judgement(made.relation, Piece(type="text", text=answer, text_ms=malay, lang="en"))
 
 
-async def told(ask: Ask, wanted: Wanted) -> Judged:
-    """Ask until a free answer can be used.
+async def plain_answer(ask: Ask, wanted: Wanted) -> Judgement:
+    """Ask until a plain answer is usable, and return it.
 
     Raises:
-        Rejected: no answer was.
+        Rejected: no answer was usable.
     """
     answer = await ask_until_fit(ask, wanted.attempts, check=wanted.problem)
-    return Judged(None, Piece(type="text", text=answer, lang="en"))
+    return Judgement(None, Piece(type="text", text=answer, lang="en"))
 
 
 def _texts(made: Related) -> list[str]:

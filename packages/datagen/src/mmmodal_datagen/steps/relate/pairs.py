@@ -1,4 +1,4 @@
-"""Draw pairs of media: those that share a fact, those described alike, and any two."""
+"""Pairs of media: with a common fact, with similar descriptions, and random ones."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Candidate", "How", "Pair", "draw_pairs"]
 
 How = Literal["shared", "similar", "random"]
 ORDER: tuple[How, ...] = ("shared", "similar", "random")
-"""What one way cannot find, the next one makes up for."""
+"""Pairs that one way does not find are drawn in the next way."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One medium that pairs may be drawn of."""
+    """A medium that may be in a pair."""
 
     row: int
     kind: str
     description: str
     shares: tuple[tuple[str, str], ...] = ()
-    """The facts that another one may share, as (name, value)."""
+    """Its facts that a pair may share, as (name, value)."""
 
 
 class Pair(NamedTuple):
-    """Two rows, and how they were drawn."""
+    """Two rows, and the way they were drawn."""
 
     first: int
     second: int
@@ -46,15 +46,15 @@ def draw_pairs(
     least: float,
     chance: random.Random,
 ) -> list[Pair]:
-    """Draw pairs, every medium at most once.
+    """Return pairs; every medium is in at most one.
 
     Args:
         candidates: of any kind.
         kinds: of the first and the second medium of each pair.
-        wanted: how many at most.
-        shares: the part that is drawn in each way.
-        least: the similarity from which descriptions are alike.
-        chance: the same state gives the same pairs.
+        wanted: the maximum number.
+        shares: the share of each way of drawing.
+        least: the least similarity of similar descriptions.
+        chance: equal states give equal pairs.
     """
     free = np.array([each.kind in kinds for each in candidates], bool)
     left = np.array([each.kind == kinds[0] for each in candidates], bool)
@@ -85,7 +85,7 @@ def _taken(
     candidates: Sequence[Candidate],
     free: np.ndarray,
 ) -> list[Pair]:
-    """Return so many of the pairs whose media are free; they no longer are."""
+    """Return up to `number` pairs of free media, and mark these media as used."""
     found: list[Pair] = []
     for first, second, similarity in drawn:
         if len(found) == number:
@@ -99,7 +99,7 @@ def _taken(
 def _sharing(
     candidates: Sequence[Candidate], left: np.ndarray, right: np.ndarray, chance: random.Random
 ) -> list[tuple[int, int, None]]:
-    """Pair off those that share a fact, the facts in any order."""
+    """Return pairs with a common fact, in random order."""
     sharing: dict[tuple[str, str], list[int]] = {}
     for index in np.flatnonzero(left | right).tolist():
         for fact in candidates[index].shares:
@@ -118,7 +118,7 @@ def _any(left: np.ndarray, right: np.ndarray, chance: random.Random) -> list[tup
 def _paired(
     indices: list[int], left: np.ndarray, right: np.ndarray, chance: random.Random
 ) -> list[tuple[int, int, None]]:
-    """Pair off in an order that chance decides: two of one kind, or one of each."""
+    """Return random pairs: of two media of one kind, or one of each."""
     mixed = list(indices)
     chance.shuffle(mixed)
     if left[mixed].all() and right[mixed].all():

@@ -1,4 +1,4 @@
-"""Which pairs a run asks about: out of all rows with one described medium, split by split."""
+"""The plan of pairs: from all rows with one described medium, by split."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["GROUP", "Plan", "plan_pairs"]
 
 KINDS = ("image", "audio")
 GROUP = "group"
-"""What is shared by clips of one recording."""
+"""The name of the fact that clips of one recording share."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All pairs, and what became of the rows that are in none."""
+    """All pairs, and the rows that cannot be in one."""
 
     pairs: list[Pair]
     refused: list[tuple[int, str]]
-    """Rows that no pair can be made of, and why."""
+    """Rows that cannot be in a pair, and the reasons."""
 
     notes: dict[str, int]
-    """What was not found, and media that were not used, for the summary."""
+    """Counts of missing pairs and unused media, for the summary."""
 
 
 @dataclass
 class _Media:
-    """The media that pairs may be drawn of, by split, and the rows that bring none."""
+    """The media that may be in pairs, by split, and the rows without one."""
 
     by_split: dict[str, list[Candidate]]
     refused: list[tuple[int, str]]
@@ -50,15 +50,15 @@ def plan_pairs(
     similarity: float,
     context: Context,
 ) -> Plan:
-    """Draw the pairs of every kind from the media of every split.
+    """Return the pairs of every kind, drawn within each split.
 
     Args:
         rows: with `media` and `groups`.
-        wanted: how many of each kind, such as `audio-image`.
-        draw: the part that is drawn in each way.
-        shared: the facts that two media may share.
-        similarity: from which descriptions are alike.
-        context: of the run; its seed decides the pairs.
+        wanted: the number of each kind, such as `audio-image`.
+        draw: the share of each way of drawing.
+        shared: names of facts that a pair may share.
+        similarity: the least of similar descriptions.
+        context: of the step; the pairs depend on its seed.
     """
     media = _media(rows, shared, context)
     shares = dict(context.splits) or {"": 1.0}
@@ -78,7 +78,7 @@ def plan_pairs(
         for each in there:
             notes[f"unused_{each.kind}"] += each.row not in used
         pairs += drawn
-    # In no order, so that every shard has pairs of all kinds.
+    # Shuffled, so that every shard has pairs of all kinds.
     context.chance("order").shuffle(pairs)
     return Plan(pairs, media.refused, {name: n for name, n in sorted(notes.items()) if n})
 
@@ -124,7 +124,7 @@ def _unfit(media: Sequence[Mapping[str, Any]]) -> str:
 def _shares(
     medium: Mapping[str, Any], groups: Sequence[str], shared: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the facts of a medium that another one may share."""
+    """Yield the facts of a medium that a pair may share."""
     facts = json.loads(medium["facts"]) if medium["facts"] else {}
     for name in shared:
         if name == GROUP:

@@ -1,4 +1,4 @@
-"""Pairs of descriptions that share rare words: linear in the words of all descriptions."""
+"""Pairs of similar descriptions, in time linear in the number of words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["similar_pairs"]
 
 WORD = re.compile(r"[^\W_]{3,}")
 COMMON = 64
-"""Descriptions that have a word, from which it is too common to find pairs by."""
+"""A word in more descriptions than this is too common to find pairs."""
 
 WINDOW = 8
-"""How many others with the same word a description is compared with."""
+"""With how many others of the same word a description is compared."""
 
 
 def similar_pairs(
@@ -25,18 +25,18 @@ def similar_pairs(
     least: float,
     chance: random.Random,
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield (left, right, similarity) of texts that are alike, each text at most once.
+    """Yield (left, right, similarity) of similar texts; each text is in at most one pair.
 
-    Alike is the cosine of their words, weighted by how rare these are (TF-IDF). Words are gone
-    through from the rarest on, and texts that share one are compared, a few at a time: that finds
-    not the most similar pairs there are but enough of them, in time that grows with the words.
+    The similarity is the cosine of the words weighted by rarity (TF-IDF). For each word, rarest
+    first, a few of the texts with this word are compared. This does not find the most similar
+    pairs, but enough pairs in linear time.
 
     Args:
         texts: all of them.
-        left: [texts] which of them may come first.
-        right: [texts] which may come second; the same one is never both.
+        left: [texts] which texts may be first.
+        right: [texts] which may be second; a text is not paired with itself.
         least: the smallest similarity, up to 1.
-        chance: decides the order of words that are equally rare.
+        chance: orders words of equal rarity.
     """
     words = _Words(texts)
     free = left | right
@@ -53,7 +53,7 @@ def similar_pairs(
 
 
 class _Words:
-    """The words of each text as numbers, one after the other, and how much each word says."""
+    """The words of all texts as numbers, concatenated, and the weight of each word."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         numbers: dict[str, int] = {}
@@ -67,13 +67,13 @@ class _Words:
         self._words = np.concatenate(found) if found else np.zeros(0, np.int32)
         self._counts = np.bincount(self._words, minlength=len(numbers))
         self._weights = np.log(max(len(texts), 2) / np.maximum(self._counts, 1)) ** 2
-        # What all texts have says nothing; a text of such words alone is like no other.
+        # A word of all texts has weight 0; a text of such words only has no similar one.
         norms = np.add.reduceat(np.append(self._weights[self._words], 0.0), self._starts[:-1])
         norms[np.diff(self._starts) == 0] = 0.0
         self._norms = np.sqrt(norms)
 
     def shared(self, chance: random.Random) -> Iterator[list[int]]:
-        """Yield the texts that have a word, for every word that some but not many have."""
+        """Yield the texts with a word, for every word in several but not too many texts."""
         order = np.argsort(self._words, kind="stable")
         text_of = np.repeat(np.arange(len(self._norms)), np.diff(self._starts))
         begins = np.concatenate(([0], np.cumsum(self._counts)))
@@ -84,7 +84,7 @@ class _Words:
             yield text_of[order[begins[word] : begins[word + 1]]].tolist()
 
     def cosines(self, row: int, others: Sequence[int]) -> list[float]:
-        """Return how alike a text is to each of the others."""
+        """Return the similarities of a text to the others."""
         own = set(self._of(row))
         found = []
         for other in others:

@@ -1,4 +1,4 @@
-"""`relate`: what two images, two recordings, or one of each have in common (paper §4.1 to 4.3)."""
+"""`relate`: the relation of two images, two recordings, or one of each (paper §4.1 to 4.3)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from mmmodal_datagen.prompts.prompt import Style, asking
 from mmmodal_datagen.prompts.wording import Wording, same_languages
 from mmmodal_datagen.rows.tables import rows_of
 from mmmodal_datagen.steps.relate.answer import (
-    Judged,
+    Judgement,
     Related,
     RelatedInBoth,
     Wanted,
-    judged,
-    told,
+    plain_answer,
+    structured_answer,
 )
 from mmmodal_datagen.steps.relate.pairs import How
 from mmmodal_datagen.steps.relate.plan import plan_pairs
@@ -54,81 +54,80 @@ from mmmodal_datagen.steps.relate.wordings import (
 __all__ = ["Relate", "RelateOptions"]
 
 COLUMNS = ("id", "kind", "media", "groups", "origins", "licence", "source_url", "synthetic")
-"""What of a row a pair is made of; its turns are none of it."""
+"""The columns of a row that a pair uses; turns are not among them."""
 
 ID_LENGTH = 32  # hexadecimal digits
 FIELD = re.compile(r"\{(first|second|instruction)\}")
 
 
 class RelateOptions(Config):
-    """Which pairs are drawn, and how the model is asked."""
+    """Which pairs are drawn, and how the model is asked about them."""
 
     pairs: dict[PairKind, int] = Field(
         {"image-image": 1000, "audio-audio": 1000, "audio-image": 1000}, min_length=1
     )
-    """How many of each kind at most, over all splits; a medium is in one pair of a kind."""
+    """The maximum number of pairs by kind, over all splits; a medium is in one pair of a kind."""
 
     draw: dict[How, float] = Field({"shared": 0.35, "similar": 0.35, "random": 0.3})
-    """The part of pairs that share a fact, whose descriptions are alike, and of any two. What one
-    way does not find, the next one makes up for."""
+    """The shares of pairs with a common fact, with similar descriptions, and of random ones. Pairs
+    that one way does not find are drawn in the next way."""
 
     shared: tuple[str, ...] = ("group",)
-    """The facts that two media may share: names in their records, such as `manufacturer`, and
-    `group`, which is the recording that clips were cut from."""
+    """The facts that a pair may share: names in records, such as `manufacturer`, or `group`, which
+    is the recording that clips were cut from."""
 
     similarity: float = Field(0.15, ge=0, le=1)
-    """From which two descriptions are alike: the cosine of their words by TF-IDF."""
+    """The least similarity of descriptions: the cosine of their words by TF-IDF."""
 
     prompt: Style = "chat"
-    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+    """"raw": Mistral's template, for a completion endpoint. "chat": any endpoint."""
 
     structured: bool = True
-    """Ask for JSON that says how the media are related; else the whole answer is taken."""
+    """Ask for JSON that names the relation; otherwise the whole answer is used."""
 
     malay: bool = False
-    """Ask for the answer in Malay as well; else `translate` brings it into Malay."""
+    """Ask for the answer in Malay too; otherwise `translate` adds it."""
 
     task: str | None = None
-    """What the model is told beforehand; by default what fits `structured` and `malay`."""
+    """The system message; by default the one for `structured` and `malay`."""
 
     prompts: dict[PairKind, str] = Field(PROMPTS)
-    """What it is asked: with `{first}` and `{second}`, and `{instruction}` where it is shown."""
+    """The prompts, with `{first}` and `{second}`, and optionally `{instruction}`."""
 
     instructions: dict[PairKind, tuple[Wording, ...]] = Field(INSTRUCTIONS)
-    """What the user asks in the row that is made; one is drawn for each."""
+    """The user's questions in the new rows; one is drawn for each row."""
 
     sampling: Sampling = Sampling(temperature=0.3, top_p=0.95, top_k=50, max_tokens=1024)
     attempts: int = Field(3, ge=1)
-    """How often an answer that cannot be used is asked for again."""
+    """How often an answer is asked for until it can be used."""
 
     unsaid: tuple[str, ...] = ("caption", "the description", "transcript", "kapsyen", "transkrip")
-    """Words that tell that an answer speaks of what the model was given and not of the media."""
+    """Words in answers that refer to the descriptions instead of the media."""
 
     @model_validator(mode="after")
     def _every_kind_has_its_words(self) -> RelateOptions:
         if min(self.pairs.values()) < 0:
-            raise ValueError("`pairs` are at least 0")
+            raise ValueError("`pairs` must be at least 0")
         if min(self.draw.values(), default=0) < 0 or not sum(self.draw.values()):
-            raise ValueError("`draw`: parts are at least 0, and one is more")
+            raise ValueError("`draw`: shares must be at least 0, and one of them more")
         for kind in self.pairs:
             if kind not in self.prompts or not self.instructions.get(kind):
                 raise ValueError(f"{kind}: give it a prompt and an instruction")
             if not all(f"{{{name}}}" in self.prompts[kind] for name in ("first", "second")):
                 raise ValueError(f"{kind}: its prompt lacks `{{first}}` or `{{second}}`")
             if not same_languages(self.instructions[kind]):
-                raise ValueError(f"{kind}: all its instructions are in the same languages")
+                raise ValueError(f"{kind}: its instructions must all be in the same languages")
             if any(each.en is None for each in self.instructions[kind]):
-                raise ValueError(f"{kind}: every instruction is in English, as answers are")
+                raise ValueError(f"{kind}: every instruction must be in English, as answers are")
         if self.malay and not self.structured:
-            raise ValueError("`malay` needs `structured`, as one answer is in one language")
+            raise ValueError("`malay` needs `structured`, as a plain answer has one language")
         return self
 
 
 class Relate(RowGenerator):
     """Draw pairs of described media, and ask a language model how they are related.
 
-    Pairs are drawn within a split, so that none is in two. The summary counts the relations that
-    were found, for each way of drawing.
+    A pair is drawn within one split. The summary counts the relations by way of drawing.
     """
 
     name: ClassVar[str] = "relate"
@@ -149,7 +148,7 @@ class Relate(RowGenerator):
     options: RelateOptions
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Draw all pairs, and cut them into shards."""
+        """Draw all pairs, and return them as shards."""
         if not inputs:
             raise ConfigError("relate", ["it has no media to draw from; name its `inputs`"])
         chosen = self.options
@@ -180,7 +179,7 @@ class Relate(RowGenerator):
             yield _pair(first, second, how, similarity)
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Ask about the pairs of a shard, and count the relations."""
+        """Return the answers about a shard's pairs, and the counts of relations."""
         results = await super().run(shard, context)
         found = Counter(name for row in results.rows for name in _counted(row))
         results.notes = {**shard.arguments.get("notes", {}), **found}
@@ -202,16 +201,16 @@ class Relate(RowGenerator):
             Turn(role="user", content=(*shown, wording.piece())),
             Turn(role="assistant", content=(made.piece,)),
         )
-        # Named anew, as another model or prompt makes another row of the same pair.
+        # A new id: another model or prompt makes another row of the same pair.
         return [row.changed(id="", turns=turns, relation=made.relation)]
 
     def _prompt(self, kind: PairKind, wording: Wording, row: Row) -> str:
         first, second = (medium.description or "" for medium in row.media)
         values = {"first": first, "second": second, "instruction": wording.en or ""}
-        # In one go, as a description may hold what looks like a field.
+        # In one pass, as a description may contain the text of a field.
         return FIELD.sub(lambda found: values[found[1]], self.options.prompts[kind])
 
-    async def _related(self, prompt: str, row: Row, context: RowContext) -> Judged:
+    async def _related(self, prompt: str, row: Row, context: RowContext) -> Judgement:
         chosen = self.options
         wanted = Wanted(chosen.attempts, chosen.unsaid, Counter(m.kind for m in row.media))
         form = RelatedInBoth if chosen.malay else Related
@@ -220,12 +219,14 @@ class Relate(RowGenerator):
             sampling = sampling.model_copy(update={"json_schema": form.model_json_schema()})
             task = chosen.task or (TASK_IN_BOTH if chosen.malay else TASK)
         ask = asking(context, chosen.prompt, prompt, sampling, system=task)
-        return await (judged(ask, form, wanted) if chosen.structured else told(ask, wanted))
+        return await (
+            structured_answer(ask, form, wanted) if chosen.structured else plain_answer(ask, wanted)
+        )
 
 
 @lru_cache(maxsize=1)
 def _rows(inputs: tuple[ShardFile, ...]) -> pa.Table:
-    """Read what pairs are made of; kept, as every shard of a process needs some of it."""
+    """Read the columns that pairs use; cached, as every shard of a process needs some rows."""
     columns = list(COLUMNS)
     read = pa.parquet.read_table
     tables = [read(file.path, columns=columns, use_threads=False) for file in inputs]
@@ -233,7 +234,7 @@ def _rows(inputs: tuple[ShardFile, ...]) -> pa.Table:
 
 
 def _pair(first: Row, second: Row, how: str, similarity: float | None) -> Row:
-    """Return two media as one row, with all that is known about where they came from."""
+    """Return two media as one row, with the origins, licences and sources of both."""
     licences = {row.licence for row in (first, second)}
     joined = " AND ".join(sorted(name or "unknown" for name in licences))
     sources = {row.source_url for row in (first, second)}
@@ -252,6 +253,6 @@ def _pair(first: Row, second: Row, how: str, similarity: float | None) -> Row:
 
 
 def _counted(row: Row) -> list[str]:
-    """Return what a row counts as: its relation, and its relation by how it was drawn."""
+    """Return the counters of a row: its relation, and its relation by way of drawing."""
     relation = row.relation or "unlabelled"
     return [relation, f"{relation}_of_{(row.meta or {})['drawn']}"]

@@ -1,4 +1,4 @@
-"""What is asked about two media, of people and of the model; the paper's own words besides."""
+"""The questions and prompts about two media, and those of the paper."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ INSTRUCTIONS: dict[PairKind, tuple[Wording, ...]] = {
         ),
     ),
 }
-"""Questions as people put them, formal and not; both languages number the same media."""
+"""Formal and informal questions; the numbers of media are the same in both languages."""
 
 PROMPTS: dict[PairKind, str] = {
     "image-image": "Picture 1: {first}\nPicture 2: {second}\n\n{instruction}",
@@ -101,4 +101,4 @@ PAPER_PROMPTS = {
         "Audio 1: {first} Image 1: {second}.\n\nwhat is related between audio 1 and picture 1?"
     ),
 }
-"""As sections 4.1 to 4.3 print them, the line breaks of the page taken for spaces."""
+"""As printed in sections 4.1 to 4.3, with line breaks of the page as spaces."""

@@ -1,4 +1,4 @@
-"""Cut what is read of a recording into clips, holding no more than one of them."""
+"""Clips cut from the stream of a recording; at most one is in memory."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Clip(NamedTuple):
     """A stretch of a recording."""
 
     start: int
-    """Where it begins, in samples."""
+    """The first sample in the recording."""
 
     samples: NDArray[np.float32]
     in_sound: bool | None = None
-    """Whether it ends amid sound, where no silence was found; None: none was looked for."""
+    """Whether it ends in sound, as no silence was found; None: silences were not used."""
 
 
 class _Ahead:
-    """What was read of a recording and not cut yet."""
+    """The samples of a recording that were read and not cut yet."""
 
     def __init__(self, pieces: Iterator[NDArray[np.float32]]) -> None:
         self._pieces = pieces
@@ -46,7 +46,7 @@ class _Ahead:
         self.ended = False
 
     def fill(self, size: int) -> bool:
-        """Read on until there are `size` samples or the recording ends; say if there are any."""
+        """Read up to `size` samples, fewer at the end; return whether there are any."""
         parts = [self.samples]
         while not self.ended and sum(map(len, parts)) < size:
             piece = next(self._pieces, None)
@@ -57,14 +57,14 @@ class _Ahead:
         return len(self.samples) > 0
 
     def take(self, size: int) -> NDArray[np.float32]:
-        """Return the next samples, and go on behind them."""
+        """Remove and return the next samples."""
         taken, self.samples = self.samples[:size], self.samples[size:]
         self.start += len(taken)
         return taken
 
 
 def cut_windows(pieces: Iterator[NDArray[np.float32]], longest_s: float) -> Iterator[Clip]:
-    """Yield one clip after the other of the same length, the tail too."""
+    """Yield clips of equal length, and the shorter rest."""
     size = round(longest_s * RATE)
     ahead = _Ahead(pieces)
     while ahead.fill(size):
@@ -74,19 +74,19 @@ def cut_windows(pieces: Iterator[NDArray[np.float32]], longest_s: float) -> Iter
 def cut_at_silences(
     pieces: Iterator[NDArray[np.float32]], longest_s: float, rule: Rule
 ) -> Iterator[Clip]:
-    """Yield clips that end where it is silent, and leave out silence between them.
+    """Yield clips that end in silence, without the silence between them.
 
-    What is silent is decided on as much as the longest clip holds, beside what came just before,
-    so neither the size of the pieces nor what comes later changes a clip.
+    Silence is decided from the samples of the longest clip and the level just before, so a clip
+    depends neither on the size of the pieces nor on later sound.
     """
     size = frames(longest_s) * FRAME
     ahead = _Ahead(pieces)
     before = -math.inf
-    while ahead.fill(size + 1):  # one more tells whether there is more
+    while ahead.fill(size + 1):  # one more sample shows whether the recording continues
         seen = ahead.samples[:size]
         loudness = levels(seen)
         level = loud(loudness)
-        # Hiss is silence behind the last words, too.
+        # Noise after the last words is silence relative to them.
         quiet = silent(loudness, max(level, before), rule.drop)
         before = level
         first = len(quiet) if quiet.all() else int(quiet.argmin())

@@ -1,4 +1,4 @@
-"""Read a recording of any length by stream: mono, at the recognisers' rate, a piece at a time."""
+"""A recording of any length as a stream of pieces: mono, at the rate of recognisers."""
 
 from __future__ import annotations
 
@@ -28,32 +28,31 @@ GIB = 2**30
 
 
 def recording_limits(hours: float) -> Limits:
-    """Return the limits of what is read by stream: of its length, not of memory."""
+    """Return the limits of a recording that is read as a stream."""
     return Limits(file_bytes=256 * GIB, audio_seconds=hours * 3600)
 
 
 class Recording:
-    """A recording that is read once, from start to end; at no time more than a piece is held."""
+    """A recording that is read once, from start to end, with one piece in memory."""
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
         self._limits = limits
         self.samples = 0
-        """How many were read so far, at `RATE`."""
+        """The number of samples read so far, at `RATE`."""
 
     @property
     def seconds(self) -> float:
-        """How long what was read lasts."""
+        """The length of the samples read so far."""
         return self.samples / RATE
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the samples in order, [S], 16 kHz, channels mixed by their mean.
+        """Yield the samples in order, [S], 16 kHz, as the mean of the channels.
 
-        The last one comes only from a file that is whole: what breaks in the middle is an error
-        that says where, however much was yielded before.
+        A damaged file raises an error with the position, after the pieces before it.
 
         Raises:
-            MediaError: it cannot be read, is cut off, or is longer than the limits.
+            MediaError: it cannot be read, is cut off, or exceeds the limits.
         """
         origin = self._source.origin
         unread = decoding(origin, "the sound is damaged or cut off", "replace the file")
@@ -86,7 +85,7 @@ class Recording:
             yield np.concatenate(waiting)
 
     def _placed(self, sound: Sound) -> Iterator[NDArray[np.floating]]:
-        """Yield blocks as they are decoded; say of an error how far that went."""
+        """Yield decoded blocks; an error names the position."""
         origin, done = self._source.origin, 0
         blocks = iter(sound.blocks)
         while True:
@@ -132,7 +131,7 @@ class Recording:
 
 
 def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks at `RATE`, the same samples as if the whole were resampled at once."""
+    """Yield blocks at `RATE`, equal to the whole recording resampled at once."""
     if rate == RATE:
         yield from blocks
         return

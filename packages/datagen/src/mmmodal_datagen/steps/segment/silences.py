@@ -1,4 +1,4 @@
-"""Where a stretch of sound is silent, and where it is best cut."""
+"""Silences in a stretch of sound, and the best place to cut it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 __all__ = ["FRAME", "Cut", "Rule", "frames", "levels", "loud", "silent", "where_to_cut"]
 
 FRAME = RATE // 50
-"""Samples whose level is taken together: 20 ms."""
+"""The samples of a frame, which has one level: 20 ms."""
 
-LOUD = 95  # percentile of the levels that stands for the sound; a clap is no measure of speech
-INAUDIBLE = -60.0  # dB below full scale: silent, whatever is beside it
+LOUD = 95  # percentile of the levels that represents speech; the maximum may be a clap
+INAUDIBLE = -60.0  # dB of full scale; anything below is silent
 NOTHING = 1e-12  # power of digital silence
 
 
 class Rule(NamedTuple):
-    """What is silence, and what it means; lengths in frames."""
+    """The rule for silences; lengths are in frames."""
 
     drop: float
-    """dB by which silence lies below the loud parts around it."""
+    """The difference of silence to the loud parts around it, in dB."""
 
     silence: int
-    """The shortest that is a place to cut at."""
+    """The shortest silence that may be cut."""
 
     pause: int
-    """The shortest that always ends a clip."""
+    """The shortest silence that always ends a clip."""
 
     padding: int
-    """How much of it a clip keeps on either side."""
+    """The silence that a clip keeps on either side."""
 
 
 class Cut(NamedTuple):
-    """Where a clip ends, in frames, and whether that is amid sound."""
+    """The end of a clip, in frames, and whether it is in sound."""
 
     end: int
     in_sound: bool
@@ -50,7 +50,7 @@ def frames(seconds: float) -> int:
 
 
 def levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the level of each frame in dB below full scale, [frames]; the last may be partial."""
+    """Return the level of each frame in dB of full scale, [frames]; the last may be partial."""
     missing = -len(samples) % FRAME
     parts = np.pad(samples, (0, missing)).reshape(-1, FRAME)  # [frames, FRAME]
     power = np.square(parts, dtype=np.float64).mean(axis=1)
@@ -59,23 +59,23 @@ def levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def loud(loudness: NDArray[np.float64]) -> float:
-    """Return the level of the loud parts, in dB below full scale."""
+    """Return the level of the loud parts, in dB of full scale."""
     return float(np.percentile(loudness, LOUD))
 
 
 def silent(loudness: NDArray[np.float64], level: float, drop: float) -> NDArray[np.bool_]:
-    """Say of each frame whether it is silent beside sound of this level."""
+    """Return, for each frame, whether it is silent next to sound of this level."""
     return loudness < max(INAUDIBLE, level - drop)
 
 
 def where_to_cut(
     loudness: NDArray[np.float64], quiet: NDArray[np.bool_], rule: Rule, *, whole: bool
 ) -> Cut:
-    """Return where a clip ends that begins with these frames.
+    """Return the end of a clip that starts with these frames.
 
-    That is the first long pause; else the end, if this is the `whole` rest; else the last silence
-    of the second half that is no mere breath beside the longest there; else the last one before;
-    else the quietest moment of the second half.
+    In order: the first long pause; the end of the frames, if they are the `whole` rest; in the
+    second half, the last silence of at least half the length of the longest; the last silence
+    before; the quietest moment of the second half.
     """
     length = len(quiet)
     runs = [(start, stop) for start, stop in _runs(quiet) if start]
@@ -98,14 +98,14 @@ def where_to_cut(
 
 
 def _runs(quiet: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return where each silence starts and stops."""
+    """Return the start and end of each silence."""
     edges = np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8))
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def _within(start: int, stop: int, rule: Rule) -> int:
-    """Return the frame of a silence that a clip before it ends with."""
+    """Return the frame of a silence at which the clip before it ends."""
     return min(start + rule.padding, (start + stop + 1) // 2)
 
 

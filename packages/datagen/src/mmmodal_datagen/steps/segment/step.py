@@ -1,4 +1,4 @@
-"""`segment`: recordings of any length become clips that a recogniser takes (paper §2)."""
+"""`segment`: recordings of any length, cut into clips for a recogniser (paper §2)."""
 
 from __future__ import annotations
 
@@ -22,51 +22,50 @@ if TYPE_CHECKING:
 __all__ = ["Segment", "SegmentOptions"]
 
 FULL = 32_768  # of 16-bit samples
-DIGITS = 7  # of seconds, which tell every sample at 16 kHz
+DIGITS = 7  # of seconds: enough to identify a sample at 16 kHz
 
 
 class SegmentOptions(Config):
-    """Where recordings are cut."""
+    """Where recordings are cut, and how clips are written."""
 
     cut: Literal["silences", "windows"] = "silences"
-    """silences: between words, where that can be, and long pauses are left out. windows: every
-    `longest_s` seconds, wherever that is."""
+    """silences: in silences if possible, without pauses. windows: every `longest_s` seconds."""
 
     longest_s: float = Field(30.0, ge=1, le=600)
-    """Seconds of the longest clip; Whisper takes 30."""
+    """The maximum length of a clip in seconds; Whisper takes 30."""
 
     silence_s: float = Field(0.3, gt=0)
-    """The shortest silence to cut at."""
+    """The length of the shortest silence that may be cut."""
 
     pause_s: float = Field(3.0, gt=0)
-    """A silence of this length always ends a clip, and is left out."""
+    """A silence of this length always ends a clip, and is removed."""
 
     padding_s: float = Field(0.2, ge=0)
-    """How much silence a clip keeps before and after its sound."""
+    """The silence that a clip keeps before and after its sound."""
 
     silence_db: float = Field(35.0, gt=0)
-    """How far below the loud parts around it silence lies; what is 60 dB below full scale is
-    always silent."""
+    """How far the level of silence is below that of the loud parts around it; anything below -60 dB
+    of full scale is silence."""
 
     hours: float = Field(24.0, gt=0)
-    """Longer recordings are refused, as a small file can claim years."""
+    """Longer recordings are refused; the header of a small file can claim years."""
 
     format: Literal["flac", "wav"] = "flac"
-    """Of the clips: 16 bits, 16 kHz, one channel."""
+    """The format of clips: 16 bits, 16 kHz, one channel."""
 
     @model_validator(mode="after")
     def _lengths_make_sense(self) -> SegmentOptions:
         if not self.padding_s <= self.silence_s <= self.pause_s:
-            raise ValueError("`padding_s` is at most `silence_s`, and that at most `pause_s`")
+            raise ValueError("`padding_s` must be at most `silence_s`, and that at most `pause_s`")
         if self.cut == "silences" and self.silence_s >= self.longest_s:
-            raise ValueError("`silence_s` is less than `longest_s`")
+            raise ValueError("`silence_s` must be less than `longest_s`")
         return self
 
 
 class Segment(RowGenerator):
-    """Cut the recording of a row into clips, each a row with a file of its own.
+    """Cut the recording of a row into clips; each is a row with its own file.
 
-    A recording that cannot be read to its end fails as a whole, and says where it broke.
+    A recording that cannot be read to the end fails as a whole, with the position of the error.
     """
 
     name: ClassVar[str] = "segment"
@@ -82,8 +81,8 @@ class Segment(RowGenerator):
         limits = recording_limits(self.options.hours)
         recording = Recording(context.open(medium, limits), limits)
         written = self._written(recording)
-        # Decoding takes long and holds no lock, so other rows go on; files are kept from here, as
-        # two threads could come to write the same one.
+        # Decoding takes long and holds no lock, so other rows continue. Files are written on the
+        # event loop, as two threads could write the same one.
         kept = []
         while (one := await asyncio.to_thread(next, written, None)) is not None:
             stretch, data = one
@@ -105,13 +104,13 @@ class Segment(RowGenerator):
 
 
 class _Stretch(NamedTuple):
-    """What is known of a clip, once its samples are in a file."""
+    """The position and measurements of a written clip."""
 
     start_s: float
     seconds: float
     in_sound: bool | None
     clipped: int
-    """Samples beyond full scale, which 16 bits cannot hold."""
+    """The number of samples beyond full scale, which are clipped to 16 bits."""
 
 
 def _recorded(row: Row) -> Medium:
@@ -125,14 +124,14 @@ def _recorded(row: Row) -> Medium:
 
 
 def _encoded(clip: Clip, form: str) -> tuple[_Stretch, bytes]:
-    """Write a clip as 16-bit samples; the same samples are always the same bytes."""
+    """Return a clip as a file of 16-bit samples; equal samples give equal bytes."""
     import soundfile
 
     scaled = np.rint(clip.samples * FULL)
     whole = np.clip(scaled, -FULL, FULL - 1).astype(np.int16)
     file = io.BytesIO()
     soundfile.write(file, whole, RATE, format=form.upper(), subtype="PCM_16")
-    # Full scale itself, 1.0, is one step beyond what 16 bits hold, and no damage.
+    # Full scale itself, 1.0, is one step beyond 16 bits, and not counted.
     clipped = int((np.abs(scaled) > FULL).sum())
     stretch = _Stretch(clip.start / RATE, len(whole) / RATE, clip.in_sound, clipped)
     return stretch, file.getvalue()

@@ -1,4 +1,4 @@
-"""Measure a transcript and say whether it is fit to be learned from; nothing is ever changed."""
+"""Checks of a transcript; they never change it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mmmodal_datagen.contracts import Segment as Spoken
 __all__ = ["PHRASES", "Check", "Filters", "checks", "only_phrases"]
 
 FEW_WORDS = 3
-"""Up to here capitals are an abbreviation, no fault."""
+"""Up to so many words in capitals may be an abbreviation."""
 
 PHRASES = (
     # The two that the paper's code blanks (malaysian-dataset, speech-to-text-semisupervised).
     "terima kasih",
     "terima kasih kerana menonton",
-    # Others that are reported of Malay, Indonesian and English.
+    # Others that are reported for Malay, Indonesian and English.
     "terima kasih kerana menonton video ini",
     "terima kasih telah menonton",
     "jangan lupa like dan subscribe",
@@ -35,50 +35,51 @@ PHRASES = (
     "please subscribe",
     "subtitles by the amara org community",
 )
-"""In small letters, without punctuation. People say them, too, but not for long."""
+"""What Whisper writes without speech: the ends of videos it was trained on. In lower case, without
+punctuation. People say them too, but briefly."""
 
 Check = tuple[Gate, str]
-"""What was measured, against what, and what was found, in words."""
+"""A check with its threshold, and the finding as text."""
 
 
 class Filters(Config):
-    """What a transcript must be like; None, 0 or nothing: it does not matter."""
+    """The checks of a transcript; None, 0 or an empty value turns one off."""
 
     raw_score: float | None = None
-    """The least of the paper's score: the mean of each step's highest logit, over the clip's own
-    tokens. It is computed only where it is asked for."""
+    """The least value of the paper's score: the mean of the highest logit of each step, over the
+    clip's own tokens. It is computed only if this is set."""
 
     words: int = Field(1, ge=0)
-    """The fewest."""
+    """The least number of words."""
 
     accept: tuple[str, ...] = ()
-    """The languages of transcripts that are kept; by default all."""
+    """The accepted languages; by default all."""
 
     unique_words: float = Field(0.4, ge=0, le=1)
-    """Of all words, the least part that are different ones."""
+    """The least share of different words."""
 
     longest_word: int | None = Field(24, ge=1)
-    """Characters of a word that is still one."""
+    """The maximum number of characters of a word."""
 
     characters_per_s: float | None = Field(40.0, gt=0)
-    """The most that can be said in a second."""
+    """The maximum number of characters per second."""
 
     capitals: bool = False
-    """Whether a text may be all in capitals, as titles are, and not what is said."""
+    """Whether a text may be all in capitals, as titles are."""
 
     phrases: tuple[str, ...] = PHRASES
-    """What is written where nothing is said."""
+    """Phrases that recognisers write without speech."""
 
     phrase_s: float = Field(3.0, ge=0)
-    """How long a stretch of such phrases alone may last; said in earnest, they are short."""
+    """The maximum length of a segment of such phrases only; real ones are short."""
 
 
 def checks(
     transcript: Transcript, seconds: float, filters: Filters, confidence: Confidence
 ) -> Iterator[Check]:
-    """Yield every check of a clip's transcript, the first failed one being the reason.
+    """Yield the checks of a transcript; the first failed one is the reason of a rejection.
 
-    Confidence is that of the clip's worst segment.
+    Scores are those of the worst segment.
     """
     text = transcript.text
     words = text.split()
@@ -100,7 +101,7 @@ def checks(
 
 
 def _sure(transcript: Transcript, confidence: Confidence) -> Iterator[Check]:
-    """Yield the checks of what the recogniser says of itself, as far as it does."""
+    """Yield the checks of the recogniser's scores, as far as there are any."""
     if confidence.avg_logprob is not None and (found := _known(transcript, "avg_logprob")):
         yield _at_least("unsure words", min(found), confidence.avg_logprob)
     if confidence.no_speech_prob is not None and (found := _known(transcript, "no_speech_prob")):
@@ -116,7 +117,7 @@ def _known(transcript: Transcript, name: str) -> list[float]:
 
 
 def _invented(text: str, words: list[str], seconds: float, filters: Filters) -> Iterator[Check]:
-    """Yield the checks of what confidence does not tell, as loops are written with much of it."""
+    """Yield the checks for invented text, such as loops, which may have high scores."""
     different = len({word.casefold() for word in words}) / len(words)
     yield _at_least("few different words", different, filters.unique_words)
     if filters.longest_word is not None:
@@ -149,7 +150,7 @@ def _at_most(name: str, value: float, threshold: float, found: str = "") -> Chec
 
 
 def only_phrases(text: str, phrases: tuple[str, ...] = PHRASES) -> bool:
-    """Say whether a text is nothing but some of these, however often."""
+    """Return whether a text consists only of these phrases."""
     return bool(phrases) and _pattern(phrases).fullmatch(_plain(text)) is not None
 
 

@@ -1,4 +1,4 @@
-"""`transcribe`: a recogniser writes down what is said in clips: pseudo-labels (paper §2)."""
+"""`transcribe`: transcripts of clips by a recogniser, as pseudo-labels (paper §2)."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = ["Transcribe", "TranscribeOptions"]
 
 
 class TranscribeOptions(Filters):
-    """How clips are written down, and which transcripts are kept."""
+    """The languages of transcripts, and which transcripts are kept."""
 
     languages: tuple[str, ...] = ()
-    """Decode in each of these, whatever is spoken; a wrong one makes a translation. By default the
-    language is detected, once, and decoded in."""
+    """Decode in each of these languages; one that is not spoken makes a translation. By default the
+    language is detected once."""
 
     confidence: Literal["backend", "none"] | Confidence = "backend"
-    """How sure the recogniser must be: as its backend says, not at all, or as is said here."""
+    """Thresholds for the recogniser's scores: those of the backend, none, or the given ones."""
 
 
 class Transcribe(RowGenerator):
-    """Write down what is said in each clip; what cannot be trusted is kept apart, with the reason.
+    """Transcribe each clip; a transcript that fails a check is rejected with the reason.
 
-    Of several languages, a later one is decoded only where the first one's transcript passes, and
-    each that passes is a row of its own.
+    With several languages, the later ones are decoded only if the first transcript passes, and
+    each that passes is a row.
     """
 
     name: ClassVar[str] = "transcribe"
@@ -60,9 +60,9 @@ class Transcribe(RowGenerator):
     options: TranscribeOptions
 
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
-        """Return the row with its transcript, or one row for each language that was asked for."""
+        """Return the row with its transcript, or one row for each of `languages`."""
         medium = _clip(row)
-        # A clip can be a file of ten minutes; other rows go on meanwhile.
+        # In a thread, as a clip can be a file of ten minutes.
         sound = await asyncio.to_thread(context.sound, medium)
         heard: list[_Heard] = []
         for language in self.options.languages or (None,):
@@ -72,14 +72,14 @@ class Transcribe(RowGenerator):
             heard.append(self._checked(transcript, len(sound) / RATE, context))
             if heard[0].failed:
                 break
-        told = _told(row, heard)
+        measured = _measured(row, heard)
         if failed := heard[0].failed:
             gate, detail = failed
-            raise Rejected(gate.name, detail, _written(told, heard[0]))
+            raise Rejected(gate.name, detail, _transcribed(measured, heard[0]))
         if not self.options.languages:
-            return [_written(told, heard[0])]
+            return [_transcribed(measured, heard[0])]
         return [
-            _written(told.child(gates=told.gates, metrics=told.metrics), each)
+            _transcribed(measured.child(gates=measured.gates, metrics=measured.metrics), each)
             for each in heard
             if not each.failed
         ]
@@ -88,7 +88,7 @@ class Transcribe(RowGenerator):
         found = checks(transcript, seconds, self.options, self._confidence(context))
         if not self.options.languages:
             return _Heard(transcript, list(found))
-        # One row tells the checks of all its languages.
+        # A row has the checks of all its languages.
         suffix = f" ({transcript.language})"
         named = [
             (gate.model_copy(update={"name": gate.name + suffix}), text) for gate, text in found
@@ -103,7 +103,7 @@ class Transcribe(RowGenerator):
 
 
 class _Heard(NamedTuple):
-    """A transcript and what was found about it."""
+    """A transcript and its checks."""
 
     transcript: Transcript
     checks: list[Check]
@@ -122,20 +122,20 @@ def _clip(row: Row) -> Medium:
     return row.media[0]
 
 
-def _told(row: Row, heard: Sequence[_Heard]) -> Row:
-    """Return a row with all transcripts and what was measured of them."""
+def _measured(row: Row, heard: Sequence[_Heard]) -> Row:
+    """Return a row with all transcripts and their checks."""
     medium = row.media[0]
     transcripts = [each.transcript.model_dump(mode="json", exclude_none=True) for each in heard]
     facts = {**(medium.facts or {}), "transcripts": transcripts}
     if medium.description is not None:
-        # What was known of the clip before is no transcript, but not for nothing.
+        # An earlier description of the clip is kept.
         facts["description"] = medium.description
     gates: list[Gate] = [gate for each in heard for gate, _ in each.checks]
     return row.changed(media=(medium.model_copy(update={"facts": facts}),)).measured(gates)
 
 
-def _written(row: Row, heard: _Heard) -> Row:
-    """Return a row whose clip says what was heard in it."""
+def _transcribed(row: Row, heard: _Heard) -> Row:
+    """Return a row whose clip has the transcript as description."""
     transcript = heard.transcript
     said = {
         "description": transcript.text,

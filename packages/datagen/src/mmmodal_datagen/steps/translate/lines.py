@@ -15,12 +15,12 @@ from mmmodal_datagen.texts.translation import SHORT, translation_problem
 __all__ = ["Checks", "Line", "kept_spans", "lines_of", "sentences_of"]
 
 BEGINNING = re.compile(r"\s*(?:(?:[-*+•–>|]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+)*")
-"""Indentation, and what marks the lines of a list, a heading or a quotation."""
+"""Indentation, and the markers of lists, headings and quotations."""
 
 FENCE = re.compile(r"\s*(?:```|~~~)")
 LETTER = re.compile(r"[^\W\d_]")
 SPANS = re.compile(r"`[^`\n]+`|https?://[^\s)>\]]*[^\s)>\].,;:!?]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-"""Code, addresses of pages and of people: the same in every language."""
+"""Code, web addresses and mail addresses: the same in every language."""
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 """Words that show the language; units and numbers do not."""
@@ -30,17 +30,17 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W_])")
 
 @dataclass(frozen=True)
 class Line:
-    """One line; `before + text + after` is the line as it was."""
+    """One line: `before + text + after`."""
 
     before: str
     text: str
-    """What is translated; empty where nothing is, such as in code."""
+    """The part to translate; empty for code and the like."""
 
     after: str = ""
 
 
 def lines_of(text: str) -> list[Line]:
-    """Cut a text into lines. Joined by line breaks, they are the text again."""
+    """Return the lines of a text; joined by line breaks, they are the text."""
     return list(_lines(text))
 
 
@@ -58,35 +58,37 @@ def _lines(text: str) -> Iterator[Line]:
 
 
 def _start(line: str) -> int:
-    """Return where a line's text begins, which has a letter."""
+    """Return the start of the text in a line that contains a letter."""
     found = BEGINNING.match(line)
     start = found.end() if found else 0
     return start if LETTER.search(line[start:]) else len(line) - len(line.lstrip())
 
 
 def sentences_of(text: str) -> list[str]:
-    """Cut a line into its sentences; joined by blanks, they are the line again, but for blanks."""
+    """Return the sentences of a line; joined by spaces, they are the line."""
     return SENTENCE.split(text)
 
 
 def kept_spans(text: str) -> list[str]:
-    """Return what no translation may change: code and addresses, in any order."""
+    """Return the code and addresses of a text, sorted; a translation must keep them."""
     return sorted(SPANS.findall(text))
 
 
 @dataclass(frozen=True)
 class Checks:
-    """What a translation has to be like."""
+    """The checks of a translation."""
 
     shortest: float
-    """Its length, as a part of the text's, where that says something."""
+    """The least length, relative to the text; short texts are not checked."""
 
     longest: float
+    """The greatest length, relative to the text."""
+
     language: bool
-    """Whether it has to be in the language it was asked for in."""
+    """Whether it must be in the target language."""
 
     def problem(self, text: str, translated: str, target: str) -> str:
-        """Say why a text is no translation of another into `target`, or return ""."""
+        """Return why a text is not a translation of another into `target`, or ""."""
         pair = Piece(type="text", text=text, text_ms=translated)
         if found := translation_problem(pair, 0, math.inf):
             return found

@@ -1,4 +1,4 @@
-"""`translate`: texts in English get their Malay, and texts in Malay their English (paper §2)."""
+"""`translate`: the missing language of texts, Malay or English (paper §2)."""
 
 from __future__ import annotations
 
@@ -34,36 +34,38 @@ INSTRUCTION = (
 
 
 class TranslateOptions(Config):
-    """Who translates, and what a translation has to be like."""
+    """The kind of model that translates, and the checks of a translation."""
 
     by: Literal["translator", "language_model"] = "translator"
-    """translator: a translation model, line by line. language_model: a text at a time."""
+    """translator: a translation model, by lines. language_model: by texts."""
 
     source: Literal["detect", "en", "ms"] = "detect"
-    """The language of texts that do not say theirs: told by their words, or always the same."""
+    """The language of texts without `lang`: detected, or always the same."""
 
     instruction: str = INSTRUCTION
-    """What the language model is asked."""
+    """The prompt for the language model."""
 
     prompt: Style = "chat"
-    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+    """"raw": Mistral's template, for a completion endpoint. "chat": any endpoint."""
 
     sampling: Sampling = Sampling(temperature=0.3, top_p=0.95, max_tokens=4096)
     attempts: int = Field(3, ge=1)
-    """How often the language model is asked for a translation that passes."""
+    """How often the language model is asked until a translation passes the checks."""
 
     shortest: float = Field(0.5, gt=0)
-    """Length of a translation, as a part of the text's; short texts are not measured."""
+    """The least length of a translation, relative to the text; short texts are not checked."""
 
     longest: float = Field(2.0, gt=0)
+    """The greatest length of a translation, relative to the text."""
+
     check_language: bool = True
-    """A translation of five words or more has to be in the language it was asked for in."""
+    """Whether a translation of five words or more must be in the target language."""
 
 
 class Translate(RowGenerator):
-    """Fill in the language that texts lack: `text_ms`, and `text` where that was Malay.
+    """Add the missing language of texts: `text_ms`, or `text` where that was Malay.
 
-    A row is translated whole or not at all. What was translated before is kept.
+    A row is translated as a whole or rejected. Existing translations are kept.
     """
 
     name: ClassVar[str] = "translate"
@@ -93,7 +95,7 @@ class Translate(RowGenerator):
         if piece.text is None or piece.text_ms is not None:
             return piece
         if not any(line.text for line in lines_of(piece.text)):
-            # Numbers, code or nothing at all: the same in both.
+            # Numbers, code or an empty text: the same in both.
             return piece.model_copy(update={"text_ms": piece.text})
         language = piece.lang or self._language(piece.text, row)
         if language not in LANGUAGES:
@@ -108,7 +110,7 @@ class Translate(RowGenerator):
             return self.options.source
         if len(text.split()) >= FEW_WORDS:
             return language_of(text)
-        # A few words say little; what is said around them is likely in the same language.
+        # The language of a few words is uncertain; the texts around them likely have the same.
         return language_of("\n".join(piece.text for piece in row.pieces() if piece.text))
 
     async def _translated(self, text: str, source: str, target: str, context: RowContext) -> str:
@@ -124,14 +126,14 @@ class Translate(RowGenerator):
         return translated
 
     async def _line(self, line: Line, source: str, target: str, context: RowContext) -> str:
-        """Translate a line at once; if that is no good, sentence by sentence."""
+        """Translate a line as a whole; if that fails, by sentences."""
         ways = list(dict.fromkeys([(line.text,), tuple(sentences_of(line.text))]))
         problem = translated = ""
         for parts in ways:
             try:
                 made = await context.translate(parts, source=source, target=target)
             except BackendError:
-                # A line that is too long for the model may be one of several sentences.
+                # A line that is too long for the model may have several sentences.
                 if parts == ways[-1]:
                     raise
                 continue

@@ -30,7 +30,7 @@ CAPTION = Template(
         ),
     )
 )
-"""An English caption is the answer; `translate` brings it into Malay."""
+"""The English caption is the answer; `translate` adds the Malay."""
 
 MOTORCYCLE = Template(
     exchanges=(
@@ -52,35 +52,36 @@ TASK = (
 
 
 class VisualQAOptions(Config):
-    """Where the dialogue comes from."""
+    """The source of the dialogue: templates or a language model."""
 
     by: Literal["template", "language_model"] = "template"
-    """template: the fields of the image's record are put into `templates`. language_model: a model
-    writes the dialogue from them."""
+    """template: `templates`, filled with the fields of the image's record. language_model: a model
+    writes the dialogue from these fields."""
 
     templates: tuple[Template, ...] = Field((CAPTION,), min_length=1)
-    """One of those whose fields the record has is drawn."""
+    """One is drawn of those for which the record has all fields."""
 
     exchanges: int = Field(3, ge=1)
-    """Questions and answers that the model writes."""
+    """Pairs of question and answer that the model writes."""
 
     language: Literal["en", "ms"] = "en"
-    """What the model writes in."""
+    """The language that the model writes in."""
 
     prompt: Style = "chat"
-    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+    """"raw": Mistral's template, for a completion endpoint. "chat": any endpoint."""
 
     task: str = TASK
-    """What the model is told; what is known about the image follows."""
+    """The system message; the prompt is what is known about the image."""
 
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95, max_tokens=2048)
     attempts: int = Field(3, ge=1)
-    """How often an answer that cannot be used is asked for again."""
+    """How often an answer is asked for until it can be used."""
 
     unsaid: tuple[str, ...] = ("caption", "metadata", "the description", "kapsyen")
-    """Words that tell that a text speaks of what the model was given and not of the image."""
+    """Words in texts that refer to the description instead of the image."""
 
 
+# The schema of the next two classes, with their names, is part of recorded requests.
 class _Said(Config):
     question: str
     answer: str
@@ -91,7 +92,7 @@ class _Dialogue(Config):
 
 
 class VisualQA(RowGenerator):
-    """Make a dialogue about an image out of what is known about it."""
+    """Make a dialogue about an image from its description and record."""
 
     name: ClassVar[str] = "visual-qa"
     needs: ClassVar[tuple[str, ...]] = ("language_model",)
@@ -103,7 +104,7 @@ class VisualQA(RowGenerator):
     options: VisualQAOptions
 
     def models(self) -> tuple[str, ...]:
-        """Return the language model, where it writes the dialogue."""
+        """Return the language model, if it writes the dialogue."""
         return self.needs if self.options.by == "language_model" else ()
 
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:

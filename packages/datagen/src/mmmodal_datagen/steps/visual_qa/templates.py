@@ -1,4 +1,4 @@
-"""Templates of dialogues: what is asked and answered about an image, with fields of its record."""
+"""Templates of dialogues about an image, with fields of its record."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FIELD = re.compile(r"\{([^{}]+)\}")
 
 
 class Exchange(Config):
-    """A question and its answer, each in several wordings of which one is drawn.
+    """A question and its answer, each in one or several wordings; one is drawn.
 
-    A text's `{name}` is filled with that field of the image's record, `{engine.power}` with a
-    field within one; `{description}` is its caption or title.
+    `{name}` in a text is replaced by that field of the image's record, `{engine.power}` by a field
+    of a nested record, `{description}` by the caption or title.
     """
 
     ask: tuple[Wording, ...] = Field(min_length=1)
@@ -42,11 +42,11 @@ class Template(Config):
     @model_validator(mode="after")
     def _is_in_the_same_languages(self) -> Template:
         if not same_languages(list(self._wordings())):
-            raise ValueError("all its texts are in the same languages: `en`, `ms` or both")
+            raise ValueError("all texts must be in the same languages: `en`, `ms` or both")
         return self
 
     def missing(self, fields: Mapping[str, Any]) -> list[str]:
-        """Return the names of the fields it takes that a record does not have."""
+        """Return the names of its fields that a record does not have."""
         texts = (text for w in self._wordings() for text in (w.en, w.ms) if text)
         names = {name for text in texts for name in FIELD.findall(text)}
         return sorted(name for name in names if _value(name, fields) is None)
@@ -69,15 +69,15 @@ class Template(Config):
 
 
 def fields_of(medium: Medium) -> dict[str, Any]:
-    """Return what is known about a medium by name: its record, and its `description`."""
+    """Return the fields of a medium: its record, and its `description`."""
     said = {"description": medium.description} if medium.description else {}
     return {**(medium.facts or {}), **said}
 
 
 def written(value: Any) -> str:
-    """Write a field of a record as people do: a record by lines, a list of records by paragraphs.
+    """Return a field as text: a record as lines, a list of records as paragraphs.
 
-    A record within a record stands below its name.
+    A nested record follows below its name.
     """
     if isinstance(value, Mapping):
         return "\n".join(_line(str(name), inner) for name, inner in value.items())
@@ -93,7 +93,7 @@ def _line(name: str, value: Any) -> str:
 
 
 def _value(name: str, fields: Mapping[str, Any]) -> Any:
-    """Return a field, also one within another; None where there is none, or nothing in it."""
+    """Return a field, also a nested one; None if it is missing or empty."""
     found: Any = fields
     for part in (name,) if name in fields else name.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None

@@ -27,7 +27,7 @@ from mmmodal_datagen.contracts import StopRun
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.reports.report import write_report
 from mmmodal_datagen.run.runner import run_pipeline
-from mmmodal_datagen.run.shards import read_refusals
+from refused_rows import read_refusals
 
 ROWS = 11
 

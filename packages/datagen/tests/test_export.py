@@ -209,7 +209,7 @@ def test_a_row_that_cannot_be_read_is_a_failed_row_and_told(
     (outcome,) = run_pipeline(validate(Pipeline, values, "test"))
     assert (outcome.rows, outcome.failed) == (2, 1)
     (path,) = (tmp_path / "out/steps/import").rglob("failed-*.parquet")
-    from mmmodal_datagen.run.shards import read_refusals
+    from refused_rows import read_refusals
 
     (refused,) = read_refusals(path, again=True)
     assert reason in refused.detail

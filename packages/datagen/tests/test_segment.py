@@ -26,10 +26,10 @@ from mmmodal.modalities.audio import Audio
 from mmmodal_datagen.contracts import RATE, Row
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
-from mmmodal_datagen.run.shards import StepFolder
 from mmmodal_datagen.steps.segment.clips import Clip, cut_at_silences, cut_windows
 from mmmodal_datagen.steps.segment.recording import Recording, recording_limits
 from mmmodal_datagen.steps.segment.silences import Rule, frames
+from refused_rows import refusals_in
 
 RULE = Rule(drop=35.0, silence=frames(0.3), pause=frames(3), padding=frames(0.2))
 
@@ -303,7 +303,7 @@ def test_what_breaks_is_said_and_the_others_go_on(folder: Path) -> None:
         "unreadable medium (unreadable)": 3,
     }
     assert {row.parents for row in rows_of([outcome])} == {("recordings/fine.flac",)}
-    refused = StepFolder("segment", outcome.files[0].path.parent).refusals()
+    refused = refusals_in(outcome.folder)
     said = {refusal.row.id: refusal.detail for refusal in refused}
     for name in ("cut", "damaged"):
         assert f"{name}.flac: after 28.7 s: the sound is damaged" in said[f"recordings/{name}.flac"]

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIWhisper", "WhisperOptions"]
 
 LONGEST_S = 30
-FRAMES = 3000
 
 
 class WhisperOptions(Config):

@@ -25,9 +25,6 @@ class Rate:
         self.most = most
         self.limit = float(most)
         self.open = 0
-        self.highest = 0
-        """The highest number of open calls so far."""
-
         self._answers = 0
         self._shrunk = -1.0
         self._pause_until = 0.0
@@ -67,7 +64,6 @@ class Rate:
             place = self._waiting.popleft()
             if not place.done():
                 self.open += 1
-                self.highest = max(self.highest, self.open)
                 place.set_result(None)
 
     def answered(self) -> None:

@@ -89,11 +89,6 @@ class ReplayStore:
         finally:
             del self._asked[key]
 
-    def __len__(self) -> int:
-        """Return the number of answers of this writer."""
-        with self._refusals():
-            return int(self._files[0].execute("SELECT count(*) FROM calls").fetchone()[0])
-
     def close(self) -> None:
         """Close the files; nothing is pending once every `answer` has returned."""
         self._thread.shutdown()

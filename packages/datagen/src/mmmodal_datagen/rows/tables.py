@@ -14,7 +14,6 @@ import pyarrow.parquet
 from mmmodal_datagen.rows.row import Row
 
 __all__ = [
-    "BATCH",
     "read_rows",
     "row_schema",
     "row_table",
@@ -25,8 +24,7 @@ __all__ = [
 JSON_COLUMNS = ("metrics", "origins", "meta")
 """Columns without fixed keys; they contain JSON as text, which any Parquet reader can read."""
 
-BATCH = 1000
-"""Rows that are read at once."""
+BATCH = 1000  # rows that are read at once
 
 
 @functools.cache

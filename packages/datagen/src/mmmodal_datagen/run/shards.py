@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import pyarrow.parquet
 from mmmodal_datagen.contracts.generator import Refusal, Results, Shard, ShardFile
 from mmmodal_datagen.files import publish_bytes, publishing
 from mmmodal_datagen.fingerprints import canonical, digest, file_sha256
-from mmmodal_datagen.rows.tables import BATCH, row_table, rows_of
+from mmmodal_datagen.rows.tables import row_table
 from mmmodal_datagen.run.usage import usage_of
 
-__all__ = ["Done", "StepFolder", "read_refusals"]
+__all__ = ["Done", "StepFolder"]
 
 ROW_GROUP = 1000
 
@@ -114,12 +114,6 @@ class StepFolder:
         name = f"part-{done.index:05d}.parquet"
         return ShardFile(self.step, self.path / name, done.rows, done.files[name])
 
-    def refusals(self) -> Iterator[Refusal]:
-        """Yield the rejected and failed rows of all shards."""
-        for again, pattern in ((False, "rejected-*.parquet"), (True, "failed-*.parquet")):
-            for path in sorted(self.path.glob(pattern)):
-                yield from read_refusals(path, again=again)
-
     def tidy(self, shards: Sequence[Shard]) -> None:
         """Remove the files of shards that are not planned, and unfinished files."""
         planned = {f"{shard.index:05d}" for shard in shards}
@@ -163,13 +157,3 @@ def refusal_table(refusals: Sequence[Refusal]) -> pa.Table:
     reasons = pa.array([refusal.reason for refusal in refusals], pa.string())
     details = pa.array([refusal.detail for refusal in refusals], pa.string())
     return table.append_column("reason", reasons).append_column("detail", details)
-
-
-def read_refusals(path: Path, *, again: bool) -> Iterator[Refusal]:
-    """Yield the rejected or failed rows of a Parquet file."""
-    with pa.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH, use_threads=False):
-            columns = (batch.column("reason").to_pylist(), batch.column("detail").to_pylist())
-            rows = rows_of(batch.drop_columns(["reason", "detail"]))
-            for row, reason, detail in zip(rows, *columns, strict=True):
-                yield Refusal(row, reason, detail, again=again)

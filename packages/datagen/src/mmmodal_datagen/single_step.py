@@ -50,22 +50,25 @@ def step_alone(
     )
     given = apply_overrides({}, [text for text in settings if not text.startswith(RUN)])
     files = [os.path.relpath(path, top) for path in paths]
-    step: dict[str, Any] = {"options": given, "preset": preset}
-    steps: dict[str, Any] = {"step": {"step": name, **step}}
-    if name == "import":
-        given["files"] = [*given.get("files", []), *files]
-    elif files:
-        steps = {"files": {"step": "import", "options": {"files": files}}, **steps}
-        steps["step"]["inputs"] = ["files"]
     values = {
         "out": out.resolve(),
         "root": top,
         "backends": dict(_backend(text) for text in backends),
-        "steps": steps,
+        "steps": _steps({"step": name, "options": given, "preset": preset}, files),
     }
     run = [text.removeprefix(RUN) for text in settings if text.startswith(RUN)]
     find("generators", name)
     return validate(Pipeline, apply_overrides(values, run, Pipeline), f"datagen {name}")
+
+
+def _steps(step: dict[str, Any], files: list[str]) -> dict[str, Any]:
+    """Return a step after an import of files; an import itself gets the files."""
+    if step["step"] == "import":
+        step["options"]["files"] = [*step["options"].get("files", []), *files]
+    elif files:
+        imported = {"step": "import", "options": {"files": files}}
+        return {"files": imported, "step": {**step, "inputs": ["files"]}}
+    return {"step": step}
 
 
 def _folder(path: Path) -> Path:

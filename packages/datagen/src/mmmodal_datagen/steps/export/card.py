@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import yaml
@@ -101,12 +101,6 @@ def card(title: str, facts: Facts, files: Mapping[str, str]) -> str:
         f"{model}{f' ({revision})' if revision else ''}, called by {step}": count
         for (model, revision, step), count in sorted(facts.models.items())
     }
-    weak = [text for step, text in WEAKNESSES.items() if step in steps]
-    if unknown := facts.licences["unknown"]:
-        weak.append(f"The licence of {unknown:,} rows is not known; ask before publishing them.")
-    if facts.relations:
-        shares = ", ".join(f"{count:,} {name}" for name, count in sorted(facts.relations.items()))
-        weak.append(f"Of the rows about relations, the balance is: {shares}.")
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n",
         f"# {title}\n",
@@ -119,9 +113,19 @@ def card(title: str, facts: Facts, files: Mapping[str, str]) -> str:
         _table("Sources", facts.sources),
         _table("Steps they went through", steps),
         _table("Models that were called", models),
-        "## Known weaknesses\n\n" + ("\n".join(f"* {text}" for text in weak) or "None known."),
+        "## Known weaknesses\n\n" + (_weaknesses(facts, steps) or "None known."),
     ]
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _weaknesses(facts: Facts, steps: Collection[str]) -> str:
+    weak = [text for step, text in WEAKNESSES.items() if step in steps]
+    if unknown := facts.licences["unknown"]:
+        weak.append(f"The licence of {unknown:,} rows is not known; ask before publishing them.")
+    if facts.relations:
+        shares = ", ".join(f"{count:,} {name}" for name, count in sorted(facts.relations.items()))
+        weak.append(f"Of the rows about relations, the balance is: {shares}.")
+    return "\n".join(f"* {text}" for text in weak)
 
 
 def _table(title: str, values: Mapping[str, object]) -> str:

@@ -20,7 +20,7 @@ PRELOADED = [
     "mmmodal_datagen.steps.dialogue",
     "mmmodal_datagen.steps.export",
     "mmmodal_datagen.steps.gate",
-    "mmmodal_datagen.steps.reading",
+    "mmmodal_datagen.steps.import_",
     "openai",
     "dying",
 ]

@@ -18,8 +18,8 @@ from mmmodal.modalities.audio import Waveform
 from mmmodal.model.attention import check_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.recipe.recipe import load_recipe
-from mmmodal.train.stage.arguments import arguments_of
 from mmmodal.train.stage.inputs import load_model
+from mmmodal.train.stage.plan import Plan
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,8 @@ def test_attention_is_chosen_on_composing_too_and_is_not_written(
 def test_a_stage_is_trained_with_the_attention_of_its_recipe(folder: Path, tmp_path: Path) -> None:
     values = [f"model={folder}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
     recipe = load_recipe("align", values)
-    model = load_model(
-        str(recipe.model), recipe, arguments_of(recipe, tmp_path / "run", has_gpu=False)
-    )
+    plan = Plan.of(recipe, str(recipe.model), has_gpu=False)
+    model = load_model(str(recipe.model), recipe, plan)
     assert model.model.language_model.config._attn_implementation == "eager"
 
 

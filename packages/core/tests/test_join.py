@@ -89,12 +89,14 @@ def logits(folder: Path, *content: dict[str, Any]) -> torch.Tensor:
     )
     with torch.no_grad():
         found: torch.Tensor = model(**inputs).logits
-    known = min(id_ for ids in model.processor.markers.values() for id_ in ids.all)
+    known = min(id_ for ids in model.processor.preparer.markers.values() for id_ in ids.all)
     return found[..., :known]
 
 
 def test_both_start_from_the_same_new_ids(aligned: dict[str, Path]) -> None:
-    markers = {kind: mmmodal.load(path).processor.markers for kind, path in aligned.items()}
+    markers = {
+        kind: mmmodal.load(path).processor.preparer.markers for kind, path in aligned.items()
+    }
     assert markers["image"]["image"].all == markers["audio"]["audio"].all
 
 
@@ -143,7 +145,7 @@ def test_a_language_model_may_have_the_markers_as_words(tmp_path: Path) -> None:
     for kind, encoder in encoders.items():
         start[kind] = tmp_path / kind
         model = mmmodal.compose(backbone="playground-llama", encoders={kind: encoder})
-        ids = torch.tensor(model.processor.markers[kind].all)
+        ids = torch.tensor(model.processor.preparer.markers[kind].all)
         with torch.no_grad():
             model.get_input_embeddings().weight[ids] += 1.0  # as if they had been trained
         save(model, start[kind])

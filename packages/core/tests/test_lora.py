@@ -91,9 +91,9 @@ def logits(model: Any, data: Path) -> torch.Tensor:
     """Run the first conversation, which has media, through a model."""
     dataset = RecordDataset(data)
     where, record = dataset[0]
-    processor = mmmodal.making.loading.load_processor(model.config._name_or_path)
-    sample = prepare_record(processor, record, where, dataset.root)
-    batch = processor.collate([sample])
+    preparer = mmmodal.making.loading.load_processor(model.config._name_or_path).preparer
+    sample = prepare_record(preparer, record, where, dataset.root)
+    batch = preparer.collate([sample])
     batch.pop("labels")
     with torch.no_grad():
         return model.eval()(**batch).logits.float()
@@ -162,7 +162,7 @@ def test_only_adapters_marker_rows_and_projectors_differ_from_the_base(trained: 
         "image_projector", "audio_projector",
     }  # fmt: skip
     rows = (before[embedding] != after[embedding]).any(-1).nonzero().flatten().tolist()
-    markers = mmmodal.load(trained.base).processor.markers.values()
+    markers = mmmodal.load(trained.base).processor.preparer.markers.values()
     assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
 
 

@@ -22,7 +22,7 @@ import dying
 from mmmodal.config import validate
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
-from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.audio import Audio, AudioLimits
 from mmmodal_datagen.contracts import RATE, Row
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
@@ -77,7 +77,7 @@ def rows_of(outcomes: Sequence[StepOutcome]) -> list[Row]:
 def heard(row: Row, folder: Path) -> np.ndarray:
     """Read a clip as training does."""
     source = open_source(row.media[0].uri, root=folder, limits=Limits())
-    wave = Audio().read(source, Limits())
+    wave = Audio().read(source, AudioLimits())
     assert wave.rate == RATE
     return wave.samples
 

@@ -68,7 +68,7 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from mmmodal.cli.table import print_json, print_table
-    from mmmodal.shipped_files import about
+    from mmmodal.files import about
     from mmmodal_datagen.pipeline_files import shipped_pipelines
 
     found = [(name, path, about(path)) for name, path in shipped_pipelines().items()]

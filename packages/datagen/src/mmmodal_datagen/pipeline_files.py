@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError
-from mmmodal.shipped_files import SUFFIXES, copy_to_own
+from mmmodal.files import SUFFIXES, copy_to_own
 
 __all__ = ["copy_pipeline", "find_pipeline", "shipped_pipelines"]
 

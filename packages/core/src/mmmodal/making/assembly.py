@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mmmodal.contracts import Backbone, Encoder, Projector
-    from mmmodal.plugins import Provided
+    from mmmodal.contracts.addition import Provided
 
 __all__ = ["assemble", "configured", "extend", "processor_entry", "set_generation"]
 
@@ -209,7 +209,7 @@ def set_generation(model: MMModalForConditionalGeneration) -> None:
     config: Any = model.generation_config
     ends = config.eos_token_id if config.eos_token_id is not None else []
     ends = [ends] if isinstance(ends, int) else list(ends)
-    ends += [processor.tokenizer.eos_token_id, *processor.renderer.turn_end_ids()]
+    ends += [processor.tokenizer.eos_token_id, *processor.preparer.renderer.turn_end_ids()]
     config.eos_token_id = sorted(set(ends))
     sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 50, "typical_p": 1.0, "min_p": None}
     if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from mmmodal.errors import CheckpointError
-from mmmodal.making.loading import check_new, load, save
+from mmmodal.files import check_new
+from mmmodal.making.loading import load, save
 from mmmodal.model.configuration import MODALITY_KEYS, SEPARATOR_KEY
 from mmmodal.model.new_tokens import add_tokens, matrices, row_count, token_count
 
@@ -152,7 +153,7 @@ def _is_table(model: Any, weight: Tensor) -> bool:
 
 def _all_ids(model: Any) -> list[int]:
     """Return the ids of a model's markers and slots, sorted."""
-    return sorted({id_ for ids in model.processor.markers.values() for id_ in ids.all})
+    return sorted({id_ for ids in model.processor.preparer.markers.values() for id_ in ids.all})
 
 
 def _marker_words(model: Any) -> list[str]:

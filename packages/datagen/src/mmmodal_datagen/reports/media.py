@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
+from mmmodal.media import read_media
 from mmmodal.modalities.audio import Audio
 from mmmodal.modalities.image import Image
 from mmmodal_datagen.contracts import RATE, Medium
@@ -49,7 +49,7 @@ class Embedding:
         )
 
     def _picture(self, uri: str, name: str) -> str:
-        picture = read_media(Image(), uri, root=self._root, limits=Limits())
+        picture = read_media(Image(), uri, root=self._root)
         picture.thumbnail((SIDE, SIDE))
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=85)
@@ -64,7 +64,7 @@ class Embedding:
         import soundfile
         import soxr
 
-        clip = read_media(Audio(), uri, root=self._root, limits=Limits())
+        clip = read_media(Audio(), uri, root=self._root)
         samples = clip.samples[: int(LONGEST_S * clip.rate)]
         samples = samples if clip.rate == RATE else soxr.resample(samples, clip.rate, RATE)
         file = io.BytesIO()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mmmodal.errors import ConfigError
+from mmmodal.limits import LimitSettings
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import Source, open_source
 from mmmodal_datagen.contracts import Context, RowContext
@@ -49,7 +50,7 @@ class StepContext(Context):
     """Rows that are worked on at once."""
 
     shard_rows: int = 256
-    limits: Limits = field(default_factory=Limits)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.concurrency)
@@ -151,7 +152,8 @@ class StepRowContext(RowContext):
 
         from mmmodal.modalities.audio import Audio
 
-        wave = Audio().read(self.open(medium), self.run.limits)
+        audio = Audio()
+        wave = audio.read(self.open(medium), self.run.limits.of(audio))
         if wave.rate == RATE:
             return wave.samples
         return soxr.resample(wave.samples, wave.rate, RATE)  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from mmmodal.train.loop.feed import Feed
 from mmmodal.train.loop.rates import set_rates
 from mmmodal.train.loop.throughput import MeteredTrainer
 from mmmodal.train.loop.trainable import read_trained, trained_state, write_trained
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.recipe import Recipe
 from mmmodal.train.run.checkpoints import Checkpoints
 from mmmodal.train.run.folder import METRICS
 from mmmodal.train.run.journal import Journal

@@ -21,7 +21,7 @@ from mmmodal.config import (
     yaml_lines,
 )
 from mmmodal.errors import ConfigError
-from mmmodal.media import Limits
+from mmmodal.limits import LimitSettings, OpenLimitSettings
 from mmmodal.model.attention import Attention
 from mmmodal.precision import Quantization
 from mmmodal.samples.feature_cache.settings import StoredDtype
@@ -71,8 +71,8 @@ class Recipe(Config):
     root_maps: tuple[str, ...] = ()
     """`OLD=NEW` prefixes of absolute media paths."""
 
-    limits: Limits = Limits()
-    """How large a medium may be, such as `{image_pixels: 200000000}`; a larger one is refused."""
+    limits: OpenLimitSettings = LimitSettings()
+    """How large a medium may be, as in `{image: {pixels: 200000000}}`; a larger one is refused."""
 
     made_for: MadeFor | None = None
     """What a model is composed of that this recipe was made for; another one is told, and runs."""
@@ -190,6 +190,7 @@ class Recipe(Config):
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
         values = self.model_dump(mode="json", exclude=MAY_CHANGE)
+        values["limits"] = self.limits.chosen()
         values["data"] = [str(source.path) for source in self.data]
         values["mix"] = [source.summary() for source in self.data]
         values["feature_cache"] = self.feature_cache and self.feature_cache_dtype

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mmmodal.adapters.folder import Adapter
     from mmmodal.model.modeling import MMModalForConditionalGeneration
-    from mmmodal.train.recipe.recipe import Recipe
+    from mmmodal.train.recipe import Recipe
     from mmmodal.train.recipe.trained_parts import Lora
 
 __all__ = ["Start", "find_start"]

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from mmmodal.contracts.record import Record
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
-from mmmodal.records.formats import find_format
+from mmmodal.records.detection import find_format
 from mmmodal.records.json_text import dump_json
 from mmmodal_datagen.contracts import Row
 from mmmodal_datagen.files import stopping

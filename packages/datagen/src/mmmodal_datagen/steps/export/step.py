@@ -10,7 +10,7 @@ from pydantic import Field
 from mmmodal.config import Config
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, MediaError, RecordError
-from mmmodal.records.formats import find_format
+from mmmodal.records.detection import find_format
 from mmmodal.records.writing import write_records
 from mmmodal_datagen.contracts import (
     Context,

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.formats import Place, find_format, read_row, validated
+from mmmodal.records.detection import find_format, read_row
+from mmmodal.records.foreign import validated
 from mmmodal_datagen.contracts import Medium, Row
 from mmmodal_datagen.rows.records import row_of
 from mmmodal_datagen.rows.tables import row_values

@@ -11,9 +11,10 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import Field
 
 from mmmodal.config import Config
+from mmmodal.contracts.format import Place
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.formats import Place, find_format
-from mmmodal.records.rows import open_rows
+from mmmodal.records.detection import find_format
+from mmmodal.records.files import open_rows
 from mmmodal_datagen.contracts import (
     Context,
     Generator,

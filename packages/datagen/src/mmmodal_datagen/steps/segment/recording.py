@@ -9,10 +9,9 @@ import numpy as np
 import soxr
 
 from mmmodal.errors import MediaError
-from mmmodal.media.limits import Limits
 from mmmodal.media.reading import decoding
 from mmmodal.media.source import Source
-from mmmodal.modalities.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE
+from mmmodal.modalities.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE, AudioLimits
 from mmmodal.modalities.sound.forms import open_sound
 from mmmodal_datagen.contracts import RATE
 
@@ -27,15 +26,15 @@ PIECE = 65_536  # samples that are resampled at once
 GIB = 2**30
 
 
-def recording_limits(hours: float) -> Limits:
+def recording_limits(hours: float) -> AudioLimits:
     """Return the limits of a recording that is read as a stream."""
-    return Limits(file_bytes=256 * GIB, audio_seconds=hours * 3600)
+    return AudioLimits(file_bytes=256 * GIB, seconds=hours * 3600)
 
 
 class Recording:
     """A recording that is read once, from start to end, with one piece in memory."""
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, source: Source, limits: AudioLimits) -> None:
         self._source = source
         self._limits = limits
         self.samples = 0
@@ -102,7 +101,7 @@ class Recording:
 
     def _check_form(self, sound: Sound) -> None:
         origin = self._source.origin
-        most = self._limits.audio_channels
+        most = self._limits.channels
         if not 1 <= sound.channels <= most:
             reason = f"{sound.channels} channels, and 1 to {most} are read; mix it down"
             raise MediaError("too-large", origin, reason)
@@ -113,8 +112,8 @@ class Recording:
         self._check_length(sound.samples, sound.rate)
 
     def _check_length(self, samples: int, rate: int) -> None:
-        hours = self._limits.audio_seconds / 3600
-        if samples / rate > self._limits.audio_seconds:
+        hours = self._limits.seconds / 3600
+        if samples / rate > self._limits.seconds:
             reason = f"it lasts longer than {hours:g} hours; split it or raise `hours`"
             raise MediaError("too-large", self._source.origin, reason)
 

@@ -14,13 +14,13 @@ from typing import Any
 __all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
 
 PRELOADED = [
-    "mmmodal_datagen.running.run",
-    "mmmodal_datagen.running.executors.local",
+    "mmmodal_datagen.run.runner",
+    "mmmodal_datagen.run.executors.local",
     "mmmodal_datagen.steps.compose",
     "mmmodal_datagen.steps.dialogue",
     "mmmodal_datagen.steps.export",
     "mmmodal_datagen.steps.gate",
-    "mmmodal_datagen.steps.reading",
+    "mmmodal_datagen.steps.import_",
     "openai",
     "dying",
 ]
@@ -40,7 +40,7 @@ def run_whole(values: Mapping[str, Any]) -> None:
     os.environ["MMMODAL_PLUGINS"] = "mmmodal-datagen"  # the others take long to import
     from mmmodal.config import validate
     from mmmodal_datagen.pipeline import Pipeline
-    from mmmodal_datagen.running.run import run_pipeline
+    from mmmodal_datagen.run.runner import run_pipeline
 
     run_pipeline(validate(Pipeline, values, "test"))
 

@@ -25,9 +25,9 @@ from mmmodal.config import validate
 from mmmodal.errors import ConfigError
 from mmmodal_datagen.contracts import StopRun
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.reporting.report import write_report
-from mmmodal_datagen.running.run import run_pipeline
-from mmmodal_datagen.running.tables import read_refusals
+from mmmodal_datagen.reports.report import write_report
+from mmmodal_datagen.run.runner import run_pipeline
+from refused_rows import read_refusals
 
 ROWS = 11
 

@@ -10,7 +10,7 @@ import pytest
 
 from language_server import Reply, serving
 from mmmodal.cli.main import run
-from mmmodal_datagen.alone import step_alone
+from mmmodal_datagen.single_step import step_alone
 
 Step = Callable[..., tuple[int, str]]
 
@@ -43,7 +43,7 @@ def test_steps_are_run_one_by_one_each_on_what_the_last_one_left(
     step: Step, captions: Path, tmp_path: Path
 ) -> None:
     code, said = step("import", captions, "-o", tmp_path / "described")
-    assert code == 0 and f"other steps read {tmp_path / 'described'}" in said
+    assert code == 0 and f"Input for other steps: {tmp_path / 'described'}" in said
     ask = 'templates=[{exchanges: [{ask: [{en: "What is in image 1?"}], answer: [{en: "{description}"}]}]}]'
     assert step("visual-qa", tmp_path / "described", "-o", tmp_path / "asked", "--set", ask)[0] == 0
     assert step("gate", tmp_path / "asked", "-o", tmp_path / "fit")[0] == 0
@@ -61,7 +61,7 @@ def test_media_are_found_from_where_the_first_step_found_them(
     assert shown.root == tmp_path
     elsewhere = ("--root", tmp_path / "made")
     code, said = step("gate", tmp_path / "made/a", "-o", tmp_path / "made/d", *elsewhere)
-    assert code == 1 and f"are found from {tmp_path}; make that `root`" in said
+    assert code == 1 and f"are relative to {tmp_path}; set `root` to it" in said
 
 
 def test_a_folder_of_media_may_be_named_as_those_of_a_run(step: Step, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.run.runner import run_pipeline
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install mmmodal-datagen[ray]")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

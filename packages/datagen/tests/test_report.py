@@ -22,9 +22,9 @@ from language_server import Reply, Server, by_digest, serving
 from mmmodal.cli.main import run
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.reporting.charts import bars, histogram
-from mmmodal_datagen.reporting.report import write_report
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.reports.charts import bars, histogram
+from mmmodal_datagen.reports.report import write_report
+from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_playground.scenes import draw_scene, single_scene
 from mmmodal_playground.speech import any_voice, save_speech
 from mmmodal_playground.things import Thing
@@ -182,7 +182,7 @@ def test_a_run_that_finds_all_finished_leaves_the_report_of_the_one_that_worked(
         path = tmp_path / "pipeline.yaml"
         path.write_text(json.dumps(values))
         assert run(["datagen", "run", str(path)]) == 0
-        assert "How it went:" in capsys.readouterr().err
+        assert "Report:" in capsys.readouterr().err
         report = tmp_path / "made<b>/report.html"
         first = report.read_text()
         assert run(["datagen", "run", str(path)]) == 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mmmodal.files import sync
+from mmmodal.authoring.files import sync
 from mmmodal_datagen.contracts.outcomes import StopRun
 
 __all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]

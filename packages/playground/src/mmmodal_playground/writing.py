@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 
 __all__ = ["write_whole", "writing"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmmodal.config import suggest
-from mmmodal.errors import PartError
-from mmmodal.pretrained import Checkpoint
+from mmmodal.authoring.parts import PartError, suggest
+from mmmodal.authoring.pretrained import Checkpoint
 from mmmodal_audio_whisper.formats import openai_cache
 from mmmodal_audio_whisper.formats.openai import OpenaiFile, OpenaiModel
 from mmmodal_audio_whisper.formats.transformers import TransformersCheckpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmmodal.contracts.record import Record
+from mmmodal.authoring.records import Record
 
 __all__ = ["shuffle_media"]
 

@@ -11,9 +11,7 @@ from statistics import fmean
 from string import Template
 from typing import Any
 
-from mmmodal.reports import style
-from mmmodal.reports.curves import loss_chart
-from mmmodal.reports.pieces import fact_rows, figure_list
+from mmmodal.authoring.reports import fact_rows, figure_list, loss_chart, style
 from mmmodal_playground.quickstart.report_charts import TARGET, accuracy_scale, mark, row_chart
 from mmmodal_playground.quickstart.report_chats import (
     Shown,

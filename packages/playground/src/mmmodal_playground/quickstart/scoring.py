@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmmodal.contracts.record import Record
+from mmmodal.authoring.records import Record
 
 __all__ = ["accuracies", "majorities", "normalise", "task_of", "true_answers"]
 

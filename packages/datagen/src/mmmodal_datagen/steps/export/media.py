@@ -10,11 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from mmmodal.contracts.record import Record
-from mmmodal.media.limits import Limits
-from mmmodal.media.source import open_source
-from mmmodal.records.detection import find_format
-from mmmodal.records.json_text import dump_json
+from mmmodal.authoring.media import Limits, open_source
+from mmmodal.authoring.records import Record, dump_json, find_format
 from mmmodal_datagen.contracts import Row
 from mmmodal_datagen.files import stopping
 

@@ -181,8 +181,7 @@ class Quickstart:
 
         import mmmodal
         from mmmodal.authoring.training import answer_records
-        from mmmodal_playground.quickstart.answering import shuffle_media
-        from mmmodal_playground.quickstart.scoring import task_of
+        from mmmodal_playground.quickstart.scoring import shuffle_media, task_of
 
         records = self.tested()
         if shuffled:

@@ -14,9 +14,10 @@ import pytest
 from beeps import Scene, Sound
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
+from worlds import ROOT
 
 FILES = {"image": "a.png", "timeseries": "c.csv", "audio": "b.wav"}
-PLUGIN = Path(__file__).parents[1] / "examples" / "plugin-timeseries"
+PLUGIN = ROOT / "examples/plugin-timeseries"
 
 
 @pytest.fixture(scope="module")

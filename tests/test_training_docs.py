@@ -18,8 +18,9 @@ from mmmodal.train.recipe.files import recipe_names
 from mmmodal_playground.records import make_records
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
+from worlds import ROOT
 
-DOCS = Path(__file__).parents[1] / "docs" / "training.md"
+DOCS = ROOT / "docs/training.md"
 FEW = [
     "batch_size=1", "max_steps=2", "log_every=1", "max_tokens=512", "precision=fp32",
     "train={parts: [projectors], learning_rates: {projectors: 1.0e-3}}",

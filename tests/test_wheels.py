@@ -15,8 +15,7 @@ from mmmodal_playground.speech import Voice, save_speech
 from mmmodal_playground.tiny import tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
 from whisper_models import clip, encode, openai_whisper, save_openai
-
-ROOT = Path(__file__).parents[1]
+from worlds import ROOT
 
 ENCODE = """
 import sys

@@ -15,8 +15,7 @@ from mmmodal_datagen.bilingual import records_of
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.steps.templates import written
 from one_step import made, run_step, steps_on
-
-PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"
+from worlds import PAPER_EXAMPLES
 
 NMAX = [
     {
@@ -85,7 +84,7 @@ def texts(row: Any) -> list[str]:
 
 
 def test_the_papers_motorcycle_comes_out_of_its_record(tmp_path: Path) -> None:
-    example = json.loads(PAPER.read_text().splitlines()[1])
+    example = json.loads(PAPER_EXAMPLES.read_text().splitlines()[1])
     row = {
         "image": example["image"],
         "title": "Yamaha NMAX (2016)",
@@ -109,7 +108,7 @@ def test_the_papers_motorcycle_comes_out_of_its_record(tmp_path: Path) -> None:
 
 
 def test_a_table_that_is_text_already_stays_as_it_is() -> None:
-    example = json.loads(PAPER.read_text().splitlines()[1])
+    example = json.loads(PAPER_EXAMPLES.read_text().splitlines()[1])
     table = example["conversations"][3]["content"]
     assert written(table) == table == written(NMAX)
 

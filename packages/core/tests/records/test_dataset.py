@@ -14,8 +14,7 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.writing import write_records
-
-EXAMPLES = Path(__file__).parent / "data/paper_examples.jsonl"
+from worlds import PAPER_EXAMPLES
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def test_a_dataset_holds_no_records(tmp_path: Path) -> None:
 
 
 def test_both_languages_of_a_row_are_records_of_the_dataset() -> None:
-    dataset = RecordDataset(EXAMPLES)
+    dataset = RecordDataset(PAPER_EXAMPLES)
 
     found = [(where.rpartition(":")[2], record.lang) for where, record in dataset]  # type: ignore[attr-defined]
     assert found == [
@@ -185,7 +184,7 @@ def uris(path: Path, *maps: str) -> list[str]:
 
 def test_root_maps_rewrite_the_absolute_paths_that_the_paper_prints(tmp_path: Path) -> None:
     path = tmp_path / "session.jsonl"
-    path.write_text(EXAMPLES.read_text("utf-8").splitlines()[5], encoding="utf-8")
+    path.write_text(PAPER_EXAMPLES.read_text("utf-8").splitlines()[5], encoding="utf-8")
 
     assert uris(path, "/home/ubuntu=media", "/home/ubuntu/output-audio/=sounds") == [
         "sounds/0-3201-1.mp3",

@@ -19,8 +19,8 @@ from mmmodal_datagen.translating.lines import lines_of, sentences_of
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.phrases import all_phrases
 from one_step import made, run_step, seen_by, steps_on
+from worlds import PAPER_EXAMPLES
 
-PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"
 CHECKS = Checks(0.5, 2.0, True)
 
 ENGLISH = "There are 2 dogs in the picture, and a house behind them."
@@ -100,7 +100,7 @@ def test_what_is_translated_already_is_not_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_papers_dialogue_comes_out_of_its_transcript(tmp_path: Path) -> None:
-    example = json.loads(PAPER.read_text().splitlines()[0])
+    example = json.loads(PAPER_EXAMPLES.read_text().splitlines()[0])
     chat, context = example["chat"], example["context"]
     said = [turn["content"] for turn in chat]
     known = {turn["content"]: turn["content_ms"] for turn in chat}

@@ -88,7 +88,7 @@ def test_1_packed_samples_do_not_see_each_other_while_the_cache_is_on(
 def test_2_beams_and_several_answers_each_read_their_own_clips(
     model: MMModalForConditionalGeneration,
 ) -> None:
-    """Stock Qwen2-Audio repeats clip by clip; test_model.py has more modes of generation."""
+    """Stock Qwen2-Audio repeats clip by clip; test_modeling.py has more modes of generation."""
     chats = [chat(clip(1), "and", clip(2), "?"), chat(clip(3), picture(1), clip(4))]
     settings: dict[str, Any] = {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3}
     batch = batch_of(model, *chats)
@@ -182,7 +182,7 @@ def test_7_the_trainer_does_not_remove_what_the_collator_reads(tmp_path: Path) -
 def test_8_transformers_finds_the_class_where_serving_and_pipelines_look_for_it(
     folder: Path,
 ) -> None:
-    """They look a model up by the name of its type; test_model.py runs a pipeline."""
+    """They look a model up by the name of its type; test_modeling.py runs a pipeline."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
     import mmmodal.auto

@@ -21,8 +21,9 @@ from mmmodal.modalities.audio import Waveform
 from mmmodal.pretrained import read_pickled
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
+from worlds import ROOT
 
-DATA = Path(__file__).parent / "data" / "paper"
+DATA = ROOT / "packages/backbones/tests/data/paper"
 NAMES = ("llama-both", "mistral-both", "qwen2-image", "llama-audio")
 
 

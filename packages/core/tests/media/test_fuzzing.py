@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-FUZZING = Path(__file__).with_name("fuzzing")
+from worlds import ROOT
+
+FUZZING = ROOT / "packages/core/tests/fuzzing"
 DYING = """
 import os
 from PIL import Image

@@ -28,7 +28,7 @@ SETTINGS = {
 
 SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("zero2-offload", "zero3")]
 RANKS = ["none", *SLOW]
-"""How two ranks train; test_train.py has DeepSpeed on ranks without media in `make test`."""
+"""How two ranks train; stage/test_stage.py has DeepSpeed on ranks without media in `make test`."""
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,7 @@ from fake_packages import run_python
 from mmmodal.cli.main import run
 from mmmodal.cli.preview import format_preview
 from mmmodal.records.dataset import read_records
-
-EXAMPLES = Path(__file__).parent / "data/paper_examples.jsonl"
+from worlds import PAPER_EXAMPLES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -161,7 +160,7 @@ def test_check_finds_a_row_that_teaches_nothing(folder: Path, data: Run) -> None
 
 
 def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, data: Run) -> None:
-    rows = [json.loads(line) for line in EXAMPLES.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in PAPER_EXAMPLES.read_text("utf-8").splitlines()]
     for uri in [name for row in (rows[0], rows[5]) for name in files(row)]:
         local = folder / "media" / Path(uri).name
         local.write_bytes(
@@ -236,7 +235,7 @@ def test_help_and_options_load_neither_pydantic_nor_anything_heavy() -> None:
 
 
 def test_stats_count_what_is_in_the_paper_s_examples(data: Run) -> None:
-    code, out, _ = data("stats", EXAMPLES, "--json")
+    code, out, _ = data("stats", PAPER_EXAMPLES, "--json")
 
     summary = json.loads(out)
     assert code == 0
@@ -245,7 +244,7 @@ def test_stats_count_what_is_in_the_paper_s_examples(data: Run) -> None:
     assert summary["turns"] == {"total": 34, "min": 2, "median": 2, "mean": 3.78, "max": 12}
     assert summary["media"]["audio"] == {"total": 9, "min": 0, "median": 1, "mean": 1.0, "max": 2}
     assert summary["media"]["image"] == {"total": 8, "min": 0, "median": 1, "mean": 0.89, "max": 3}
-    records = [record for _, record in read_records(EXAMPLES)]
+    records = [record for _, record in read_records(PAPER_EXAMPLES)]
     said = [
         len("".join(part.text or "" for part in message.content))
         for record in records
@@ -287,16 +286,16 @@ def test_stats_stop_at_a_bad_row(folder: Path, data: Run) -> None:
 def test_the_paper_s_rows_convert_to_native_and_back_unchanged(tmp_path: Path, data: Run) -> None:
     native, back = tmp_path / "native.parquet", tmp_path / "back.jsonl"
 
-    first = data("convert", EXAMPLES, native)
+    first = data("convert", PAPER_EXAMPLES, native)
     second = data("convert", native, back, "--to", "paper")
 
     assert first == (
         0,
         f"{native}: 9 records\n",
-        f"Media paths are still relative to {EXAMPLES.parent}\n",
+        f"Media paths are still relative to {PAPER_EXAMPLES.parent}\n",
     )
     assert second == (0, f"{back}: 9 records\n", "")
-    rows = [json.loads(line) for line in EXAMPLES.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in PAPER_EXAMPLES.read_text("utf-8").splitlines()]
     assert [json.loads(line) for line in back.read_text("utf-8").splitlines()] == rows
 
 

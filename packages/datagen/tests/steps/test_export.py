@@ -16,8 +16,7 @@ from mmmodal.records.dataset import read_records
 from mmmodal_datagen.contracts import Call, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-
-PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"
+from worlds import PAPER_EXAMPLES
 
 
 def export(folder: Path, *, splits: dict[str, float] | None = None, **options: Any) -> StepOutcome:
@@ -71,12 +70,13 @@ def write_rows(folder: Path, number: int = 6, **changes: Any) -> list[Row]:
 
 
 def test_the_papers_rows_come_out_as_they_went_in(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_bytes(PAPER.read_bytes())
+    (tmp_path / "rows.jsonl").write_bytes(PAPER_EXAMPLES.read_bytes())
     outcome = export(tmp_path, to=["paper"], media="leave")
     assert (outcome.rejected, outcome.failed) == (0, 0)
     out = tmp_path / "out/export/paper/train.jsonl"
     given, found = (
-        [json.loads(line) for line in path.read_text().splitlines()] for path in (PAPER, out)
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (PAPER_EXAMPLES, out)
     )
     assert found == given
 

@@ -13,8 +13,7 @@ from mmmodal.errors import ConfigError
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.steps.questions import paper_questions, questions_in
 from one_step import made, run_step, seen_by, steps_on
-
-PAPER = Path(__file__).parents[2] / "core" / "tests" / "data" / "paper_examples.jsonl"
+from worlds import PAPER_EXAMPLES
 
 LISTED = """Here are some questions:
 
@@ -37,7 +36,7 @@ def texts(outcome: Any) -> list[str]:
 
 
 def test_the_prompt_is_the_papers_byte_for_byte(tmp_path: Path) -> None:
-    example = json.loads(PAPER.read_text().splitlines()[0])
+    example = json.loads(PAPER_EXAMPLES.read_text().splitlines()[0])
     with serving(lambda request, number: Reply(text=" 1. Why is it so, and not so?")) as server:
         row = {"audio": "a.mp3", "transcript": example["context"]}
         run_step(tmp_path, [row], "questions", server=server)

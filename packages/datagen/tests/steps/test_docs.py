@@ -10,8 +10,9 @@ import yaml
 
 from mmmodal.config import validate
 from mmmodal_datagen.parts import find
+from worlds import ROOT
 
-PAGES = sorted((Path(__file__).parents[3] / "docs" / "datagen").glob("*.md"))
+PAGES = sorted((ROOT / "docs/datagen").glob("*.md"))
 MINE = [
     page
     for page in PAGES

@@ -6,15 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from beeps import Scene, Sound
-from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
-from mmmodal_playground.tiny_language import tiny_language_model
-from worlds import ROOT
+from worlds import ROOT, write_lines
 
 FILES = {"image": "a.png", "timeseries": "c.csv", "audio": "b.wav"}
 PLUGIN = ROOT / "examples/plugin-timeseries"
@@ -36,7 +35,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         str(target),
     ]
     subprocess.run([*install, str(PLUGIN)], check=True, cwd=target)
-    return {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}
+    paths = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"kind": "timeseries", "uri": "c.csv"},
         ],
     }
-    (folder / "data.jsonl").write_text(json.dumps(record) + "\n")
+    write_lines(folder / "data.jsonl", [record])
     return folder
 
 
@@ -87,34 +87,14 @@ def succeed(environment: dict[str, str], *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def trained(
-    environment: dict[str, str], world: Path, tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str],
+    composed: Callable[[str], Path],
+    world: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     root = tmp_path_factory.mktemp("models")
-    parts = {
-        "lm": tiny_language_model(root / "lm", "mistral"),
-        "siglip": tiny_siglip(root / "siglip"),
-        "whisper": tiny_whisper(root / "whisper"),
-    }
-    succeed(
-        environment,
-        "compose",
-        root / "two",
-        "--backbone",
-        f"auto:{parts['lm']}",
-        "--encoder",
-        f"image=siglip:{parts['siglip']}",
-        "--encoder",
-        f"audio=whisper:{parts['whisper']}",
-    )
-    succeed(
-        environment,
-        "compose",
-        root / "three",
-        "--from",
-        root / "two",
-        "--encoder",
-        "timeseries=patches",
-    )
+    added = ("--from", composed("mistral"), "--encoder", "timeseries=patches")
+    succeed(environment, "compose", root / "three", *added)
     common = [f"data={world / 'data.jsonl'}", "batch_size=1", "max_tokens=512"]
     succeed(
         environment,

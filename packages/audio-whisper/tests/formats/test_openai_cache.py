@@ -17,7 +17,8 @@ from mmmodal.errors import PartError
 from mmmodal.pretrained import read_pickled
 from mmmodal_audio_whisper import Whisper, to_openai
 from mmmodal_audio_whisper.sizes import SIZES
-from whisper_models import clip, encode, openai_whisper, save_openai
+from whisper_models import encode, openai_whisper, save_openai
+from worlds import clip
 
 
 @pytest.fixture
@@ -77,11 +78,11 @@ def test_name_is_downloaded_once_and_its_config_not_at_all(
     assert encoder.width == 384
     assert encoder.download_size("tiny") == [("tiny.pt", openai_tiny.stat().st_size)]
     assert not cache.exists()
-    (found,) = encode("tiny", [clip(1.0)])
-    assert torch.equal(found, encode(openai_tiny, [clip(1.0)])[0])
+    (found,) = encode("tiny", [clip(seconds=1.0)])
+    assert torch.equal(found, encode(openai_tiny, [clip(seconds=1.0)])[0])
     assert encoder.download_size("tiny") == []
     published.unlink()
-    assert torch.equal(found, encode("tiny", [clip(1.0)])[0])
+    assert torch.equal(found, encode("tiny", [clip(seconds=1.0)])[0])
 
 
 def test_a_download_that_was_cut_off_is_taken_again(

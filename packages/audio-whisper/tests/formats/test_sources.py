@@ -17,7 +17,8 @@ from whisper.model import AudioEncoder
 
 from mmmodal.errors import PartError
 from mmmodal_audio_whisper import Whisper, to_openai
-from whisper_models import TINY, clip, encode, loaded, openai_whisper, save_openai
+from whisper_models import TINY, encode, loaded, openai_whisper, save_openai
+from worlds import clip
 
 ALL_LAYERS = {"select_layer": -1, "post_norm": True}
 
@@ -55,7 +56,7 @@ def test_transformers_to_openai_hears_the_same(folder: Path) -> None:
         theirs = WhisperEncoder(config).eval()
     openai = AudioEncoder(*sizes, config.encoder_attention_heads, config.encoder_layers).eval()
     openai.load_state_dict(to_openai(theirs.state_dict()))
-    mel = Whisper.from_source(str(folder), {}).preprocess(clip(1.0))["values"]
+    mel = Whisper.from_source(str(folder), {}).preprocess(clip(seconds=1.0))["values"]
     with torch.no_grad():
         expected = theirs(mel).last_hidden_state
         torch.testing.assert_close(openai(mel), expected, rtol=1e-5, atol=1e-5)
@@ -182,14 +183,14 @@ def test_checkpoint_without_the_head_is_read(folder: Path, tmp_path: Path) -> No
     WhisperModel.from_pretrained(folder).save_pretrained(tmp_path)
     extractor = (folder / "preprocessor_config.json").read_bytes()
     (tmp_path / "preprocessor_config.json").write_bytes(extractor)
-    assert torch.equal(encode(tmp_path, [clip(1)])[0], encode(folder, [clip(1)])[0])
+    assert torch.equal(encode(tmp_path, [clip(seconds=1)])[0], encode(folder, [clip(seconds=1)])[0])
 
 
 def test_sharded_checkpoint_is_read(folder: Path, tmp_path: Path) -> None:
     model = WhisperForConditionalGeneration.from_pretrained(folder)
     model.save_pretrained(tmp_path, max_shard_size="50KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
-    assert torch.equal(encode(tmp_path, [clip(1)])[0], encode(folder, [clip(1)])[0])
+    assert torch.equal(encode(tmp_path, [clip(seconds=1)])[0], encode(folder, [clip(seconds=1)])[0])
 
 
 def test_settings_of_the_feature_extractor_are_taken(copy: Path) -> None:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -30,6 +29,7 @@ from mmmodal.errors import MMModalError
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.tiny_language import tiny_language_model
+from worlds import picture, record, user, write_lines
 
 SIDE = 32
 LIST_TEMPLATE = (
@@ -102,9 +102,8 @@ def _save(folder: Path, *, family: str = "qwen2", tower: str = "siglip", **value
     return model
 
 
-def _picture(number: int) -> Image.Image:
-    values = np.random.default_rng(number).integers(0, 256, (40, 30 + number, 3), np.uint8)
-    return Image.fromarray(values)
+def seen(number: int) -> Image.Image:
+    return picture(number, (30 + number, 40))
 
 
 CHATS = {
@@ -124,7 +123,7 @@ def _compare(theirs: Any, ours: Any) -> None:
             content: list[dict[str, Any]] = []
             for part in parts:
                 if part == "image":
-                    content.append({"type": "image", "image": _picture(count)})
+                    content.append({"type": "image", "image": seen(count)})
                     count += 1
                 else:
                     content.append({"type": "text", "text": part})
@@ -193,8 +192,7 @@ def test_a_template_that_wants_lists_of_parts_is_made_to_take_texts(tmp_path: Pa
     (tmp_path / "llava" / "chat_template.jinja").write_text(LIST_TEMPLATE, encoding="utf-8")
     mmmodal.convert(tmp_path / "llava", tmp_path / "ours")
     processor = mmmodal.load(tmp_path / "ours", device="cpu").processor
-    content = [{"type": "image", "image": _picture(0)}, {"type": "text", "text": "Apa ini?"}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}])
+    text = processor.apply_chat_template([user(seen(0), "Apa ini?")])
     assert text == "<|im_start|>user\n<image>Apa ini?<|im_end|>\n"
 
 
@@ -204,15 +202,15 @@ def test_a_converted_llava_chats_and_never_writes_a_slot(tmp_path: Path) -> None
     model = mmmodal.load(tmp_path / "ours", device="cpu")
     chat = mmmodal.Chat(model, max_new_tokens=4)
     reused = [
-        chat.say("What is this?", images=[_picture(0), _picture(1)]),
-        chat.say("And this?", images=[_picture(2)]),
+        chat.say("What is this?", images=[seen(0), seen(1)]),
+        chat.say("And this?", images=[seen(2)]),
         chat.say("Both?"),
     ]
     whole = mmmodal.Chat(model, max_new_tokens=4)
     recomputed = []
     for text, images in (("What is this?", [0, 1]), ("And this?", [2]), ("Both?", [])):
         whole._cache = None
-        media = {"images": [_picture(number) for number in images]} if images else {}
+        media = {"images": [seen(number) for number in images]} if images else {}
         recomputed.append(whole.say(text, **media))
     assert reused == recomputed
     assert "<image>" not in "".join(reused)
@@ -221,13 +219,9 @@ def test_a_converted_llava_chats_and_never_writes_a_slot(tmp_path: Path) -> None
 def test_a_converted_llava_is_trained_though_it_has_no_markers(tmp_path: Path) -> None:
     _save(tmp_path / "llava")
     mmmodal.convert(tmp_path / "llava", tmp_path / "ours")
-    question = [{"type": "image", "media": 0}, {"type": "text", "text": "What is this?"}]
-    answer = [{"type": "text", "text": "Yes."}]
-    turns = [("user", question), ("assistant", answer)]
-    messages = [{"role": role, "content": content} for role, content in turns]
-    row = {"id": "1", "messages": messages, "media": [{"kind": "image", "uri": "0.png"}]}
-    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
-    _picture(0).save(tmp_path / "0.png")
+    row = record("1", ("image", "0.png"), asked="What is this?", answer="Yes.")
+    write_lines(tmp_path / "data.jsonl", [row])
+    seen(0).save(tmp_path / "0.png")
     settings = [f"model={tmp_path / 'ours'}", f"data={tmp_path / 'data.jsonl'}"]
     settings += [f"out={tmp_path / 'out'}", "batch_size=1", "max_steps=2", "max_tokens=128"]
     run_stage(load_recipe("align", settings))

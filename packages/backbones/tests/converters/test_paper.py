@@ -21,7 +21,7 @@ from mmmodal.modalities.audio import Waveform
 from mmmodal.pretrained import read_pickled
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
-from worlds import ROOT
+from worlds import ROOT, record, write_lines
 
 DATA = ROOT / "packages/backbones/tests/data/paper"
 NAMES = ("llama-both", "mistral-both", "qwen2-image", "llama-audio")
@@ -197,22 +197,9 @@ def test_rows_of_tokens_that_were_there_are_kept_bitwise(name: str, model: Any) 
 
 def test_a_converted_model_is_trained_in_both_stages(tmp_path: Path) -> None:
     mmmodal.convert(DATA / "llama-both", tmp_path / "start")
-    row = {
-        "id": "1",
-        "messages": [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image", "media": 0},
-                    {"type": "audio", "media": 1},
-                    {"type": "text", "text": "apa ini?"},
-                ],
-            },
-            {"role": "assistant", "content": [{"type": "text", "text": "the bus"}]},
-        ],
-        "media": [{"kind": "image", "uri": "0.png"}, {"kind": "audio", "uri": "0.wav"}],
-    }
-    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    media = (("image", "0.png"), ("audio", "0.wav"))
+    row = record("1", *media, asked="apa ini?", answer="the bus")
+    write_lines(tmp_path / "data.jsonl", [row])
     picture(0).save(tmp_path / "0.png")
     soundfile.write(tmp_path / "0.wav", clip(0).samples, clip(0).rate)
     folders = ["start", "align", "instruct"]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,7 @@ from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.recipe.trained_parts import Lora
 from mmmodal.train.stage.stage import Outcome, run_stage
 from mmmodal_playground.records import make_records
+from worlds import compose
 
 SMALL = ["batch_size=2", "max_steps=4", "log_every=1", "max_tokens=512", "train.lora.rank=2"]
 FAST = ["learning_rate=0.02", "train.lora.dropout=0"]
@@ -50,32 +52,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_records(tmp_path_factory.mktemp("data"), 8)
 
 
-def compose(parts: dict[str, Path], out: Path, family: str) -> Path:
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts[family]}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
-
-
 @pytest.fixture(scope="module", params=["qwen2", "llama"], ids=["tied", "untied"])
 def trained(
     request: pytest.FixtureRequest,
-    parts: dict[str, Path],
+    composed: Callable[[str], Path],
     data: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
-    root = tmp_path_factory.mktemp("lora")
-    base = compose(parts, root / "base", request.param)
-    return Trained(base, root / "adapter", train(base, data, root / "adapter"))
+    out = tmp_path_factory.mktemp("lora") / "adapter"
+    base = composed(request.param)
+    return Trained(base, out, train(base, data, out))
 
 
 @pytest.fixture(scope="module")
-def untied(parts: dict[str, Path], data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    root = tmp_path_factory.mktemp("lora")
-    base = compose(parts, root / "base", "llama")
-    return Trained(base, root / "adapter", train(base, data, root / "adapter"))
+def untied(start: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    out = tmp_path_factory.mktemp("lora") / "adapter"
+    return Trained(start, out, train(start, data, out))
 
 
 def recipe(model: Path, data: Path, out: Path, *more: str, stage: str = "lora") -> Any:
@@ -116,7 +108,8 @@ def test_an_adapter_of_a_larger_model_is_a_small_part_of_it(
     from mmmodal_playground.tiny_language import tiny_language_model
 
     tiny_language_model(tmp_path / "lm", "llama", hidden_size=512, layers=4)
-    base = compose({**parts, "llama": tmp_path / "lm"}, tmp_path / "base", "llama")
+    base = tmp_path / "base"
+    compose(tmp_path / "lm", parts, base)
     train(base, data, tmp_path / "adapter", "max_steps=1", "train=[markers]")
     share = size(tmp_path / "adapter/adapter_model.safetensors") / size(base / "model.safetensors")
     assert share < 0.02, share

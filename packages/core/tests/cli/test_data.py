@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from fake_packages import run_python
+from media_files import encode_sound
 from mmmodal.cli.main import run
 from mmmodal.cli.preview import format_preview
 from mmmodal.records.dataset import read_records
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, read_lines, write_lines
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def family() -> str:
+    return "qwen2"
 
 
 @pytest.fixture
@@ -52,24 +57,8 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with a picture and a sound."""
     (tmp_path / "media").mkdir()
     Image.new("RGB", (8, 8), "red").save(tmp_path / "media/a.png")
-    (tmp_path / "media/b.wav").write_bytes(sound())
+    (tmp_path / "media/b.wav").write_bytes(encode_sound(np.zeros(1600), "WAV", "PCM_16"))
     return tmp_path
-
-
-def sound() -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(16_000)
-        writer.writeframes(bytes(3200))
-    return file.getvalue()
-
-
-def lines(path: Path, *rows: Any) -> Path:
-    texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    return path
 
 
 # check
@@ -160,7 +149,7 @@ def test_check_finds_a_row_that_teaches_nothing(folder: Path, data: Run) -> None
 
 
 def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, data: Run) -> None:
-    rows = [json.loads(line) for line in PAPER_EXAMPLES.read_text("utf-8").splitlines()]
+    rows = read_lines(PAPER_EXAMPLES)
     for uri in [name for row in (rows[0], rows[5]) for name in files(row)]:
         local = folder / "media" / Path(uri).name
         local.write_bytes(
@@ -295,8 +284,8 @@ def test_the_paper_s_rows_convert_to_native_and_back_unchanged(tmp_path: Path, d
         f"Media paths are still relative to {PAPER_EXAMPLES.parent}\n",
     )
     assert second == (0, f"{back}: 9 records\n", "")
-    rows = [json.loads(line) for line in PAPER_EXAMPLES.read_text("utf-8").splitlines()]
-    assert [json.loads(line) for line in back.read_text("utf-8").splitlines()] == rows
+    rows = read_lines(PAPER_EXAMPLES)
+    assert read_lines(back) == rows
 
 
 def test_what_the_format_cannot_hold_is_an_error_that_names_the_row(
@@ -361,6 +350,10 @@ def test_an_output_of_unknown_kind_is_refused(folder: Path, data: Run) -> None:
 # preview
 
 
+def lines(path: Path, *rows: Any) -> Path:
+    return write_lines(path, rows)
+
+
 class Letters:
     """A tokenizer of one letter a token, which loses the space that a text begins with."""
 
@@ -413,20 +406,10 @@ def test_preview_of_two_media_side_by_side_counts_each_modality() -> None:
     assert text == f"[image {TIMES}2][audio {TIMES}1][image {TIMES}1]"
 
 
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import mmmodal
-
-    out = tmp_path_factory.mktemp("model") / "model"
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(out, backbone=f"auto:{parts['qwen2']}", encoders=encoders)
-    return out
-
-
-def test_preview_shows_rows_as_the_model_reads_them(folder: Path, model: Path, data: Run) -> None:
+def test_preview_shows_rows_as_the_model_reads_them(folder: Path, start: Path, data: Run) -> None:
     path = lines(folder / "a.jsonl", "{", conversation(2), conversation(3), conversation(4))
 
-    code, out, _ = data("preview", path, "--model", model, "--row", 2, "-n", 2)
+    code, out, _ = data("preview", path, "--model", start, "--row", 2, "-n", 2)
 
     assert code == 0
     headings = [line for line in out.splitlines() if line.startswith("──")]
@@ -435,7 +418,7 @@ def test_preview_shows_rows_as_the_model_reads_them(folder: Path, model: Path, d
     assert out.count("⟦Seekor kucing.<|im_end|>⟧") == 2
 
 
-def test_preview_names_the_row_it_cannot_show(folder: Path, model: Path, data: Run) -> None:
+def test_preview_names_the_row_it_cannot_show(folder: Path, start: Path, data: Run) -> None:
     gone = [{"kind": "image", "uri": "gone.png"}, {"kind": "audio", "uri": "media/b.wav"}]
     path = lines(folder / "a.jsonl", "{", conversation(2, media=gone))
 
@@ -444,7 +427,7 @@ def test_preview_names_the_row_it_cannot_show(folder: Path, model: Path, data: R
         (2, "2: gone.png: no such file"),
         (3, " there is no row 3"),
     ):
-        code, out, err = data("preview", path, "--model", model, "--row", row)
+        code, out, err = data("preview", path, "--model", start, "--row", row)
         assert (code, out) == (1, "")
         assert err.splitlines()[-1].startswith(f"Error: {path}:{reason}")
 

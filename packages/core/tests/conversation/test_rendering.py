@@ -15,7 +15,7 @@ from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.errors import RenderError
-from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
+from mmmodal_playground.tiny_language import FAMILIES
 
 MARKERS = ["<image>", "</image>", "<|image|>"]
 FRAGMENTS = [
@@ -44,9 +44,8 @@ FRAGMENTS = [
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
-def renderer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
-    folder = tiny_language_model(tmp_path_factory.mktemp("lm"), request.param)
-    return make_renderer(folder)
+def renderer(request: pytest.FixtureRequest, parts: dict[str, Path]) -> Renderer:
+    return make_renderer(parts[request.param])
 
 
 def make_renderer(folder: Path) -> Renderer:
@@ -158,21 +157,21 @@ def test_media_in_an_assistant_turn_are_refused(renderer: Renderer) -> None:
         render(renderer, chat, 2)
 
 
-def test_a_role_that_the_template_refuses_is_one_clear_error(tmp_path: Path) -> None:
-    mistral = make_renderer(tiny_language_model(tmp_path, "mistral"))
+def test_a_role_that_the_template_refuses_is_one_clear_error(parts: dict[str, Path]) -> None:
+    mistral = make_renderer(parts["mistral"])
     with pytest.raises(RenderError, match="refuses the role 'system' of message 1"):
         render(mistral, [{"role": "system", "content": "s"}, user("x")])
 
 
-def test_a_tokenizer_without_template_says_how_to_give_one(tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_language_model(tmp_path, "llama"))
+def test_a_tokenizer_without_template_says_how_to_give_one(parts: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
     tokenizer.chat_template = None
     with pytest.raises(RenderError, match="has no chat template; give one"):
         Renderer(tokenizer, {})
 
 
-def test_a_template_without_turn_end_is_refused(tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_language_model(tmp_path, "llama"))
+def test_a_template_without_turn_end_is_refused(parts: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     )
@@ -180,9 +179,8 @@ def test_a_template_without_turn_end_is_refused(tmp_path: Path) -> None:
         Renderer(tokenizer, {}).turn_end_ids()
 
 
-def test_a_template_that_trims_supervises_what_it_keeps(tmp_path: Path) -> None:
-    folder = tiny_language_model(tmp_path, "qwen2")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def test_a_template_that_trims_supervises_what_it_keeps(parts: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(parts["qwen2"])
     tokenizer.chat_template = tokenizer.chat_template.replace(
         "message['content']", "message['content'] | trim"
     )

@@ -7,9 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import mmmodal
 from mmmodal.conversation.layout import MarkerIds
@@ -20,10 +18,16 @@ from mmmodal.errors import RecordError, RenderError
 from mmmodal.making.loading import load_processor
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
+from worlds import compose, picture
 
 MARKERS = ["<image>", "</image>", "<|image|>"]
 IMAGE = {"type": "image", "image": "unread"}
 SLOTS = 20
+
+
+@pytest.fixture(scope="module")
+def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
+    return compose(parts["llama"], parts, kinds=["image"])
 
 
 @pytest.fixture(scope="module", params=["qwen3", "llama3", "mistral-v0.3", "gemma3", "phi3"])
@@ -120,33 +124,26 @@ def test_messages_of_one_role_in_a_row_are_one_turn() -> None:
     assert [message.content[0].text for message in fitting.dropped] == ["a", "b", "c", "d"]
 
 
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
-    encoders = {"image": f"siglip:{parts['siglip']}"}
-    return mmmodal.compose(backbone=f"auto:{parts['llama']}", encoders=encoders)
-
-
-def picture(folder: Path, seed: int) -> str:
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(folder / f"{seed}.png")
-    return str(folder / f"{seed}.png")
-
-
 def test_a_chat_goes_on_beyond_the_context_and_says_what_it_forgets(
     model: MMModalForConditionalGeneration, tmp_path: Path
 ) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=4, system="Be brief.")
     for number in range(3):
         with warnings.catch_warnings(action="error"):
-            chat.say("word " * 270, images=[picture(tmp_path, number)])
+            chat.say("word " * 270, images=[drawn(tmp_path, number)])
     with pytest.warns(UserWarning, match=r"oldest turn.* left out .*the model's context of 2048"):
-        chat.say("word " * 270, images=[picture(tmp_path, 3)])
+        chat.say("word " * 270, images=[drawn(tmp_path, 3)])
     assert len(chat.messages) == 9 and len(chat._cached_ids) < 2048
     kept = [chat.messages[0], *chat.messages[3:-1]]  # without the first turn
     layouts = [chat.processor.layout(kind, features) for kind, features in chat._features]
     read = chat.processor.renderer.render(kept, layouts, add_generation_prompt=True)
     assert read.media == [1, 2, 3]
     assert chat._cached_ids[: len(read.input_ids)] == read.input_ids
+
+
+def drawn(folder: Path, seed: int) -> str:
+    picture(seed).save(folder / f"{seed}.png")
+    return str(folder / f"{seed}.png")
 
 
 def rows(folder: Path, turns: int, words: int) -> Path:
@@ -157,7 +154,7 @@ def rows(folder: Path, turns: int, words: int) -> Path:
         parts = [{"type": "image", "media": number}, say]
         messages.append({"role": "user", "content": parts})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": "ok"}]})
-    media = [{"kind": "image", "uri": Path(picture(folder, n)).name} for n in range(turns)]
+    media = [{"kind": "image", "uri": Path(drawn(folder, n)).name} for n in range(turns)]
     path = folder / "long.jsonl"
     path.write_text(json.dumps({"id": "a", "messages": messages, "media": media}) + "\n")
     return path

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 import mmmodal
 from mmmodal.errors import CheckpointError, PartError
 from tiny_architectures import tiny_causal
+from worlds import compose
 
 EVIL = "from pathlib import Path\nPath({mark!r}).touch()\nclass Evil: pass\n"
 CODE = {name: "evil.Evil" for name in ("AutoConfig", "AutoModel", "AutoModelForCausalLM")}
@@ -31,18 +32,17 @@ ORDERS = {
 
 
 @pytest.fixture(scope="module")
-def composed(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("composed") / "model"
-    torch.manual_seed(0)
-    compose(parts["llama"], parts, folder)
+def seeing(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of pictures."""
+    folder = tmp_path_factory.mktemp("seeing") / "model"
+    compose(parts["llama"], parts, folder, kinds=["image"])
     return folder
 
 
 @pytest.fixture
-def model(composed: Path, tmp_path: Path) -> Path:
+def model(seeing: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
-    shutil.copytree(composed, tmp_path / "model")
-    return tmp_path / "model"
+    return Path(shutil.copytree(seeing, tmp_path / "model"))
 
 
 @pytest.fixture
@@ -50,14 +50,6 @@ def language_model(parts: dict[str, Path], tmp_path: Path) -> Path:
     """A copy to damage."""
     shutil.copytree(parts["llama"], tmp_path / "lm")
     return tmp_path / "lm"
-
-
-def compose(language_model: Path, parts: dict[str, Path], out: Path | None = None) -> Any:
-    return mmmodal.compose(
-        out,
-        backbone=f"auto:{language_model}",
-        encoders={"image": f"siglip:{parts['siglip']}"},
-    )
 
 
 def cut(path: Path) -> None:
@@ -86,7 +78,7 @@ def test_a_damaged_file_of_a_language_model_is_named(
     else:
         path.write_bytes(b"" if damage == "empty" else b"\xff" * 8 + path.read_bytes()[8:])
     with pytest.raises(PartError, match=r"lm/model\.safetensors is damaged; copy or download it"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
 
 
 def test_of_several_files_the_damaged_and_the_missing_are_named(
@@ -96,10 +88,10 @@ def test_of_several_files_the_damaged_and_the_missing_are_named(
     second = sorted(language_model.glob("model-*.safetensors"))[1]
     cut(second)
     with pytest.raises(PartError, match=rf"{second.name} is damaged"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
     second.unlink()
     with pytest.raises(PartError, match=rf"{second.name} is missing"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
 
 
 def test_a_language_model_without_a_weight_is_refused_not_made_up(
@@ -110,14 +102,14 @@ def test_a_language_model_without_a_weight_is_refused_not_made_up(
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, path, metadata={"format": "pt"})
     with pytest.raises(PartError, match=r"lm: the weights of 'model\.layers\.1\.mlp\.up_proj"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
 
 
 def test_weights_of_another_size_are_refused(language_model: Path, parts: dict[str, Path]) -> None:
     config = json.loads((language_model / "config.json").read_text())
     change(language_model / "config.json", vocab_size=config["vocab_size"] + 64)
     with pytest.raises(PartError, match=r"lm' cannot be loaded: .*size"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
 
 
 @pytest.mark.parametrize("rows", [300, 5_000], ids=["too few", "far too many"])
@@ -126,13 +118,13 @@ def test_the_tokenizer_of_another_model_is_refused(
 ) -> None:
     tiny_causal(tmp_path / "lm", "qwen3", vocab_size=rows, pad_token_id=None, eos_token_id=2)
     with pytest.raises(PartError, match=rf"vocabulary does not match: .* but .* {rows} rows"):
-        compose(tmp_path / "lm", parts)
+        compose(tmp_path / "lm", parts, kinds=["image"])
 
 
 def test_added_tokens_without_a_row_are_given_one(parts: dict[str, Path], tmp_path: Path) -> None:
     """As Gemma 3 of one billion parameters comes, whose tokenizer has one token too many."""
     bare = tiny_causal(tmp_path / "lm", "qwen3", spare_rows=-1)
-    composed = compose(tmp_path / "lm", parts)
+    composed = compose(tmp_path / "lm", parts, kinds=["image"])
     known = bare.config.vocab_size
     table, before = composed.get_input_embeddings().weight, bare.get_input_embeddings().weight
     assert torch.equal(table[:known], before)
@@ -142,7 +134,7 @@ def test_added_tokens_without_a_row_are_given_one(parts: dict[str, Path], tmp_pa
 def test_a_composed_model_with_the_tokenizer_of_another_is_refused(
     model: Path, parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    compose(parts["qwen2"], parts, tmp_path / "other")
+    compose(parts["qwen2"], parts, tmp_path / "other", kinds=["image"])
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tmp_path / "other" / name, model / name)
     with pytest.raises(CheckpointError, match="model: the vocabulary does not match"):
@@ -173,11 +165,11 @@ def test_quantized_weights_are_refused_with_what_to_do(
     with pytest.raises(CheckpointError, match="load the model they were made from with `quantiz"):
         mmmodal.load(model)
     with pytest.raises(PartError, match="weights of .*lm are quantized"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
 
 
 def test_config_json_gives_no_orders(
-    composed: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    seeing: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither code nor a kernel of its choice runs, at any depth, by whichever way it is loaded."""
     mark = model / "ran"
@@ -192,7 +184,7 @@ def test_config_json_gives_no_orders(
     monkeypatch.setattr("builtins.input", lambda *_: "y")  # to transformers' question
     ids = torch.arange(3, 20)[None]
     with torch.no_grad():
-        expected = mmmodal.load(composed)(ids).logits
+        expected = mmmodal.load(seeing)(ids).logits
         for loaded in (mmmodal.load(model), AutoModelForMultimodalLM.from_pretrained(model)):
             assert torch.equal(loaded(ids).logits, expected)
             for module in (loaded, loaded.model.language_model, loaded.model.tower("image")):
@@ -211,7 +203,7 @@ def test_config_json_of_a_language_model_gives_no_orders(
         auto_map={"AutoTokenizer": ["evil.Evil", "evil.Evil"]},
     )
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    composed = compose(language_model, parts, language_model.parent / "out")
+    composed = compose(language_model, parts, language_model.parent / "out", kinds=["image"])
     assert composed.model.language_model.config._attn_implementation == "sdpa"
     written = (language_model.parent / "out/config.json").read_text()
     assert "nobody" not in written and "evil" not in written
@@ -229,5 +221,5 @@ def test_a_model_that_needs_code_of_its_own_is_refused_without_a_question(
     change(language_model / "config.json", model_type="evil", auto_map=CODE)
     monkeypatch.setattr("builtins.input", ask)
     with pytest.raises(PartError, match=r"lm' cannot be loaded"):
-        compose(language_model, parts)
+        compose(language_model, parts, kinds=["image"])
     assert not mark.exists()

@@ -7,10 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import mmmodal
@@ -18,10 +16,10 @@ from mmmodal.cli.main import run
 from mmmodal.errors import CheckpointError
 from mmmodal.making.joining import join
 from mmmodal.making.loading import save
-from mmmodal.modalities.audio import Waveform
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import clip, compose, logits_of, picture, read_lines, user, write_lines
 
 FEW = ["batch_size=2", "max_steps=3", "learning_rate=0.05", "max_tokens=512", "log_every=1"]
 
@@ -35,12 +33,12 @@ def family(request: pytest.FixtureRequest) -> str:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Records of all modalities, and those of one alone."""
     every = make_records(tmp_path_factory.mktemp("data"), 24)
-    rows = [json.loads(line) for line in every.read_text().splitlines()]
+    rows = read_lines(every)
     files = {"both": every}
     for kind in ("image", "audio"):
         chosen = [row for row in rows if {m["kind"] for m in row["media"]} == {kind}]
         files[kind] = every.with_name(f"{kind}.jsonl")
-        files[kind].write_text("".join(json.dumps(row) + "\n" for row in chosen))
+        write_lines(files[kind], chosen)
     return files
 
 
@@ -53,14 +51,11 @@ def aligned(
 ) -> dict[str, Path]:
     """Two runs of stage 1 on one language model: pictures alone, and sounds alone."""
     root = tmp_path_factory.mktemp(family)
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    for kind, encoder in encoders.items():
-        mmmodal.compose(
-            root / f"start-{kind}", backbone=f"auto:{parts[family]}", encoders={kind: encoder}
-        )
+    for kind in ("image", "audio"):
+        compose(parts[family], parts, root / f"start-{kind}", kinds=[kind])
         values = {"model": root / f"start-{kind}", "data": data[kind], "out": root / kind}
         run_stage(load_recipe("align", [*(f"{k}={v}" for k, v in values.items()), *FEW]))
-    return {kind: root / kind for kind in encoders}
+    return {kind: root / kind for kind in ("image", "audio")}
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +65,11 @@ def joined(aligned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
-def picture() -> dict[str, Any]:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    return {"type": "image", "image": Image.fromarray(pixels)}
-
-
-def clip() -> dict[str, Any]:
-    samples = np.random.default_rng(1).normal(0, 0.1, 8_000).astype(np.float32)
-    return {"type": "audio", "audio": Waveform(samples, 16_000)}
-
-
-def logits(folder: Path, *content: dict[str, Any]) -> torch.Tensor:
+def logits(folder: Path, *content: Any) -> torch.Tensor:
     """Return the logits of the tokens that every model has, at positions of text."""
     model = mmmodal.load(folder)
-    chat = [{"role": "user", "content": [*content, {"type": "text", "text": "What is it?"}]}]
-    inputs = model.processor.apply_chat_template(
-        chat, tokenize=True, return_dict=True, add_generation_prompt=True
-    )
-    with torch.no_grad():
-        found: torch.Tensor = model(**inputs).logits
     known = min(id_ for ids in model.processor.markers.values() for id_ in ids.all)
-    return found[..., :known]
+    return logits_of(model, [user(*content, "What is it?")])[..., :known]
 
 
 def test_both_start_from_the_same_new_ids(aligned: dict[str, Path]) -> None:
@@ -98,9 +77,9 @@ def test_both_start_from_the_same_new_ids(aligned: dict[str, Path]) -> None:
     assert markers["image"]["image"].all == markers["audio"]["audio"].all
 
 
-@pytest.mark.parametrize(("kind", "content"), [("image", picture()), ("audio", clip())])
+@pytest.mark.parametrize(("kind", "content"), [("image", picture()), ("audio", clip(1))])
 def test_the_joined_model_says_what_each_said(
-    aligned: dict[str, Path], joined: Path, kind: str, content: dict[str, Any]
+    aligned: dict[str, Path], joined: Path, kind: str, content: Any
 ) -> None:
     torch.testing.assert_close(
         logits(joined, content), logits(aligned[kind], content), atol=1e-5, rtol=1e-5
@@ -111,7 +90,7 @@ def test_the_order_of_the_two_does_not_matter(
     aligned: dict[str, Path], joined: Path, tmp_path: Path
 ) -> None:
     join(aligned["audio"], aligned["image"], tmp_path / "out")
-    content = (picture(), clip())
+    content = (picture(), clip(1))
     torch.testing.assert_close(
         logits(tmp_path / "out", *content), logits(joined, *content), atol=1e-5, rtol=1e-5
     )
@@ -124,7 +103,7 @@ def test_the_joined_model_trains_on_in_stage_2(
     outcome = run_stage(load_recipe("instruct", [*(f"{k}={v}" for k, v in values.items()), *FEW]))
     assert outcome.finished
     assert {"image_projector", "audio_projector", "language_model"} == set(outcome.trained)
-    logits(tmp_path / "out", picture(), clip())
+    logits(tmp_path / "out", picture(), clip(1))
 
 
 def test_inputs_are_not_touched_and_nothing_is_overwritten(
@@ -175,11 +154,7 @@ def test_another_weight_of_the_language_model_is_named(
 def test_another_language_model_is_refused_with_what_differs(
     family: str, aligned: dict[str, Path], parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    mmmodal.compose(
-        tmp_path / "other",
-        backbone=f"auto:{parts['mistral']}",
-        encoders={"audio": f"whisper:{parts['whisper']}"},
-    )
+    compose(parts["mistral"], parts, tmp_path / "other", kinds=["audio"])
     with pytest.raises(CheckpointError, match=r"another \w+ \("):
         join(aligned["image"], tmp_path / "other")
 

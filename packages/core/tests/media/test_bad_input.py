@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -15,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
-from PIL import Image as pillow
 
-from media_files import write_clip
+from media_files import encode_picture, encode_sound, write_clip
 from mmmodal.media import Limits
+from worlds import picture
 
 RATE = 16_000
 MIB = 2**20
@@ -27,18 +25,13 @@ MOST_MEMORY, MOST_SECONDS = 64, 2.0  # MiB, and seconds of the processor
 
 
 def image(form: str = "PNG", side: int = 64) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    buffer = io.BytesIO()
-    pillow.fromarray(noise).save(buffer, form)
-    return buffer.getvalue()
+    return encode_picture(picture(0, (side, side)), form)
 
 
 def clip(form: str = "WAV", subtype: str = "PCM_16", channels: int = 1, value: float = 0) -> bytes:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (RATE, channels))
     samples[1_000] += value
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, RATE, format=form, subtype=subtype)
-    return buffer.getvalue()
+    return encode_sound(samples, form, subtype)
 
 
 def wav(samples: int, rate: int = RATE, channels: int = 1) -> tuple[bytes, int]:
@@ -65,9 +58,7 @@ def grey_png(width: int, height: int) -> bytes:
 
 def ten_hours_of_flac(length: int) -> bytes:
     """Return FLAC of silence, one frame over and over; `length` is what its header says."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.zeros(3 * 4_096), RATE, format="FLAC", subtype="PCM_16")
-    data = buffer.getvalue()
+    data = encode_sound(np.zeros(3 * 4_096), "FLAC", "PCM_16")
     first = data.index(b"\xff\xf8")
     second = data.index(b"\xff\xf8", first + 1)
     fields = int.from_bytes(data[18:26], "big") >> 36 << 36 | length

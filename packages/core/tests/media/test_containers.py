@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from media_files import CLIPS, RATE, write_clip, write_film, write_sound
+from media_files import CLIPS, RATE, encode_sound, write_clip, write_film, write_sound
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
 from mmmodal.modalities.audio import Audio, Waveform
@@ -115,13 +115,12 @@ def test_readers_agree_on_what_both_read(
     form: str, subtype: str, demuxer: str, channels: int
 ) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (60_000, channels))
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, RATE, format=form, subtype=subtype)
-    by_libsndfile, _ = soundfile.read(io.BytesIO(buffer.getvalue()), dtype="float32")
-    with av.open(io.BytesIO(buffer.getvalue()), format=demuxer) as container:
+    data = encode_sound(samples, form, subtype, RATE)
+    by_libsndfile, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    with av.open(io.BytesIO(data), format=demuxer) as container:
         frames = [_floats(frame) for frame in container.decode(audio=0)]
     by_libav = np.concatenate(frames, axis=1).mean(axis=0)
-    ours = read(buffer.getvalue()).samples
+    ours = read(data).samples
     expected = by_libsndfile.reshape(60_000, -1).mean(axis=1)
     exact = {"VORBIS": 1e-5, "OPUS": 1e-2, "MPEG_LAYER_III": 1e-5}.get(subtype, 1e-7)
     assert len(ours) == len(by_libav) == 60_000

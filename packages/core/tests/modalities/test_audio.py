@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from media_files import encode_sound
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, read_media
 from mmmodal.modalities.audio import Audio, Waveform
@@ -36,14 +37,6 @@ FORMS = [
 def tone(seconds: float = 1.0, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
-
-
-def encode(
-    samples: np.ndarray, form: str = "WAV", subtype: str = "FLOAT", rate: int = RATE, **options: Any
-) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format=form, subtype=subtype, **options)
-    return buffer.getvalue()
 
 
 def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
@@ -75,7 +68,7 @@ def claim_flac_length(data: bytes, samples: int) -> bytes:
 def test_common_formats_are_read_from_bytes_and_files(
     form: str, subtype: str, tmp_path: Path
 ) -> None:
-    data = encode(tone(), form, subtype)
+    data = encode_sound(tone(), form, subtype)
     (tmp_path / "clip.raw").write_bytes(data)  # the name says nothing, the content does
     clips = [read(data), read(tmp_path / "clip.raw")]
     assert np.array_equal(clips[0].samples, clips[1].samples)
@@ -89,7 +82,9 @@ def test_common_formats_are_read_from_bytes_and_files(
 @pytest.mark.parametrize(("form", "subtype"), FORMS)
 def test_long_recording_equals_the_one_decoded_in_one_piece(form: str, subtype: str) -> None:
     random = np.random.default_rng(0)
-    data = encode((random.standard_normal(200_000) * 0.1).astype(np.float32), form, subtype, 48_000)
+    data = encode_sound(
+        (random.standard_normal(200_000) * 0.1).astype(np.float32), form, subtype, 48_000
+    )
     whole, _ = soundfile.read(io.BytesIO(data), dtype="float32")
     # MP3 is decoded by libav, and by libsndfile here; each rounds in its own way.
     assert np.allclose(read(data).samples, whole, rtol=0, atol=1e-5 if form == "MP3" else 0)
@@ -97,22 +92,22 @@ def test_long_recording_equals_the_one_decoded_in_one_piece(form: str, subtype: 
 
 def test_channels_are_mixed_by_their_mean() -> None:
     samples = np.stack([tone(), np.zeros(RATE), -tone(), 2 * tone()], 1).astype(np.float32)
-    mixed = read(encode(samples)).samples
+    mixed = read(encode_sound(samples)).samples
     assert np.allclose(mixed, tone() / 2, atol=1e-6)
 
 
 def test_recording_of_one_sample_is_read() -> None:
-    assert read(encode(np.array([0.25], np.float32))).samples.tolist() == [0.25]
+    assert read(encode_sound(np.array([0.25], np.float32))).samples.tolist() == [0.25]
 
 
 @pytest.mark.parametrize("channels", [1, 8])
 def test_channels_pass_up_to_the_limit(channels: int) -> None:
-    assert len(read(encode(np.zeros((100, channels), np.float32))).samples) == 100
+    assert len(read(encode_sound(np.zeros((100, channels), np.float32))).samples) == 100
 
 
 @pytest.mark.parametrize("channels", [9, 255])
 def test_too_many_channels_are_refused(channels: int) -> None:
-    error = refusal(encode(np.zeros((100, channels), np.float32)))
+    error = refusal(encode_sound(np.zeros((100, channels), np.float32)))
     assert error.code == "too-large"
     assert f"{channels} channels, and 1 to 8 are read" in error.reason
     assert "`audio_channels`" in error.reason
@@ -120,12 +115,12 @@ def test_too_many_channels_are_refused(channels: int) -> None:
 
 @pytest.mark.parametrize("rate", [4_000, 384_000])
 def test_rates_pass_at_the_limits(rate: int) -> None:
-    assert read(encode(np.zeros(100, np.float32), rate=rate)).rate == rate
+    assert read(encode_sound(np.zeros(100, np.float32), rate=rate)).rate == rate
 
 
 @pytest.mark.parametrize("rate", [8, 3_999, 384_001, 2**31 - 1])
 def test_rates_beyond_the_limits_are_refused(rate: int) -> None:
-    error = refusal(encode(np.zeros(100, np.float32), rate=rate))
+    error = refusal(encode_sound(np.zeros(100, np.float32), rate=rate))
     assert error.code == "format"
     assert f"{rate:,} Hz" in error.reason
 
@@ -137,7 +132,7 @@ def _undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC"])
 def test_recording_passes_at_the_limit_of_seconds(form: str) -> None:
-    data = encode(np.zeros(RATE // 4, np.float32), form, "PCM_16")
+    data = encode_sound(np.zeros(RATE // 4, np.float32), form, "PCM_16")
     assert read(data, Limits(audio_seconds=0.25)).seconds == 0.25
 
 
@@ -145,19 +140,22 @@ def test_recording_passes_at_the_limit_of_seconds(form: str) -> None:
 @pytest.mark.parametrize("form", ["WAV", "FLAC"])
 def test_one_sample_above_the_limit_of_seconds_is_refused_before_decoding(form: str) -> None:
     error = refusal(
-        encode(np.zeros(RATE // 4 + 1, np.float32), form, "PCM_16"), Limits(audio_seconds=0.25)
+        encode_sound(np.zeros(RATE // 4 + 1, np.float32), form, "PCM_16"),
+        Limits(audio_seconds=0.25),
     )
     assert error.code == "too-large"
     assert "`audio_seconds`" in error.reason
 
 
 def test_decoded_bytes_pass_at_the_limit() -> None:
-    assert len(read(encode(np.zeros(100, np.float32)), Limits(decoded_bytes=400)).samples) == 100
+    assert (
+        len(read(encode_sound(np.zeros(100, np.float32)), Limits(decoded_bytes=400)).samples) == 100
+    )
 
 
 @pytest.mark.usefixtures("_undecodable")
 def test_decoded_bytes_above_the_limit_are_refused_before_decoding() -> None:
-    error = refusal(encode(np.zeros(101, np.float32)), Limits(decoded_bytes=400))
+    error = refusal(encode_sound(np.zeros(101, np.float32)), Limits(decoded_bytes=400))
     assert error.code == "too-large"
     assert "101 samples, and at most 100 are read" in error.reason
 
@@ -176,13 +174,13 @@ def test_hours_of_silence_in_a_small_file_are_refused_before_decoding() -> None:
 
 @pytest.mark.usefixtures("_undecodable")
 def test_header_that_claims_more_than_the_limit_is_refused_before_decoding() -> None:
-    data = claim_flac_length(encode(tone(), "FLAC", "PCM_16"), 2**35)
+    data = claim_flac_length(encode_sound(tone(), "FLAC", "PCM_16"), 2**35)
     assert refusal(data).code == "too-large"
 
 
 def test_flac_of_unknown_length_is_read_to_its_end() -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 150_000).astype(np.float32)
-    known = encode(samples, "FLAC", "PCM_16")
+    known = encode_sound(samples, "FLAC", "PCM_16")
     unknown = claim_flac_length(known, 0)  # as `ffmpeg -f flac -` writes to a pipe
     assert np.array_equal(read(unknown).samples, read(known).samples)
 
@@ -190,7 +188,7 @@ def test_flac_of_unknown_length_is_read_to_its_end() -> None:
 def test_flac_of_unknown_length_is_limited_while_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = claim_flac_length(encode(np.zeros(60 * RATE, np.float32), "FLAC", "PCM_16"), 0)
+    data = claim_flac_length(encode_sound(np.zeros(60 * RATE, np.float32), "FLAC", "PCM_16"), 0)
     decoded = []
     original = soundfile.SoundFile.read
 
@@ -207,7 +205,7 @@ def test_flac_of_unknown_length_is_limited_while_it_is_read(
 
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000])
 def test_wav_that_came_from_a_pipe_is_read(length: int) -> None:
-    data = bytearray(encode(tone(), "WAV", "PCM_16"))
+    data = bytearray(encode_sound(tone(), "WAV", "PCM_16"))
     place = data.index(b"data") + 4
     data[4:8] = data[place : place + 4] = struct.pack("<I", length)
     assert len(read(bytes(data)).samples) == RATE
@@ -216,7 +214,7 @@ def test_wav_that_came_from_a_pipe_is_read(length: int) -> None:
 @pytest.mark.parametrize(("form", "subtype"), FORMS)
 @pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.9, 0.99])
 def test_truncated_recording_is_refused(form: str, subtype: str, part: float) -> None:
-    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
+    data = encode_sound(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
     assert refusal(data[: int(len(data) * part)]).code in ("unreadable", "empty")
 
 
@@ -225,7 +223,7 @@ def test_mp3_of_variable_bit_rate_without_its_length_is_read_whole() -> None:
     for samples in ([loud, loud * 0], [loud * 0, loud]):
         mp3 = ("MP3", "MPEG_LAYER_III", 48_000)
         options = {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
-        data = encode(np.concatenate(samples), *mp3, **options)
+        data = encode_sound(np.concatenate(samples), *mp3, **options)
         whole = read(data).samples
         assert len(whole) == 480_000
         assert data[21:25] == b"Xing", "the first frame holds the length"
@@ -239,7 +237,7 @@ def test_mp3_of_variable_bit_rate_without_its_length_is_read_whole() -> None:
 @pytest.mark.parametrize(("form", "subtype"), FORMS[-4:-1])
 @pytest.mark.parametrize("seconds", [1, 4])
 def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str, seconds: int) -> None:
-    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE), form, subtype)
+    data = encode_sound(np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE), form, subtype)
     assert len(read(data).samples) == seconds * RATE
     assert refusal(data + data).code == "unreadable"
 
@@ -247,7 +245,7 @@ def test_files_joined_end_to_end_are_refused_not_cut(form: str, subtype: str, se
 @pytest.mark.parametrize("seconds", [1, 4])
 def test_mp3_files_joined_end_to_end_are_read_to_the_end(seconds: int) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, seconds * RATE)
-    data = encode(noise, "MP3", "MPEG_LAYER_III")
+    data = encode_sound(noise, "MP3", "MPEG_LAYER_III")
     once, twice = read(data).samples, read(data + data).samples
     assert 0 <= len(twice) - 2 * len(once) < 5 * 576  # two delays, one frame that tells a length
     assert np.allclose(twice[: len(once) - 1_000], once[:-1_000], atol=1e-5)
@@ -257,7 +255,7 @@ def test_mp3_files_joined_end_to_end_are_read_to_the_end(seconds: int) -> None:
 
 
 def test_tags_around_an_mp3_do_not_matter() -> None:
-    data = encode(tone(8), "MP3", "MPEG_LAYER_III")
+    data = encode_sound(tone(8), "MP3", "MPEG_LAYER_III")
     before = b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10
     twice = before + before + b"\0" * 300
     after = b"APETAGEX" + b"\0" * 300 + b"TAG" + b"\0" * 125
@@ -266,7 +264,7 @@ def test_tags_around_an_mp3_do_not_matter() -> None:
 
 
 def test_tag_before_a_flac_does_not_matter() -> None:
-    data = encode(tone(), "FLAC", "PCM_16")
+    data = encode_sound(tone(), "FLAC", "PCM_16")
     before = b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10
     assert np.array_equal(read(before + data).samples, read(data).samples)
 
@@ -274,7 +272,7 @@ def test_tag_before_a_flac_does_not_matter() -> None:
 @pytest.mark.parametrize(("form", "subtype"), [form for form in FORMS if form[0] == "OGG"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
 def test_ogg_that_is_cut_off_within_a_page_is_refused(form: str, subtype: str, part: float) -> None:
-    data = encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
+    data = encode_sound(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
     error = refusal(data[: int(len(data) * part)])
     assert error.code == "unreadable"
     assert "cut off" in error.reason
@@ -282,7 +280,9 @@ def test_ogg_that_is_cut_off_within_a_page_is_refused(form: str, subtype: str, p
 
 @pytest.mark.parametrize(("form", "subtype"), [form for form in FORMS if form[0] == "OGG"])
 def test_damaged_page_of_an_ogg_is_refused_not_skipped(form: str, subtype: str) -> None:
-    data = bytearray(encode(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype))
+    data = bytearray(
+        encode_sound(np.random.default_rng(0).uniform(-0.5, 0.5, 80_000), form, subtype)
+    )
     data[len(data) // 2] ^= 1
     error = refusal(bytes(data))
     assert error.code == "unreadable"
@@ -293,30 +293,30 @@ def test_damaged_page_of_an_ogg_is_refused_not_skipped(form: str, subtype: str) 
 def test_sample_that_is_no_number_is_refused(value: float) -> None:
     samples = tone()
     samples[1234] = value
-    error = refusal(encode(samples))
+    error = refusal(encode_sound(samples))
     assert error.code == "not-finite"
 
 
 @pytest.mark.filterwarnings("error")
 def test_sum_that_overflows_is_refused() -> None:
     samples = np.full((100, 8), 3e38, np.float32)
-    assert refusal(encode(samples)).code == "not-finite"
+    assert refusal(encode_sound(samples)).code == "not-finite"
 
 
 @pytest.mark.parametrize("peak", [1e30, 20_000.0])
 def test_samples_far_beyond_full_scale_are_refused(peak: float) -> None:
-    error = refusal(encode(tone() * np.float32(peak)))
+    error = refusal(encode_sound(tone() * np.float32(peak)))
     assert error.code == "out-of-range"
     assert "full scale is 1" in error.reason
 
 
 def test_samples_somewhat_above_full_scale_are_kept() -> None:
-    assert np.abs(read(encode(tone() * 5)).samples).max() > 2
+    assert np.abs(read(encode_sound(tone() * 5)).samples).max() > 2
 
 
 def test_recording_without_samples_is_refused() -> None:
     for form, subtype in (("WAV", "PCM_16"), ("FLAC", "PCM_16")):
-        assert refusal(encode(np.zeros(0, np.float32), form, subtype)).code == "empty"
+        assert refusal(encode_sound(np.zeros(0, np.float32), form, subtype)).code == "empty"
 
 
 @pytest.mark.parametrize(

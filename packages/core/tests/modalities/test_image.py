@@ -18,18 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
+from media_files import encode_picture
 from mmmodal.errors import MediaError
 from mmmodal.media import Limits, Source, read_media
 from mmmodal.modalities.image import Image
 
 SMALL = Limits(image_pixels=10_000, image_side=200)
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0, 0, 0)
-
-
-def encode(image: pillow.Image, form: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -89,7 +84,7 @@ def corners(image: pillow.Image) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_common_formats_are_read_from_bytes_and_files(form: str, tmp_path: Path) -> None:
-    data = encode(quarters(), form)
+    data = encode_picture(quarters(), form)
     (tmp_path / "picture.wrong").write_bytes(data)  # the name says nothing, the content does
     for value in (data, tmp_path / "picture.wrong"):
         image = read_media(Image(), value, root=None, limits=SMALL)
@@ -99,13 +94,13 @@ def test_common_formats_are_read_from_bytes_and_files(form: str, tmp_path: Path)
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
 def test_compressed_tiff_is_read_from_a_file(compression: str, tmp_path: Path) -> None:
-    (tmp_path / "a.tif").write_bytes(encode(quarters(), "TIFF", compression=compression))
+    (tmp_path / "a.tif").write_bytes(encode_picture(quarters(), "TIFF", compression=compression))
     image = read_media(Image(), tmp_path / "a.tif", root=None, limits=SMALL)
     assert corners(image) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_decoded_picture_outlives_its_file(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(encode(quarters(), "PNG"))
+    (tmp_path / "a.png").write_bytes(encode_picture(quarters(), "PNG"))
     image = read_media(Image(), tmp_path / "a.png", root=None, limits=SMALL)
     (tmp_path / "a.png").unlink()
     assert type(image) is pillow.Image
@@ -132,7 +127,7 @@ def test_picture_is_turned_upright(
 ) -> None:
     exif = pillow.Exif()
     exif[0x0112] = orientation
-    image = read(encode(quarters(), form, exif=exif))
+    image = read(encode_picture(quarters(), form, exif=exif))
     assert corners(image) == expected
     assert image.size == ((8, 16) if 5 <= orientation <= 8 else (16, 8))
 
@@ -141,7 +136,7 @@ def test_picture_is_turned_upright(
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("exif", [b"nonsense", b"II*\0\xff\xff\xff\xff", b"\0"])
 def test_broken_exif_does_not_cost_the_picture(form: str, exif: bytes) -> None:
-    image = read(encode(quarters(), form, exif=b"Exif\0\0" + exif))
+    image = read(encode_picture(quarters(), form, exif=b"Exif\0\0" + exif))
     assert corners(image) == [RED, GREEN, BLUE, WHITE]
 
 
@@ -161,7 +156,7 @@ def test_broken_exif_does_not_cost_the_picture(form: str, exif: bytes) -> None:
 def test_grey_and_transparency_become_rgb_on_white(
     form: str, mode: str, value: Any, expected: tuple[int, ...]
 ) -> None:
-    image = read(encode(pillow.new(mode, (3, 2), value), form))
+    image = read(encode_picture(pillow.new(mode, (3, 2), value), form))
     assert image.getpixel((2, 1)) == expected
 
 
@@ -169,9 +164,9 @@ def test_palette_with_alpha_is_laid_on_white() -> None:
     image = pillow.new("P", (2, 1), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
-    result = read(encode(image, "PNG", transparency=b"\x00\xff"))
+    result = read(encode_picture(image, "PNG", transparency=b"\x00\xff"))
     assert [result.getpixel((x, 0)) for x in (0, 1)] == [WHITE, BLUE]
-    result = read(encode(image, "GIF", transparency=0))
+    result = read(encode_picture(image, "GIF", transparency=0))
     assert [result.getpixel((x, 0)) for x in (0, 1)] == [WHITE, BLUE]
 
 
@@ -186,7 +181,7 @@ def test_transparent_colour_is_laid_on_white() -> None:
 
 def test_cmyk_becomes_rgb() -> None:
     for form in ("JPEG", "TIFF"):
-        image = read(encode(pillow.new("CMYK", (8, 8), (0, 255, 255, 0)), form))
+        image = read(encode_picture(pillow.new("CMYK", (8, 8), (0, 255, 255, 0)), form))
         red, green, blue = image.getpixel((4, 4))  # type: ignore[misc]
         assert red > 250
         assert max(green, blue) < 5
@@ -198,7 +193,7 @@ def test_ycck_of_photoshop_becomes_rgb() -> None:
     cyan = (179, 171, 0)
     for stored, expected in ((red, (0, 255, 255)), (cyan, RED)):
         values = tuple(255 - value for value in (*stored, inverted_black))  # Pillow inverts
-        data = encode(pillow.new("CMYK", (8, 8), values), "JPEG", quality=100)
+        data = encode_picture(pillow.new("CMYK", (8, 8), values), "JPEG", quality=100)
         place = data.index(b"Adobe") + 11
         image = read(data[:place] + b"\2" + data[place + 1 :])
         assert np.abs(np.subtract(image.getpixel((4, 4)), expected)).max() < 5
@@ -237,7 +232,7 @@ def test_transparent_grey_is_laid_on_white(depth: int) -> None:
 def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
     values = np.array([[0, 128, 256, 32_768, 65_535]], np.uint16)
     for form in ("PNG", "TIFF"):
-        image = read(encode(pillow.fromarray(values), form))
+        image = read(encode_picture(pillow.fromarray(values), form))
         assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
 
 
@@ -251,12 +246,12 @@ def test_sixteen_bit_tiff_of_either_byte_order_polarity_and_depth_is_scaled() ->
     tags |= {258: 12, 279: 6}
     assert np.asarray(read(tiff(tags, twelve)))[0, :, 0].tolist() == [0, 128, 255]
     big = pillow.fromarray(np.array([values], ">u2"))
-    assert np.asarray(read(encode(big, "TIFF")))[0, :, 0].tolist() == [0, 128, 255]
+    assert np.asarray(read(encode_picture(big, "TIFF")))[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "LAB"])
 def test_pixels_without_an_agreed_range_are_refused(mode: str) -> None:
-    error = refusal(encode(pillow.new(mode, (4, 4)), "TIFF"))
+    error = refusal(encode_picture(pillow.new(mode, (4, 4)), "TIFF"))
     assert error.code == "format"
     assert "8 or 16 bits" in error.reason
 
@@ -264,18 +259,20 @@ def test_pixels_without_an_agreed_range_are_refused(mode: str) -> None:
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_first_frame_of_an_animation_is_read(form: str) -> None:
     frames = [pillow.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
-    data = encode(frames[0], form, save_all=True, append_images=frames[1:])
+    data = encode_picture(frames[0], form, save_all=True, append_images=frames[1:])
     assert set(corners(read(data))) == {RED}
 
 
 def test_first_picture_of_a_stereo_jpeg_is_read() -> None:
-    data = encode(quarters(), "MPO", save_all=True, append_images=[pillow.new("RGB", (16, 8))])
+    data = encode_picture(
+        quarters(), "MPO", save_all=True, append_images=[pillow.new("RGB", (16, 8))]
+    )
     assert corners(read(data)) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 200), (100, 100), (200, 50)])
 def test_picture_passes_at_the_limits(size: tuple[int, int]) -> None:
-    assert read(encode(pillow.new("RGB", size), "PNG")).size == size
+    assert read(encode_picture(pillow.new("RGB", size), "PNG")).size == size
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -286,7 +283,7 @@ def test_picture_passes_at_the_limits(size: tuple[int, int]) -> None:
 def test_picture_above_a_limit_is_refused_before_decoding(
     form: str, size: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = encode(pillow.new("RGB", size), form)
+    data = encode_picture(pillow.new("RGB", size), form)
     monkeypatch.setattr(pillow.Image, "load", lambda *a: pytest.fail("was decoded"))
     error = refusal(data)
     assert error.code == "too-large"
@@ -295,7 +292,7 @@ def test_picture_above_a_limit_is_refused_before_decoding(
 
 
 def test_decoded_bytes_are_limited_at_four_a_pixel() -> None:
-    data = encode(pillow.new("RGB", (10, 10)), "PNG")
+    data = encode_picture(pillow.new("RGB", (10, 10)), "PNG")
     read(data, Limits(decoded_bytes=400))
     error = refusal(data, Limits(decoded_bytes=399))
     assert error.code == "too-large"
@@ -305,7 +302,7 @@ def test_decoded_bytes_are_limited_at_four_a_pixel() -> None:
 def test_limit_above_the_one_of_pillow_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings(action="error"):
-        assert read(encode(pillow.new("RGB", (100, 100)), "PNG")).size == (100, 100)
+        assert read(encode_picture(pillow.new("RGB", (100, 100)), "PNG")).size == (100, 100)
 
 
 BOMB = """
@@ -333,7 +330,7 @@ print((peak() - before) // 1024, time.perf_counter() - start)
 
 def swallow(bomb: bytes, form: str, folder: Path, **limits: int) -> tuple[str, int, float]:
     """Read `bomb` in a fresh process; return what came of it, its memory in MiB and seconds."""
-    (folder / "small").write_bytes(encode(quarters(), form))
+    (folder / "small").write_bytes(encode_picture(quarters(), form))
     (folder / "bomb").write_bytes(bomb)
     command = [sys.executable, "-c", BOMB, str(folder / "small"), str(folder / "bomb")]
     run = subprocess.run(
@@ -374,7 +371,7 @@ def test_huge_tile_of_a_small_tiff_is_refused_before_decoding(tmp_path: Path) ->
 
 
 def test_gif_frame_beyond_its_canvas_is_limited() -> None:
-    data = bytearray(encode(pillow.new("P", (10, 10)), "GIF"))
+    data = bytearray(encode_picture(pillow.new("P", (10, 10)), "GIF"))
     frame = data.index(b",\0\0\0\0\x0a\0\x0a\0")
     for side in (201, 65_535):  # above our limit; above that of Pillow
         data[frame + 5 : frame + 9] = struct.pack("<HH", side, side)
@@ -382,7 +379,7 @@ def test_gif_frame_beyond_its_canvas_is_limited() -> None:
 
 
 def test_progressive_jpeg_of_many_scans_is_refused() -> None:
-    data = encode(quarters(), "JPEG", progressive=True)
+    data = encode_picture(quarters(), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xc4", 0, data.rindex(b"\xff\xda")) : -2]
     assert read(data[:-2] + scan * 50 + data[-2:]).size == (16, 8)
     start = time.perf_counter()
@@ -394,14 +391,14 @@ def test_progressive_jpeg_of_many_scans_is_refused() -> None:
 
 def test_bytes_after_the_end_of_a_jpeg_are_not_counted_as_scans() -> None:
     data = (
-        encode(quarters(), "JPEG") + b"\0\0" + b"\xff\xda\0\0" * 1000
+        encode_picture(quarters(), "JPEG") + b"\0\0" + b"\xff\xda\0\0" * 1000
     )  # as the film of a motion photo
     assert corners(read(data)) == [RED, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF"])
 def test_file_of_millions_of_segments_is_refused_soon(form: str) -> None:
-    data = encode(quarters(), form)
+    data = encode_picture(quarters(), form)
     place, segment = {
         "JPEG": (2, b"\xff\xfe\0\2"),
         "PNG": (33, chunk(b"prVt", b"")),
@@ -420,7 +417,7 @@ def test_file_of_millions_of_segments_is_refused_soon(form: str) -> None:
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_truncated_picture_is_refused(form: str, part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    data = encode(pillow.fromarray(noise), form)
+    data = encode_picture(pillow.fromarray(noise), form)
     read(data)
     assert refusal(data[: int(len(data) * part)]).code in ("unreadable", "format")
 
@@ -448,7 +445,7 @@ def test_other_content_is_refused_with_a_hint_and_what_to_do(data: bytes, hint: 
 
 
 def test_words_of_the_decoder_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encode(quarters(), "PNG")
+    data = encode_picture(quarters(), "PNG")
 
     def fail(*arguments: object) -> None:
         raise RuntimeError("decoder at 0x7f00 in /home/private")
@@ -462,7 +459,7 @@ def test_words_of_the_decoder_are_not_passed_on(monkeypatch: pytest.MonkeyPatch)
 def test_pillow_image_is_converted_as_a_file_is() -> None:
     exif = pillow.Exif()
     exif[0x0112] = 6
-    data = encode(quarters(), "JPEG", exif=exif)
+    data = encode_picture(quarters(), "JPEG", exif=exif)
     given = pillow.open(io.BytesIO(data))
     assert Image().convert(given).tobytes() == read(data).tobytes()
     assert given.size == (16, 8), "the caller's image is left as it is"
@@ -471,7 +468,7 @@ def test_pillow_image_is_converted_as_a_file_is() -> None:
 
 def test_truncated_pillow_image_is_one_media_error() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    given = pillow.open(io.BytesIO(encode(pillow.fromarray(noise), "JPEG")[:2000]))
+    given = pillow.open(io.BytesIO(encode_picture(pillow.fromarray(noise), "JPEG")[:2000]))
     with pytest.raises(MediaError) as caught:
         Image().convert(given)
     assert caught.value.code == "unreadable"
@@ -506,8 +503,8 @@ def test_other_objects_are_refused(value: Any, code: str) -> None:
 
 
 def test_source_is_closed_after_reading(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(encode(quarters(), "PNG"))
-    (tmp_path / "b.png").write_bytes(encode(quarters(), "PNG")[:60])
+    (tmp_path / "a.png").write_bytes(encode_picture(quarters(), "PNG"))
+    (tmp_path / "b.png").write_bytes(encode_picture(quarters(), "PNG")[:60])
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         Image().read(Source("a", path=tmp_path / "a.png"), SMALL)

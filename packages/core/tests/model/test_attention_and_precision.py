@@ -6,7 +6,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,68 +13,40 @@ import torch
 import mmmodal
 from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.making.loading import save
-from mmmodal.modalities.audio import Waveform
 from mmmodal.model.attention import check_attention
-from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
 from mmmodal.train.stage.inputs import load_model
+from worlds import batch_of, clip, compose, logits_of, user
 
-
-@pytest.fixture(scope="module")
-def folder(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A composed model of random weights."""
-    root = tmp_path_factory.mktemp("run")
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    torch.manual_seed(0)
-    mmmodal.compose(root / "model", backbone=f"auto:{parts['llama']}", encoders=encoders)
-    return root / "model"
-
-
-def batch_of(model: MMModalForConditionalGeneration) -> Any:
-    clip = Waveform(torch.sin(torch.arange(8_000) / 9).numpy(), 16_000)
-    content = [{"type": "audio", "audio": clip}, {"type": "text", "text": "What is this?"}]
-    return model.processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        tokenize=True,
-        return_dict=True,
-        add_generation_prompt=True,
-    )
-
-
-def logits_of(model: MMModalForConditionalGeneration) -> torch.Tensor:
-    with torch.no_grad():
-        return model(**batch_of(model)).logits
+CHAT = [user(clip(), "What is this?")]
 
 
 def test_the_language_model_computes_attention_as_asked_with_the_same_result(
-    folder: Path,
+    start: Path,
 ) -> None:
-    eager, sdpa = (mmmodal.load(folder, attn_implementation=name) for name in ("eager", "sdpa"))
+    eager, sdpa = (mmmodal.load(start, attn_implementation=name) for name in ("eager", "sdpa"))
     for model, name in ((eager, "eager"), (sdpa, "sdpa")):
         assert model.model.language_model.config._attn_implementation == name
         assert model.config._attn_implementation == name
         assert model.model.tower("image").config._attn_implementation == "sdpa"
-    torch.testing.assert_close(logits_of(eager), logits_of(sdpa), atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits_of(eager, CHAT), logits_of(sdpa, CHAT), atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # torch compiles it when it first runs
-def test_flex_attention_gives_the_same_result(folder: Path) -> None:
-    flex = mmmodal.load(folder, attn_implementation="flex_attention")
+def test_flex_attention_gives_the_same_result(start: Path) -> None:
+    flex = mmmodal.load(start, attn_implementation="flex_attention")
     assert flex.model.language_model.config._attn_implementation == "flex_attention"
-    expected = logits_of(mmmodal.load(folder))
-    torch.testing.assert_close(logits_of(flex), expected, atol=1e-4, rtol=0)
+    expected = logits_of(mmmodal.load(start), CHAT)
+    torch.testing.assert_close(logits_of(flex, CHAT), expected, atol=1e-4, rtol=0)
 
 
 def test_attention_is_chosen_on_composing_too_and_is_not_written(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    model = mmmodal.compose(
-        tmp_path / "out",
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}"},
-        attn_implementation="eager",
+    model = compose(
+        parts["llama"], parts, tmp_path / "out", kinds=["image"], attn_implementation="eager"
     )
     assert model.model.language_model.config._attn_implementation == "eager"
     assert "attn_implementation" not in (tmp_path / "out/config.json").read_text()
@@ -83,8 +54,8 @@ def test_attention_is_chosen_on_composing_too_and_is_not_written(
     assert again.model.language_model.config._attn_implementation == "sdpa"
 
 
-def test_a_stage_is_trained_with_the_attention_of_its_recipe(folder: Path, tmp_path: Path) -> None:
-    values = [f"model={folder}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
+def test_a_stage_is_trained_with_the_attention_of_its_recipe(start: Path, tmp_path: Path) -> None:
+    values = [f"model={start}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
     recipe = load_recipe("align", values)
     model = load_model(
         str(recipe.model), recipe, arguments_of(recipe, tmp_path / "run", has_gpu=False)
@@ -92,8 +63,8 @@ def test_a_stage_is_trained_with_the_attention_of_its_recipe(folder: Path, tmp_p
     assert model.model.language_model.config._attn_implementation == "eager"
 
 
-def test_the_command_line_says_how_a_model_is_loaded(folder: Path) -> None:
-    command = [sys.executable, "-m", "mmmodal", "generate", str(folder), "--prompt", "Hello!"]
+def test_the_command_line_says_how_a_model_is_loaded(start: Path) -> None:
+    command = [sys.executable, "-m", "mmmodal", "generate", str(start), "--prompt", "Hello!"]
     options = ["--max-new-tokens", "2", "--dtype", "bfloat16", "--attn-implementation"]
     for name, code in (("eager", 0), ("flash_attention_2", int(not torch.cuda.is_available()))):
         done = subprocess.run(
@@ -104,9 +75,9 @@ def test_the_command_line_says_how_a_model_is_loaded(folder: Path) -> None:
             assert done.stderr.strip().endswith("and there is none; use sdpa")
 
 
-def test_an_unknown_attention_suggests_a_known_one(folder: Path) -> None:
+def test_an_unknown_attention_suggests_a_known_one(start: Path) -> None:
     with pytest.raises(ConfigError, match="'flash_attention' is unknown. Did you mean 'flash_att"):
-        mmmodal.load(folder, attn_implementation="flash_attention")
+        mmmodal.load(start, attn_implementation="flash_attention")
     with pytest.raises(ConfigError, match="'attn_implementation'"):
         load_recipe("align", ["model=a", "data=b", "out=c", "attn_implementation=fast"])
 
@@ -140,11 +111,7 @@ def test_attention_that_the_language_model_lacks_is_refused(
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="GPTNeoModel does not support flex_attention; use eager"):
-        mmmodal.compose(
-            backbone=f"auto:{tmp_path}",
-            encoders={"image": f"siglip:{parts['siglip']}"},
-            attn_implementation="flex_attention",
-        )
+        compose(tmp_path, parts, kinds=["image"], attn_implementation="flex_attention")
 
 
 @pytest.mark.parametrize(
@@ -152,37 +119,37 @@ def test_attention_that_the_language_model_lacks_is_refused(
     [("fp32", torch.float32), ("bf16", torch.bfloat16), ("float16", torch.float16)],
 )
 def test_a_model_is_held_in_the_precision_asked_for(
-    folder: Path, word: str, dtype: torch.dtype
+    start: Path, word: str, dtype: torch.dtype
 ) -> None:
-    model = mmmodal.load(folder, dtype=word)
+    model = mmmodal.load(start, dtype=word)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
-    expected, found = logits_of(mmmodal.load(folder)), logits_of(model)
+    expected, found = logits_of(mmmodal.load(start), CHAT), logits_of(model, CHAT)
     assert found.dtype == dtype
     scale = expected.abs().max()
     assert (found.float() - expected).abs().max() < 0.05 * scale
-    assert model.generate(**batch_of(model), max_new_tokens=4).shape[1] > 4
+    assert model.generate(**batch_of(model, [CHAT]), max_new_tokens=4).shape[1] > 4
 
 
-def test_an_unknown_precision_suggests_a_known_one(folder: Path) -> None:
+def test_an_unknown_precision_suggests_a_known_one(start: Path) -> None:
     with pytest.raises(ConfigError, match="'bf61' is unknown. Did you mean 'bf16'"):
-        mmmodal.load(folder, dtype="bf61")
+        mmmodal.load(start, dtype="bf61")
 
 
-def test_an_unknown_quantization_names_the_known_ones(folder: Path) -> None:
+def test_an_unknown_quantization_names_the_known_ones(start: Path) -> None:
     with pytest.raises(ConfigError, match="'3bit' is unknown"):
-        mmmodal.load(folder, quantization="3bit")
+        mmmodal.load(start, quantization="3bit")
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="it is installed")
-def test_quantization_without_its_package_says_what_to_install(folder: Path) -> None:
+def test_quantization_without_its_package_says_what_to_install(start: Path) -> None:
     with pytest.raises(ConfigError, match=r"pip install 'mmmodal-core\[quantization\]'"):
-        mmmodal.load(folder, quantization="4bit")
+        mmmodal.load(start, quantization="4bit")
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is an extra")
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-def test_the_language_model_alone_is_quantized(folder: Path, tmp_path: Path, bits: str) -> None:
-    whole, model = mmmodal.load(folder), mmmodal.load(folder, quantization=bits)
+def test_the_language_model_alone_is_quantized(start: Path, tmp_path: Path, bits: str) -> None:
+    whole, model = mmmodal.load(start), mmmodal.load(start, quantization=bits)
     small = {
         name.split(".")[1]
         for name, parameter in model.named_parameters()
@@ -190,8 +157,8 @@ def test_the_language_model_alone_is_quantized(folder: Path, tmp_path: Path, bit
     }
     assert small == {"language_model"}
     assert model.lm_head.weight.dtype == whole.lm_head.weight.dtype
-    found, expected = logits_of(model), logits_of(whole)
+    found, expected = logits_of(model, CHAT), logits_of(whole, CHAT)
     assert torch.nn.functional.cosine_similarity(found, expected, dim=-1).min() > 0.9
-    assert model.generate(**batch_of(model), max_new_tokens=4).shape[1] > 4
+    assert model.generate(**batch_of(model, [CHAT]), max_new_tokens=4).shape[1] > 4
     with pytest.raises(CheckpointError, match="a quantized model is not written"):
         save(model, tmp_path / "out")

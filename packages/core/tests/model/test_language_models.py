@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from transformers import AutoModelForCausalLM, Gemma3Config, Gemma3ForConditionalGeneration
 
 import mmmodal
-from mmmodal.model.modeling import MMModalForConditionalGeneration
 from tiny_architectures import ARCHITECTURES, SWITCH, WINDOW, tiny_causal
+from worlds import batch_of, compose, picture, user
 
 TEXT = torch.randint(3, 500, (2, 2 * WINDOW), generator=torch.Generator().manual_seed(1))
 """Longer than a window, shorter than the point where Phi-3's positions change: [2, T]."""
@@ -28,34 +26,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ARCHITECTURES}
 
 
-def compose(language_model: Path, parts: dict[str, Path]) -> MMModalForConditionalGeneration:
-    torch.manual_seed(0)
-    return mmmodal.compose(
-        backbone=f"auto:{language_model}", encoders={"image": f"siglip:{parts['siglip']}"}
-    )
-
-
-def picture(seed: int = 1) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def batch_of(model: MMModalForConditionalGeneration, text: str) -> Any:
-    content = [{"type": "image", "image": picture()}, {"type": "text", "text": text}]
-    return model.processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        tokenize=True,
-        return_dict=True,
-        add_generation_prompt=True,
-    )
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_logits_and_generation_equal_the_bare_language_model(
     folders: dict[str, Path], parts: dict[str, Path], architecture: str
 ) -> None:
     bare = AutoModelForCausalLM.from_pretrained(folders[architecture]).eval()
-    composed = compose(folders[architecture], parts)
+    composed = compose(folders[architecture], parts, kinds=["image"])
     with torch.no_grad():
         expected, found = bare(TEXT).logits, composed(TEXT).logits
     known = expected.shape[-1]
@@ -82,8 +58,8 @@ def test_features_enter_as_the_projector_made_them_and_text_as_the_family_scales
     folders: dict[str, Path], parts: dict[str, Path], architecture: str
 ) -> None:
     """Gemma multiplies in its embedding module, before features come; Granite behind it."""
-    model = compose(folders[architecture], parts)
-    batch = batch_of(model, "What is this?")
+    model = compose(folders[architecture], parts, kinds=["image"])
+    batch = batch_of(model, [[user(picture(1), "What is this?")]])
     seen: list[torch.Tensor] = []
     model.model.language_model.register_forward_pre_hook(
         lambda module, args, inputs: seen.append(inputs["inputs_embeds"]), with_kwargs=True
@@ -130,7 +106,7 @@ def test_phi_3_reads_everything_anew_where_its_positions_change(
     folders: dict[str, Path], parts: dict[str, Path], prompt: int
 ) -> None:
     bare = AutoModelForCausalLM.from_pretrained(folders["phi3"]).eval()
-    composed = compose(folders["phi3"], parts)
+    composed = compose(folders["phi3"], parts, kinds=["image"])
     settings: dict[str, Any] = {"max_new_tokens": 20, "min_new_tokens": 20, "do_sample": False}
     ids = TEXT[:1].repeat(1, 2)[:, :prompt]
     expected = bare.generate(ids, **settings, eos_token_id=2, use_cache=False)
@@ -140,8 +116,8 @@ def test_phi_3_reads_everything_anew_where_its_positions_change(
 def test_phi_3_sees_its_media_when_it_reads_anew(
     folders: dict[str, Path], parts: dict[str, Path]
 ) -> None:
-    model = compose(folders["phi3"], parts)
-    batch = batch_of(model, "Hello!")
+    model = compose(folders["phi3"], parts, kinds=["image"])
+    batch = batch_of(model, [[user(picture(1), "Hello!")]])
     assert batch["input_ids"].shape[1] < SWITCH
     settings: dict[str, Any] = {"max_new_tokens": 24, "min_new_tokens": 24, "do_sample": False}
     cached = model.generate(**batch, **settings)
@@ -151,7 +127,7 @@ def test_phi_3_sees_its_media_when_it_reads_anew(
 def test_phi_3_goes_on_talking_where_its_positions_change(
     folders: dict[str, Path], parts: dict[str, Path]
 ) -> None:
-    model = compose(folders["phi3"], parts)
+    model = compose(folders["phi3"], parts, kinds=["image"])
     kept, anew = (mmmodal.Chat(model, max_new_tokens=4, min_new_tokens=4) for _ in range(2))
     for turn in range(3):
         media = [picture(turn)] if turn != 1 else []

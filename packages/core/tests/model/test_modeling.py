@@ -4,66 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
 from packaging.version import Version
-from PIL import Image
 from transformers import AutoModelForCausalLM
 
 import mmmodal
 from mmmodal.errors import CheckpointError, MMModalError, RenderError, SpliceError
-from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.loop.trainable import choose
+from worlds import answers, batch_of, clip, compose, encoders_of, logits_of, picture, user
+
+Composed = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def folders(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One composed model per language model family."""
-    root = tmp_path_factory.mktemp("composed")
-    for family in ("llama", "mistral", "qwen2"):
-        compose(parts, root / family, family)
-    return {family: root / family for family in ("llama", "mistral", "qwen2")}
-
-
-def compose(parts: dict[str, Path], out: Path, family: str) -> MMModalForConditionalGeneration:
-    torch.manual_seed(0)
-    return mmmodal.compose(
-        out,
-        backbone=f"auto:{parts[family]}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-
-
-@pytest.fixture(scope="module")
-def model(folders: dict[str, Path]) -> MMModalForConditionalGeneration:
-    return mmmodal.load(folders["qwen2"])
-
-
-def picture(seed: int) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def clip(seed: int, seconds: float = 0.5) -> Waveform:
-    samples = np.random.default_rng(seed).normal(0, 0.1, int(16_000 * seconds)).astype(np.float32)
-    return Waveform(samples, 16_000)
-
-
-def user(*parts: Any) -> dict[str, Any]:
-    content = []
-    for part in parts:
-        kind = "image" if isinstance(part, Image.Image) else "audio"
-        content.append(
-            {"type": "text", "text": part} if isinstance(part, str) else {"type": kind, kind: part}
-        )
-    return {"role": "user", "content": content}
+def family() -> str:
+    return "qwen2"
 
 
 MIXED = [
@@ -77,29 +40,18 @@ MIXED = [
 ]
 
 
-def batch_of(model: MMModalForConditionalGeneration, chats: list[Any]) -> Any:
-    return model.processor.apply_chat_template(
-        chats, tokenize=True, return_dict=True, add_generation_prompt=True
-    )
-
-
-def logits_of(model: MMModalForConditionalGeneration, chat: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return model(**batch_of(model, [chat])).logits[0]
-
-
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
 def test_text_only_logits_equal_the_bare_language_model(
-    folders: dict[str, Path], parts: dict[str, Path], family: str
+    composed: Composed, parts: dict[str, Path], family: str
 ) -> None:
     bare = AutoModelForCausalLM.from_pretrained(parts[family]).eval()
-    composed = mmmodal.load(folders[family])
+    ours = mmmodal.load(composed(family))
     ids = torch.arange(3, 60)[None]
     with torch.no_grad():
-        expected, found = bare(ids).logits, composed(ids).logits
+        expected, found = bare(ids).logits, ours(ids).logits
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
     settings: dict[str, Any] = {"max_new_tokens": 20, "do_sample": False}
-    assert torch.equal(composed.generate(ids, **settings), bare.generate(ids, **settings))
+    assert torch.equal(ours.generate(ids, **settings), bare.generate(ids, **settings))
 
 
 @pytest.mark.parametrize("family", ["phi", "granite", "gemma2"])
@@ -134,11 +86,7 @@ def test_what_a_head_does_to_its_logits_is_kept(
     if getattr(bare.lm_head, "bias", None) is not None:
         torch.nn.init.normal_(bare.lm_head.bias)
     bare.save_pretrained(tmp_path / "lm")
-    mmmodal.compose(
-        tmp_path / "out",
-        backbone=f"auto:{tmp_path / 'lm'}",
-        encoders={"image": f"siglip:{parts['siglip']}"},
-    )
+    compose(tmp_path / "lm", parts, tmp_path / "out", kinds=["image"])
     composed = mmmodal.load(tmp_path / "out")
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
@@ -190,14 +138,6 @@ def test_generation_in_a_batch_equals_one_by_one(
     together = answers(model, MIXED, settings)
     alone = [answer for chat in MIXED for answer in answers(model, [chat], settings)]
     assert together == alone
-
-
-def answers(
-    model: MMModalForConditionalGeneration, chats: list[Any], settings: dict[str, Any]
-) -> list[Any]:
-    batch = batch_of(model, chats)
-    output = model.generate(**batch, max_new_tokens=6, min_new_tokens=6, **settings)
-    return output[:, batch["input_ids"].shape[1] :].tolist()
 
 
 def test_sampled_sequences_each_read_their_own_media(
@@ -261,12 +201,12 @@ def test_saving_and_loading_gives_identical_logits_twice(
     Version(transformers.__version__) < Version("5.20") and find_spec("librosa") is None,
     reason="the pipeline of transformers before 5.20 imports librosa",
 )
-def test_auto_classes_and_pipeline_load_it(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_auto_classes_and_pipeline_load_it(composed: Composed, tmp_path: Path) -> None:
     picture(1).save(tmp_path / "a.png")
     code = f"""
 import mmmodal.auto
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor, pipeline
-folder = {str(folders["qwen2"])!r}
+folder = {str(composed("qwen2"))!r}
 assert AutoConfig.from_pretrained(folder).modality_names == ["image", "audio"]
 model = AutoModelForMultimodalLM.from_pretrained(folder)
 processor = AutoProcessor.from_pretrained(folder)
@@ -297,8 +237,8 @@ def test_rendered_prompts_take_media_at_their_markers(
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
-def test_text_then_tokens_equals_both_at_once(folders: dict[str, Path], family: str) -> None:
-    model = mmmodal.load(folders[family])
+def test_text_then_tokens_equals_both_at_once(composed: Composed, family: str) -> None:
+    model = mmmodal.load(composed(family))
     pictures, clips = [picture(1), picture(2)], [clip(1)]
     chat = [user(pictures[0], "Which one?", clips[0], "This  one", pictures[1])]
     expected = batch_of(model, [chat])["input_ids"]
@@ -329,9 +269,7 @@ def test_models_that_do_more_are_composed_and_trained_too(
     AutoModelForCausalLM.from_config(
         AutoConfig.for_model(family, **sizes, **more, **ends)
     ).save_pretrained(tmp_path / "lm")
-    composed = mmmodal.compose(
-        backbone=f"auto:{tmp_path / 'lm'}", encoders={"image": f"siglip:{parts['siglip']}"}
-    )
+    composed = compose(tmp_path / "lm", parts, kinds=["image"])
     chat = [user(picture(1), "x")]
     expected = logits_of(composed, chat)
     choose(composed, ["projectors", "markers"])
@@ -347,15 +285,14 @@ def test_sampling_settings_that_are_half_said_are_saved(
     shutil.copytree(parts["llama"], tmp_path / "lm")
     settings = {"temperature": 0.9, "top_p": 0.6, "bos_token_id": 1, "eos_token_id": 2}
     (tmp_path / "lm/generation_config.json").write_text(json.dumps(settings))
-    image = {"image": f"siglip:{parts['siglip']}"}
-    mmmodal.compose(tmp_path / "out", backbone=f"auto:{tmp_path / 'lm'}", encoders=image)
+    compose(tmp_path / "lm", parts, tmp_path / "out", kinds=["image"])
     assert mmmodal.load(tmp_path / "out").generation_config.top_p == 0.6
 
 
-def test_a_processor_of_other_options_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_processor_of_other_options_is_refused(composed: Composed, tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(folders["llama"], tmp_path / "m")
+    shutil.copytree(composed("llama"), tmp_path / "m")
     path = tmp_path / "m/processor_config.json"
     path.write_text(path.read_text().replace('"select_layer": -2', '"select_layer": -1'))
     with pytest.raises(CheckpointError, match="disagree on the encoder options of"):
@@ -363,9 +300,9 @@ def test_a_processor_of_other_options_is_refused(folders: dict[str, Path], tmp_p
 
 
 def test_absent_modalities_get_a_zero_gradient_in_training(
-    folders: dict[str, Path],
+    composed: Composed,
 ) -> None:
-    model = mmmodal.load(folders["llama"]).train()
+    model = mmmodal.load(composed("llama")).train()
     choose(model, ["projectors"])
     batch = batch_of(model, [[user("only text")]])
     model(**batch, labels=batch["input_ids"]).loss.backward()
@@ -376,7 +313,7 @@ def test_absent_modalities_get_a_zero_gradient_in_training(
 
 def test_new_rows_start_at_the_mean_of_the_others(parts: dict[str, Path], tmp_path: Path) -> None:
     bare = AutoModelForCausalLM.from_pretrained(parts["llama"])
-    composed = compose(parts, tmp_path / "out", "llama")
+    composed = compose(parts["llama"], parts)
     known = bare.get_input_embeddings().weight
     begin = composed.processor.markers["image"].begin
     torch.testing.assert_close(composed.get_input_embeddings().weight[begin], known.mean(0))
@@ -385,34 +322,24 @@ def test_new_rows_start_at_the_mean_of_the_others(parts: dict[str, Path], tmp_pa
 
 
 def test_a_modality_is_added_to_a_trained_model(parts: dict[str, Path], tmp_path: Path) -> None:
-    first = mmmodal.compose(
-        tmp_path / "one",
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}"},
-    )
+    first = compose(parts["llama"], parts, tmp_path / "one", kinds=["image"])
     expected = logits_of(first, [user(picture(1), "x")])
-    mmmodal.compose(
-        tmp_path / "two",
-        from_model=tmp_path / "one",
-        encoders={"audio": f"whisper:{parts['whisper']}"},
-    )
+    ears = encoders_of(parts, "audio")
+    mmmodal.compose(tmp_path / "two", from_model=tmp_path / "one", encoders=ears)
     both = mmmodal.load(tmp_path / "two")
     found = logits_of(both, [user(picture(1), "x")])
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
     assert logits_of(both, [user(picture(1), clip(1), "x")]).isfinite().all()
     with pytest.raises(MMModalError, match="takes 'image' already"):
-        mmmodal.compose(
-            from_model=tmp_path / "two",
-            encoders={"image": f"siglip:{parts['siglip']}"},
-        )
+        mmmodal.compose(from_model=tmp_path / "two", encoders=encoders_of(parts, "image"))
 
 
-def test_missing_weights_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_missing_weights_are_refused_by_name(composed: Composed, tmp_path: Path) -> None:
     import shutil
 
     from safetensors.torch import load_file, save_file
 
-    shutil.copytree(folders["llama"], tmp_path / "broken")
+    shutil.copytree(composed("llama"), tmp_path / "broken")
     weights = load_file(tmp_path / "broken/model.safetensors")
     del weights["model.image_projector.linear_1.weight"]
     save_file(weights, tmp_path / "broken/model.safetensors", metadata={"format": "pt"})
@@ -425,8 +352,8 @@ def test_a_folder_that_is_no_composed_model_says_what_it_is(parts: dict[str, Pat
         mmmodal.load(parts["llama"])
 
 
-def test_a_checkpoint_without_its_plugin_names_the_package(folders: dict[str, Path]) -> None:
-    code = f"import mmmodal; mmmodal.load({str(folders['llama'])!r})"
+def test_a_checkpoint_without_its_plugin_names_the_package(composed: Composed) -> None:
+    code = f"import mmmodal; mmmodal.load({str(composed('llama'))!r})"
     environment = {"MMMODAL_PLUGINS": "vision-siglip", "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment

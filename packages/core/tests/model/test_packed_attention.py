@@ -15,7 +15,6 @@ import mmmodal
 from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import ConfigError
-from mmmodal.modalities.audio import Waveform
 from mmmodal.model.attention import use_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.varlen import supports_varlen
@@ -23,6 +22,7 @@ from mmmodal.samples.collation import Sample
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.stage.pack_check import check_positions, keeps_apart
 from tiny_architectures import ARCHITECTURES, SWITCH, WINDOW, tiny_causal
+from worlds import clip, compose, picture
 
 Make = Callable[..., MMModalForConditionalGeneration]
 
@@ -35,32 +35,24 @@ def make(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Ma
     """Return what composes a model of an architecture; its folder is made once."""
     root = tmp_path_factory.mktemp("models")
 
-    def compose(architecture: str, attention: str) -> MMModalForConditionalGeneration:
+    def made(architecture: str, attention: str) -> MMModalForConditionalGeneration:
         folder = root / architecture
         if not folder.exists():
             tiny_causal(root / f"{architecture}-lm", architecture)
-            torch.manual_seed(0)
-            mmmodal.compose(
-                folder,
-                backbone=f"auto:{root / f'{architecture}-lm'}",
-                encoders={
-                    "image": f"siglip:{parts['siglip']}",
-                    "audio": f"whisper:{parts['whisper']}",
-                },
-            )
+            compose(root / f"{architecture}-lm", parts, folder)
         model = mmmodal.load(folder)
         use_attention(model, attention)
         return model
 
-    return compose
+    return made
 
 
 def samples_of(model: MMModalForConditionalGeneration) -> list[Sample]:
     """Three conversations: a picture and a clip, text alone, two clips; two beyond a window."""
     return [
-        sample(model, "Look and listen.", picture(1), clip(0.3)),
+        sample(model, "Look and listen.", look(1), listen(0.3)),
         sample(model, "Only words here, and quite a few of them, so that the window is left."),
-        sample(model, "Twice.", clip(0.2), clip(0.5)),
+        sample(model, "Twice.", listen(0.2), listen(0.5)),
     ]
 
 
@@ -73,15 +65,12 @@ def sample(model: MMModalForConditionalGeneration, text: str, *media: tuple[str,
     return model.processor.prepare(messages, media)
 
 
-def picture(seed: int) -> tuple[str, Any]:
-    from PIL import Image
-
-    return "image", Image.new("RGB", (40, 50), (40 * seed, 90, 200))
+def look(seed: int) -> tuple[str, Any]:
+    return "image", picture(seed)
 
 
-def clip(seconds: float, pitch: int = 9) -> tuple[str, Any]:
-    wave = torch.sin(torch.arange(int(16_000 * seconds)) / pitch).numpy()
-    return "audio", Waveform(wave, 16_000)
+def listen(seconds: float, seed: int = 9) -> tuple[str, Any]:
+    return "audio", clip(seed, seconds)
 
 
 def gradients(model: MMModalForConditionalGeneration) -> dict[str, torch.Tensor]:
@@ -137,7 +126,7 @@ def test_another_neighbour_of_the_same_length_changes_nothing(make: Make, attent
     first, *rest = samples_of(model)
     # As many media, so that nothing but the neighbour's values is different: how a processor adds
     # up may depend on how many items a batch has.
-    other = sample(model, "Look and listen.", picture(2), clip(0.3, pitch=5))
+    other = sample(model, "Look and listen.", look(2), listen(0.3, seed=5))
     said = [
         token if label == IGNORE else 7 + place % 90
         for place, (token, label) in enumerate(zip(other.input_ids, other.labels, strict=True))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -23,6 +22,7 @@ from mmmodal.testing import EncoderTests
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mosaic import Mosaic, installed
+from worlds import answers, batch_of, compose, encoders_of, logits_of, picture, user, write_lines
 
 TILE = 16  # tokens
 
@@ -36,7 +36,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def folder(plugin: None, parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiles") / "model"
-    compose(parts, out)
+    tiled(parts, out)
     return out
 
 
@@ -45,55 +45,28 @@ def model(folder: Path) -> MMModalForConditionalGeneration:
     return mmmodal.load(folder)
 
 
-def compose(
+def tiled(
     parts: dict[str, Path], out: Path | None, tiles: int = 4, projector: str = "mlp"
 ) -> MMModalForConditionalGeneration:
-    torch.manual_seed(0)
-    encoder = mmmodal.Part(name="mosaic", options={"tiles": tiles})
-    return mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": encoder},
-        projectors={"image": projector},
-    )
+    mosaic = {"image": mmmodal.Part(name="mosaic", options={"tiles": tiles})}
+    projectors = {"image": projector}
+    return compose(parts["llama"], parts, out, encoders=mosaic, projectors=projectors)
 
 
-def picture(columns: int, seed: int = 0) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 20 * columns, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def user(*content: Any) -> list[dict[str, Any]]:
-    parts = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image", "image": part}
-        for part in content
-    ]
-    return [{"role": "user", "content": parts}]
+def wide(columns: int, seed: int = 0) -> Image.Image:
+    return picture(seed, (20 * columns, 20))
 
 
 CHATS = [
-    user(picture(2, 1), "Which is wider?", picture(1, 2)),
-    user("only text"),
-    user(picture(3, 3), picture(4, 4), "and this?"),
+    [user(wide(2, 1), "Which is wider?", wide(1, 2))],
+    [user("only text")],
+    [user(wide(3, 3), wide(4, 4), "and this?")],
 ]
-
-
-def batch_of(model: MMModalForConditionalGeneration, chats: list[Any]) -> Any:
-    return model.processor.apply_chat_template(
-        chats, tokenize=True, return_dict=True, add_generation_prompt=True
-    )
 
 
 def ids_of(model: MMModalForConditionalGeneration, *content: Any) -> list[int]:
     ids: list[int] = batch_of(model, [user(*content)])["input_ids"][0].tolist()
     return ids
-
-
-def logits_of(model: MMModalForConditionalGeneration, chat: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return model(**batch_of(model, [chat])).logits[0]
 
 
 class TestMosaic(EncoderTests):
@@ -103,7 +76,7 @@ class TestMosaic(EncoderTests):
 
     @pytest.fixture
     def items(self) -> list[Image.Image]:
-        return [picture(columns, seed=columns) for columns in (1, 2, 4, 9)]
+        return [wide(columns, seed=columns) for columns in (1, 2, 4, 9)]
 
 
 @pytest.mark.parametrize(("columns", "tiles"), [(1, 1), (2, 3), (4, 5)])
@@ -111,7 +84,7 @@ def test_a_separator_stands_between_tiles_and_nowhere_else(
     model: MMModalForConditionalGeneration, columns: int, tiles: int
 ) -> None:
     mark = model.processor.markers["image"]
-    ids = ids_of(model, picture(columns), "hm")
+    ids = ids_of(model, wide(columns), "hm")
     medium = ids[ids.index(mark.begin) : ids.index(mark.end) + 1]
     run = [mark.slot] * TILE
     assert medium == [mark.begin, *run, *[mark.separator, *run] * (tiles - 1), mark.end]
@@ -125,8 +98,8 @@ def test_a_separator_stands_between_tiles_and_nowhere_else(
 def test_projectors_that_join_tiles_have_no_separators(
     parts: dict[str, Path], projector: str, tokens: int, separators: int
 ) -> None:
-    model = compose(parts, None, projector=projector)
-    ids = ids_of(model, picture(2), "hm")
+    model = tiled(parts, None, projector=projector)
+    ids = ids_of(model, wide(2), "hm")
     assert ids.count(model.processor.markers["image"].slot) == tokens
     token = model.processor.tokenizer.convert_tokens_to_ids("<|image:tile|>")
     assert ids.count(token) == separators
@@ -137,13 +110,11 @@ def test_projectors_that_join_tiles_have_no_separators(
 def test_a_model_that_never_tiles_has_no_token_for_it(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    single = compose(parts, tmp_path / "single", tiles=1)
+    single = tiled(parts, tmp_path / "single", tiles=1)
     tokenizer = single.processor.tokenizer
     assert "<|image:tile|>" not in tokenizer.get_vocab()
     assert single.config.image_separator_token_id is None
-    plain = mmmodal.compose(
-        backbone=f"auto:{parts['llama']}", encoders={"image": f"siglip:{parts['siglip']}"}
-    )
+    plain = compose(parts["llama"], parts, kinds=["image"])
     assert tokenizer.get_vocab() == plain.processor.tokenizer.get_vocab()
     assert single.config.never_generated() == plain.config.never_generated()
 
@@ -151,7 +122,7 @@ def test_a_model_that_never_tiles_has_no_token_for_it(
 def test_a_checkpoint_from_before_there_were_separators_is_as_it_was(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    expected = logits_of(compose(parts, tmp_path / "old", tiles=1), CHATS[0])
+    expected = logits_of(tiled(parts, tmp_path / "old", tiles=1), CHATS[0])
     path = tmp_path / "old/config.json"
     config = json.loads(path.read_text())
     config.pop("image_separator_token_id", None)
@@ -162,7 +133,7 @@ def test_a_checkpoint_from_before_there_were_separators_is_as_it_was(
 def test_tiles_in_a_model_composed_without_them_are_refused(
     parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    compose(parts, tmp_path / "single", tiles=1)
+    tiled(parts, tmp_path / "single", tiles=1)
     for name in ("config.json", "processor_config.json"):
         path = tmp_path / "single" / name
         path.write_text(path.read_text().replace('"tiles": 1', '"tiles": 4'))
@@ -213,20 +184,12 @@ def test_generation_in_a_batch_equals_one_by_one(
     assert together == [answer for chat in CHATS for answer in answers(model, [chat], settings)]
 
 
-def answers(
-    model: MMModalForConditionalGeneration, chats: list[Any], settings: dict[str, Any]
-) -> list[Any]:
-    batch = batch_of(model, chats)
-    output = model.generate(**batch, max_new_tokens=6, min_new_tokens=6, **settings)
-    return output[:, batch["input_ids"].shape[1] :].tolist()
-
-
 def test_the_separator_is_read_where_there_are_tiles(parts: dict[str, Path]) -> None:
-    model = compose(parts, None)
-    before = [logits_of(model, chat) for chat in (CHATS[0], user(picture(1), "hm"))]
+    model = tiled(parts, None)
+    before = [logits_of(model, chat) for chat in (CHATS[0], [user(wide(1), "hm")])]
     with torch.no_grad():
         model.get_input_embeddings().weight[model.config.image_separator_token_id] += 1.0
-    after = [logits_of(model, chat) for chat in (CHATS[0], user(picture(1), "hm"))]
+    after = [logits_of(model, chat) for chat in (CHATS[0], [user(wide(1), "hm")])]
     assert not torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
 
@@ -267,8 +230,8 @@ def test_a_processor_without_the_separator_of_its_model_is_refused(
 def test_a_rendered_prompt_takes_pictures_also_with_their_tiles_written_out(
     model: MMModalForConditionalGeneration,
 ) -> None:
-    processor, pictures = model.processor, [picture(2), picture(1)]
-    chat = user(pictures[0], "Which?", pictures[1])
+    processor, pictures = model.processor, [wide(2), wide(1)]
+    chat = [user(pictures[0], "Which?", pictures[1])]
     expected = batch_of(model, [chat])["input_ids"]
     text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     assert torch.equal(processor(text=text, images=pictures)["input_ids"], expected)
@@ -281,7 +244,7 @@ def test_a_rendered_prompt_takes_pictures_also_with_their_tiles_written_out(
 
 def test_align_trains_the_separator_with_the_other_markers(folder: Path, tmp_path: Path) -> None:
     for columns in (1, 3):
-        picture(columns, columns).save(tmp_path / f"{columns}.png")
+        wide(columns, columns).save(tmp_path / f"{columns}.png")
     rows = [
         {
             "id": f"{columns}",
@@ -293,8 +256,7 @@ def test_align_trains_the_separator_with_the_other_markers(folder: Path, tmp_pat
         }
         for columns in (1, 3, 3, 1)
     ]
-    data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = write_lines(tmp_path / "data.jsonl", rows)
     settings = ["batch_size=2", "max_steps=3", "weight_decay=0.1", "max_tokens=512"]
     where = [f"model={folder}", f"data={data}", f"out={tmp_path / 'out'}"]
     run_stage(load_recipe("align", [*where, *settings]))
@@ -309,7 +271,7 @@ def test_align_trains_the_separator_with_the_other_markers(folder: Path, tmp_pat
 def test_modalities_are_added_to_a_tiled_model_and_tiles_to_others(
     parts: dict[str, Path], folder: Path, model: MMModalForConditionalGeneration, tmp_path: Path
 ) -> None:
-    ears = {"audio": f"whisper:{parts['whisper']}"}
+    ears = encoders_of(parts, "audio")
     mmmodal.compose(tmp_path / "more", from_model=folder, encoders=ears)
     more = mmmodal.load(tmp_path / "more")
     assert more.processor.markers["image"] == model.processor.markers["image"]
@@ -317,11 +279,11 @@ def test_modalities_are_added_to_a_tiled_model_and_tiles_to_others(
     found, expected = logits_of(more, CHATS[2]), logits_of(model, CHATS[2])
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
 
-    mmmodal.compose(tmp_path / "ears", backbone=f"auto:{parts['llama']}", encoders=ears)
+    compose(parts["llama"], parts, tmp_path / "ears", kinds=["audio"])
     mmmodal.compose(tmp_path / "both", from_model=tmp_path / "ears", encoders={"image": "mosaic"})
     both = mmmodal.load(tmp_path / "both")
     separator = both.config.image_separator_token_id
-    assert separator in ids_of(both, picture(2))
+    assert separator in ids_of(both, wide(2))
     assert separator in both.config.never_generated()
 
 
@@ -329,7 +291,7 @@ def test_a_chat_never_goes_on_from_the_middle_of_a_medium(
     model: MMModalForConditionalGeneration,
 ) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=4, min_new_tokens=4)
-    chat.say("first", images=[picture(2)])
+    chat.say("first", images=[wide(2)])
     ids = list(chat._cached_ids)
     mark = model.processor.markers["image"]
     # As if the picture before had ended where this one's second tile begins.
@@ -342,10 +304,10 @@ def test_turns_with_tiles_equal_a_conversation_read_at_once(
 ) -> None:
     settings = {"max_new_tokens": 6, "min_new_tokens": 6}
     chat = mmmodal.Chat(model, **settings)
-    spoken = [chat.say("first", images=[picture(2)]), chat.say("then", images=[picture(3)])]
+    spoken = [chat.say("first", images=[wide(2)]), chat.say("then", images=[wide(3)])]
     anew = mmmodal.Chat(model, **settings)
     answers = []
     for text, columns in (("first", 2), ("then", 3)):
         anew._cache, anew._cached_ids = None, []
-        answers.append(anew.say(text, images=[picture(columns)]))
+        answers.append(anew.say(text, images=[wide(columns)]))
     assert spoken == answers

@@ -8,71 +8,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from transformers import AutoModelForMultimodalLM, TrainingArguments
 
 import mmmodal
-from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
+from worlds import batch_of, clip, picture, user
 
 
 @pytest.fixture(scope="module")
-def folder(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    out = tmp_path_factory.mktemp("model") / "composed"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['qwen2']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
+def family() -> str:
+    return "qwen2"
 
 
 @pytest.fixture
-def model(folder: Path) -> MMModalForConditionalGeneration:
-    return mmmodal.load(folder)
-
-
-def picture(seed: int) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def clip(seed: int) -> Waveform:
-    samples = np.random.default_rng(seed).normal(0, 0.1, 8_000).astype(np.float32)
-    return Waveform(samples, 16_000)
-
-
-def chat(*parts: Any) -> list[dict[str, Any]]:
-    kinds = {Image.Image: "image", Waveform: "audio"}
-    content = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": kinds[type(part)], kinds[type(part)]: part}
-        for part in parts
-    ]
-    return [{"role": "user", "content": content}]
-
-
-def batch_of(model: MMModalForConditionalGeneration, *chats: Any) -> Any:
-    return model.processor.apply_chat_template(
-        list(chats), tokenize=True, return_dict=True, add_generation_prompt=True
-    )
+def model(start: Path) -> MMModalForConditionalGeneration:
+    """A model of each test's own: some train it."""
+    return mmmodal.load(start)
 
 
 @pytest.mark.parametrize("labels", [False, True], ids=["reading", "training"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_1_packed_samples_do_not_see_each_other_while_the_cache_is_on(
-    folder: Path, attention: str, labels: bool
+    start: Path, attention: str, labels: bool
 ) -> None:
     """The Trainer turns the cache off in the outer config alone; the language model reads its own."""
-    model = mmmodal.load(folder, attn_implementation=attention)
+    model = mmmodal.load(start, attn_implementation=attention)
     model.config.use_cache = False
     assert model.config.text_config.use_cache
     one, two = torch.arange(3, 15)[None], torch.arange(40, 60)[None]
@@ -89,12 +54,12 @@ def test_2_beams_and_several_answers_each_read_their_own_clips(
     model: MMModalForConditionalGeneration,
 ) -> None:
     """Stock Qwen2-Audio repeats clip by clip; test_modeling.py has more modes of generation."""
-    chats = [chat(clip(1), "and", clip(2), "?"), chat(clip(3), picture(1), clip(4))]
+    chats = [[user(clip(1), "and", clip(2), "?")], [user(clip(3), picture(1), clip(4))]]
     settings: dict[str, Any] = {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3}
-    batch = batch_of(model, *chats)
+    batch = batch_of(model, chats)
     together = model.generate(**batch, **settings, num_return_sequences=2)
     for row, one in enumerate(chats):
-        single = batch_of(model, one)
+        single = batch_of(model, [one])
         alone = model.generate(**single, **settings, num_return_sequences=2)
         new = together[2 * row : 2 * row + 2, batch["input_ids"].shape[1] :]
         assert torch.equal(new, alone[:, single["input_ids"].shape[1] :])
@@ -115,7 +80,7 @@ def test_3_frozen_towers_keep_no_activations_though_their_inputs_are_hooked(
                 module.register_forward_hook(
                     lambda module, args, output: kept.append(output.grad_fn is not None)
                 )
-    batch = batch_of(model, chat(picture(1), clip(1), "x"))
+    batch = batch_of(model, [[user(picture(1), clip(1), "x")]])
     model(**batch, labels=batch["input_ids"]).loss.backward()
     assert kept and not any(kept)
     for name in ("image", "audio"):
@@ -137,9 +102,9 @@ def test_5_the_collator_keeps_the_media(model: MMModalForConditionalGeneration) 
     """DataCollatorWithFlattening drops what it does not know."""
     processor = model.processor
     samples = [
-        processor.prepare(*_read(model, chat(picture(1), clip(1), "a"))),
-        processor.prepare(*_read(model, chat("text alone"))),
-        processor.prepare(*_read(model, chat(clip(2), picture(2), picture(3)))),
+        processor.prepare(*_read(model, [user(picture(1), clip(1), "a")])),
+        processor.prepare(*_read(model, [user("text alone")])),
+        processor.prepare(*_read(model, [user(clip(2), picture(2), picture(3))])),
     ]
     batch = processor.collate(samples)
     assert len(batch["pixel_values"]) == 3
@@ -180,7 +145,7 @@ def test_7_the_trainer_does_not_remove_what_the_collator_reads(tmp_path: Path) -
 
 
 def test_8_transformers_finds_the_class_where_serving_and_pipelines_look_for_it(
-    folder: Path,
+    start: Path,
 ) -> None:
     """They look a model up by the name of its type; test_modeling.py runs a pipeline."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
@@ -191,5 +156,5 @@ def test_8_transformers_finds_the_class_where_serving_and_pipelines_look_for_it(
     assert name == MMModalForConditionalGeneration.__name__
     assert hasattr(mmmodal.auto, name)
     assert isinstance(
-        AutoModelForMultimodalLM.from_pretrained(folder), MMModalForConditionalGeneration
+        AutoModelForMultimodalLM.from_pretrained(start), MMModalForConditionalGeneration
     )

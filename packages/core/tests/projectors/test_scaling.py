@@ -19,6 +19,7 @@ from mmmodal.projectors.perceiver import Perceiver, PerceiverOptions
 from mmmodal.projectors.pixel_shuffle import PixelShuffle, PixelShuffleOptions
 from mmmodal.projectors.scaling import ScaledOptions
 from mmmodal.testing import ProjectorTests
+from worlds import compose
 
 SCALE = 0.03
 GRIDS, SEQUENCES = [(1, 4, 4), (3, 2, 6)], [(1,), (40,), (130,)]
@@ -61,15 +62,11 @@ class TestScaled(ProjectorTests):
 @pytest.fixture(scope="module")
 def folder(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scaled") / "model"
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-        projectors={
-            "image": mmmodal.Part(name="mlp", options={"scale": "words"}),
-            "audio": mmmodal.Part(name="conv", options={"scale": 0.5}),
-        },
-    )
+    projectors = {
+        "image": mmmodal.Part(name="mlp", options={"scale": "words"}),
+        "audio": mmmodal.Part(name="conv", options={"scale": 0.5}),
+    }
+    compose(parts["llama"], parts, out, projectors=projectors)
     return out
 
 

@@ -25,6 +25,7 @@ from mmmodal.publishing.upload import Publication, prepare
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import compose, logged
 
 MODEL_FILES = {
     "README.md",
@@ -43,8 +44,7 @@ def trained(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     """A model that was composed, aligned, and given an adapter."""
     root = tmp_path_factory.mktemp("secret-place")
     data = make_records(root / "data", 4)
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(root / "start", backbone=f"auto:{parts['llama']}", encoders=encoders)
+    compose(parts["llama"], parts, root / "start")
     few = ["batch_size=2", "max_steps=2", "log_every=1", "max_tokens=512", f"data={data}"]
     for stage, source, out in (("align", "start", "aligned"), ("lora", "aligned", "adapter")):
         given = [f"model={root / source}", f"out={root / out}", *few]
@@ -174,8 +174,7 @@ def test_the_card_says_what_is_known(trained: dict[str, Path]) -> None:
     stage = next(line for line in card.splitlines() if line.startswith("| 1 |"))
     assert "markers, projectors" in stage and "`records.jsonl` | 4 |" in stage
     assert "learning_rate 0.0001" in stage and "| 2 |" in stage
-    rows = (trained["model"] / "run/metrics.jsonl").read_text().splitlines()
-    losses = [json.loads(row)["loss"] for row in rows if "loss" in json.loads(row)]
+    losses = [row["loss"] for row in logged(trained["model"])]
     assert f"{losses[0]:.3f} to {losses[-1]:.3f}" in stage
     assert f"stage 1 trained with mmmodal-core {version('mmmodal-core')}" in card
     assert "None were measured" in card and "The licence of these weights is not stated" in card

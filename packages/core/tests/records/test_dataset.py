@@ -14,24 +14,12 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.writing import write_records
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, record, write_lines
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"r{number}",
-        "messages": [
-            {"role": "user", "content": [{"type": "image", "media": 0}]},
-            {"role": "assistant", "content": [{"type": "text", "text": f"answer {number}"}]},
-        ],
-        "media": [{"kind": "image", "uri": f"images/{number}.png"}],
-    } | changes
-
-
-def lines(path: Path, rows: list[Any]) -> Path:
-    texts = [each if isinstance(each, str) else json.dumps(each) for each in rows]
-    path.write_text("\n".join(texts), encoding="utf-8")
-    return path
+    shown = ("image", f"images/{number}.png")
+    return record(f"r{number}", shown, answer=f"answer {number}", **changes)
 
 
 @pytest.fixture(params=["jsonl", "json", "parquet", "saved"])
@@ -40,7 +28,7 @@ def ten(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"data.{request.param}"
     rows = [row(number) for number in range(10)]
     if request.param == "jsonl":
-        return lines(path, rows)
+        return write_lines(path, rows)
     if request.param == "json":
         path.write_text(json.dumps(rows, indent=1))
     elif request.param == "parquet":
@@ -80,7 +68,7 @@ def test_a_dataset_reads_records_in_another_process(ten: Path) -> None:
 
 
 def test_a_dataset_holds_no_records(tmp_path: Path) -> None:
-    path = lines(
+    path = write_lines(
         tmp_path / "a.jsonl", [row(number, meta={"x": "y" * 1000}) for number in range(200)]
     )
 
@@ -99,7 +87,7 @@ def test_both_languages_of_a_row_are_records_of_the_dataset() -> None:
 def test_rows_of_several_formats_may_be_in_one_file(tmp_path: Path) -> None:
     llava = {"image": "b.jpg", "conversations": [{"from": "human", "value": "<image>x"}]}
     openai = {"messages": [{"role": "user", "content": "x"}]}
-    path = lines(tmp_path / "a.jsonl", [row(1), llava, openai])
+    path = write_lines(tmp_path / "a.jsonl", [row(1), llava, openai])
 
     assert [record.id for _, record in read_records(path)] == ["r1", "a-2", "a-3"]
     with pytest.raises(RecordError, match=r"a\.jsonl:1: 'conversations' is missing"):
@@ -107,7 +95,7 @@ def test_rows_of_several_formats_may_be_in_one_file(tmp_path: Path) -> None:
 
 
 def test_the_first_bad_row_is_an_error_with_its_line(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(1), "", "{", row(4, media=[])])
+    path = write_lines(tmp_path / "a.jsonl", [row(1), "", "{", row(4, media=[])])
 
     with pytest.raises(RecordError, match=r"a\.jsonl:3: not valid JSON"):
         list(read_records(path))
@@ -116,7 +104,7 @@ def test_the_first_bad_row_is_an_error_with_its_line(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_left_out_and_told_where_that_is_asked_for(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(1), "{", row(3, media=[]), row(4)])
+    path = write_lines(tmp_path / "a.jsonl", [row(1), "{", row(3, media=[]), row(4)])
     told: list[str] = []
 
     read = [record.id for _, record in read_records(path, on_error=lambda e: told.append(e.where))]
@@ -131,9 +119,9 @@ def test_bad_rows_are_left_out_and_told_where_that_is_asked_for(tmp_path: Path) 
 def test_a_file_that_changes_while_it_is_used_is_an_error_that_names_the_row(
     tmp_path: Path,
 ) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(1), row(2)])
+    path = write_lines(tmp_path / "a.jsonl", [row(1), row(2)])
     dataset = RecordDataset(path)
-    lines(path, ["x" * 400])
+    write_lines(path, ["x" * 400])
 
     with pytest.raises(RecordError, match=r"a\.jsonl:2: not valid JSON"):
         dataset[1]
@@ -143,7 +131,7 @@ def test_a_file_that_changes_while_it_is_used_is_an_error_that_names_the_row(
 
 
 def test_an_index_outside_is_an_index_error(tmp_path: Path) -> None:
-    dataset = RecordDataset(lines(tmp_path / "a.jsonl", [row(1)]))
+    dataset = RecordDataset(write_lines(tmp_path / "a.jsonl", [row(1)]))
 
     for index in (1, -2):
         with pytest.raises(IndexError, match=f"record {index} of 1"):
@@ -151,13 +139,13 @@ def test_an_index_outside_is_an_index_error(tmp_path: Path) -> None:
 
 
 def test_reading_is_lazy(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(1), "{"])
+    path = write_lines(tmp_path / "a.jsonl", [row(1), "{"])
 
     assert next(read_records(path))[1].id == "r1"
 
 
 def test_records_that_datasets_loaded_from_our_files_are_the_same(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(number) for number in range(3)])
+    path = write_lines(tmp_path / "a.jsonl", [row(number) for number in range(3)])
     expected = [record for _, record in read_records(path)]
     write_records(expected, tmp_path / "a.parquet")
 
@@ -202,7 +190,7 @@ def test_root_maps_take_whole_folder_names_and_touch_nothing_else(tmp_path: Path
         {"kind": "image", "uri": uri} for uri in ("/data/a", "/data2/a", "data/a", "https://x/a")
     ]
     content = [{"type": "image", "media": index} for index in range(4)]
-    path = lines(
+    path = write_lines(
         tmp_path / "a.jsonl", [row(1, media=media, messages=[{"role": "user", "content": content}])]
     )
 
@@ -211,7 +199,7 @@ def test_root_maps_take_whole_folder_names_and_touch_nothing_else(tmp_path: Path
 
 @pytest.mark.parametrize("text", ["/data", "=b", "/=b"])
 def test_a_wrong_root_map_says_what_one_looks_like(tmp_path: Path, text: str) -> None:
-    path = lines(tmp_path / "a.jsonl", [row(1)])
+    path = write_lines(tmp_path / "a.jsonl", [row(1)])
 
     with pytest.raises(ConfigError, match=rf"root map: '{text}' is not of the form OLD=NEW"):
         list(read_records(path, root_maps=[text]))
@@ -219,4 +207,4 @@ def test_a_wrong_root_map_says_what_one_looks_like(tmp_path: Path, text: str) ->
 
 def test_an_unknown_format_is_told_before_reading(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown format 'natve'. Did you mean 'native'"):
-        RecordDataset(lines(tmp_path / "a.jsonl", []), format="natve")
+        RecordDataset(write_lines(tmp_path / "a.jsonl", []), format="natve")

@@ -15,9 +15,9 @@ from fake_packages import install, run_python
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.formats import Place, find_format, formats, read_row
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, read_lines
 
-EXAMPLES = [json.loads(line) for line in (PAPER_EXAMPLES).read_text("utf-8").splitlines()]
+EXAMPLES = read_lines(PAPER_EXAMPLES)
 """The rows that the paper prints: sections 2, 3, 4.1, 4.2, 4.3 and 4.4."""
 
 CHAT, MOTORCYCLE, PICTURES, AUDIOS, MIXED, SESSION = EXAMPLES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -27,6 +26,7 @@ from mmmodal.samples.feature_cache.stored import StoredEncoder, StoredTower, use
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from single_media import fill_by_single_media
+from worlds import logged
 
 KINDS = ("image", "audio")
 
@@ -57,8 +57,7 @@ def fill(model: Any, data: Path, folder: Path, **settings: Any) -> dict[str, Fea
 
 
 def losses(out: Path) -> list[float]:
-    rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
-    return [row["loss"] for row in rows if "loss" in row]
+    return [row["loss"] for row in logged(out)]
 
 
 def encoded(model: Any, medium: Medium) -> torch.Tensor:

@@ -11,6 +11,7 @@ import pytest
 from language_server import Reply, serving
 from mmmodal.cli.main import run
 from mmmodal_datagen.alone import step_alone
+from worlds import write_lines
 
 Step = Callable[..., tuple[int, str]]
 
@@ -31,7 +32,7 @@ def step(capsys: pytest.CaptureFixture[str]) -> Step:
 @pytest.fixture
 def captions(tmp_path: Path) -> Path:
     rows = [{"image": f"{index}.png", "caption": text} for index, text in enumerate(CAPTIONS)]
-    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(tmp_path / "captions.jsonl", rows)
     return tmp_path / "captions.jsonl"
 
 

@@ -13,6 +13,7 @@ from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline
 from mmmodal_datagen.steps.dialogue import format_prompt, format_user
+from worlds import read_lines, write_lines
 
 
 def write_questions(folder: Path, number: int) -> None:
@@ -196,10 +197,10 @@ def test_stop_text_that_a_server_keeps_does_not_leak(tmp_path: Path) -> None:
 def test_rows_without_a_description_or_question_are_rejected(tmp_path: Path) -> None:
     write_questions(tmp_path, 2)
     path = tmp_path / "questions.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_lines(path)
     del rows[0]["media"][0]["description"]
     rows[1]["turns"] = []
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(path, rows)
     with serving() as server:
         outcome = run_pipeline(dialogue_pipeline(tmp_path, server))[-1]
     assert outcome.reasons == {"no description": 1, "no question": 1}

@@ -16,7 +16,7 @@ from mmmodal.records.dataset import read_records
 from mmmodal_datagen.contracts import Call, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, read_lines, write_lines
 
 
 def export(folder: Path, *, splits: dict[str, float] | None = None, **options: Any) -> StepOutcome:
@@ -74,10 +74,7 @@ def test_the_papers_rows_come_out_as_they_went_in(tmp_path: Path) -> None:
     outcome = export(tmp_path, to=["paper"], media="leave")
     assert (outcome.rejected, outcome.failed) == (0, 0)
     out = tmp_path / "out/export/paper/train.jsonl"
-    given, found = (
-        [json.loads(line) for line in path.read_text().splitlines()]
-        for path in (PAPER_EXAMPLES, out)
-    )
+    given, found = (read_lines(path) for path in (PAPER_EXAMPLES, out))
     assert found == given
 
 
@@ -220,7 +217,7 @@ def test_described_images_and_folders_of_recordings_become_rows(tmp_path: Path) 
     for name in ("b.wav", "a.mp3", "deep/c.flac", "notes.txt"):
         (tmp_path / "clips" / name).write_bytes(b"x")
     described = {"image": "pic/moto.jpg", "caption": "a scooter", "price": 9, "lang": "en"}
-    (tmp_path / "images.jsonl").write_text(json.dumps(described) + "\n")
+    write_lines(tmp_path / "images.jsonl", [described])
     files = ["images.jsonl", "clips"]
     values = {
         "out": tmp_path / "out",

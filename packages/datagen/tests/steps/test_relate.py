@@ -24,9 +24,9 @@ from mmmodal_datagen.relating.wordings import INSTRUCTIONS
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.steps.relate import RelateOptions
 from one_step import made, run_step, seen_by, steps_on
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, read_lines
 
-EXAMPLES = [json.loads(line) for line in PAPER_EXAMPLES.read_text().splitlines()]
+EXAMPLES = read_lines(PAPER_EXAMPLES)
 
 MAKERS = ("Suzuki", "Yamaha", "Honda")
 

@@ -15,7 +15,7 @@ from mmmodal_datagen.bilingual import records_of
 from mmmodal_datagen.running.run import run_pipeline
 from mmmodal_datagen.steps.templates import written
 from one_step import made, run_step, steps_on
-from worlds import PAPER_EXAMPLES
+from worlds import PAPER_EXAMPLES, write_lines
 
 NMAX = [
     {
@@ -251,7 +251,7 @@ def test_the_step_runs_from_the_command_line_without_a_model(
 ) -> None:
     rows = [{"image": "a.jpg", "caption": "a red circle"}, {"image": "b.jpg"}]
     path = tmp_path / "images.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(path, rows)
     assert run(["datagen", "visual-qa", str(path), "-o", str(tmp_path / "out"), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["rows"], told["reasons"]) == (1, {"no field 'description'": 1})

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import pytest
 import torch
@@ -23,16 +22,11 @@ from mmmodal.cli.main import run
 from mmmodal.errors import PartError
 from mmmodal.making.loading import save
 from mmmodal.testing import EncoderTests
-from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_vision_siglip import Siglip
+from worlds import picture
 
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 ANCHOR = "visual.trunk.blocks.0.norm1.weight"
-
-
-def noise(width: int, height: int) -> Image.Image:
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def loaded(encoder: Siglip, source: str | Path) -> nn.Module:
@@ -72,14 +66,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("open_clip")
     tiny.write(folder, tiny.model_config())
     return folder
-
-
-@pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
-    """Return a copy of the folder that a test may damage."""
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    return tmp_path
 
 
 def change(path: Path, key: str, **values: Any) -> None:
@@ -194,8 +180,8 @@ def test_pixels_are_those_of_open_clip(
     settings |= {"interpolation": interpolation, "resize_mode": mode, "fill_color": 9}
     change(copy / "open_clip_config.json", "preprocess_cfg", **settings)
     transform = image_transform_v2(PreprocessCfg(size=32, **settings), is_train=False)
-    found = Siglip.from_source(str(copy), {}).preprocess(noise(*size))
-    assert (found - transform(noise(*size))).abs().max() <= 1e-5
+    found = Siglip.from_source(str(copy), {}).preprocess(picture(1, size))
+    assert (found - transform(picture(1, size))).abs().max() <= 1e-5
 
 
 def test_pixels_of_a_named_model_are_those_of_its_own_transform(base: Any) -> None:
@@ -205,7 +191,7 @@ def test_pixels_of_a_named_model_are_those_of_its_own_transform(base: Any) -> No
     transform = image_transform_v2(PreprocessCfg(size=256, **settings), is_train=False)
     encoder = Siglip.from_source(f"{name}:{file}", {})
     for size in ((300, 200), (40, 1000)):
-        difference = encoder.preprocess(noise(*size)) - transform(noise(*size))
+        difference = encoder.preprocess(picture(1, size)) - transform(picture(1, size))
         assert difference.abs().max() <= 1e-5
 
 
@@ -289,12 +275,11 @@ def test_folder_with_both_formats_is_taken_as_of_transformers_unless_told(
 
 
 def test_composing_from_the_command_line_saves_and_loads_the_same_twice(
-    folder: Path, tmp_path: Path, pixels: Tensor
+    folder: Path, parts: dict[str, Path], tmp_path: Path, pixels: Tensor
 ) -> None:
-    language = tiny_language_model(tmp_path / "language", "llama")
     source = f"local-dir:{folder}"  # only the first colon ends the encoder's name
-    parts = ["--backbone", f"auto:{language}", "--encoder", f"image=siglip:{source}"]
-    assert run(["compose", str(tmp_path / "first"), *parts]) == 0
+    given = ["--backbone", f"auto:{parts['llama']}", "--encoder", f"image=siglip:{source}"]
+    assert run(["compose", str(tmp_path / "first"), *given]) == 0
     first = mmmodal.load(tmp_path / "first")
     stored = first.config.image_config
     assert (stored.num_hidden_layers, stored.hidden_act, stored.layer_norm_eps) == (2, "gelu", 1e-6)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 from poison import poisoned, text_row
 from small_disk import can_mount, train_twice, train_with_small_files
+from worlds import read_lines, record, write_lines
 
 SMALL = {"batch_size": 1, "max_steps": 6, "log_every": 1, "max_tokens": 512, "save_every": 2}
 
@@ -66,28 +65,21 @@ def interrupted(training: Training) -> None:
     assert running.wait() == -signal.SIGKILL, running.text()
 
 
-def written(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def bad(name: str, uri: str) -> dict[str, Any]:
-    messages = [
-        {"role": "user", "content": [{"type": "image", "media": 0}]},
-        {"role": "assistant", "content": [{"type": "text", "text": "ok"}]},
-    ]
-    return {"id": name, "messages": messages, "media": [{"kind": "image", "uri": uri}]}
-
-
 @pytest.fixture
 def with_bad_rows(data: Path) -> Path:
     """Four good rows, a missing picture, one that is none, half a line, and no answer at all."""
-    good = [json.loads(line) for line in data.read_text().splitlines()[:4]]
+    good = read_lines(data)[:4]
     (data.parent / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    mute = {**bad("mute", "x.png"), "media": []}
+    mute = {**record("mute", ("image", "x.png")), "media": []}
     mute["messages"] = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    rows = [good[0], bad("gone", "gone.png"), good[1], bad("broken", "broken.png"), *good[2:]]
-    path = written(data.parent / "bad.jsonl", [*rows, mute])
+    rows = [
+        good[0],
+        record("gone", ("image", "gone.png")),
+        good[1],
+        record("broken", ("image", "broken.png")),
+        *good[2:],
+    ]
+    path = write_lines(data.parent / "bad.jsonl", [*rows, mute])
     with path.open("a") as file:
         file.write('{"id": "half", "messages": [\n')
     return path
@@ -97,7 +89,9 @@ def with_bad_rows(data: Path) -> Path:
 def test_a_bad_row_is_refused_by_name_also_in_a_worker(
     training: Training, data: Path, workers: int
 ) -> None:
-    path = written(data.parent / f"one-{workers}.jsonl", [bad("gone", "gone.png")])
+    path = write_lines(
+        data.parent / f"one-{workers}.jsonl", [record("gone", ("image", "gone.png"))]
+    )
     with pytest.raises(RecordError, match=rf"one-{workers}\.jsonl:1: .*gone\.png"):
         run_stage(recipe(training, data=path, workers=workers))
 
@@ -113,12 +107,10 @@ def test_bad_rows_are_skipped_counted_and_never_replaced(
     elif how == "with stored features":
         settings["feature_cache"] = with_bad_rows.parent / "features"
     outcome = run_stage(recipe(training, **settings, epochs=1, max_steps="null"))
-    rows = [json.loads(line) for line in (training.run / "rows-0.jsonl").read_text().splitlines()]
+    rows = read_lines(training.run / "rows-0.jsonl")
     epoch = [row for step in rows for row in step["rows"]]
     assert sorted(epoch) == sorted(f"{with_bad_rows}:{line}" for line in (1, 3, 5, 6))
-    metrics = [
-        json.loads(line) for line in (training.run / "metrics.jsonl").read_text().splitlines()
-    ]
+    metrics = read_lines(training.run / "metrics.jsonl")
     told = next(row for row in metrics if "skipped_rows" in row)
     assert told["skipped_rows"] == 4
     assert set(told["skipped"]) == {f"{with_bad_rows}:{line}" for line in (2, 4, 7, 8)}
@@ -131,7 +123,9 @@ def test_bad_rows_are_skipped_counted_and_never_replaced(
 def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
     training: Training, data: Path
 ) -> None:
-    path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
+    path = write_lines(
+        data.parent / "none.jsonl", [record(str(i), ("image", f"gone-{i}.png")) for i in range(4)]
+    )
     with pytest.raises(
         TrainingError, match=r"step 2: none of its rows can be used, as in the step b"
     ):
@@ -139,7 +133,9 @@ def test_a_step_of_bad_rows_alone_changes_nothing_and_too_many_end_it(
 
 
 def test_packs_of_bad_rows_alone_are_refused(training: Training, data: Path) -> None:
-    path = written(data.parent / "none.jsonl", [bad(str(i), f"gone-{i}.png") for i in range(4)])
+    path = write_lines(
+        data.parent / "none.jsonl", [record(str(i), ("image", f"gone-{i}.png")) for i in range(4)]
+    )
     with pytest.raises(RecordError, match=r"none\.jsonl: not a single record can be used"):
         run_stage(recipe(training, data=path, on_bad_sample="skip", packing=True))
 
@@ -147,14 +143,14 @@ def test_packs_of_bad_rows_alone_are_refused(training: Training, data: Path) -> 
 def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_optimizer(
     training: Training, start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [json.loads(line) for line in data.read_text().splitlines()[:3]]
-    path = written(data.parent / "nan.jsonl", [rows[0], text_row("nan"), *rows[1:]])
+    rows = read_lines(data)[:3]
+    path = write_lines(data.parent / "nan.jsonl", [rows[0], text_row("nan"), *rows[1:]])
     settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path}
     kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 9}
     training = training.elsewhere(training.out, settings={**training.settings, **settings, **kept})
     running = training.start(Fate("os.rename", "checkpoint-9"))
     assert running.wait() == -signal.SIGKILL, running.text()
-    steps = [json.loads(line) for line in (training.run / "rows-0.jsonl").read_text().splitlines()]
+    steps = read_lines(training.run / "rows-0.jsonl")
     bad = [row["step"] for row in steps if row["rows"] == [f"{path}:2"]]
     step = next(step for step in bad if 1 < step < 8)
     told = f"Step {step} is skipped: the loss is not finite (rows {path}:2)"
@@ -165,17 +161,15 @@ def test_a_step_that_is_not_finite_is_named_and_changes_neither_weights_nor_opti
     assert not same(*(load_file(path / "trained.safetensors") for path in (at, after)))
     one, other = (read_pickled(path / "optimizer.pt")["state"] for path in (before, at))
     assert all(same(one[index], other[index]) for index in one)
-    logged = [
-        json.loads(line) for line in (training.run / "metrics.jsonl").read_text().splitlines()
-    ]
-    assert [row["rows"] for row in logged if row["step"] == step] == [[f"{path}:2"]]
+    metrics = read_lines(training.run / "metrics.jsonl")
+    assert [row["rows"] for row in metrics if row["step"] == step] == [[f"{path}:2"]]
 
 
 def test_too_many_steps_in_a_row_that_are_not_finite_end_the_training(
     training: Training, start: Path, data: Path, tmp_path: Path
 ) -> None:
     """Those before the run was killed count, too."""
-    path = written(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
+    path = write_lines(data.parent / "nans.jsonl", [text_row(str(index)) for index in range(4)])
     settings = {"model": poisoned(start, tmp_path / "poisoned"), "data": path, "nan_limit": 3}
     more = {**training.settings, **settings, "save_every": 1}
     training = training.elsewhere(training.out, settings=more)
@@ -233,10 +227,10 @@ def test_a_killed_worker_is_one_message_and_the_run_goes_on(training: Training) 
 def test_data_that_changed_since_the_run_was_begun_is_refused(
     training: Training, data: Path
 ) -> None:
-    path = written(data.parent / "grows.jsonl", [text_row("a", "x"), text_row("b", "y")])
+    path = write_lines(data.parent / "grows.jsonl", [text_row("a", "x"), text_row("b", "y")])
     training = training.elsewhere(training.out, settings={**training.settings, "data": path})
     interrupted(training)
-    written(path, [text_row("a", "x")])
+    write_lines(path, [text_row("a", "x")])
     with pytest.raises(CheckpointError, match="begun with 2 usable records, and now there are 1"):
         run_stage(recipe(training))
 

@@ -20,6 +20,7 @@ from mmmodal.train.loop.throughput import Throughput
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
 from mmmodal.train.stage.stage import run_stage
+from worlds import logged
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,7 @@ def test_every_log_tells_speed_fullness_and_waiting(
     start: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_stage(load_recipe("align", values(start, data, tmp_path / "out")))
-    lines = (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if "loss" in row]
+    rows = logged(tmp_path / "out")
     assert len(rows) == 3
     for row in rows:
         assert row["tokens_per_second"] > 0

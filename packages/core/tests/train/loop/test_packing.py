@@ -17,6 +17,7 @@ from mmmodal.samples.lengths import FILE, MeasuredDataset, measure_lengths
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import logged
 
 SETTINGS = ["log_every=1", "max_tokens=512", "precision=fp32", "train=[projectors,language_model]"]
 
@@ -38,8 +39,7 @@ def train(start: Path, data: Path, out: Path, *more: str) -> tuple[list[float], 
 
 
 def losses(out: Path) -> list[float]:
-    rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
-    return [row["loss"] for row in rows if "loss" in row]
+    return [row["loss"] for row in logged(out)]
 
 
 def assert_same(one: tuple[list[float], Any], other: tuple[list[float], Any]) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from killing import Fate, Training
 from mmmodal_playground.records import make_records
 from poison import poisoned, text_row
+from worlds import read_lines, write_lines
 
 SETTINGS = {
     "batch_size": 1,
@@ -91,7 +92,7 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
     start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
     """Of seven rows, four of text alone, two ranks see one each, and one rank none in the end."""
-    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows = read_lines(data)
     for row in rows[::2]:
         row["messages"] = [
             {"role": m["role"], "content": [p for p in m["content"] if p["type"] == "text"]}
@@ -99,7 +100,7 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
         ]
         row["media"] = []
     path = data.parent / "mixed.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(path, rows)
     two = training(start, path, tmp_path / "out", deepspeed=deepspeed, epochs=1, max_steps="null")
     two = dataclasses.replace(two, ranks=2)
     two.finish()
@@ -132,9 +133,9 @@ def test_two_ranks_go_on_to_the_same_weights(
 def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(
     start: Path, data: Path, tmp_path: Path, deepspeed: str
 ) -> None:
-    rows = [json.loads(line) for line in data.read_text().splitlines()[:5]]
+    rows = read_lines(data)[:5]
     path = data.parent / f"nan-{deepspeed}.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, text_row("nan")]))
+    write_lines(path, [*rows, text_row("nan")])
     kept = {"save_every": 1, "keep_checkpoints": 9, "max_steps": 7, "deepspeed": deepspeed}
     bad = training(poisoned(start, tmp_path / "poisoned"), path, tmp_path / "out", **kept)
     bad = dataclasses.replace(bad, ranks=2)

@@ -30,6 +30,7 @@ from mmmodal.train.recipe.recipe import Recipe, load_recipe
 from mmmodal.train.stage.pack_check import attend_by_sample
 from mmmodal.train.stage.stage import cache_features, run_stage
 from mmmodal_playground.records import make_records
+from worlds import read_lines, write_lines
 
 HERE = Machine(has_gpu=False, memory=None)
 KINDS = ("image", "audio")
@@ -223,12 +224,12 @@ def test_the_tokens_of_an_epoch_are_those_of_its_conversations(
 def test_all_that_stands_against_a_stage_is_told_at_once(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
-    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows = read_lines(data)
     rows[3]["media"] = [{"kind": "image", "uri": "gone.png"}]
     rows[3]["messages"][0]["content"] = [{"type": "image", "media": 0}]
     rows[5] = {"neither": "known"}
     bad = data.with_name("bad.jsonl")
-    bad.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(bad, rows)
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
@@ -239,7 +240,7 @@ def test_all_that_stands_against_a_stage_is_told_at_once(
     checked = check_recipe(recipe_of("align", start, bad, tmp_path / "new"), HERE)
     assert [problem for problem in checked.problems if "bad.jsonl:6" in problem]
     rows.pop(5)
-    bad.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(bad, rows)
     checked = check_recipe(recipe_of("align", start, bad, tmp_path / "new"), HERE)
     assert [problem for problem in checked.problems if "bad.jsonl:4" in problem]
     skipping = recipe_of("align", start, bad, tmp_path / "new", "on_bad_sample=skip")

@@ -18,6 +18,7 @@ from mmmodal.train.recipe.files import find_recipe, recipe_names
 from mmmodal.train.recipe.recipe import Recipe, load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import logged, read_lines, write_lines
 
 GIVEN = ["model=m", "data=d.jsonl", "out=o"]
 
@@ -187,9 +188,9 @@ def test_an_unknown_reporter_is_refused_before_anything_is_loaded(tmp_path: Path
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_records(tmp_path_factory.mktemp("data"), 24)
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_lines(path)
     chosen = [row for row in rows if {medium["kind"] for medium in row["media"]} == {"image"}]
-    path.write_text("".join(json.dumps(row) + "\n" for row in chosen))
+    write_lines(path, chosen)
     return path
 
 
@@ -249,7 +250,7 @@ def test_adapters_move_at_the_rate_of_their_part(start: Path, data: Path, tmp_pa
 def test_datasets_of_other_formats_and_weights_train_together(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
-    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows = read_lines(data)
     llava: dict[str, Any] = {
         "id": "1",
         "image": rows[0]["media"][0]["uri"],
@@ -264,8 +265,7 @@ def test_datasets_of_other_formats_and_weights_train_together(
     trained(
         start, data, tmp_path / "out", "align", mix, "max_steps=null", "epochs=1", "batch_size=1"
     )
-    lines = (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in lines if "loss" in json.loads(line)]
+    steps = [row["step"] for row in logged(tmp_path / "out")]
     assert max(steps) == len(rows) + 3
     noted = json.loads((tmp_path / "out/run/recipe.json").read_text())
     assert noted["data"] == [str(data), str(other)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,13 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-import mmmodal
 from mmmodal.errors import CheckpointError
 from mmmodal.reports.curves import figure_chart, loss_chart
 from mmmodal.train.recipe.recipe import Recipe, load_recipe
 from mmmodal.train.run.report import write_report
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import write_lines
 
 VOID = {"link", "meta"}
 
@@ -50,7 +49,7 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def written(folder: Path, recipe: Recipe, rows: list[dict[str, float]]) -> str:
     metrics = folder / "metrics.jsonl"
-    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(metrics, rows)
     path = write_report(
         folder,
         recipe,
@@ -60,6 +59,11 @@ def written(folder: Path, recipe: Recipe, rows: list[dict[str, float]]) -> str:
         versions={"torch": "2.15"},
     )
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def family() -> str:
+    return "qwen2"
 
 
 ROWS: list[dict[str, float]] = [
@@ -121,11 +125,8 @@ def test_losses_that_are_no_numbers_are_left_out() -> None:
 
 
 def test_a_stage_writes_its_report_when_it_is_done(
-    parts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = tmp_path / "start"
-    encoders = {"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"}
-    mmmodal.compose(start, backbone=f"auto:{parts['qwen2']}", encoders=encoders)
     data = make_records(tmp_path / "data", 4)
     given = [f"model={start}", f"data={data}", f"out={tmp_path / 'out'}", "max_tokens=512"]
     run_stage(load_recipe("align", [*given, "batch_size=2", "max_steps=2", "log_every=1"]))

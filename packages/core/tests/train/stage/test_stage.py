@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mmmodal.errors import ConfigError, MMModalError, RecordError
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from worlds import read_lines, record, write_lines
 
 SMALL = ["batch_size=2", "max_steps=6", "log_every=1", "weight_decay=0.1", "max_tokens=512"]
 
@@ -26,24 +28,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["qwen2", "llama"], ids=["tied", "untied"])
-def model(
-    request: pytest.FixtureRequest, parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    return compose(parts, tmp_path_factory.mktemp("model") / "start", request.param)
-
-
-@pytest.fixture(scope="module")
-def untied(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compose(parts, tmp_path_factory.mktemp("model") / "start", "llama")
-
-
-def compose(parts: dict[str, Path], out: Path, family: str) -> Path:
-    mmmodal.compose(
-        out,
-        backbone=f"auto:{parts[family]}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
-    return out
+def both(request: pytest.FixtureRequest, composed: Callable[[str], Path]) -> Path:
+    """A model whose head is tied to its embeddings, and one whose head is not."""
+    return composed(request.param)
 
 
 def recipe(stage: str, model: Path, data: Path, out: Path, *more: str) -> Any:
@@ -59,25 +46,25 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
 
 
 def test_align_trains_projectors_and_marker_rows_alone(
-    model: Path, data: Path, tmp_path: Path
+    both: Path, data: Path, tmp_path: Path
 ) -> None:
-    before = weights(model)
-    run_stage(recipe("align", model, data, tmp_path / "out"))
+    before = weights(both)
+    run_stage(recipe("align", both, data, tmp_path / "out"))
     after = weights(tmp_path / "out")
     embedding = "model.language_model.embed_tokens.weight"
     moved = {name.split(".")[1] for name in changed(before, after)} - {"weight"}
     assert moved == {"image_projector", "audio_projector", "language_model"}
     assert {n for n in changed(before, after) if "language_model" in n} == {embedding}
     rows = (before[embedding] != after[embedding]).any(-1).nonzero().flatten().tolist()
-    markers = mmmodal.load(model).processor.markers.values()
+    markers = mmmodal.load(both).processor.markers.values()
     assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
 
 
 def test_instruct_trains_the_language_model_and_keeps_the_towers(
-    model: Path, data: Path, tmp_path: Path
+    both: Path, data: Path, tmp_path: Path
 ) -> None:
-    before = weights(model)
-    run_stage(recipe("instruct", model, data, tmp_path / "out"))
+    before = weights(both)
+    run_stage(recipe("instruct", both, data, tmp_path / "out"))
     moved = changed(before, weights(tmp_path / "out"))
     assert not {name for name in moved if "_tower." in name}
     assert {name.split(".")[1] for name in moved if name.startswith("model.")} == {
@@ -87,31 +74,29 @@ def test_instruct_trains_the_language_model_and_keeps_the_towers(
     assert layers <= moved
 
 
-def test_the_input_folder_is_not_touched(untied: Path, data: Path, tmp_path: Path) -> None:
-    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in untied.iterdir()}
-    run_stage(recipe("align", untied, data, tmp_path / "out"))
-    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in untied.iterdir()} == before
+def test_the_input_folder_is_not_touched(start: Path, data: Path, tmp_path: Path) -> None:
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in start.iterdir()}
+    run_stage(recipe("align", start, data, tmp_path / "out"))
+    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in start.iterdir()} == before
 
 
 def test_metrics_are_json_lines_and_checkpoints_go_when_done(
-    untied: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
-    outcome = run_stage(recipe("align", untied, data, tmp_path / "out"))
-    rows = [
-        json.loads(line) for line in (tmp_path / "out/run/metrics.jsonl").read_text().splitlines()
-    ]
+    outcome = run_stage(recipe("align", start, data, tmp_path / "out"))
+    rows = read_lines(tmp_path / "out/run/metrics.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
     assert outcome.finished and outcome.steps == 6
     assert not (tmp_path / "out/run/checkpoints").exists()
     with pytest.raises(MMModalError, match="holds a finished model"):
-        run_stage(recipe("align", untied, data, tmp_path / "out"))
+        run_stage(recipe("align", start, data, tmp_path / "out"))
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(
-    untied: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
-    run_stage(recipe("align", untied, data, tmp_path / "straight"))
-    given = (f"model={untied}", f"data={data}", *SMALL)
+    run_stage(recipe("align", start, data, tmp_path / "straight"))
+    given = (f"model={start}", f"data={data}", *SMALL)
     training = Training.said("align", tmp_path / "broken", *given)
     running = training.start()
     training.wait_for(running, (training.run / "metrics.jsonl").exists)
@@ -127,40 +112,36 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
 
 
 def test_a_changed_recipe_does_not_continue_another_run(
-    untied: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     (out / "run").mkdir(parents=True)
-    noted = recipe("align", untied, data, out).fingerprint()
+    noted = recipe("align", start, data, out).fingerprint()
     (out / "run/recipe.json").write_text(json.dumps(noted))
     with pytest.raises(MMModalError, match="was begun with other values of learning_rate"):
-        run_stage(recipe("align", untied, data, out, "learning_rate=0.5"))
+        run_stage(recipe("align", start, data, out, "learning_rate=0.5"))
 
 
-def test_a_start_that_fails_leaves_nothing_behind(untied: Path, data: Path, tmp_path: Path) -> None:
+def test_a_start_that_fails_leaves_nothing_behind(start: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(MMModalError):
         run_stage(recipe("align", tmp_path / "nosuch", data, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-    assert run_stage(recipe("align", untied, data, tmp_path / "out")).finished
+    assert run_stage(recipe("align", start, data, tmp_path / "out")).finished
 
 
-def test_fresh_removes_no_folder_that_is_not_a_run(
-    untied: Path, data: Path, tmp_path: Path
-) -> None:
+def test_fresh_removes_no_folder_that_is_not_a_run(start: Path, data: Path, tmp_path: Path) -> None:
     notes = tmp_path / "out/run/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
     with pytest.raises(MMModalError, match="is no training run"):
-        run_stage(recipe("align", untied, data, tmp_path / "out"), fresh=True)
+        run_stage(recipe("align", start, data, tmp_path / "out"), fresh=True)
     assert notes.read_text() == "mine"
 
 
-def test_half_precision_does_not_round_what_trains(
-    untied: Path, data: Path, tmp_path: Path
-) -> None:
+def test_half_precision_does_not_round_what_trains(start: Path, data: Path, tmp_path: Path) -> None:
     still = ["learning_rate=1e-12", "weight_decay=0", "precision=bf16"]
-    run_stage(recipe("instruct", untied, data, tmp_path / "out", *still))
-    before, after = weights(untied), weights(tmp_path / "out")
+    run_stage(recipe("instruct", start, data, tmp_path / "out", *still))
+    before, after = weights(start), weights(tmp_path / "out")
     for name in before:
         torch.testing.assert_close(after[name], before[name], atol=1e-9, rtol=0)
 
@@ -189,27 +170,18 @@ def test_an_unknown_recipe_suggests_a_known_one() -> None:
     ],
 )
 def test_a_bad_medium_names_its_row(
-    untied: Path, tmp_path: Path, damage: dict[str, Any], message: str
+    start: Path, tmp_path: Path, damage: dict[str, Any], message: str
 ) -> None:
-    row = {
-        "id": "x",
-        "messages": [
-            {"role": "user", "content": [{"type": "image", "media": 0}]},
-            {"role": "assistant", "content": [{"type": "text", "text": "ok"}]},
-        ],
-        **damage,
-    }
-    path = tmp_path / "bad.jsonl"
-    path.write_text(json.dumps(row) + "\n")
+    path = write_lines(tmp_path / "bad.jsonl", [record("x", ("image", "x.png"), **damage)])
     with pytest.raises(RecordError, match=rf"bad\.jsonl:1: .*{message}"):
-        run_stage(recipe("align", untied, path, tmp_path / "out"))
+        run_stage(recipe("align", start, path, tmp_path / "out"))
 
 
 def test_a_conversation_that_is_too_long_names_its_row(
-    untied: Path, data: Path, tmp_path: Path
+    start: Path, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RecordError, match=r"records\.jsonl:\d+: one turn alone takes \d+ tokens"):
-        run_stage(recipe("align", untied, data, tmp_path / "out", "max_tokens=10"))
+        run_stage(recipe("align", start, data, tmp_path / "out", "max_tokens=10"))
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
@@ -222,10 +194,10 @@ def test_a_conversation_that_is_too_long_names_its_row(
     ],
 )
 def test_two_ranks_train_under_deepspeed_also_on_text_alone(
-    untied: Path, data: Path, tmp_path: Path, deepspeed: str, stage: str
+    start: Path, data: Path, tmp_path: Path, deepspeed: str, stage: str
 ) -> None:
     """Of four records the ranks see mixed media and text alone, in different steps."""
-    rows = [json.loads(line) for line in data.read_text().splitlines()[:4]]
+    rows = read_lines(data)[:4]
     for row in rows[::2]:
         row["messages"] = [
             {"role": m["role"], "content": [p for p in m["content"] if p["type"] == "text"]}
@@ -233,13 +205,13 @@ def test_two_ranks_train_under_deepspeed_also_on_text_alone(
         ]
         row["media"] = []
     mixed = data.parent / f"mixed-{deepspeed}-{stage}.jsonl"
-    mixed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(mixed, rows)
     out = tmp_path / "out"
     few = ("batch_size=1", "max_steps=4", "precision=fp32", f"deepspeed={deepspeed}")
-    Training.said(stage, out, f"model={untied}", f"data={mixed}", *SMALL, *few, ranks=2).finish()
-    rows = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
+    Training.said(stage, out, f"model={start}", f"data={mixed}", *SMALL, *few, ranks=2).finish()
+    rows = read_lines(out / "run/metrics.jsonl")
     assert sum("loss" in row for row in rows) == 4
-    moved = changed(weights(untied), weights(out))
+    moved = changed(weights(start), weights(out))
     assert any("image_projector" in name for name in moved)
     assert not any("_tower." in name for name in moved)
     in_language_model = {name for name in moved if "language_model" in name}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from language_server import Reply, Server, by_digest, serving
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.running.run import run_pipeline
+from worlds import write_lines
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install mmmodal-datagen[ray]")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -33,7 +33,7 @@ def values_of(folder: Path, server: Server, execution: dict[str, Any]) -> dict[s
         }
         for index in range(12)
     ]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(folder / "rows.jsonl", rows)
     options = {"model": "m", "base_url": server.url, "endpoint": "here"}
     return {
         "out": str(folder / "out"),

@@ -1,21 +1,28 @@
-"""Tiny parts and models that all tests share: made once a process, and only read."""
+"""Tiny parts and models that all tests share: made once a process, and only read.
+
+What takes long to import is imported where it is used, as pytest reads this file in every process.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-import mmmodal
-from mmmodal.model.modeling import MMModalForConditionalGeneration
-from worlds import compose, digest_of, tiny_parts
+if TYPE_CHECKING:
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+WRITTEN = "a test has written to a folder that others read; let it have a copy"
 
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Folders of random-init parts: `siglip`, `whisper` and a language model of each family."""
+    from worlds import digest_of, tiny_parts
+
     folders = tiny_parts(tmp_path_factory.mktemp("parts"))
     digests = {name: digest_of(folder) for name, folder in folders.items()}
     yield folders
@@ -27,6 +34,8 @@ def composed(
     parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Path]]:
     """Return the folder of a model of both encoders and a language model of a family."""
+    from worlds import compose, digest_of
+
     root, digests = tmp_path_factory.mktemp("composed"), {}
 
     def folder(family: str) -> Path:
@@ -37,9 +46,6 @@ def composed(
 
     yield folder
     assert {family: digest_of(root / family) for family in digests} == digests, WRITTEN
-
-
-WRITTEN = "a test has written to a folder that others read; let it have a copy"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,8 @@ def start(composed: Callable[[str], Path], family: str) -> Path:
 @pytest.fixture(scope="module")
 def model(start: Path) -> MMModalForConditionalGeneration:
     """The model of `start`, which the tests of one file share."""
+    import mmmodal
+
     return mmmodal.load(start)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 import torch
 
 import mmmodal
+from forking import run_forked
 from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.making.loading import save
 from mmmodal.model.attention import check_attention
@@ -64,12 +63,9 @@ def test_a_stage_is_trained_with_the_attention_of_its_recipe(start: Path, tmp_pa
 
 
 def test_the_command_line_says_how_a_model_is_loaded(start: Path) -> None:
-    command = [sys.executable, "-m", "mmmodal", "generate", str(start), "--prompt", "Hello!"]
     options = ["--max-new-tokens", "2", "--dtype", "bfloat16", "--attn-implementation"]
     for name, code in (("eager", 0), ("flash_attention_2", int(not torch.cuda.is_available()))):
-        done = subprocess.run(
-            [*command, *options, name], capture_output=True, text=True, check=False
-        )
+        done = run_forked("generate", start, "--prompt", "Hello!", *options, name)
         assert done.returncode == code, done.stderr
         if code:
             assert done.stderr.strip().endswith("and there is none; use sdpa")

@@ -14,7 +14,8 @@ import torch
 
 import mmmodal
 from beeps import make_records
-from killing import Training, forked
+from forking import forked
+from killing import Training
 from mmmodal.errors import ConfigError, FeatureCacheError, MediaError, RecordError
 from mmmodal.media import Limits
 from mmmodal.samples.dataset import PreparedDataset

@@ -14,30 +14,18 @@ from statistics import mean
 import pytest
 
 import mmmodal
+from forking import forked
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
 from mmmodal_playground.quickstart.answering import answer_records
 from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Quickstart, Sizes
-
-SMALL = Sizes(align=32, instruct=32, tested=4)
-SCRIPT = """
-import sys
-from pathlib import Path
-from mmmodal_playground.quickstart.results import results_of
-from mmmodal_playground.quickstart.steps import Interrupted, Quickstart, Sizes
-tell = lambda line: print(line, flush=True)
-try:
-    results_of(Quickstart(Path(sys.argv[1]), 0, tell, Sizes(align=32, instruct=32, tested=4)))
-except Interrupted as stop:
-    print(stop)
-    sys.exit(130)
-"""
+from small_quickstart import SMALL, run_small_quickstart
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
-    quickstart = Quickstart(tmp_path_factory.mktemp("quickstart") / "out", 0, print, SMALL)
+    quickstart = Quickstart(tmp_path_factory.mktemp("quickstart") / "out", 0, print, Sizes(**SMALL))
     results_of(quickstart)
     return quickstart
 
@@ -55,7 +43,7 @@ def test_results_have_every_task_and_language_beside_blind_baselines(done: Quick
             "shuffled",
             "stage1",
         }
-        assert row["conversations"] == SMALL.tested <= row["n"]
+        assert row["conversations"] == SMALL["tested"] <= row["n"]
         assert all(0 <= row[k] <= 1 for k in ("accuracy", "majority", "shuffled", "stage1"))
     assert results["seconds"] > 0 and results["seed"] == 0
     assert (done.out / "report.html").stat().st_size > 10_000
@@ -79,7 +67,7 @@ def test_answers_in_a_batch_are_those_of_a_chat(done: Quickstart) -> None:
 def test_a_finished_quickstart_does_nothing_twice(done: Quickstart) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
     told: list[str] = []
-    results_of(Quickstart(done.out, 0, told.append, SMALL))
+    results_of(Quickstart(done.out, 0, told.append, Sizes(**SMALL)))
     assert not told
     assert before == {path: path.stat().st_mtime_ns for path in done.out.rglob("*.safetensors")}
 
@@ -95,22 +83,21 @@ def test_a_finished_quickstart_does_nothing_twice(done: Quickstart) -> None:
 def test_the_same_command_goes_on_after_it_was_stopped(
     done: Quickstart, tmp_path: Path, stop: signal.Signals
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "out")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as first:
-        assert first.stdout is not None
-        while (line := first.stdout.readline()) and "training" not in line:
-            pass
-        metrics = tmp_path / "out" / "aligned" / "run" / "metrics.jsonl"
-        while not metrics.exists() and first.poll() is None:
-            time.sleep(0.05)
-        os.kill(first.pid, stop)
-        first.communicate()
-    assert first.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert "drawing" not in again.stdout and "composing" not in again.stdout
+    log = tmp_path / "told.txt"
+    first = forked(run_small_quickstart, tmp_path / "out", log)
+    first.start()
+    metrics = tmp_path / "out" / "aligned" / "run" / "metrics.jsonl"
+    while not metrics.exists() and first.is_alive():
+        time.sleep(0.05)
+    os.kill(first.pid, stop)
+    first.join()
+    assert first.exitcode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+    assert "training" in log.read_text()
+    again = forked(run_small_quickstart, tmp_path / "out", log)
+    again.start()
+    again.join()
+    assert again.exitcode == 0, log.read_text()
+    assert "drawing" not in log.read_text() and "composing" not in log.read_text()
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     expected = json.loads((done.out / "results.json").read_text())
     assert results["tasks"].keys() == expected["tasks"].keys()
@@ -118,7 +105,7 @@ def test_the_same_command_goes_on_after_it_was_stopped(
 
 def test_other_settings_in_the_same_folder_are_refused(done: Quickstart) -> None:
     with pytest.raises(MMModalError, match="begun with other settings"):
-        Quickstart(done.out, 1, print, SMALL).begin()
+        Quickstart(done.out, 1, print, Sizes(**SMALL)).begin()
     assert run(["quickstart", "--out", str(done.out), "--seed", "3"]) == 1
 
 

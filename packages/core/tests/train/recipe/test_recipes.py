@@ -10,6 +10,7 @@ import pytest
 
 import mmmodal
 from fake_packages import install, run_mmmodal
+from forking import run_forked
 from mmmodal.cli.main import run
 from mmmodal.config import read_yaml
 from mmmodal.errors import ConfigError
@@ -119,9 +120,9 @@ def test_a_package_brings_recipes_and_a_name_of_two_is_refused(tmp_path: Path) -
         folder.mkdir()
         (folder / "ours.yaml").write_text("# Ours. And more.\ntrain: [projectors]\n")
         install(tmp_path, f"mmmodal-{name}", PAPER.format(folder=str(folder)))
-    alone = run_mmmodal("recipes", "show", "ours", path=tmp_path, MMMODAL_PLUGINS="first")
+    alone = run_forked("recipes", "show", "ours", path=tmp_path, MMMODAL_PLUGINS="first")
     assert alone.stdout == "# Ours. And more.\ntrain: [projectors]\n"
-    both = run_mmmodal("train", "ours", path=tmp_path)
+    both = run_forked("train", "ours", path=tmp_path)
     assert both.returncode == 1
     assert "recipe 'ours' is provided by mmmodal-first" in both.stderr
 

@@ -12,19 +12,17 @@ import pytest
 
 from mmmodal.cli.main import run
 from mmmodal_playground.records import make_records
-from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import tiny_language_model
+from worlds import encoders_of
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("parts")
-    tiny_language_model(root / "lm", "llama", positions=512)
-    tiny_siglip(root / "siglip")
-    tiny_whisper(root / "whisper")
-    return root
+def parts(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The parts with a language model of a short context."""
+    folder = tmp_path_factory.mktemp("lm")
+    return {**parts, "lm": tiny_language_model(folder, "llama", positions=512)}
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +31,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(parts: Path) -> Path:
-    out = parts / "model"
+def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("composed") / "model"
     code = run(["compose", str(out), *both(parts)])
     assert code == 0
     return out
 
 
-def both(parts: Path) -> list[str]:
-    return [
-        "--backbone",
-        f"auto:{parts / 'lm'}",
-        "--encoder",
-        f"image=siglip:{parts / 'siglip'}",
-        "--encoder",
-        f"audio=whisper:{parts / 'whisper'}",
-    ]
+def both(parts: dict[str, Path]) -> list[str]:
+    encoders = [f"{kind}={encoder}" for kind, encoder in encoders_of(parts).items()]
+    return ["--backbone", f"auto:{parts['lm']}", "--encoder", encoders[0], "--encoder", encoders[1]]
 
 
 def refused(result: tuple[int, str, str], *words: str, code: int = 1) -> None:
@@ -63,7 +55,9 @@ def refused(result: tuple[int, str, str], *words: str, code: int = 1) -> None:
         assert word in lines[-1], lines[-1]
 
 
-def test_compose_says_what_it_made_as_json(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_compose_says_what_it_made_as_json(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     code, out, _ = call("compose", tmp_path / "m", *both(parts), "--json")
     made = json.loads(out)
     assert code == 0
@@ -71,14 +65,18 @@ def test_compose_says_what_it_made_as_json(call: Run, parts: Path, tmp_path: Pat
     assert made["parameters"]["image_tower"] > 0
 
 
-def test_dry_run_of_local_parts_downloads_nothing(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_dry_run_of_local_parts_downloads_nothing(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     code, out, _ = call("compose", tmp_path / "m", *both(parts), "--dry-run", "--json")
     assert code == 0
     assert all(files == [] for files in json.loads(out)["downloads"].values())
     assert not (tmp_path / "m").exists()
 
 
-def test_options_of_parts_are_set_and_stored(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_options_of_parts_are_set_and_stored(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     settings = ["--set", "image.encoder.select_layer=-1", "--projector", "audio=conv"]
     more = ["--set", "audio.projector.kernel=8"]
     code, _, err = call("compose", tmp_path / "m", *both(parts), *settings, *more)
@@ -89,7 +87,7 @@ def test_options_of_parts_are_set_and_stored(call: Run, parts: Path, tmp_path: P
 
 
 def test_the_projector_an_encoder_usually_has_takes_options_unnamed(
-    call: Run, parts: Path, tmp_path: Path
+    call: Run, parts: dict[str, Path], tmp_path: Path
 ) -> None:
     setting = ["--set", "image.projector.scale=words"]
     code, _, err = call("compose", tmp_path / "m", *both(parts), *setting)
@@ -127,31 +125,37 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_an_unknown_or_unfit_part_is_told(
-    call: Run, parts: Path, tmp_path: Path, case: str
+    call: Run, parts: dict[str, Path], tmp_path: Path, case: str
 ) -> None:
     wrong, words = UNKNOWN[case]
-    given = ["--encoder", f"image=siglip:{parts / 'siglip'}"]
+    given = ["--encoder", f"image=siglip:{parts['siglip']}"]
     if wrong[0] == "--encoder" and wrong[1].startswith("image"):
         given = []
-    backbone = [] if wrong[0] == "--backbone" else ["--backbone", f"auto:{parts / 'lm'}"]
+    backbone = [] if wrong[0] == "--backbone" else ["--backbone", f"auto:{parts['lm']}"]
     refused(call("compose", tmp_path / "m", *backbone, *given, *wrong), *words)
 
 
-def test_a_layer_the_encoder_does_not_have(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_a_layer_the_encoder_does_not_have(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     setting = ["--set", "image.encoder.select_layer=-9"]
     refused(call("compose", tmp_path / "m", *both(parts), *setting), "select_layer -9", "3 layers")
 
 
-def test_an_unknown_option_of_a_part(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_an_unknown_option_of_a_part(call: Run, parts: dict[str, Path], tmp_path: Path) -> None:
     setting = ["--set", "image.encoder.select_layr=-1"]
     refused(call("compose", tmp_path / "m", *both(parts), *setting), "Did you mean 'select_layer'")
 
 
-def test_an_existing_folder_is_not_overwritten(call: Run, parts: Path, model: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(
+    call: Run, parts: dict[str, Path], model: Path
+) -> None:
     refused(call("compose", model, *both(parts)), "exists already")
 
 
-def test_a_folder_that_is_no_language_model(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_language_model(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     arguments = ["--backbone", f"auto:{world_folder(tmp_path)}", *both(parts)[2:]]
     refused(call("compose", tmp_path / "m", *arguments), "expected config.json")
 
@@ -162,7 +166,9 @@ def world_folder(folder: Path) -> Path:
     return folder / "notes"
 
 
-def test_an_encoder_decoder_model_is_no_backbone(call: Run, parts: Path, tmp_path: Path) -> None:
+def test_an_encoder_decoder_model_is_no_backbone(
+    call: Run, parts: dict[str, Path], tmp_path: Path
+) -> None:
     from transformers import T5Config
 
     T5Config(d_model=16, num_layers=1, vocab_size=32).save_pretrained(tmp_path / "t5")
@@ -195,10 +201,10 @@ def test_an_unknown_option_is_wrong_usage(call: Run, model: Path) -> None:
 
 
 def test_a_modality_that_the_model_does_not_take(
-    call: Run, parts: Path, world: Path, tmp_path: Path
+    call: Run, parts: dict[str, Path], world: Path, tmp_path: Path
 ) -> None:
     clip = next((world / "media").glob("*.wav"))
-    only = ["--backbone", f"auto:{parts / 'lm'}", "--encoder", f"image=siglip:{parts / 'siglip'}"]
+    only = ["--backbone", f"auto:{parts['lm']}", "--encoder", f"image=siglip:{parts['siglip']}"]
     assert call("compose", tmp_path / "m", *only)[0] == 0
     result = call("generate", tmp_path / "m", "--prompt", "x", "--audio", clip)
     refused(result, "'audio', which this model does not take", "image")

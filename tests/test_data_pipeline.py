@@ -16,6 +16,7 @@ from mmmodal_datagen.pipeline_files import shipped_pipelines
 from mmmodal_datagen.rows.tables import read_rows
 from mmmodal_playground.serving.server import serving
 from mmmodal_playground.sources import make_sources
+from worlds import read_lines
 
 RECORDINGS = 4
 
@@ -85,7 +86,7 @@ def test_splits_share_no_recording_and_no_picture(world: Path) -> None:
     groups = {}
     for split in ("train", "test"):
         path = world / f"made/export/records/{split}.jsonl"
-        records = [json.loads(line) for line in path.read_text().splitlines()]
+        records = read_lines(path)
         groups[split] = {name for each in records for name in each["group"].split("+")}
     assert groups["train"] and groups["test"]
     assert not groups["train"] & groups["test"]

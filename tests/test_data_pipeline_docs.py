@@ -15,8 +15,9 @@ from mmmodal.config import validate
 from mmmodal_datagen.parts import BACKENDS, find, registry
 from mmmodal_datagen.pipeline import Execution
 from mmmodal_datagen.pipeline_files import shipped_pipelines
+from worlds import ROOT
 
-FOLDER = Path(__file__).parents[1] / "docs" / "datagen"
+FOLDER = ROOT / "docs/datagen"
 PAGES = sorted(FOLDER.glob("*.md"))
 OWN = {"run", "parts", "pipelines"}
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from mmmodal_playground.tiny import tiny_siglip
-
 FILES = {
     "model.safetensors": 2_200_119_864,
     "pytorch_model.bin": 4_400_000_000,
@@ -47,18 +45,19 @@ def hub() -> Iterator[str]:
     server.shutdown()
 
 
-def dry_run(hub: str, folder: Path, backbone: str) -> subprocess.CompletedProcess[str]:
-    siglip = tiny_siglip(folder / "siglip")
+def dry_run(hub: str, folder: Path, siglip: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mmmodal", "compose", str(folder / "out"), "--dry-run"]
-    parts = ["--backbone", backbone, "--encoder", f"image=siglip:{siglip}"]
+    parts = ["--backbone", "auto:lab/model", "--encoder", f"image=siglip:{siglip}"]
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "cache")}
     return subprocess.run(
         [*command, *parts], capture_output=True, text=True, check=False, env=environment
     )
 
 
-def test_files_and_sizes_are_those_that_loading_would_take(hub: str, tmp_path: Path) -> None:
-    done = dry_run(hub, tmp_path, "auto:lab/model")
+def test_files_and_sizes_are_those_that_loading_would_take(
+    hub: str, tmp_path: Path, parts: dict[str, Path]
+) -> None:
+    done = dry_run(hub, tmp_path, parts["siglip"])
     assert done.returncode == 0, done.stderr
     assert "2200.1 MB  lab/model/model.safetensors" in done.stdout
     assert "pytorch_model.bin" not in done.stdout and "README" not in done.stdout
@@ -66,7 +65,7 @@ def test_files_and_sizes_are_those_that_loading_would_take(hub: str, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unreachable_hub_leaves_the_size_unknown(tmp_path: Path) -> None:
-    done = dry_run("http://127.0.0.1:9", tmp_path, "auto:lab/model")
+def test_an_unreachable_hub_leaves_the_size_unknown(tmp_path: Path, parts: dict[str, Path]) -> None:
+    done = dry_run("http://127.0.0.1:9", tmp_path, parts["siglip"])
     assert done.returncode == 0, done.stderr
     assert "the size is unknown" in done.stdout

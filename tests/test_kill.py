@@ -15,13 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import mmmodal
 from killing import Fate, Training, copy_of, kill_at_random
 from mmmodal.pretrained import read_pickled
 from mmmodal.train.run.manifest import MANIFEST, read_facts, seal
 from mmmodal_playground.records import make_records
-from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
-from mmmodal_playground.tiny_language import tiny_language_model
 
 STEPS = 10
 KILLS = int(os.environ.get("MMMODAL_KILLS", "10"))
@@ -29,19 +26,10 @@ KILLS = int(os.environ.get("MMMODAL_KILLS", "10"))
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    root = tmp_path_factory.mktemp("world")
-    mmmodal.compose(
-        root / "model",
-        backbone=f"auto:{tiny_language_model(root / 'lm', 'llama')}",
-        encoders={
-            "image": f"siglip:{tiny_siglip(root / 'siglip')}",
-            "audio": f"whisper:{tiny_whisper(root / 'whisper')}",
-        },
-    )
+def world(start: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {
-        "model": root / "model",
-        "data": make_records(root / "data", 13),
+        "model": start,
+        "data": make_records(tmp_path_factory.mktemp("data"), 13),
         "batch_size": 1,
         "accumulation": 2,
         "max_steps": STEPS,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-import mmmodal
-from mmmodal_playground.tiny import tiny_siglip
-from mmmodal_playground.tiny_language import tiny_language_model
+from worlds import compose, record, write_lines
 
 LARGE = (10_000, 6_000)  # pixels, more than are read by default
 ALLOWED = "image.pixels=60000000"
@@ -20,26 +17,19 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("parts")
-    backbone = f"auto:{tiny_language_model(root / 'lm', 'llama')}"
-    encoders = {"image": f"siglip:{tiny_siglip(root / 'siglip')}"}
-    mmmodal.compose(root / "model", backbone=backbone, encoders=encoders)
-    return root / "model"
+def seeing(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of pictures."""
+    out = tmp_path_factory.mktemp("seeing") / "model"
+    compose(parts["llama"], parts, out, kinds=["image"])
+    return out
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     Image.new("1", LARGE).save(root / "large.png")
-    asked = [{"type": "image", "media": 0}, {"type": "text", "text": "What is it?"}]
-    messages = [
-        {"role": "user", "content": asked},
-        {"role": "assistant", "content": [{"type": "text", "text": "Night."}]},
-    ]
-    record = {"id": "0", "messages": messages, "media": [{"kind": "image", "uri": "large.png"}]}
-    (root / "records.jsonl").write_text(json.dumps(record) + "\n")
-    return root / "records.jsonl"
+    row = record("0", ("image", "large.png"), asked="What is it?", answer="Night.")
+    return write_lines(root / "records.jsonl", [row])
 
 
 def test_data_with_a_larger_image_pass_the_check_where_it_is_allowed(call: Run, data: Path) -> None:
@@ -49,18 +39,18 @@ def test_data_with_a_larger_image_pass_the_check_where_it_is_allowed(call: Run, 
 
 
 def test_data_with_a_larger_image_are_previewed_where_it_is_allowed(
-    call: Run, model: Path, data: Path
+    call: Run, seeing: Path, data: Path
 ) -> None:
-    shown = ("data", "preview", data, "--model", model)
+    shown = ("data", "preview", data, "--model", seeing)
     code, _, err = call(*shown)
     assert code == 1 and "raise `limits.image.pixels`" in err
     assert call(*shown, "--limit", ALLOWED)[0] == 0
 
 
 def test_a_question_about_a_larger_image_is_answered_where_it_is_allowed(
-    call: Run, model: Path, data: Path
+    call: Run, seeing: Path, data: Path
 ) -> None:
-    asked = ("generate", model, "--prompt", "What?", "--image", data.parent / "large.png")
+    asked = ("generate", seeing, "--prompt", "What?", "--image", data.parent / "large.png")
     code, _, err = call(*asked, "--max-new-tokens", 1)
     assert code == 1 and "raise `limits.image.pixels`" in err
     assert call(*asked, "--max-new-tokens", 1, "--limit", ALLOWED)[0] == 0
@@ -68,11 +58,11 @@ def test_a_question_about_a_larger_image_is_answered_where_it_is_allowed(
 
 @pytest.mark.parametrize("more", [[], ["feature_cache=CACHE"]])
 def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
-    call: Run, model: Path, data: Path, tmp_path: Path, more: list[str]
+    call: Run, seeing: Path, data: Path, tmp_path: Path, more: list[str]
 ) -> None:
     more = [each.replace("CACHE", str(tmp_path / "cache")) for each in more]
     trained = tmp_path / "trained"
-    recipe = ("train", "align", f"model={model}", f"data={data}", f"out={trained}", *more)
+    recipe = ("train", "align", f"model={seeing}", f"data={data}", f"out={trained}", *more)
     recipe = (*recipe, "batch_size=1", "max_tokens=256", "precision=fp32")
     code, out, _ = call(*recipe, "--check")
     assert code == 1 and "records.jsonl:1" in out and "raise `limits.image.pixels`" in out

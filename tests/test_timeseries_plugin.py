@@ -6,36 +6,34 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from beeps import Scene, Sound
-from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
-from mmmodal_playground.tiny_language import tiny_language_model
+from forking import run_forked
+from worlds import ROOT, write_lines
 
 FILES = {"image": "a.png", "timeseries": "c.csv", "audio": "b.wav"}
-PLUGIN = Path(__file__).parents[1] / "examples" / "plugin-timeseries"
+PLUGIN = ROOT / "examples/plugin-timeseries"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin installed from its folder into a place of its own, as pip would."""
     target = tmp_path_factory.mktemp("site")
-    install = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--target",
-        str(target),
-    ]
-    subprocess.run([*install, str(PLUGIN)], check=True, cwd=target)
-    return {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}
+    install = ["-m", "uv", "pip", "install", "-q", "--no-deps", "--target", str(target)]
+    subprocess.run([sys.executable, *install, str(PLUGIN)], check=True, cwd=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def environment(site: Path) -> dict[str, str]:
+    """Variables of a fresh Python that has it."""
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -69,84 +67,45 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"kind": "timeseries", "uri": "c.csv"},
         ],
     }
-    (folder / "data.jsonl").write_text(json.dumps(record) + "\n")
+    write_lines(folder / "data.jsonl", [record])
     return folder
 
 
-def mmmodal(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mmmodal", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
-def succeed(environment: dict[str, str], *arguments: object) -> str:
-    done = mmmodal(environment, *arguments)
+def succeed(site: Path, *arguments: object, typed: str = "") -> str:
+    done = run_forked(*arguments, path=site, typed=typed)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def trained(
-    environment: dict[str, str], world: Path, tmp_path_factory: pytest.TempPathFactory
+    site: Path,
+    composed: Callable[[str], Path],
+    world: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     root = tmp_path_factory.mktemp("models")
-    parts = {
-        "lm": tiny_language_model(root / "lm", "mistral"),
-        "siglip": tiny_siglip(root / "siglip"),
-        "whisper": tiny_whisper(root / "whisper"),
-    }
-    succeed(
-        environment,
-        "compose",
-        root / "two",
-        "--backbone",
-        f"auto:{parts['lm']}",
-        "--encoder",
-        f"image=siglip:{parts['siglip']}",
-        "--encoder",
-        f"audio=whisper:{parts['whisper']}",
-    )
-    succeed(
-        environment,
-        "compose",
-        root / "three",
-        "--from",
-        root / "two",
-        "--encoder",
-        "timeseries=patches",
-    )
+    added = ("--from", composed("mistral"), "--encoder", "timeseries=patches")
+    succeed(site, "compose", root / "three", *added)
     common = [f"data={world / 'data.jsonl'}", "batch_size=1", "max_tokens=512"]
-    succeed(
-        environment,
-        "train",
-        "align",
-        f"model={root / 'three'}",
-        f"out={root / 'aligned'}",
-        *common,
-        "max_steps=2",
-    )
+    aligned = (f"model={root / 'three'}", f"out={root / 'aligned'}", *common, "max_steps=2")
+    succeed(site, "train", "align", *aligned)
     out = f"out={root / 'out'}"
     more = ["max_steps=40", "learning_rate=3e-3"]
-    succeed(environment, "train", "instruct", f"model={root / 'aligned'}", out, *common, *more)
+    succeed(site, "train", "instruct", f"model={root / 'aligned'}", out, *common, *more)
     return root / "out"
 
 
-def test_the_plugin_is_listed(environment: dict[str, str]) -> None:
-    plugins = json.loads(succeed(environment, "plugins", "--json"))
+def test_the_plugin_is_listed(site: Path) -> None:
+    plugins = json.loads(succeed(site, "plugins", "--json"))
     found = next(plugin for plugin in plugins if plugin["name"] == "timeseries")
     assert found["status"] == "ok" and found["package"] == "mmmodal-timeseries"
-    assert "timeseries" in succeed(environment, "modalities")
+    assert "timeseries" in succeed(site, "modalities")
 
 
 def test_its_own_conformance_tests_pass(environment: dict[str, str]) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(PLUGIN / "tests"),
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "tests"]
+    command = [sys.executable, "-m", "pytest", *options]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd=PLUGIN
     )
@@ -154,29 +113,15 @@ def test_its_own_conformance_tests_pass(environment: dict[str, str]) -> None:
 
 
 def test_image_audio_and_timeseries_in_one_conversation(
-    environment: dict[str, str], trained: Path, world: Path
+    site: Path, trained: Path, world: Path
 ) -> None:
-    answer = succeed(
-        environment,
-        "generate",
-        trained,
-        "--prompt",
-        "What?",
-        "--image",
-        world / "a.png",
-        "--timeseries",
-        world / "c.csv",
-        "--max-new-tokens",
-        8,
-    )
+    given = ("--image", world / "a.png", "--timeseries", world / "c.csv")
+    answer = succeed(site, "generate", trained, "--prompt", "What?", *given, "--max-new-tokens", 8)
     assert answer == "Yes.\n"
     media = [f"/{kind} {world / name}" for kind, name in FILES.items()]
     turns = "\n".join([media[0], media[1], "What?", media[2], "And?"])
-    command = [sys.executable, "-m", "mmmodal", "chat", str(trained), "--max-new-tokens", "8"]
-    done = subprocess.run(
-        command, input=turns, capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout == "Yes.\nNo.\n", done.stderr
+    said = succeed(site, "chat", trained, "--max-new-tokens", 8, typed=turns)
+    assert said == "Yes.\nNo.\n"
 
 
 def test_a_buffer_that_is_not_saved_is_rebuilt_in_a_fresh_process(
@@ -195,12 +140,9 @@ assert torch.equal(tower.frequency, model.model.encoders["timeseries"].build().f
     assert done.returncode == 0, done.stderr
 
 
-def test_without_the_plugin_the_checkpoint_says_what_to_install(trained: Path, world: Path) -> None:
-    if _installed_here():
-        environment = {**os.environ, "MMMODAL_PLUGINS": "vision-siglip,audio-whisper"}
-    else:
-        environment = dict(os.environ)
-    done = mmmodal(environment, "generate", trained, "--prompt", "What?")
+def test_without_the_plugin_the_checkpoint_says_what_to_install(trained: Path) -> None:
+    others = {"MMMODAL_PLUGINS": "vision-siglip,audio-whisper"} if _installed_here() else {}
+    done = run_forked("generate", trained, "--prompt", "What?", **others)
     assert done.returncode == 1
     assert "mmmodal-timeseries" in done.stderr and "Traceback" not in done.stderr
 
@@ -211,12 +153,9 @@ def _installed_here() -> bool:
     return any(d.name == "mmmodal-timeseries" for d in distributions())
 
 
-def test_a_bad_series_is_one_clear_error(
-    environment: dict[str, str], trained: Path, tmp_path: Path
-) -> None:
+def test_a_bad_series_is_one_clear_error(site: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("1\ntwo\n")
-    done = mmmodal(
-        environment, "generate", trained, "--prompt", "x", "--timeseries", tmp_path / "bad.csv"
-    )
+    series = ("--timeseries", tmp_path / "bad.csv")
+    done = run_forked("generate", trained, "--prompt", "x", *series, path=site)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"Error: {tmp_path / 'bad.csv'}: not rows of numbers"

@@ -12,11 +12,8 @@ import numpy as np
 import pytest
 
 from mmmodal_playground.speech import Voice, save_speech
-from mmmodal_playground.tiny import tiny_whisper
-from mmmodal_playground.tiny_language import tiny_language_model
-from whisper_models import clip, encode, openai_whisper, save_openai
-
-ROOT = Path(__file__).parents[1]
+from whisper_models import encode, openai_whisper, save_openai
+from worlds import ROOT, clip, record, write_lines
 
 ENCODE = """
 import sys
@@ -68,12 +65,14 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("format", ["transformers", "openai"])
-def test_two_wheels_give_a_working_encoder(command: Path, tmp_path: Path, format: str) -> None:
+def test_two_wheels_give_a_working_encoder(
+    command: Path, parts: dict[str, Path], tmp_path: Path, format: str
+) -> None:
     if format == "openai":
         source = save_openai(openai_whisper(), tmp_path / "mine.pt")
     else:
-        source = tiny_whisper(tmp_path / "whisper")
-    sound = clip(3.0, 44_100)
+        source = parts["whisper"]
+    sound = clip(seconds=3.0, rate=44_100)
     np.save(tmp_path / "sound.npy", sound.samples)
     files = [source, tmp_path / "sound.npy", tmp_path / "features.npy"]
     environment = {**os.environ, "PYTHONPATH": ""}
@@ -84,22 +83,15 @@ def test_two_wheels_give_a_working_encoder(command: Path, tmp_path: Path, format
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_wheels_compose_train_and_chat(command: Path, tmp_path: Path) -> None:
+def test_two_wheels_compose_train_and_chat(
+    command: Path, parts: dict[str, Path], tmp_path: Path
+) -> None:
     save_speech(tmp_path / "a.wav", "a red circle", Voice("en"))
-    record = {
-        "id": "1",
-        "messages": [
-            {"role": "user", "content": [{"type": "audio", "media": 0}]},
-            {"role": "assistant", "content": [{"type": "text", "text": "Two beeps."}]},
-        ],
-        "media": [{"kind": "audio", "uri": "a.wav"}],
-    }
-    (tmp_path / "data.jsonl").write_text(json.dumps(record) + "\n")
-    lm = tiny_language_model(tmp_path / "lm", "llama")
-    whisper = tiny_whisper(tmp_path / "whisper")
+    write_lines(tmp_path / "data.jsonl", [record("1", ("audio", "a.wav"), answer="Two beeps.")])
     quiet = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "2"}}
-    parts = ["--backbone", f"auto:{lm}", "--encoder", f"audio=whisper:{whisper}"]
-    run(command, "compose", "start", *parts, **quiet)
+    whisper = f"audio=whisper:{parts['whisper']}"
+    given = ["--backbone", f"auto:{parts['llama']}", "--encoder", whisper]
+    run(command, "compose", "start", *given, **quiet)
     common = ["data=data.jsonl", "batch_size=1"]
     run(command, "train", "align", "model=start", "out=aligned", *common, "max_steps=2", **quiet)
     more = ["learning_rate=3e-3", "max_steps=40"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -11,26 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
+from forking import forked
 
-PRELOADED = [
-    "mmmodal_datagen.run.runner",
-    "mmmodal_datagen.run.executors.local",
-    "mmmodal_datagen.steps.compose",
-    "mmmodal_datagen.steps.dialogue",
-    "mmmodal_datagen.steps.export",
-    "mmmodal_datagen.steps.gate",
-    "mmmodal_datagen.steps.import_",
-    "openai",
-    "dying",
-]
+__all__ = ["limited", "process", "rank", "run_whole", "until_rename"]
 
 
 def process(target: Callable[..., None], *arguments: Any) -> Any:
-    """Start a process that runs `target`; the packages it needs are loaded once for all."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    started = context.Process(target=target, args=arguments)
+    """Start a process that runs `target`."""
+    started = forked(target, *arguments)
     started.start()
     return started
 

@@ -1,7 +1,6 @@
 """Real training processes that are killed: started in a moment, watched by what they write.
 
-They are forked from a server that has imported torch and transformers, so that a training begins
-within a second instead of ten; each is a process of its own, with a process group of its own.
+Each is a process of its own, with a process group of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -25,19 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from deepspeed_operators import compile_operators
-
-PRELOADED = (
-    "deepspeed",
-    "mmmodal.auto",
-    "mmmodal.cli.main",
-    "mmmodal.train.stage.stage",
-    "mmmodal.train.loop.trainer",
-    "peft",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.siglip.modeling_siglip",
-    "transformers.models.whisper.modeling_whisper",
-)
-PATIENCE = 240  # seconds for anything that a tiny training does
+from forking import PATIENCE, forked, redirect
 
 
 @dataclass(frozen=True)
@@ -199,14 +185,6 @@ def copy_of(training: Training, out: Path) -> Training:
     return training.elsewhere(out)
 
 
-def forked(function: Callable[..., None], *arguments: Any) -> Any:
-    """Return a process that calls a function, with all imported; it is not yet started."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    return context.Process(target=function, args=arguments)
-
-
 @functools.cache
 def compile_first() -> None:
     """Wait for what DeepSpeed compiles when it is first used, which nobody's patience counts."""
@@ -214,15 +192,6 @@ def compile_first() -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
-
-
-def redirect(log: Path) -> None:
-    """Let this process write to a file."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""Recordings and films for tests, written by libav: every container and codec that is read."""
+"""Pictures, recordings and films as files: every container and codec that is read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+from PIL import Image
+
+__all__ = [
+    "CLIPS",
+    "RATE",
+    "encode_picture",
+    "encode_sound",
+    "write_clip",
+    "write_film",
+    "write_sound",
+]
 
 RATE = 48_000
 # How each file is called in tests, what encodes its sound, and what writes it.
@@ -34,6 +45,26 @@ CLIPS = {
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}
 
 
+def encode_picture(image: Image.Image, form: str, **options: Any) -> bytes:
+    """Write a picture by Pillow; options are those of its format."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def encode_sound(
+    samples: np.ndarray,
+    form: str = "WAV",
+    subtype: str = "FLOAT",
+    rate: int = 16_000,
+    **options: Any,
+) -> bytes:
+    """Write samples [S] or [S, channels] by libsndfile."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=form, subtype=subtype, **options)
+    return buffer.getvalue()
+
+
 def write_clip(
     samples: np.ndarray, name: str, rate: int = RATE, film: bool = False, **options: str
 ) -> bytes:
@@ -52,7 +83,7 @@ def write_sound(
 ) -> bytes:
     """Encode samples [S] or [S, channels] with `codec` into `container`; options are libav's."""
     if codec == "vorbis":  # libav has no good encoder of it, libsndfile does
-        return _remuxed(_ogg(samples, rate), container)
+        return _remuxed(encode_sound(samples, "OGG", "VORBIS", rate), container)
     columns = samples[:, None] if samples.ndim == 1 else samples  # [S, channels]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
@@ -96,12 +127,6 @@ def _draw(out: Any, picture: Any, seconds: float) -> None:
         pixels = np.full((32, 32, 3), number * 20 % 256, np.uint8)
         out.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
     out.mux(picture.encode(None))
-
-
-def _ogg(samples: np.ndarray, rate: int) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="OGG", subtype="VORBIS")
-    return buffer.getvalue()
 
 
 def _remuxed(data: bytes, container: str) -> bytes:

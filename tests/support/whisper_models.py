@@ -1,4 +1,4 @@
-"""Sounds, Whisper as OpenAI's own code builds it, and ours run on a source."""
+"""Whisper as OpenAI's own code builds it, and ours run on a source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from whisper.model import ModelDimensions
@@ -18,19 +17,9 @@ from mmmodal.modalities.audio import Waveform
 from mmmodal_audio_whisper import Whisper
 from mmmodal_audio_whisper.sizes import Size
 
-__all__ = ["RATE", "TINY", "clip", "encode", "loaded", "openai_whisper", "save_openai"]
+__all__ = ["TINY", "encode", "loaded", "openai_whisper", "save_openai"]
 
-RATE = 16_000  # Hz
 TINY = Size(width=32, layers=3, heads=4, positions=100)
-
-
-def clip(seconds: float, rate: int = RATE, seed: int = 0) -> Waveform:
-    """Return a chord with some noise."""
-    samples = max(1, round(seconds * rate))
-    time = np.arange(samples) / rate
-    noise = np.random.default_rng(seed).normal(0, 0.02, samples)
-    tones = sum(np.sin(2 * np.pi * tone * (1 + seed) * time) for tone in (110, 440, 1200))
-    return Waveform((0.2 * tones + noise).astype(np.float32), rate)
 
 
 def openai_whisper(size: Size = TINY, seed: int = 0) -> OpenaiWhisper:

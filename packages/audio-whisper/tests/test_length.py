@@ -21,20 +21,11 @@ from mmmodal.projectors.conv import Conv
 from mmmodal.samples.collation import collate_media
 from mmmodal.samples.dataset import prepare_record, record_length
 from mmmodal_audio_whisper import Whisper, WhisperOptions
-from mmmodal_playground.tiny_language import tiny_language_model
-from whisper_models import RATE, clip, encode, loaded
+from whisper_models import encode, loaded
+from worlds import RATE, clip, compose, record
 
 WINDOW = 2 * RATE  # samples; of the tiny folder
-RECORD = Record.model_validate(
-    {
-        "id": "1",
-        "messages": [
-            {"role": "user", "content": [{"type": "audio", "media": 0}]},
-            {"role": "assistant", "content": [{"type": "text", "text": "silence"}]},
-        ],
-        "media": [{"kind": "audio", "uri": "a.wav"}],
-    }
-)
+RECORD = Record.model_validate(record("1", ("audio", "a.wav"), answer="silence"))
 
 
 def positions(seconds: float, rate: int = RATE, **options: object) -> int:
@@ -50,11 +41,8 @@ def tokens(seconds: float, **options: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def model(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> MMModalForConditionalGeneration:
-    lm = tiny_language_model(tmp_path_factory.mktemp("lm") / "lm", "llama")
-    return mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": f"whisper:{folder}"})
+def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
+    return compose(parts["llama"], parts, kinds=["audio"])
 
 
 def test_a_clip_costs_what_it_lasts() -> None:
@@ -93,7 +81,7 @@ def test_one_sample_at_a_high_rate_is_a_position() -> None:
 
 
 def test_short_clip_is_encoded_in_its_window_and_its_padding_dropped(folder: Path) -> None:
-    sound = clip(0.5)
+    sound = clip(seconds=0.5)
     padded = Waveform(np.pad(sound.samples, (0, WINDOW - len(sound.samples))), RATE)
     (trimmed,), (full,) = encode(folder, [sound]), encode(folder, [sound], length="full")
     assert (len(trimmed), len(full)) == (25, 100)
@@ -102,7 +90,7 @@ def test_short_clip_is_encoded_in_its_window_and_its_padding_dropped(folder: Pat
 
 
 def test_long_clip_is_its_windows_joined_in_order(folder: Path) -> None:
-    sound = clip(6.0)
+    sound = clip(seconds=6.0)
     starts = range(0, len(sound.samples), WINDOW)
     alone = [Waveform(sound.samples[start : start + WINDOW], RATE) for start in starts]
     expected = torch.cat([encode(folder, [one])[0] for one in alone])
@@ -111,7 +99,7 @@ def test_long_clip_is_its_windows_joined_in_order(folder: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [2.01, 5.0, 5.97])
 def test_last_window_of_a_long_clip_ends_where_the_clip_does(folder: Path, seconds: float) -> None:
-    sound = clip(seconds)
+    sound = clip(seconds=seconds)
     (found,) = encode(folder, [sound])
     length = -(-len(sound.samples) // 320)
     assert len(found) == length
@@ -124,7 +112,7 @@ def test_last_window_of_a_long_clip_ends_where_the_clip_does(folder: Path, secon
 
 
 def test_full_length_keeps_the_padding_of_the_last_window(folder: Path) -> None:
-    sound = clip(2.5)
+    sound = clip(seconds=2.5)
     (found,) = encode(folder, [sound], length="full")
     (expected,) = encode(folder, [Waveform(sound.samples[WINDOW:], RATE)], length="full")
     assert len(found) == 200
@@ -133,7 +121,7 @@ def test_full_length_keeps_the_padding_of_the_last_window(folder: Path) -> None:
 
 def test_windows_of_all_clips_are_one_batch(folder: Path) -> None:
     encoder = Whisper.from_source(str(folder), {})
-    clips = [clip(0.5), clip(5.0, seed=1), clip(2.0, seed=2)]
+    clips = [clip(seconds=0.5), clip(1, 5.0), clip(2, 2.0)]
     collated = encoder.collate([encoder.preprocess(one) for one in clips])
     assert collated["values"].shape == (5, 80, 200)
     with torch.no_grad():
@@ -156,19 +144,18 @@ def test_ten_minutes_are_encoded_and_no_sample_more(folder: Path) -> None:
 def test_limit_can_be_set(folder: Path) -> None:
     encoder = Whisper.from_source(str(folder), {"max_seconds": 3})
     with pytest.raises(MediaError, match=r"audio of 3\.50 s .*: at most 3 s are encoded; cut it"):
-        encoder.preprocess(clip(3.5))
+        encoder.preprocess(clip(seconds=3.5))
 
 
 def test_file_of_601_s_is_refused_with_the_option_that_lets_a_model_read_it(
-    model: MMModalForConditionalGeneration, folder: Path, tmp_path: Path
+    model: MMModalForConditionalGeneration, parts: dict[str, Path], tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(601 * 8_000, np.int16), 8_000)
     reason = r"a\.wav: 601\.000 s, and at most 600 s are read; .*an encoder's `max_seconds`"
     with pytest.raises(MediaError, match=reason):
         model.processor.read("audio", tmp_path / "a.wav")
-    lm = tiny_language_model(tmp_path / "lm", "llama")
-    part = Part(name="whisper", source=str(folder), options={"max_seconds": 601})
-    patient = mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": part}).processor
+    part = Part(name="whisper", source=str(parts["whisper"]), options={"max_seconds": 601})
+    patient = compose(parts["llama"], parts, encoders={"audio": part}).processor
     assert patient.read("audio", tmp_path / "a.wav").seconds == 601
     assert len(prepare_record(patient.preparer, RECORD, "row 1", tmp_path).input_ids) > 10_000
     assert record_length(patient.preparer, RECORD, "row 1", tmp_path) > 10_000
@@ -178,7 +165,7 @@ def test_file_of_601_s_is_refused_with_the_option_that_lets_a_model_read_it(
 
 def test_projector_sees_no_padding(model: MMModalForConditionalGeneration) -> None:
     encoder, projector = model.model.encoders["audio"], model.model.projector("audio")
-    clips = [clip(0.1), clip(3.0, seed=1), clip(1.2, seed=2)]
+    clips = [clip(seconds=0.1), clip(1, 3.0), clip(2, 1.2)]
     prepared = [encoder.preprocess(one) for one in clips]
     inputs = encoder.collate(prepared)
     with torch.no_grad():
@@ -198,7 +185,7 @@ def test_projector_sees_no_padding(model: MMModalForConditionalGeneration) -> No
 
 def test_a_tenth_of_a_second_is_answered(model: MMModalForConditionalGeneration) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=4)
-    assert isinstance(chat.say("What is this?", audio=[clip(0.1)]), str)
+    assert isinstance(chat.say("What is this?", audio=[clip(seconds=0.1)]), str)
 
 
 def test_clip_beyond_the_context_is_refused_with_the_sum(
@@ -220,7 +207,7 @@ def test_model_that_was_saved_twice_hears_what_it_heard(
         again = load(tmp_path / name, device="cpu")
     assert again.model.encoders["audio"].options == encoder.options
     assert again.config.audio_config.encoder_layers == 2
-    inputs = encoder.collate([encoder.preprocess(clip(3.0))])
+    inputs = encoder.collate([encoder.preprocess(clip(seconds=3.0))])
     with torch.no_grad():
         (expected,), (found,) = (
             model.model.tower("audio")(**inputs),
@@ -229,10 +216,9 @@ def test_model_that_was_saved_twice_hears_what_it_heard(
     assert torch.equal(found, expected)
 
 
-def test_preset_with_options_composes(folder: Path, tmp_path: Path) -> None:
-    lm = tiny_language_model(tmp_path / "lm", "llama")
-    part = Part(name="whisper-tiny", source=str(folder), options={"length": "full"})
-    model = mmmodal.compose(backbone=f"auto:{lm}", encoders={"audio": part})
+def test_preset_with_options_composes(parts: dict[str, Path]) -> None:
+    part = Part(name="whisper-tiny", source=str(parts["whisper"]), options={"length": "full"})
+    model = compose(parts["llama"], parts, encoders={"audio": part})
     assert model.model.encoders["audio"].options.length == "full"
 
 

@@ -17,7 +17,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from mmmodal.modalities.audio import Waveform
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_audio_whisper.sizes import SIZES, Size
-from whisper_models import RATE, clip, encode, openai_whisper, save_openai
+from whisper_models import encode, openai_whisper, save_openai
+from worlds import RATE, clip
 
 # Windows of 30 s for one size are enough.
 FAST = {"tiny": SIZES["tiny"], "base": replace(SIZES["base"], positions=150)}
@@ -55,7 +56,7 @@ def assert_openais(size: Size, path: Path) -> None:
     """Compare ours with OpenAI's encoder, and transformers' with the weights that ours has."""
     model = openai_whisper(size)
     save_openai(model, path)
-    sound = clip(size.positions / 50)
+    sound = clip(seconds=size.positions / 50)
     expected = openai_states(model, sound.samples, size.mel_bins)
     assert expected[-1].shape == (size.positions, size.width)
     assert_equal(encode(path, [sound], select_layer=-2)[0], expected[-3])
@@ -93,7 +94,7 @@ def test_features_are_those_of_transformers_encoder(name: str, tmp_path: Path) -
     WhisperModel(config).save_pretrained(tmp_path)
     extractor = WhisperFeatureExtractor(config.num_mel_bins, chunk_length=seconds)
     extractor.save_pretrained(tmp_path)
-    sound = clip(seconds)
+    sound = clip(seconds=seconds)
     expected = transformers_states(tmp_path, sound.samples)
     assert_equal(encode(tmp_path, [sound], select_layer=-1, post_norm=True)[0], expected[-1][0])
     assert_equal(encode(tmp_path, [sound], select_layer=-2)[0], expected[-2][0])
@@ -101,14 +102,14 @@ def test_features_are_those_of_transformers_encoder(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("layer", [-2, -3, 1])
 def test_features_are_the_hidden_states_of_transformers(folder: Path, layer: int) -> None:
-    sound = clip(2.0)
+    sound = clip(seconds=2.0)
     (found,) = encode(folder, [sound], select_layer=layer)
     assert_equal(found, transformers_states(folder, sound.samples)[layer][0])
 
 
 @pytest.mark.parametrize("post_norm", [True, False])
 def test_last_layer_is_normalised_where_asked(folder: Path, post_norm: bool) -> None:
-    sound = clip(2.0)
+    sound = clip(seconds=2.0)
     (found,) = encode(folder, [sound], select_layer=-1, post_norm=post_norm)
     normalised = transformers_states(folder, sound.samples)[-1][0]
     norm = WhisperModel.from_pretrained(folder).encoder.layer_norm
@@ -118,7 +119,7 @@ def test_last_layer_is_normalised_where_asked(folder: Path, post_norm: bool) -> 
 @pytest.mark.parametrize("bands", [80, 128])
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 7.0, 30.0])
 def test_log_mel_is_that_of_openai_and_transformers(bands: int, seconds: float) -> None:
-    sound = clip(seconds)
+    sound = clip(seconds=seconds)
     found = Whisper(WhisperOptions(num_mel_bins=bands)).preprocess(sound)["values"][0]
     assert found.shape == (bands, 3000)
     padded = whisper.pad_or_trim(sound.samples)
@@ -155,7 +156,7 @@ def test_silence_has_a_spectrogram() -> None:
 def test_attention_backend_can_be_chosen(folder: Path, attention: str) -> None:
     encoder = Whisper.from_source(str(folder), {})
     tower = encoder.build().eval()
-    inputs = encoder.collate([encoder.preprocess(clip(1.0))])
+    inputs = encoder.collate([encoder.preprocess(clip(seconds=1.0))])
     expected = tower(**inputs)[0]
     tower.set_attn_implementation(attention)
     assert tower.config._attn_implementation == attention

@@ -19,7 +19,8 @@ from mmmodal.modalities.audio import Waveform
 from mmmodal.testing import EncoderTests
 from mmmodal_audio_whisper import Whisper, WhisperOptions, mmmodal_encoders
 from mmmodal_audio_whisper.presets import PRESETS
-from whisper_models import RATE, clip, openai_whisper, save_openai
+from whisper_models import openai_whisper, save_openai
+from worlds import RATE, clip
 
 
 class TestWhisper(EncoderTests):
@@ -29,7 +30,13 @@ class TestWhisper(EncoderTests):
 
     @pytest.fixture
     def items(self) -> list[Waveform]:
-        return [clip(0.3), clip(2.0, seed=1), clip(0.0), clip(5.1, seed=2), clip(0.7, 44_100, 3)]
+        return [
+            clip(seconds=0.3),
+            clip(1, 2.0),
+            clip(seconds=0.0),
+            clip(2, 5.1),
+            clip(3, 0.7, 44_100),
+        ]
 
     @pytest.fixture
     def bad_items(self) -> list[Any]:
@@ -44,7 +51,7 @@ class TestWhisperOfOpenai(EncoderTests):
 
     @pytest.fixture
     def items(self) -> list[Waveform]:
-        return [clip(0.1), clip(2.02), clip(7.0, 48_000)]
+        return [clip(seconds=0.1), clip(seconds=2.02), clip(seconds=7.0, rate=48_000)]
 
 
 class TestWhisperWithFullWindowsAndPostNorm(EncoderTests):
@@ -55,7 +62,7 @@ class TestWhisperWithFullWindowsAndPostNorm(EncoderTests):
 
     @pytest.fixture
     def items(self) -> list[Waveform]:
-        return [clip(0.3), clip(4.1, 8_000, seed=1)]
+        return [clip(seconds=0.3), clip(1, 4.1, 8_000)]
 
 
 def test_listing_the_encoders_loads_no_library_of_whisper() -> None:

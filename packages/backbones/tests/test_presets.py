@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mmmodal.contracts import Backbone
 from mmmodal.plugins import registry
 from mmmodal_backbones import BACKBONES
+from worlds import ROOT
 
 BY_NAME = {backbone.name: backbone for backbone in BACKBONES}
 
@@ -111,7 +111,7 @@ def test_a_size_in_a_name_is_that_of_the_card() -> None:
 
 
 def test_the_readme_lists_every_preset() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "packages/backbones/README.md").read_text(encoding="utf-8")
     for backbone in BACKBONES:
         card = backbone.card
         assert card is not None

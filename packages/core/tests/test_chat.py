@@ -5,37 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+import soundfile
 from PIL import Image
 
 import mmmodal
 from mmmodal.errors import MediaError, RecordError, RenderError
-from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-
-
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
-    torch.manual_seed(0)
-    return mmmodal.compose(
-        backbone=f"auto:{parts['llama']}",
-        encoders={"image": f"siglip:{parts['siglip']}", "audio": f"whisper:{parts['whisper']}"},
-    )
+from worlds import RATE, clip, picture
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    import soundfile
-
     found = {}
     for seed in (1, 2):
-        random = np.random.default_rng(seed)
-        image, clip = tmp_path / f"{seed}.png", tmp_path / f"{seed}.wav"
-        Image.fromarray(random.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(image)
-        soundfile.write(clip, random.normal(0, 0.1, 8_000), 16_000)
-        found |= {f"image{seed}": str(image), f"audio{seed}": str(clip)}
+        image, sound = tmp_path / f"{seed}.png", tmp_path / f"{seed}.wav"
+        picture(seed).save(image)
+        soundfile.write(sound, clip(seed).samples, RATE)
+        found |= {f"image{seed}": str(image), f"audio{seed}": str(sound)}
     return found
 
 
@@ -171,10 +158,9 @@ def test_objects_in_hand_are_taken_like_files(
     model: MMModalForConditionalGeneration, files: dict[str, str]
 ) -> None:
     by_path, in_hand = (mmmodal.Chat(model, max_new_tokens=6) for _ in range(2))
-    clip = Waveform(np.zeros(8_000, np.float32), 16_000)
     expected = by_path.say("x", images=[files["image1"]])
     assert in_hand.say("x", images=[Image.open(files["image1"])]) == expected
-    assert isinstance(in_hand.say("y", audio=[clip]), str)
+    assert isinstance(in_hand.say("y", audio=[clip()]), str)
 
 
 def test_a_saved_conversation_is_a_record(

@@ -14,6 +14,7 @@ from mmmodal.config import validate
 from mmmodal.errors import ConfigError, PartError
 from mmmodal_datagen.parts import find, registry
 from mmmodal_datagen.pipeline import Pipeline, load_pipeline, resolve
+from worlds import write_lines
 
 
 def write(folder: Path, text: str) -> str:
@@ -150,7 +151,7 @@ def test_a_step_runs_on_files_from_the_command_line(
         "media": [{"kind": "audio", "uri": "a.mp3", "description": "transkrip"}],
         "groups": ["a"],
     }
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    write_lines(tmp_path / "rows.jsonl", [row])
     with serving() as server:
         backend = f"language_model:openai,model=m,base_url={server.url}"
         arguments = [str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "out"), "--json"]
@@ -172,7 +173,7 @@ def test_a_pipeline_file_runs_from_the_command_line_with_overrides(
             {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]},
         ],
     }
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    write_lines(tmp_path / "rows.jsonl", [row])
     text = f"""
 out: {tmp_path}/out
 root: {tmp_path}

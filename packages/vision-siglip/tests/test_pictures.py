@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import open_clip
@@ -14,33 +12,19 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from transformers import AutoImageProcessor
 
+from media_files import encode_picture
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import read_media
 from mmmodal.parts import find
-from mmmodal_playground.tiny import tiny_siglip
 from mmmodal_vision_siglip import Siglip
+from worlds import gradient
 
 STEP = 2 / 255  # one step of 1/255, after the division by the deviation of 0.5
 
 
-def gradient(mode: str) -> Image.Image:
-    across, down = Image.linear_gradient("L").rotate(90), Image.linear_gradient("L")
-    return (
-        Image.merge("RGB", (across, down, Image.radial_gradient("L")))
-        .resize((90, 60))
-        .convert(mode)
-    )
-
-
-def stored(image: Image.Image, form: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 def files() -> dict[str, tuple[bytes, Image.Image]]:
     """Return files of each kind, and the upright opaque RGB picture that each is."""
-    rgb, palette, cmyk = gradient("RGB"), gradient("P"), gradient("CMYK")
+    rgb, palette, cmyk = (gradient(90, 60).convert(mode) for mode in ("RGB", "P", "CMYK"))
     turned = Image.Exif()
     turned[0x0112] = 6  # to be turned by 90 degrees to the right
     alpha = rgb.copy()
@@ -49,18 +33,16 @@ def files() -> dict[str, tuple[bytes, Image.Image]]:
     deep = np.linspace(0, 65_535, 90 * 60).reshape(60, 90).astype(np.uint16)
     grey = Image.fromarray((deep / 257).round().astype(np.uint8)).convert("RGB")
     return {
-        "plain": (stored(rgb, "PNG"), rgb),
-        "turned": (stored(rgb, "PNG", exif=turned), rgb.transpose(Image.Transpose.ROTATE_270)),
-        "alpha": (stored(alpha, "PNG"), on_white),
-        "palette": (stored(palette, "PNG"), palette.convert("RGB")),
-        "16 bits": (stored(Image.fromarray(deep), "PNG"), grey),
-        "CMYK": (stored(cmyk, "TIFF"), cmyk.convert("RGB")),
+        "plain": (encode_picture(rgb, "PNG"), rgb),
+        "turned": (
+            encode_picture(rgb, "PNG", exif=turned),
+            rgb.transpose(Image.Transpose.ROTATE_270),
+        ),
+        "alpha": (encode_picture(alpha, "PNG"), on_white),
+        "palette": (encode_picture(palette, "PNG"), palette.convert("RGB")),
+        "16 bits": (encode_picture(Image.fromarray(deep), "PNG"), grey),
+        "CMYK": (encode_picture(cmyk, "TIFF"), cmyk.convert("RGB")),
     }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_siglip(tmp_path_factory.mktemp("siglip"))
 
 
 def read(data: bytes) -> Image.Image:

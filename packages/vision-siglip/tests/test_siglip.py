@@ -17,34 +17,14 @@ from transformers import SiglipModel, SiglipVisionModel
 from mmmodal.contracts import Encoder
 from mmmodal.errors import ConfigError, MediaError, PartError
 from mmmodal.testing import EncoderTests
-from mmmodal_playground.tiny import tiny_siglip
 from mmmodal_vision_siglip import Siglip, SiglipOptions, mmmodal_encoders
+from worlds import gradient, picture
 
 SIZES = ((32, 32), (57, 20), (3, 90), (640, 480), (1, 1))
 
 
 def noise(width: int, height: int) -> Image.Image:
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def picture(width: int, height: int) -> Image.Image:
-    across, down = Image.linear_gradient("L").rotate(90), Image.linear_gradient("L")
-    merged = Image.merge("RGB", (across, down, Image.radial_gradient("L")))
-    return merged.resize((width, height))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_siglip(tmp_path_factory.mktemp("siglip"))
-
-
-@pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
-    """Return a copy of the folder that a test may damage."""
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    return tmp_path
+    return picture(width, (width, height))
 
 
 def change(path: Path, **values: Any) -> None:
@@ -94,7 +74,7 @@ class TestSiglipWithPostNorm(EncoderTests):
 
 @pytest.mark.parametrize("layer", [-1, -2, -3, 1, 3])
 def test_features_are_the_hidden_states_of_transformers(folder: Path, layer: int) -> None:
-    images = [picture(40, 40), picture(90, 31)]
+    images = [gradient(40, 40), gradient(90, 31)]
     model = SiglipVisionModel.from_pretrained(folder).eval()
     encoder = Siglip.from_source(str(folder), {})
     pixels = torch.stack([encoder.preprocess(image) for image in images])
@@ -107,7 +87,7 @@ def test_features_are_the_hidden_states_of_transformers(folder: Path, layer: int
 
 def test_last_layer_with_post_norm_is_the_last_hidden_state(folder: Path) -> None:
     model = SiglipVisionModel.from_pretrained(folder).eval()
-    image = picture(40, 40)
+    image = gradient(40, 40)
     encoder = Siglip.from_source(str(folder), {})
     with torch.no_grad():
         expected = model(pixel_values=encoder.preprocess(image)[None]).last_hidden_state
@@ -119,7 +99,7 @@ def test_last_layer_with_post_norm_is_the_last_hidden_state(folder: Path) -> Non
 def test_attention_backend_can_be_chosen(folder: Path, attention: str) -> None:
     encoder = Siglip.from_source(str(folder), {})
     tower = loaded(encoder, folder)
-    pixels = encoder.collate([encoder.preprocess(picture(40, 40))])
+    pixels = encoder.collate([encoder.preprocess(gradient(40, 40))])
     expected = tower(**pixels)[0]
     tower.set_attn_implementation(attention)
     assert tower.config._attn_implementation == attention
@@ -137,7 +117,7 @@ def test_layers_above_the_selected_one_do_not_exist(folder: Path) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("resample", [2, 3])
-@pytest.mark.parametrize("draw", [picture, noise])
+@pytest.mark.parametrize("draw", [gradient, noise])
 @pytest.mark.parametrize("resizer", ["torchvision", "pillow"])
 def test_pixels_are_those_of_transformers(
     copy: Path, size: tuple[int, int], resample: int, draw: Any, resizer: str
@@ -155,9 +135,9 @@ def test_pixels_of_both_resizers_are_within_a_step(
     copy: Path, size: tuple[int, int], resample: int
 ) -> None:
     change(copy / "preprocessor_config.json", resample=resample)
-    found = Siglip.from_source(str(copy), {}).preprocess(picture(*size))
+    found = Siglip.from_source(str(copy), {}).preprocess(gradient(*size))
     # A step of 1/255 is 2/255 after the division by the deviation of 0.5.
-    assert (found - processed(copy, "pil", picture(*size))).abs().max() <= 2 / 255 + 1e-5
+    assert (found - processed(copy, "pil", gradient(*size))).abs().max() <= 2 / 255 + 1e-5
 
 
 def test_settings_of_the_image_processor_are_taken(copy: Path) -> None:
@@ -181,7 +161,7 @@ def test_settings_inside_a_processor_config_are_taken(copy: Path) -> None:
 
 def test_shape_is_the_grid_of_patches(folder: Path) -> None:
     encoder = Siglip.from_source(str(folder), {})
-    assert encoder.shape(encoder.preprocess(picture(99, 5))) == (1, 4, 4)
+    assert encoder.shape(encoder.preprocess(gradient(99, 5))) == (1, 4, 4)
     assert encoder.width == 32
 
 
@@ -192,22 +172,22 @@ def test_patches_that_do_not_fill_the_picture_are_counted_as_siglip_does() -> No
 
 def test_checkpoint_of_the_vision_tower_alone_is_read(folder: Path, tmp_path: Path) -> None:
     SiglipVisionModel.from_pretrained(folder).save_pretrained(tmp_path)
-    images = [picture(40, 40)]
+    images = [gradient(40, 40)]
     assert torch.equal(features(tmp_path, images), features(folder, images))
 
 
 def test_flat_names_of_the_tower_are_read(copy: Path) -> None:
-    expected = features(copy, [picture(40, 40)])
+    expected = features(copy, [gradient(40, 40)])
     weights = load_file(copy / "model.safetensors")
     flat = {name.removeprefix("vision_model."): value for name, value in weights.items()}
     save_file(flat, copy / "model.safetensors")
-    assert torch.equal(features(copy, [picture(40, 40)]), expected)
+    assert torch.equal(features(copy, [gradient(40, 40)]), expected)
 
 
 def test_sharded_checkpoint_is_read(folder: Path, tmp_path: Path) -> None:
     SiglipModel.from_pretrained(folder).save_pretrained(tmp_path, max_shard_size="50KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
-    images = [picture(40, 40)]
+    images = [gradient(40, 40)]
     assert torch.equal(features(tmp_path, images), features(folder, images))
 
 

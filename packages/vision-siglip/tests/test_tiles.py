@@ -14,21 +14,9 @@ from torch import Tensor
 import mmmodal
 from mmmodal.errors import ConfigError
 from mmmodal.testing import EncoderTests
-from mmmodal_playground.tiny import tiny_siglip
-from mmmodal_playground.tiny_language import tiny_language_model
 from mmmodal_vision_siglip import Siglip, SiglipOptions
 from mmmodal_vision_siglip.pixels import best_grid
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_siglip(tmp_path_factory.mktemp("siglip"))  # of pictures of 32, patches of 8
-
-
-def picture(width: int, height: int) -> Image.Image:
-    across, down = Image.linear_gradient("L").rotate(90), Image.linear_gradient("L")
-    merged = Image.merge("RGB", (across, down, Image.radial_gradient("L")))
-    return merged.resize((width, height))
+from worlds import compose, gradient, user
 
 
 def encoded(encoder: Siglip, source: Path, images: list[Image.Image]) -> list[Tensor]:
@@ -46,7 +34,7 @@ class TestSiglipWithTiles(EncoderTests):
 
     @pytest.fixture
     def items(self) -> list[Image.Image]:
-        return [picture(*size) for size in ((32, 32), (300, 40), (1, 1), (90, 200), (64, 64))]
+        return [gradient(*size) for size in ((32, 32), (300, 40), (1, 1), (90, 200), (64, 64))]
 
 
 @pytest.mark.parametrize(
@@ -92,14 +80,14 @@ def test_token_count_is_known_before_the_model_runs(
     folder: Path, size: tuple[int, int], tiles: int
 ) -> None:
     bare = Siglip(Siglip.from_source(str(folder), {"tiles": 4}).options)  # as in a data worker
-    pixels = bare.preprocess(picture(*size))
+    pixels = bare.preprocess(gradient(*size))
     assert bare.shape(pixels) == (tiles, 4, 4)
     encoder = Siglip.from_source(str(folder), {"tiles": 4})
-    assert encoded(encoder, folder, [picture(*size)])[0].shape == (tiles, 4, 4, 32)
+    assert encoded(encoder, folder, [gradient(*size)])[0].shape == (tiles, 4, 4, 32)
 
 
 def test_features_of_a_tile_are_those_of_the_cut_picture_alone(folder: Path) -> None:
-    image = picture(200, 90)
+    image = gradient(200, 90)
     whole = Siglip.from_source(str(folder), {"resizer": "pillow"})
     cut = Siglip.from_source(str(folder), {"tiles": 6, "resizer": "pillow"})
     columns, rows = best_grid(*image.size, 32, 6)
@@ -107,22 +95,20 @@ def test_features_of_a_tile_are_those_of_the_cut_picture_alone(folder: Path) -> 
     resized = image.resize((columns * 32, rows * 32), Image.Resampling.BICUBIC)
     crops = [resized.crop((32 * k, 0, 32 * k + 32, 32)) for k in range(columns)]
     # Beside other pictures with other numbers of tiles.
-    _, found, _ = encoded(cut, folder, [picture(9, 9), image, picture(300, 30)])
+    _, found, _ = encoded(cut, folder, [gradient(9, 9), image, gradient(300, 30)])
     assert len(found) == 3
     for tile, alone in zip(found, [*crops, image], strict=True):  # the whole comes last
         expected = encoded(whole, folder, [alone])[0][0]
         torch.testing.assert_close(tile, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_composed_model_reads_pictures_of_several_tiles(folder: Path, tmp_path: Path) -> None:
-    language = tiny_language_model(tmp_path / "language", "llama")
+def test_composed_model_reads_pictures_of_several_tiles(
+    folder: Path, parts: dict[str, Path], tmp_path: Path
+) -> None:
     encoder = mmmodal.Part(name="siglip", source=str(folder), options={"tiles": 4})
-    model = mmmodal.compose(
-        tmp_path / "model", backbone=f"auto:{language}", encoders={"image": encoder}
-    )
-    images = [picture(100, 30), picture(30, 30), picture(60, 120)]  # of 4, 1 and 3 tiles
-    content = [{"type": "image", "image": image} for image in images]
-    chat = [{"role": "user", "content": [*content, {"type": "text", "text": "hm"}]}]
+    model = compose(parts["llama"], parts, tmp_path / "model", encoders={"image": encoder})
+    images = [gradient(100, 30), gradient(30, 30), gradient(60, 120)]  # of 4, 1 and 3 tiles
+    chat = [user(*images, "hm")]
     expected = None
     for whole in (model, mmmodal.load(tmp_path / "model")):
         batch = whole.processor.apply_chat_template([chat], tokenize=True, return_dict=True)
@@ -156,7 +142,7 @@ def test_tiles_come_row_by_row(folder: Path) -> None:
 
 def test_without_tiles_shapes_and_stored_options_are_as_before(folder: Path) -> None:
     encoder = Siglip.from_source(str(folder), {"resizer": "pillow"})
-    pixels = encoder.preprocess(picture(200, 90))
+    pixels = encoder.preprocess(gradient(200, 90))
     assert pixels.shape == (3, 32, 32)
     assert encoder.collate([pixels, pixels])["values"].shape == (2, 3, 32, 32)
     assert encoder.collate([pixels]).keys() == {"values"}

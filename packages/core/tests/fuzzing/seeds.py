@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from PIL import Image as pillow
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "tests" / "support"))
 
-from media_files import CLIPS, write_clip
+from media_files import CLIPS, encode_picture, encode_sound, write_clip
 
 __all__ = ["SEEDS"]
 
 SAMPLES = 4_000
-RATE = 16_000
 WRITTEN_BY_LIBSNDFILE = {
     "wav-pcm16": ("WAV", "PCM_16"),
     "wav-pcm24": ("WAV", "PCM_24"),
@@ -48,30 +45,30 @@ def images() -> dict[str, bytes]:
     frames = [rgb.rotate(180), rgb.convert("L").convert("RGB")]
     several: dict[str, Any] = {"save_all": True, "append_images": frames}
     return {
-        "jpeg": encode(rgb, "JPEG"),
-        "jpeg-progressive": encode(rgb, "JPEG", progressive=True),
-        "jpeg-grey": encode(rgb.convert("L"), "JPEG"),
-        "jpeg-cmyk": encode(rgb.convert("CMYK"), "JPEG"),
-        "jpeg-exif": encode(rgb, "JPEG", exif=turned),
-        "png": encode(rgb, "PNG"),
-        "png-alpha": encode(rgba, "PNG"),
-        "png-palette": encode(rgb.convert("P"), "PNG", transparency=3),
-        "png-16bit": encode(deep, "PNG"),
-        "png-1bit": encode(rgb.convert("1"), "PNG"),
-        "png-animated": encode(rgb, "PNG", **several),
-        "webp": encode(rgb, "WEBP"),
-        "webp-lossless": encode(rgba, "WEBP", lossless=True),
-        "webp-animated": encode(rgb, "WEBP", **several),
-        "gif": encode(rgb, "GIF"),
-        "gif-animated": encode(rgb, "GIF", transparency=3, **several),
-        "bmp": encode(rgb, "BMP"),
-        "bmp-palette": encode(rgb.convert("P"), "BMP"),
-        "tiff": encode(rgb, "TIFF"),
-        "tiff-several": encode(rgb, "TIFF", **several),
-        "tiff-16bit": encode(deep, "TIFF"),
-        "tiff-cmyk": encode(rgb.convert("CMYK"), "TIFF"),
-        **{f"tiff-{how}": encode(rgb, "TIFF", compression=how) for how in PACKED},
-        "tiff-group4": encode(rgb.convert("1"), "TIFF", compression="group4"),
+        "jpeg": encode_picture(rgb, "JPEG"),
+        "jpeg-progressive": encode_picture(rgb, "JPEG", progressive=True),
+        "jpeg-grey": encode_picture(rgb.convert("L"), "JPEG"),
+        "jpeg-cmyk": encode_picture(rgb.convert("CMYK"), "JPEG"),
+        "jpeg-exif": encode_picture(rgb, "JPEG", exif=turned),
+        "png": encode_picture(rgb, "PNG"),
+        "png-alpha": encode_picture(rgba, "PNG"),
+        "png-palette": encode_picture(rgb.convert("P"), "PNG", transparency=3),
+        "png-16bit": encode_picture(deep, "PNG"),
+        "png-1bit": encode_picture(rgb.convert("1"), "PNG"),
+        "png-animated": encode_picture(rgb, "PNG", **several),
+        "webp": encode_picture(rgb, "WEBP"),
+        "webp-lossless": encode_picture(rgba, "WEBP", lossless=True),
+        "webp-animated": encode_picture(rgb, "WEBP", **several),
+        "gif": encode_picture(rgb, "GIF"),
+        "gif-animated": encode_picture(rgb, "GIF", transparency=3, **several),
+        "bmp": encode_picture(rgb, "BMP"),
+        "bmp-palette": encode_picture(rgb.convert("P"), "BMP"),
+        "tiff": encode_picture(rgb, "TIFF"),
+        "tiff-several": encode_picture(rgb, "TIFF", **several),
+        "tiff-16bit": encode_picture(deep, "TIFF"),
+        "tiff-cmyk": encode_picture(rgb.convert("CMYK"), "TIFF"),
+        **{f"tiff-{how}": encode_picture(rgb, "TIFF", compression=how) for how in PACKED},
+        "tiff-group4": encode_picture(rgb.convert("1"), "TIFF", compression="group4"),
     }
 
 
@@ -85,9 +82,7 @@ def clips() -> dict[str, bytes]:
     sound = np.stack([tone, random.uniform(-0.3, 0.3, SAMPLES)], 1).astype(np.float32)
     files = {}
     for name, (form, subtype) in WRITTEN_BY_LIBSNDFILE.items():
-        buffer = io.BytesIO()
-        soundfile.write(buffer, sound, RATE, format=form, subtype=subtype)
-        files[name] = buffer.getvalue()
+        files[name] = encode_sound(sound, form, subtype)
     for name in CLIPS:
         files[name] = write_clip(sound, name)
     files["mp4-fragments"] = write_clip(sound, "mp4-aac", movflags=FRAGMENTS, frag_duration="50000")
@@ -96,13 +91,6 @@ def clips() -> dict[str, bytes]:
     files["mp4-surround"] = write_clip(np.tile(sound, 4), "mp4-aac")
     files["webm-live"] = write_clip(sound, "webm-opus", live="1")
     return files
-
-
-def encode(image: pillow.Image, form: str, **options: Any) -> bytes:
-    """Write `image` as `form`."""
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 SEEDS = {"image": images, "audio": clips}

@@ -1,0 +1,441 @@
+"""`mmmodal data`: what it prints where, and the code it ends with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fake_packages import run_python
+from media_files import encode_sound
+from mmmodal.cli.main import run
+from mmmodal.cli.preview import format_preview
+from mmmodal.records.dataset import read_records
+from worlds import PAPER_EXAMPLES, read_lines, write_lines
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def family() -> str:
+    return "qwen2"
+
+
+@pytest.fixture
+def data(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a subcommand of `mmmodal data`; return its code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = run(["data", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def conversation(number: int, **changes: Any) -> dict[str, Any]:
+    content = [{"type": "image", "media": 0}, {"type": "audio", "media": 1}]
+    answer = [{"type": "text", "text": "Seekor kucing."}]
+    return {
+        "id": f"r{number}",
+        "messages": [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": answer},
+        ],
+        "media": [{"kind": "image", "uri": "media/a.png"}, {"kind": "audio", "uri": "media/b.wav"}],
+    } | changes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a picture and a sound."""
+    (tmp_path / "media").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "media/a.png")
+    (tmp_path / "media/b.wav").write_bytes(encode_sound(np.zeros(1600), "WAV", "PCM_16"))
+    return tmp_path
+
+
+# check
+
+
+def test_check_is_content_with_good_data(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", conversation(1), conversation(2))
+
+    assert data("check", path) == (0, "2 records, no errors\n", "")
+    assert data("check", path, "--json") == (0, '{\n  "records": 2,\n  "errors": []\n}\n', "")
+
+
+def test_check_prints_every_error_with_its_line_and_fails(folder: Path, data: Run) -> None:
+    (folder / "media/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    digest = hashlib.sha256((folder / "media/a.png").read_bytes()).hexdigest()
+    picture = {"kind": "image", "uri": "media/a.png"}
+    sound = {"kind": "audio", "uri": "media/b.wav"}
+    path = lines(
+        folder / "a.jsonl",
+        conversation(1),
+        "{",
+        conversation(3, media=[picture | {"uri": "media/none.png"}, sound]),
+        conversation(4, media=[picture | {"uri": "../a.png"}, sound | {"uri": "https://x.org/b"}]),
+        conversation(1),
+        conversation(6, media=[picture | {"uri": "media/broken.png"}, sound]),
+        conversation(7, media=[picture | {"sha256": digest.upper()}, sound | {"sha256": "0" * 64}]),
+        conversation(8, media=[picture, sound | {"uri": "media/a.png"}]),
+    )
+
+    code, out, err = data("check", path)
+
+    assert (code, err) == (1, "")
+    found = [line.removeprefix(f"{path}:") for line in out.splitlines()]
+    expected = [
+        "2: not valid JSON",
+        "3: medium 0: media/none.png: no such file",
+        "4: medium 0: ../a.png: it leads out of the media root",
+        "4: medium 1: https://x.org/b: https: addresses are not fetched; download it first",
+        "5: the id 'r1' is also that of row 1; make it unique",
+        "6: medium 0: media/broken.png: ",
+        "7: medium 1: media/b.wav: its SHA-256 is not the row's",
+        "8: medium 1: media/a.png: ",
+        "7 records, 8 errors",
+    ]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+    code, out, _ = data("check", path, "--json")
+    report = json.loads(out)
+    assert (code, report["records"], len(report["errors"])) == (1, 7, 8)
+    assert report["errors"][1]["where"] == f"{path}:3"
+
+
+def test_check_without_media_reads_rows_only(folder: Path, data: Run) -> None:
+    gone = [{"kind": "image", "uri": "gone.png"}, {"kind": "audio", "uri": "gone.wav"}]
+    path = lines(folder / "a.jsonl", conversation(1, media=gone))
+
+    assert data("check", path)[0] == 1
+    assert data("check", path, "--no-media") == (0, "1 record, no errors\n", "")
+
+
+def test_check_says_which_modality_no_plugin_provides(folder: Path, data: Run) -> None:
+    message = {"role": "user", "content": [{"type": "imag", "media": 0}]}
+    row = {"id": "1", "messages": [message], "media": [{"kind": "imag", "uri": "x"}]}
+
+    code, out, _ = data("check", lines(folder / "a.jsonl", row), "--no-media")
+
+    assert code == 1
+    assert "a.jsonl:1: medium 0: unknown modality 'imag'. Did you mean 'image'?" in out
+
+
+def test_check_takes_equal_ids_where_the_format_uses_one_for_all_questions_about_an_image(
+    folder: Path, data: Run
+) -> None:
+    turns = [{"from": "human", "value": "<image>x"}, {"from": "gpt", "value": "y"}]
+    row = {"id": "7", "image": "media/a.png", "conversations": turns}
+
+    assert data("check", lines(folder / "a.jsonl", row, row))[0] == 0
+
+
+def test_check_finds_a_row_that_teaches_nothing(folder: Path, data: Run) -> None:
+    row = {"messages": [{"role": "user", "content": "Apa khabar?"}]}
+    path = lines(folder / "a.jsonl", row)
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert f"{path}:1: no assistant turn: there is nothing to learn from it; add one\n" in out
+
+
+def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, data: Run) -> None:
+    rows = read_lines(PAPER_EXAMPLES)
+    for uri in [name for row in (rows[0], rows[5]) for name in files(row)]:
+        local = folder / "media" / Path(uri).name
+        local.write_bytes(
+            (folder / ("media/b.wav" if uri.endswith("mp3") else "media/a.png")).read_bytes()
+        )
+    path = lines(folder / "paper.jsonl", rows[0], rows[5])
+    maps = ["/home/ubuntu/output-audio", "/home/ubuntu/filtered-llava-images", "output-audio"]
+
+    assert data("check", path)[0] == 1
+    code, out, _ = data("check", path, *[f"--root-map={old}=media" for old in maps])
+
+    assert (code, out) == (0, "3 records, no errors\n")
+
+
+def files(row: dict[str, Any]) -> list[str]:
+    return [row["filename"]] if isinstance(row["filename"], str) else row["filename"]
+
+
+def test_check_looks_for_media_under_the_root(folder: Path, data: Run) -> None:
+    (folder / "rows").mkdir()
+    path = lines(folder / "rows/a.jsonl", conversation(1))
+
+    assert data("check", path)[0] == 1
+    assert data("check", path, "--root", folder)[0] == 0
+
+
+def test_check_of_a_file_without_rows_is_an_error(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl")
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert out == f"{path}: there is not a single record in it\nno records, 1 error\n"
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_missing_file_is_one_line_on_stderr(command: str, tmp_path: Path, data: Run) -> None:
+    path = tmp_path / "none.jsonl"
+
+    assert data(command, path) == (1, "", f"Error: {path}: no such file; check its name\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check"], "Missing argument 'PATH'"),
+        (
+            ["check", "x", "--format", "lava"],
+            "'lava' is not one of 'llava', 'native', 'openai', 'paper'",
+        ),
+        (["convert", "x", "y", "--to", "lava"], "'lava' is not one of"),
+        (["preview", "x"], "Missing option '--model'"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], words: str, data: Run) -> None:
+    code, out, err = data(*arguments)
+
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_help_and_options_load_neither_pydantic_nor_anything_heavy() -> None:
+    script = (
+        "import sys, mmmodal.cli.main as m; m.run(['data', 'check', '--help']);"
+        "print([n for n in ('pydantic', 'torch', 'pyarrow', 'numpy', 'datasets') if n in sys.modules])"
+    )
+
+    assert run_python("-c", script).stdout.splitlines()[-1] == "[]"
+
+
+# stats
+
+
+def test_stats_count_what_is_in_the_paper_s_examples(data: Run) -> None:
+    code, out, _ = data("stats", PAPER_EXAMPLES, "--json")
+
+    summary = json.loads(out)
+    assert code == 0
+    assert summary["records"] == 9
+    assert summary["languages"] == {"en": 3, "ms": 3, "unknown": 3}
+    assert summary["turns"] == {"total": 34, "min": 2, "median": 2, "mean": 3.78, "max": 12}
+    assert summary["media"]["audio"] == {"total": 9, "min": 0, "median": 1, "mean": 1.0, "max": 2}
+    assert summary["media"]["image"] == {"total": 8, "min": 0, "median": 1, "mean": 0.89, "max": 3}
+    records = [record for _, record in read_records(PAPER_EXAMPLES)]
+    said = [
+        len("".join(part.text or "" for part in message.content))
+        for record in records
+        for message in record.messages
+        if message.role == "assistant"
+    ]
+    assert summary["characters"]["assistant"]["total"] == sum(said)
+    assert summary["characters"]["assistant"]["max"] == max(said)
+
+
+def test_stats_print_an_aligned_table(folder: Path, data: Run) -> None:
+    code, out, err = data(
+        "stats", lines(folder / "a.jsonl", conversation(1), conversation(2, lang="ms"))
+    )
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "2 records (ms 1, unknown 1)",
+        "",
+        "                               TOTAL  MIN  MEDIAN  MEAN  MAX",
+        "turns per record               4      2    2       2.0   2",
+        "audio per record               2      1    1       1.0   1",
+        "image per record               2      1    1       1.0   1",
+        "characters per assistant turn  28     14   14      14.0  14",
+        "characters per user turn       0      0    0       0.0   0",
+    ]
+
+
+def test_stats_stop_at_a_bad_row(folder: Path, data: Run) -> None:
+    code, out, err = data("stats", lines(folder / "a.jsonl", conversation(1), "{"))
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Error: {folder}/a.jsonl:2: not valid JSON")
+
+
+# convert
+
+
+def test_the_paper_s_rows_convert_to_native_and_back_unchanged(tmp_path: Path, data: Run) -> None:
+    native, back = tmp_path / "native.parquet", tmp_path / "back.jsonl"
+
+    first = data("convert", PAPER_EXAMPLES, native)
+    second = data("convert", native, back, "--to", "paper")
+
+    assert first == (
+        0,
+        f"{native}: 9 records\n",
+        f"Media paths are still relative to {PAPER_EXAMPLES.parent}\n",
+    )
+    assert second == (0, f"{back}: 9 records\n", "")
+    rows = read_lines(PAPER_EXAMPLES)
+    assert read_lines(back) == rows
+
+
+def test_what_the_format_cannot_hold_is_an_error_that_names_the_row(
+    folder: Path, data: Run
+) -> None:
+    row = {"image": "a.png", "conversations": [{"role": "user", "content": "<image>x"}]}
+    path = lines(folder / "a.jsonl", row, conversation(2))
+    out = folder / "out.jsonl"
+
+    code, printed, err = data("convert", path, out, "--to", "llava")
+
+    assert (code, printed) == (1, "")
+    assert err == f"Error: {path}:2: this format cannot hold 'audio' (it holds: image)\n"
+    assert sorted(child.name for child in folder.iterdir()) == ["a.jsonl", "media"]
+
+
+def test_bad_rows_are_skipped_and_counted_where_that_is_asked_for(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", conversation(1), "{", conversation(3))
+    out = folder / "out.jsonl"
+
+    code, printed, err = data("convert", path, out, "--skip-bad", "--json")
+
+    assert (code, json.loads(printed)) == (0, {"records": 2, "format": "native", "out": str(out)})
+    assert err.splitlines()[0].startswith(f"Skipped {path}:2: not valid JSON")
+    assert err.splitlines()[1:] == ["1 bad row skipped"]
+    assert [record.id for _, record in read_records(out)] == ["r1", "r3"]
+
+
+def test_ids_that_another_format_repeats_become_unique_and_our_own_must_be(
+    folder: Path, data: Run
+) -> None:
+    row = {"id": "7", "image": "a", "conversations": [{"from": "human", "value": "<image>x"}]}
+    out = folder / "out.jsonl"
+
+    assert data("convert", lines(folder / "a.jsonl", row, row, row | {"id": "8"}), out)[0] == 0
+    assert [record.id for _, record in read_records(out)] == ["7", "7#2", "8"]
+
+    code, _, err = data("convert", lines(folder / "b.jsonl", conversation(1), conversation(1)), out)
+    assert (code, err) == (
+        1,
+        f"Error: {folder}/b.jsonl:2: the id 'r1' came before; make it unique\n",
+    )
+
+
+def test_converting_onto_the_file_itself_is_refused(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", conversation(1))
+
+    code, _, err = data("convert", path, folder / "media" / ".." / "a.jsonl")
+
+    assert code == 2
+    assert "OUT is IN; choose another name" in err
+
+
+def test_an_output_of_unknown_kind_is_refused(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", conversation(1))
+
+    code, _, err = data("convert", path, folder / "a.csv")
+
+    assert (code, err) == (1, "Error: output: unknown ending '.csv'. Known: .jsonl, .parquet\n")
+
+
+# preview
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    return write_lines(path, rows)
+
+
+class Letters:
+    """A tokenizer of one letter a token, which loses the space that a text begins with."""
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        assert options == {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return "".join(map(chr, ids)).removeprefix(" ")
+
+
+SLOT, SOUND = 1000, 1001
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def rendered(text: str, learned: str) -> SimpleNamespace:
+    """Make tokens of a text in which `@` and `#` are slots; `learned` has a `^` below each label."""
+    ids = [{"@": SLOT, "#": SOUND}.get(letter, ord(letter)) for letter in text]
+    pairs = zip(ids, learned.ljust(len(ids)), strict=True)
+    return SimpleNamespace(
+        input_ids=ids, labels=[id_ if mark == "^" else -100 for id_, mark in pairs]
+    )
+
+
+SHOWN = rendered(
+    "user:<@@@@><##>Apa ini? ai: Kucing.$ user:",
+    "                           ^^^^^^^^^",
+)
+
+
+def test_preview_counts_slots_and_marks_what_is_learned() -> None:
+    text = format_preview(SHOWN, Letters(), {SLOT: "image", SOUND: "audio"})
+
+    assert text == f"user:<[image {TIMES}4]><[audio {TIMES}2]>Apa ini? ai:⟦ Kucing.$⟧ user:"
+
+
+def test_preview_on_a_terminal_is_green_and_underlined() -> None:
+    text = format_preview(SHOWN, Letters(), {SLOT: "image", SOUND: "audio"}, colour=True)
+
+    assert "ai:\x1b[32m\x1b[4m Kucing.$\x1b[0m user:" in text
+    assert "⟦" not in text
+
+
+def test_preview_does_not_pass_control_characters_to_the_terminal() -> None:
+    text = format_preview(rendered("a\x1b[2Jb\nc\r", ""), Letters(), {})
+
+    assert text == "a\\x1b[2Jb\nc\\r"
+
+
+def test_preview_of_two_media_side_by_side_counts_each_modality() -> None:
+    text = format_preview(rendered("@@#@", "   "), Letters(), {SLOT: "image", SOUND: "audio"})
+
+    assert text == f"[image {TIMES}2][audio {TIMES}1][image {TIMES}1]"
+
+
+def test_preview_shows_rows_as_the_model_reads_them(folder: Path, start: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", "{", conversation(2), conversation(3), conversation(4))
+
+    code, out, _ = data("preview", path, "--model", start, "--row", 2, "-n", 2)
+
+    assert code == 0
+    headings = [line for line in out.splitlines() if line.startswith("──")]
+    assert [line.split(" · ")[0] for line in headings] == [f"── {path}:2", f"── {path}:3"]
+    assert out.count(f"<|im_start|>user\n<image>[image {TIMES}") == 2
+    assert out.count("⟦Seekor kucing.<|im_end|>⟧") == 2
+
+
+def test_preview_names_the_row_it_cannot_show(folder: Path, start: Path, data: Run) -> None:
+    gone = [{"kind": "image", "uri": "gone.png"}, {"kind": "audio", "uri": "media/b.wav"}]
+    path = lines(folder / "a.jsonl", "{", conversation(2, media=gone))
+
+    for row, reason in (
+        (1, "1: not valid JSON"),
+        (2, "2: gone.png: no such file"),
+        (3, " there is no row 3"),
+    ):
+        code, out, err = data("preview", path, "--model", start, "--row", row)
+        assert (code, out) == (1, "")
+        assert err.splitlines()[-1].startswith(f"Error: {path}:{reason}")
+
+
+def test_preview_of_a_folder_that_is_no_model_says_so(folder: Path, data: Run) -> None:
+    path = lines(folder / "a.jsonl", conversation(1))
+
+    code, _, err = data("preview", path, "--model", folder)
+
+    assert code == 1
+    assert f"Error: {folder} holds no config.json" in err

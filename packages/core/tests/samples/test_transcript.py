@@ -9,9 +9,9 @@ import pytest
 
 from mmmodal.contracts.record import Message
 from mmmodal.conversation.layout import MarkerIds
+from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
-from mmmodal.conversation.prompts import Prompts
-from mmmodal.conversation.rendering import Renderer
+from mmmodal.conversation.rendering import Rendered, Renderer
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
 
 MARKERS = ["<image>", "</image>", "<|image|>"]
@@ -27,6 +27,17 @@ TEXTS = (
     ".",
     "日本 😀",
 )
+
+
+class Prompts:
+    """The prompts of one conversation, each rendered after the one before."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer, self._before = renderer, TokenizedText("", [])
+
+    def render(self, messages: list[Message], layouts: list[int]) -> Rendered:
+        rendered, self._before = self._renderer.prompt(messages, layouts, self._before)
+        return rendered
 
 
 @pytest.fixture(params=FAMILIES)

@@ -175,7 +175,7 @@ def test_a_template_without_turn_end_is_refused(parts: dict[str, Path]) -> None:
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     )
-    with pytest.raises(RenderError, match="never learn to stop"):
+    with pytest.raises(RenderError, match="cannot learn to stop"):
         Renderer(tokenizer, {}).turn_end_ids()
 
 

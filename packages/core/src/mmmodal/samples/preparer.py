@@ -217,7 +217,7 @@ class Preparer:
         layouts = [medium.layout for medium in prepared]
         fitting = self.fit(messages, layouts, max_tokens, add_generation_prompt)
         if fitting.dropped:
-            lost = f"{where or 'conversation'}: {fitting.told()}"
+            lost = f"{where or 'conversation'}: {fitting.summary()}"
             warnings.warn(f"{lost} to fit {max_tokens} tokens", stacklevel=2)
         rendered = fitting.rendered
         shown = [prepared[index] for index in rendered.media]

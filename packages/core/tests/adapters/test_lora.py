@@ -243,7 +243,7 @@ def test_settings_reach_into_a_recipe_that_lists_parts() -> None:
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ("{imgae: all}", "'imgae' is no part of this model. Did you mean 'image'?"),
+        ("{imgae: all}", "'imgae' is not a part of this model. Did you mean 'image'?"),
         ("{language_model: [q_prj]}", "no layer named 'q_prj'. Did you mean 'q_proj'?"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_base_that_moved_is_named(untied: Trained, data: Path, tmp_path: Path)
     config = json.loads((adapter / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/no/such/place"
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="an adapter of /no/such/place, which is not there"):
+    with pytest.raises(CheckpointError, match="an adapter of /no/such/place, which does not exist"):
         mmmodal.load(adapter)
     found = mmmodal.load(adapter, base=untied.base)
     assert torch.equal(logits(found, data), logits(mmmodal.load(untied.adapter), data))
@@ -379,7 +379,7 @@ def test_what_is_no_adapter_is_not_merged(
     untied: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["merge", str(untied.base), str(tmp_path / "out")]) == 1
-    assert "is no adapter" in capsys.readouterr().err
+    assert "is not an adapter" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used

@@ -354,4 +354,4 @@ def test_a_dry_run_shows_files_and_card_and_asks_nobody(
     assert run(["push", str(trained["model"]), "lab/model", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "lab/model/model.safetensors" in out and "Not published: run/" in out
-    assert "# model\n" in out and "MB  in all" in out
+    assert "# model\n" in out and "MB  in total" in out

@@ -202,7 +202,7 @@ def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
     running.kill(signal.SIGTERM)
     assert running.wait() == 0, running.text()
     assert "Stopped by SIGTERM after step" in running.text()
-    assert "The same command goes on from there" in running.text()
+    assert "Run the same command again to resume" in running.text()
     assert "Traceback" not in running.text()
     training.finish()
     straight = training.elsewhere(training.out.parent / "straight")

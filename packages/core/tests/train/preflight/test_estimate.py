@@ -313,7 +313,7 @@ def test_the_check_is_readable(
     assert "IN AN EPOCH" in out and "An epoch: 12 conversations" in out
     assert "image_projector" in out and "markers" in out
     assert "Memory of this machine in a step of 3 x " in out
-    assert out.endswith("Nothing stands against it.\n")
+    assert out.endswith("No problems found.\n")
 
 
 def test_the_machine_is_described_with_the_check_alone(
@@ -321,9 +321,9 @@ def test_the_machine_is_described_with_the_check_alone(
 ) -> None:
     given = ["train", "align", f"model={start}", f"data={data}", f"out={tmp_path / 'out'}"]
     assert run([*given, "--gpus", "2"]) == 2
-    assert "go with --check" in capsys.readouterr().err
+    assert "need --check" in capsys.readouterr().err
     assert run([*given, "--check", "--gpu-memory", "much"]) == 2
-    assert "is no size such as 80GB" in capsys.readouterr().err
+    assert "is not a size such as 80GB" in capsys.readouterr().err
 
 
 def test_nothing_is_known_of_what_was_not_looked_at() -> None:

@@ -131,7 +131,7 @@ def test_a_folder_that_is_none_fails_the_plugin_alone(tmp_path: Path) -> None:
     install(tmp_path, "mmmodal-wrong", PAPER.format(folder="/no/such/folder"))
     told = run_mmmodal("plugins", path=tmp_path)
     assert told.returncode == 0
-    assert "no folder's Path" in told.stdout and "mmmodal-core" in told.stdout
+    assert "not the Path of a folder" in told.stdout and "mmmodal-core" in told.stdout
 
 
 def test_a_recipe_s_errors_come_all_at_once_with_line_and_suggestion(tmp_path: Path) -> None:

@@ -149,7 +149,9 @@ def test_another_weight_of_the_language_model_is_named(
     name = "model.language_model.layers.1.mlp.up_proj.weight"
     weights[name][0, 0] += 1e-3
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match="other weights in layers.1.mlp.up_proj.weight$"):
+    with pytest.raises(
+        CheckpointError, match="differ in the weights of layers.1.mlp.up_proj.weight$"
+    ):
         join(aligned["image"], other)
 
 

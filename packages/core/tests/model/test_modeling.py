@@ -250,7 +250,7 @@ def test_text_then_tokens_equals_both_at_once(composed: Composed, family: str) -
 def test_arguments_of_the_chat_template_are_not_dropped(
     model: MMModalForConditionalGeneration,
 ) -> None:
-    with pytest.raises(RenderError, match="does not take max_length"):
+    with pytest.raises(RenderError, match="does not accept max_length"):
         model.processor.apply_chat_template([user("x")], tokenize=True, max_length=3)
 
 

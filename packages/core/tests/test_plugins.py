@@ -28,17 +28,17 @@ BROKEN = {
     ),
     "returns-junk": (
         HOOK.format(arguments="", body="return [42]"),
-        "mmmodal_encoders returned 42, which is no Encoder class",
+        "mmmodal_encoders returned 42, which is not a subclass of Encoder",
     ),
     "returns-modality": (
         HOOK.format(arguments="", body="return [mmmodal.Modality]"),
-        "which is no Encoder class",
+        "which is not a subclass of Encoder",
     ),
     "returns-abstract": (
         HOOK.format(arguments="", body="return [type('Half', (mmmodal.Encoder,), {'name': 'x'})]"),
         "Half does not implement build, example, preprocess, width",
     ),
-    "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which cannot be a name"),
+    "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which is not a valid name"),
     "named-twice": (
         ENCODER.format(name="ears").replace("[Ears]", "[Ears, Ears]"),
         "two parts named 'ears'",
@@ -218,4 +218,6 @@ def test_an_options_class_must_be_a_config(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(tmp_path))
 
     (plugin,) = [item for item in Registry().plugins if item.name == "options"]
-    assert "Ears.Options is <class 'dict'>, which is no mmmodal.Config class" in plugin.reason
+    assert (
+        "Ears.Options is <class 'dict'>, which is not a subclass of mmmodal.Config" in plugin.reason
+    )

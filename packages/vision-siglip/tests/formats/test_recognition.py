@@ -159,7 +159,7 @@ def test_file_of_no_known_kind_is_refused(folder: Path) -> None:
 def test_file_that_holds_no_weights_by_name_is_refused(folder: Path, values: Any) -> None:
     torch.save(values, folder / "weights.pt")
     told = refusal(folder / "weights.pt")
-    assert "holds no tensors by name" in told or "is missing" in told
+    assert "is not a mapping of names to tensors" in told or "is missing" in told
 
 
 def test_file_alone_with_shapes_of_no_model_asks_for_its_name(folder: Path) -> None:

@@ -83,7 +83,6 @@ def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
         ("image.pixels=many", "image.pixels"),
         ("image.pixels", "image.pixels"),
         ("image.pixels=0", "greater than 0"),
-        ("image.pixels=0", "greater than 0"),
     ],
 )
 def test_a_limit_that_is_none_is_told(call: Run, data: Path, given: str, told: str) -> None:

@@ -121,6 +121,18 @@ def test_every_file_that_the_page_names_is_there() -> None:
         assert (SOURCE / name).is_file() or (ROOT / name).is_file(), name
 
 
+def test_the_tree_of_the_readme_names_every_folder() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Where things are")[2]
+    tree = tree.partition("```\n")[2].partition("```")[0]
+    named = set(re.findall(r"(?:^|  )(\w+)/ ", tree, flags=re.MULTILINE))
+    there = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert there <= named
+    for name in named - {"examples", "containers", "formats", "feature_cache"}:
+        assert (SOURCE / name).is_dir() or (
+            ROOT / "packages/core/src/mmmodal/train" / name
+        ).is_dir()
+
+
 def test_one_place_prepares_a_conversation() -> None:
     """The renderer is called by the preparer, for samples, and by the transcript, for prompts."""
     callers = set()

@@ -257,11 +257,24 @@ def _check_attributes(kind: str, part: type[Any]) -> None:
         raise TypeError(f"{part.__name__}.name is {name!r}, which is not a valid name")
     if kind == "encoders" and not isinstance(getattr(part, "modality", None), str):
         raise TypeError(f"{part.__name__} has no `modality`")
+    if kind == "modalities":
+        _check_limits(part)
     options = getattr(part, "Options", Config)
     if not (isinstance(options, type) and issubclass(options, Config)):
         raise TypeError(
             f"{part.__name__}.Options is {options!r}, which is not a subclass of mmmodal.Config"
         )
+
+
+def _check_limits(part: type[Any]) -> None:
+    from mmmodal.media.limits import Limits
+
+    if not (isinstance(part.Limits, type) and issubclass(part.Limits, Limits)):
+        wanted = "which is not a subclass of mmmodal.authoring.media.Limits"
+        raise TypeError(f"{part.__name__}.Limits is {part.Limits!r}, {wanted}")
+    if isinstance(part.endings, str) or not all(isinstance(each, str) for each in part.endings):
+        wanted = "which is not a tuple of texts"
+        raise TypeError(f"{part.__name__}.endings is {part.endings!r}, {wanted}")
 
 
 def _is_word(name: str) -> bool:

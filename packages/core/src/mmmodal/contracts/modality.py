@@ -44,12 +44,12 @@ class Modality(ABC, Generic[LimitsT]):
     """
 
     Limits: ClassVar[type[GeneralLimits]] = GeneralLimits
-    """The limits of an item: a subclass of `mmmodal.authoring.Limits` with further limits of this
-    modality. A user sets them as `limits.<modality>.<name>`."""
+    """The limits of an item: a subclass of `mmmodal.authoring.media.Limits` with further limits of
+    this modality, each with a default. A user sets one as `limits.<modality>.<name>`."""
 
     endings: ClassVar[tuple[str, ...]] = ()
-    """The suffixes of its files: `.jpg`. They determine the modality of a file if the data do not
-    name it."""
+    """The endings of its files' names: `.jpg`. They determine the modality of a file if the data do
+    not name it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

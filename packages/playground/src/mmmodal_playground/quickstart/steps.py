@@ -15,11 +15,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.authoring.files import write_whole
 from mmmodal.authoring.parts import MMModalError
 from mmmodal_playground.dialogues import TASKS, Dialogue
 from mmmodal_playground.records import dialogues, quizzes, write_records
 from mmmodal_playground.things import TALKS
-from mmmodal_playground.writing import write_whole
 
 if TYPE_CHECKING:
     from mmmodal.authoring.records import Record
@@ -217,7 +217,8 @@ class Quickstart:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file that is there whole or not at all."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_whole(path, text, errors="replace")
 
 
 def read_lines(path: Path) -> list[Any]:

@@ -99,7 +99,7 @@ def test_check_prints_every_error_with_its_line_and_fails(folder: Path, data: Ru
         "4: medium 1: https://x.org/b: https: URLs are not downloaded; download the file",
         "5: the id 'r1' is also that of row 1; make it unique",
         "6: medium 0: media/broken.png: ",
-        "7: medium 1: media/b.wav: its SHA-256 is not the row's",
+        "7: medium 1: media/b.wav: its SHA-256 differs from the row's",
         "8: medium 1: media/a.png: ",
         "7 records, 8 errors",
     ]

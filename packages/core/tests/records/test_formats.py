@@ -191,11 +191,11 @@ REPLY = {"role": "assistant", "content": "y"}
         ),
         (
             {"filename": "a", "chat": [USER], "conversations": [USER]},
-            r"turns are under .*; this row has 'chat' and 'conversations'",
+            r"a row must have one of .*; it has 'chat' and 'conversations'",
         ),
         (
             {"filename": "a.bin", "chat": [{"role": "user", "content": "x"}]},
-            r"'a.bin' is neither marked in the text nor known by its ending; write <audio> or <image>",
+            r"'a.bin' has no marker in the text, and its suffix is unknown; write <audio> or <image>",
         ),
         (
             {"filename": "a", "chat": [USER, REPLY | {"content": "<image>"}]},
@@ -203,7 +203,7 @@ REPLY = {"role": "assistant", "content": "y"}
         ),
         (
             {"filename": "a", "chat": [USER | {"content_ms": "<image>x"}, REPLY]},
-            r"'chat.1.content_ms' is missing, though other turns have their translation",
+            r"'chat.1.content_ms' is missing, but other turns have a translation",
         ),
         (
             {"filename": ["a.mp3"], "instruction": "x", "answer": "y", "answer_ms": "z"},
@@ -216,7 +216,7 @@ REPLY = {"role": "assistant", "content": "y"}
                     {"role": "user", "content": "<image><audio>", "content_ms": "<audio><image>"}
                 ],
             },
-            r"the languages mark media of different kinds",
+            r"the languages mark media in different orders",
         ),
         ({"filename": 5, "conversations": [USER]}, r"'filename': give a path or a list of paths"),
         ({"filename": ["a", None], "conversations": [USER]}, r"'filename': give a path or a list"),
@@ -239,7 +239,7 @@ def test_a_bad_row_of_the_paper_says_what_is_wrong(row: dict[str, Any], message:
 def test_what_the_paper_remembers_in_meta_must_be_its_own() -> None:
     (record,) = read(SESSION)
 
-    with pytest.raises(RecordError, match=r"meta\.paper_form is what this format remembers"):
+    with pytest.raises(RecordError, match=r"meta\.paper_form is reserved for this format"):
         write("paper", record.model_copy(update={"meta": {"paper_form": 5}}))
 
 
@@ -289,7 +289,7 @@ def test_a_row_of_llava_keeps_its_id_text_and_other_keys() -> None:
     ("change", "message"),
     [
         ({"image": None}, r"the row lists 0 media, but its text marks 1"),
-        ({"image": {"bytes": b"x"}}, r"'image': embedded images are not read"),
+        ({"image": {"bytes": b"x"}}, r"'image': embedded images are not supported"),
         ({"conversations": [{"from": "bot", "value": "x"}]}, r"'conversations.0.from': .*'human'"),
         ({"conversations": [{"from": "human"}]}, r"'conversations.0.value' is missing"),
         ({"conversations": [{"from": "human", "value": "x", "weight": 0}]}, r"unknown key"),
@@ -313,7 +313,7 @@ def test_a_text_that_spells_a_marker_cannot_be_written_where_markers_count() -> 
     row = {"messages": [{"role": "user", "content": "what is <image> in HTML?"}]}
     (record,) = read(row)
 
-    with pytest.raises(RecordError, match="a text spells a marker"):
+    with pytest.raises(RecordError, match="a text contains a marker"):
         write("llava", record)
     assert write("openai", record)["messages"] == row["messages"]
 
@@ -409,11 +409,11 @@ def part(**values: Any) -> dict[str, Any]:
                     {"role": "assistant", "content": None},
                 ]
             },
-            r"'messages.1': its content is a text or a list of parts",
+            r"'messages.1': its content must be a text or a list of parts",
         ),
         (
             {"messages": [{"role": "user", "content": "x", "weight": 0}]},
-            r"'messages.0': only role and content are understood, not 'weight'",
+            r"'messages.0': only role and content are supported, not 'weight'",
         ),
         (
             {
@@ -436,9 +436,9 @@ def test_bad_openai_messages_say_what_is_wrong(row: dict[str, Any], message: str
 def test_a_row_of_no_known_format_is_told_what_rows_look_like() -> None:
     refuses(
         {"prompt": "x", "reply": "y"},
-        r"no known format has its keys \('prompt', 'reply'\). .*llava: ",
+        r"no format has its keys \('prompt', 'reply'\). .*llava: ",
     )
-    refuses([1], r"a row is a JSON object \{…\}, got list")
+    refuses([1], r"a row must be a JSON object \{…\}, got list")
 
 
 def test_a_format_can_be_named_and_a_wrong_name_is_told_what_was_meant() -> None:
@@ -450,7 +450,7 @@ def test_a_format_can_be_named_and_a_wrong_name_is_told_what_was_meant() -> None
 def test_a_row_that_two_formats_claim_must_be_named() -> None:
     row = LLAVA | {"messages": OPENAI["messages"]}
 
-    refuses(row, r"it may be llava and openai; say which with --format")
+    refuses(row, r"its format may be llava and openai; choose one with --format")
 
 
 def test_columns_that_hold_json_as_text_are_opened() -> None:

@@ -213,7 +213,7 @@ def test_config_of_another_model_is_refused(copy: Path) -> None:
 
 def test_config_with_wrong_types_is_refused(copy: Path) -> None:
     (copy / "config.json").write_text('{"model_type": "whisper", "d_model": "wide"}')
-    with pytest.raises(PartError, match=r"no valid Whisper config: .*d_model"):
+    with pytest.raises(PartError, match=r"not a valid config of Whisper: .*d_model"):
         Whisper.from_source(str(copy), {})
 
 

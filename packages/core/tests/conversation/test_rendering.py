@@ -166,7 +166,7 @@ def test_a_role_that_the_template_refuses_is_one_clear_error(parts: dict[str, Pa
 def test_a_tokenizer_without_template_says_how_to_give_one(parts: dict[str, Path]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
     tokenizer.chat_template = None
-    with pytest.raises(RenderError, match="has no chat template; give one"):
+    with pytest.raises(RenderError, match="has no chat template; give a Jinja file"):
         Renderer(tokenizer, {})
 
 

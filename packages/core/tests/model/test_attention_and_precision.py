@@ -67,7 +67,7 @@ def test_the_command_line_says_how_a_model_is_loaded(start: Path) -> None:
         done = run_forked("generate", start, "--prompt", "Hello!", *options, name)
         assert done.returncode == code, done.stderr
         if code:
-            assert done.stderr.strip().endswith("and there is none; use sdpa")
+            assert done.stderr.strip().endswith("but there is none; use sdpa")
 
 
 def test_an_unknown_attention_suggests_a_known_one(start: Path) -> None:

@@ -330,7 +330,7 @@ def test_a_modality_is_added_to_a_trained_model(parts: dict[str, Path], tmp_path
     found = logits_of(both, [user(picture(1), "x")])
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
     assert logits_of(both, [user(picture(1), clip(1), "x")]).isfinite().all()
-    with pytest.raises(MMModalError, match="takes 'image' already"):
+    with pytest.raises(MMModalError, match="has the modality 'image' already"):
         mmmodal.compose(from_model=tmp_path / "two", encoders=encoders_of(parts, "image"))
 
 

@@ -198,7 +198,7 @@ def test_a_changed_medium_is_encoded_anew_and_never_read_stale(model: Any, tmp_p
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody looks at its time
     encoder = StoredEncoder(model.processor.preparer.encoders["image"], stores["image"], 32)
-    with pytest.raises(MediaError, match="changed since"):
+    with pytest.raises(MediaError, match="the file has changed"):
         encoder.recall(find_source(medium.uri, root=medium.root, limits=Limits()))
     renewed = fill(model, data, tmp_path / "cache")["image"]
     found = renewed.read(medium.sha256(model.processor.preparer))

@@ -71,5 +71,5 @@ def _open_pickled(path: Path) -> Mapping[str, Any]:
     if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise PartError(f"{path}: it holds no tensors by name")
+        raise PartError(f"{path}: it is not a mapping of names to tensors")
     return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}

@@ -133,9 +133,7 @@ def test_windows_of_all_clips_are_one_batch(folder: Path) -> None:
 def test_ten_minutes_are_encoded_and_no_sample_more(folder: Path) -> None:
     assert positions(600) == 30_000
     sound = Waveform(np.zeros(600 * RATE + 1, np.float32), RATE)
-    with pytest.raises(
-        MediaError, match=r"9,600,001 samples.*the limit of 600 s; .* `max_seconds`"
-    ):
+    with pytest.raises(MediaError, match=r"9,600,001 samples.*limit of 600 s; .* `max_seconds`"):
         Whisper().preprocess(sound)
     with pytest.raises(MediaError, match=r"audio of 601\.00 s .*raise the encoder's `max_seconds`"):
         Whisper().preprocess(Waveform(np.zeros(601 * 8_000, np.float32), 8_000))
@@ -145,7 +143,9 @@ def test_ten_minutes_are_encoded_and_no_sample_more(folder: Path) -> None:
 
 def test_limit_can_be_set(folder: Path) -> None:
     encoder = Whisper.from_source(str(folder), {"max_seconds": 3})
-    with pytest.raises(MediaError, match=r"audio of 3\.50 s .*: at most 3 s are encoded; cut it"):
+    with pytest.raises(
+        MediaError, match=r"audio of 3\.50 s .*: longer than the limit of 3 s; cut it"
+    ):
         encoder.preprocess(clip(seconds=3.5))
 
 

@@ -79,7 +79,7 @@ def test_folder_of_timm_says_what_was_looked_for(tmp_path: Path) -> None:
 
 def test_word_that_is_nothing_brings_the_nearest_name_of_open_clip() -> None:
     told = refusal("vit-b16-siglip-384")
-    assert "no Hub id (OWNER/NAME) and no model of open_clip" in told
+    assert "neither a Hub id (OWNER/NAME) nor a model of open_clip" in told
     assert "Did you mean 'ViT-B-16-SigLIP-384'?" in told
 
 

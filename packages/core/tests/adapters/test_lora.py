@@ -217,12 +217,12 @@ def test_adapters_of_a_tower_learn(untied: Trained, data: Path, tmp_path: Path) 
 BAD = {
     "unknown key": (["train.lora.rnk=4"], "Did you mean 'rank'?"),
     "rank": (["train.lora.rank=0"], "'train.lora.rank'"),
-    "whole and lora": (["train=[language_model]"], "language_model cannot train whole"),
+    "whole and lora": (["train=[language_model]"], "language_model cannot be trained whole"),
     "projectors twice": (
         ["train=[projectors]", "train.lora.targets=[projectors]"],
-        "projectors train whole or by lora",
+        "projectors can be trained whole or with lora",
     ),
-    "nothing": (["train={}"], "nothing trains"),
+    "nothing": (["train={}"], "no part is trained"),
 }
 
 
@@ -337,7 +337,7 @@ def test_an_adapter_trains_on_with_its_own_rank_alone(
 ) -> None:
     with pytest.raises(CheckpointError, match=r"another train\.lora\.rank .*its rank is 2"):
         train(untied.adapter, data, tmp_path / "out", "train.lora.rank=4")
-    with pytest.raises(CheckpointError, match=r"trains on with train\.lora alone"):
+    with pytest.raises(CheckpointError, match=r"can only be trained further with train\.lora"):
         train(untied.adapter, data, tmp_path / "out", stage="instruct")
 
 
@@ -403,7 +403,7 @@ def test_two_ranks_train_adapters_under_deepspeed(
 
 
 def test_quantization_without_adapters_is_refused() -> None:
-    with pytest.raises(ConfigError, match="give train.lora"):
+    with pytest.raises(ConfigError, match="set train.lora"):
         load_recipe("instruct", ["model=a", "data=b", "out=c", "quantization=4bit"])
 
 

@@ -207,7 +207,7 @@ REPLY = {"role": "assistant", "content": "y"}
         ),
         (
             {"filename": ["a.mp3"], "instruction": "x", "answer": "y", "answer_ms": "z"},
-            r"'instruction_ms' is missing, though",
+            r"'instruction_ms' is missing, but",
         ),
         (
             {
@@ -396,11 +396,14 @@ def part(**values: Any) -> dict[str, Any]:
     [
         (part(type="image_ur", image_url="x"), r"'image_ur'. Did you mean 'image_url'\?"),
         (part(type="video_url", video_url="x"), r"'messages.0': a part of type 'video_url'"),
-        (part(type="image_url", image_url=5), r"has 'image_url': \{\"url\": \"…\"\}"),
-        (part(type="input_audio", input_audio={"data": "x"}), r"has 'input_audio': .*\"format\""),
+        (part(type="image_url", image_url=5), r"must have 'image_url': \{\"url\": \"…\"\}"),
+        (
+            part(type="input_audio", input_audio={"data": "x"}),
+            r"must have 'input_audio': .*\"format\"",
+        ),
         (
             {"messages": [{"role": "tool", "content": "x"}]},
-            r"'messages.0': its role is .* got 'tool'",
+            r"'messages.0': its role must be .* got 'tool'",
         ),
         (
             {

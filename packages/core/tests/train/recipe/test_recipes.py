@@ -175,7 +175,7 @@ def test_a_list_whose_only_item_is_wrong_is_not_called_too_short_besides() -> No
 
 
 def test_a_rate_of_what_does_not_train_is_refused() -> None:
-    with pytest.raises(ConfigError, match="names language_model, which does not train"):
+    with pytest.raises(ConfigError, match="names language_model, which is not trained"):
         load_recipe("align", [*GIVEN, "train.learning_rates.language_model=1e-3"])
     load_recipe("lora", [*GIVEN, "train.learning_rates.language_model=1e-3"])
 

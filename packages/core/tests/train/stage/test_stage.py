@@ -133,7 +133,7 @@ def test_fresh_removes_no_folder_that_is_not_a_run(start: Path, data: Path, tmp_
     notes = tmp_path / "out/run/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
-    with pytest.raises(MMModalError, match="is no training run"):
+    with pytest.raises(MMModalError, match="is not a training run"):
         run_stage(recipe("align", start, data, tmp_path / "out"), fresh=True)
     assert notes.read_text() == "mine"
 

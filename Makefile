@@ -44,10 +44,12 @@ torture: $(COMPILED) ## kill trainings N times (100) at random moments, alone an
 bench: $(READY) ## run every benchmark; each prints a table and writes JSON
 	@set -e; for file in $$(grep -l __main__ bench/*.py); do echo "$$file"; python "$$file"; done
 
-lint: $(READY) ## ruff and mypy --strict
+lint: $(READY) ## ruff, mypy --strict, what imports what, what nothing calls
 	ruff check
 	ruff format --check
 	mypy
+	lint-imports
+	vulture
 
 format: $(READY) ## sort imports, format
 	ruff check --fix-only

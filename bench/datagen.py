@@ -28,10 +28,10 @@ import numpy as np
 
 from mmmodal.config import validate
 from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint, OpenAIOptions
-from mmmodal_datagen.composing.drawing import draw
 from mmmodal_datagen.contracts import Medium, Piece, Row, Sampling, Turn
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.run.runner import run_pipeline
+from mmmodal_datagen.steps.compose.draw import draw
 
 CONCURRENCY = 64
 POOL = 16_000

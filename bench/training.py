@@ -90,10 +90,11 @@ class Training:
     """One way to train, a step at a time."""
 
     def __init__(self, setting: Setting) -> None:
+        from mmmodal.train.stage.stored_features import store_features
+
         from mmmodal.samples.dataset import PreparedDataset
         from mmmodal.train.loop.trainable import choose
         from mmmodal.train.stage.arguments import arguments_of
-        from mmmodal.train.stage.stored_features import store_features
 
         self.setting, self.recipe = setting, recipe_of(setting)
         self.arguments = arguments_of(self.recipe, self.recipe.out, False)
@@ -148,7 +149,7 @@ class Training:
         held = [max(lengths[i] for i in batch) * len(batch) for batch in batches]
         self.efficiency = sum(real) / sum(held)
         dataset: Any = self.dataset
-        collate = self.model.processor.collate
+        collate = self.model.processor.preparer.collate
         return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))
 
     def _leave_media(self) -> None:

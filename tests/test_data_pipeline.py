@@ -13,7 +13,7 @@ import yaml
 from mmmodal.cli.main import run
 from mmmodal_datagen.pipeline import load_pipeline, resolve
 from mmmodal_datagen.pipeline_files import shipped_pipelines
-from mmmodal_datagen.running.tables import read_rows
+from mmmodal_datagen.rows.tables import read_rows
 from mmmodal_playground.serving.server import serving
 from mmmodal_playground.sources import make_sources
 from worlds import read_lines

@@ -11,7 +11,7 @@ from PIL import Image
 from worlds import compose, record, write_lines
 
 LARGE = (10_000, 6_000)  # pixels, more than are read by default
-ALLOWED = "image_pixels=60000000"
+ALLOWED = "image.pixels=60000000"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_data_with_a_larger_image_pass_the_check_where_it_is_allowed(call: Run, data: Path) -> None:
     code, out, _ = call("data", "check", data)
-    assert code == 1 and "60,000,000" not in out and "raise `image_pixels`" in out
+    assert code == 1 and "60,000,000" not in out and "raise `limits.image.pixels`" in out
     assert call("data", "check", data, "--limit", ALLOWED)[0] == 0
 
 
@@ -43,7 +43,7 @@ def test_data_with_a_larger_image_are_previewed_where_it_is_allowed(
 ) -> None:
     shown = ("data", "preview", data, "--model", seeing)
     code, _, err = call(*shown)
-    assert code == 1 and "raise `image_pixels`" in err
+    assert code == 1 and "raise `limits.image.pixels`" in err
     assert call(*shown, "--limit", ALLOWED)[0] == 0
 
 
@@ -52,7 +52,7 @@ def test_a_question_about_a_larger_image_is_answered_where_it_is_allowed(
 ) -> None:
     asked = ("generate", seeing, "--prompt", "What?", "--image", data.parent / "large.png")
     code, _, err = call(*asked, "--max-new-tokens", 1)
-    assert code == 1 and "raise `image_pixels`" in err
+    assert code == 1 and "raise `limits.image.pixels`" in err
     assert call(*asked, "--max-new-tokens", 1, "--limit", ALLOWED)[0] == 0
 
 
@@ -65,7 +65,7 @@ def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
     recipe = ("train", "align", f"model={seeing}", f"data={data}", f"out={trained}", *more)
     recipe = (*recipe, "batch_size=1", "max_tokens=256", "precision=fp32")
     code, out, _ = call(*recipe, "--check")
-    assert code == 1 and "records.jsonl:1" in out and "raise `image_pixels`" in out
+    assert code == 1 and "records.jsonl:1" in out and "raise `limits.image.pixels`" in out
     allowed = (*recipe, f"limits.{ALLOWED}")
     assert call(*allowed, "--check")[0] == 0
     assert call(*allowed)[0] == 0
@@ -75,9 +75,12 @@ def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("image_pixel=5", "image_pixels"),
-        ("image_pixels=many", "image_pixels"),
-        ("image_pixels", "image_pixels"),
+        ("image.pixel=5", "Did you mean 'pixels'?"),
+        ("image_pixel=5", "Did you mean 'image'?"),
+        ("images.pixels=5", "Did you mean 'image'?"),
+        ("image.pixels=many", "image.pixels"),
+        ("image.pixels", "image.pixels"),
+        ("image.pixels=0", "greater than 0"),
         ("image_pixels=0", "greater than 0"),
     ],
 )

@@ -88,8 +88,8 @@ def ask(
     for messages, record in questions:
         used = sum(part.media is not None for message in messages for part in message.content)
         items = [(m.kind, processor.read(m.kind, m.uri, root=root)) for m in record.media[:used]]
-        samples.append(processor.prepare(messages, items, add_generation_prompt=True))
-    batch = processor.collate(samples, padding_side="left")
+        samples.append(processor.preparer.prepare(messages, items, add_generation_prompt=True))
+    batch = processor.preparer.collate(samples, padding_side="left")
     del batch["labels"]
     output = model.generate(**batch, max_new_tokens=32, do_sample=False)
     new = output[:, batch["input_ids"].shape[1] :]

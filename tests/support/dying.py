@@ -27,7 +27,7 @@ def run_whole(values: Mapping[str, Any]) -> None:
     os.environ["MMMODAL_PLUGINS"] = "mmmodal-datagen"  # the others take long to import
     from mmmodal.config import validate
     from mmmodal_datagen.pipeline import Pipeline
-    from mmmodal_datagen.running.run import run_pipeline
+    from mmmodal_datagen.run.runner import run_pipeline
 
     run_pipeline(validate(Pipeline, values, "test"))
 

@@ -11,7 +11,7 @@ from language_server import Server
 from mmmodal.config import validate
 from mmmodal_datagen.contracts import Row
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 
 __all__ = ["made", "run_step", "seen_by", "steps_on"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.samples.feature_cache import filling
 from mmmodal.samples.feature_cache.settings import Cache
-from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.recipe import load_recipe
+from mmmodal.train.stage.inputs import frozen_tower, open_data, prepared_dataset
 
 __all__ = ["fill_by_single_media"]
 
@@ -20,5 +20,7 @@ def fill_by_single_media(model: Path, data: Path, folder: Path) -> None:
     loaded = mmmodal.load(model, device="cpu")
     recipe = load_recipe("align", [f"model={model}", f"data={data}", "out=o", "max_tokens=512"])
     kinds = ("image", "audio")
-    media = PreparedDataset.open(recipe, loaded.processor, None).media(kinds)
-    filling.fill_cache(loaded, kinds, media, Cache(folder, dtype="fp32", shard_bytes=1))
+    preparer, cache = loaded.processor.preparer, Cache(folder, dtype="fp32", shard_bytes=1)
+    media = prepared_dataset(recipe, open_data(recipe), preparer, recipe.max_tokens).media(kinds)
+    towers = {kind: frozen_tower(loaded, kind, cache) for kind in kinds}
+    filling.fill_cache(towers, media, preparer, cache)

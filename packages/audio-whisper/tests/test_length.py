@@ -18,9 +18,8 @@ from mmmodal.making.loading import load, save
 from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.projectors.conv import Conv
-from mmmodal.samples.collation import input_names
-from mmmodal.samples.dataset import prepare_record
-from mmmodal.samples.lengths import record_length
+from mmmodal.samples.collation import collate_media
+from mmmodal.samples.dataset import prepare_record, record_length
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from whisper_models import encode, loaded
 from worlds import RATE, clip, compose, record
@@ -158,19 +157,24 @@ def test_file_of_601_s_is_refused_with_the_option_that_lets_a_model_read_it(
     part = Part(name="whisper", source=str(parts["whisper"]), options={"max_seconds": 601})
     patient = compose(parts["llama"], parts, encoders={"audio": part}).processor
     assert patient.read("audio", tmp_path / "a.wav").seconds == 601
-    assert len(prepare_record(patient, RECORD, "row 1", tmp_path).input_ids) > 10_000
-    assert record_length(patient, RECORD, "row 1", tmp_path) > 10_000
+    assert len(prepare_record(patient.preparer, RECORD, "row 1", tmp_path).input_ids) > 10_000
+    assert record_length(patient.preparer, RECORD, "row 1", tmp_path) > 10_000
     with pytest.raises(RecordError, match="row 1: .*at most 600 s"):
-        prepare_record(model.processor, RECORD, "row 1", tmp_path)
+        prepare_record(model.processor.preparer, RECORD, "row 1", tmp_path)
 
 
 def test_projector_sees_no_padding(model: MMModalForConditionalGeneration) -> None:
     encoder, projector = model.model.encoders["audio"], model.model.projector("audio")
     clips = [clip(seconds=0.1), clip(1, 3.0), clip(2, 1.2)]
-    inputs = encoder.collate([encoder.preprocess(one) for one in clips])
+    prepared = [encoder.preprocess(one) for one in clips]
+    inputs = encoder.collate(prepared)
     with torch.no_grad():
         features = model.model.tower("audio")(**inputs)
-        found = model.get_audio_features(**input_names("input_features", inputs))
+        found = model.get_audio_features(
+            **collate_media(
+                {"audio": prepared}, {"audio": encoder}, model.processor.preparer.modalities
+            )
+        )
         for one, projected in zip(
             features, found.pooler_output.split(list(found.lengths)), strict=True
         ):

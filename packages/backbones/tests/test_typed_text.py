@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from mmmodal.contracts.record import Message
+from mmmodal.contracts.record import Message, text_message
 from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import RenderError
-from mmmodal.model.processing import text_message
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
 
 TEXTS = 10_000

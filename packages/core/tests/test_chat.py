@@ -52,13 +52,13 @@ def test_each_turn_equals_reading_the_conversation_anew(
 
 def anew(model: MMModalForConditionalGeneration, chat: mmmodal.Chat, **settings: int) -> str:
     """Answer the last turn of `chat` without any cache."""
-    processor = model.processor
+    processor, transcript = model.processor, chat._transcript
     items = [
-        (kind, processor.read(kind, path))
-        for (kind, _), path in zip(chat._features, chat._origins, strict=True)
+        (medium.modality, processor.read(medium.modality, path))
+        for medium, path in zip(transcript.media, transcript.origins, strict=True)
     ]
-    sample = processor.prepare(chat.messages[:-1], items, add_generation_prompt=True)
-    batch = processor.collate([sample])
+    sample = processor.preparer.prepare(chat.messages[:-1], items, add_generation_prompt=True)
+    batch = processor.preparer.collate([sample])
     del batch["labels"]
     output = model.generate(**batch, max_new_tokens=8, do_sample=False, **settings)
     new = output[0, batch["input_ids"].shape[1] :]

@@ -52,7 +52,7 @@ steps:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"out": "/elsewhere"}, "lies outside of `root`"),
+        ({"out": "/elsewhere"}, "is outside of `root`"),
         ({"backends": {}}, "it needs a language_model: add one"),
         ({"backends": {"a": {}}}, "name one backend"),
         ({"splits": {"train": 0}}, "every share is above 0"),
@@ -82,7 +82,7 @@ def test_two_models_of_a_kind_need_a_word_which() -> None:
         "dialogue": {"inputs": ["rows"]},
     }
     values = {"out": "out", "backends": models, "steps": steps}
-    with pytest.raises(ConfigError, match="'use' says which of a, b"):
+    with pytest.raises(ConfigError, match="set 'use' to one of a, b"):
         resolve(validate(Pipeline, values, "test"))
     steps["dialogue"]["use"] = {"language_model": "b"}
     (_, dialogue) = resolve(validate(Pipeline, values, "test"))
@@ -137,7 +137,7 @@ def test_help_lists_every_step_and_a_steps_help_its_options(
         part = find("generators", name)
         assert all(f" {key} " in shown for key in part.Options.model_fields)
         assert all(preset in shown for preset in part.presets)
-        assert name != "compose" or "The fewest rows in a session. (2)" in shown
+        assert name != "compose" or "The least number of rows in a session. (2)" in shown
 
 
 def test_a_step_runs_on_files_from_the_command_line(
@@ -192,7 +192,7 @@ def test_ray_that_is_not_installed_is_told(tmp_path: Path) -> None:
     try:
         import ray  # noqa: F401
     except ImportError:
-        from mmmodal_datagen.running.executors import executor
+        from mmmodal_datagen.run.executors.executor import executor
 
         values = {"out": str(tmp_path), "execution": {"kind": "ray"}, "steps": {"import": {}}}
         with pytest.raises(PartError, match=r"pip install mmmodal-datagen\[ray\]"):

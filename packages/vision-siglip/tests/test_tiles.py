@@ -112,7 +112,7 @@ def test_composed_model_reads_pictures_of_several_tiles(
     expected = None
     for whole in (model, mmmodal.load(tmp_path / "model")):
         batch = whole.processor.apply_chat_template([chat], tokenize=True, return_dict=True)
-        slot = whole.processor.markers["image"].slot
+        slot = whole.processor.preparer.markers["image"].slot
         assert (batch["input_ids"] == slot).sum() == (4 + 1 + 3) * 16
         assert batch["pixel_values_counts"].tolist() == [4, 1, 3]
         with torch.no_grad():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import WhisperConfig
 
-    from mmmodal.media import Limits
+    from mmmodal.modalities.audio import AudioLimits
 
 __all__ = ["Whisper", "WhisperOptions"]
 
@@ -146,10 +146,10 @@ class Whisper(Encoder):
         """Yield the weights of the layers that are run."""
         return open_checkpoint(source).tensors(tensor_shapes(self.build))
 
-    def limits(self, limits: Limits) -> Limits:
+    def limits(self, limits: AudioLimits) -> AudioLimits:
         """Let clips be read that last as long as `max_seconds` says."""
-        seconds = max(limits.audio_seconds, self.options.max_seconds)
-        return limits.model_copy(update={"audio_seconds": seconds})
+        seconds = max(limits.seconds, self.options.max_seconds)
+        return limits.model_copy(update={"seconds": seconds})
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """List the weight files that are not on this machine yet."""

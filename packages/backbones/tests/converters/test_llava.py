@@ -238,7 +238,7 @@ def test_typed_image_tokens_are_text(tmp_path: Path) -> None:
     processor = mmmodal.load(tmp_path / "ours", device="cpu").processor
     chat = [{"role": "user", "content": [{"type": "text", "text": "say <image>"}]}]
     ids = processor.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
-    assert processor.markers["image"].slot not in ids[0].tolist()
+    assert processor.preparer.markers["image"].slot not in ids[0].tolist()
 
 
 @pytest.mark.parametrize(

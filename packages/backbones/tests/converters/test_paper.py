@@ -99,7 +99,7 @@ def test_next_token_logits_are_those_of_the_papers_code(model: Any, recorded: An
 
 
 def test_tokens_are_those_of_the_papers_prompts(model: Any, recorded: Any) -> None:
-    slots = {markers.slot for markers in model.processor.markers.values()}
+    slots = {markers.slot for markers in model.processor.preparer.markers.values()}
     for title, entry in recorded.items():
         ids = _batch(model, entry)["input_ids"][0].tolist()
         assert [id_ for id_ in ids if id_ not in slots] == entry["input_ids"].tolist(), title
@@ -108,7 +108,7 @@ def test_tokens_are_those_of_the_papers_prompts(model: Any, recorded: Any) -> No
 def test_features_follow_the_begin_marker(model: Any, recorded: Any) -> None:
     entry = recorded["two_images" if "two_images" in recorded else "two_audios"]
     ids = _batch(model, entry)["input_ids"][0].tolist()
-    for markers in model.processor.markers.values():
+    for markers in model.processor.preparer.markers.values():
         places = [place for place, id_ in enumerate(ids) if id_ == markers.begin]
         for place in places:
             end = ids.index(markers.end, place)
@@ -167,7 +167,7 @@ def test_a_converted_model_chats_over_several_turns(model: Any) -> None:
 
 def test_markers_and_slots_are_never_generated(model: Any) -> None:
     never = model.config.never_generated()
-    for markers in model.processor.markers.values():
+    for markers in model.processor.preparer.markers.values():
         assert set(markers.all) <= set(never)
     favoured = torch.zeros(1, model.config.text_config.vocab_size)
     favoured[:, never] = 100.0
@@ -183,14 +183,14 @@ def test_typed_markers_are_text(model: Any) -> None:
     typed = f"<{name}> </{name}> <|{name}|>"
     chat = [{"role": "user", "content": [{"type": "text", "text": typed}]}]
     ids = model.processor.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
-    assert not set(ids[0].tolist()) & set(model.processor.markers[name].all)
+    assert not set(ids[0].tolist()) & set(model.processor.preparer.markers[name].all)
 
 
 def test_rows_of_tokens_that_were_there_are_kept_bitwise(name: str, model: Any) -> None:
     stored = _tensors(DATA / name)["llm.model.embed_tokens.weight"]
     table = model.get_input_embeddings().weight
     assert torch.equal(table[: len(stored)], stored)
-    slots = [markers.slot for markers in model.processor.markers.values()]
+    slots = [markers.slot for markers in model.processor.preparer.markers.values()]
     mean = stored[: min(slots)].mean(0)
     assert all(torch.allclose(table[slot], mean, atol=1e-6) for slot in slots)
 
@@ -210,10 +210,10 @@ def test_a_converted_model_is_trained_in_both_stages(tmp_path: Path) -> None:
     models = [mmmodal.load(tmp_path / folder, device="cpu") for folder in folders]
     tables = [model.get_input_embeddings().weight for model in models]
     rows = (tables[0] != tables[1]).any(-1).nonzero().flatten().tolist()
-    markers = models[0].processor.markers
+    markers = models[0].processor.preparer.markers
     assert rows == sorted(id_ for ids in markers.values() for id_ in (ids.begin, ids.end))
     assert not torch.equal(tables[1], tables[2])
-    assert models[2].processor.markers == markers
+    assert models[2].processor.preparer.markers == markers
 
 
 def test_a_single_file_several_files_and_bin_give_the_same_model(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,10 @@ import torch
 from transformers import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 
-from mmmodal.contracts.record import ContentPart, Message
-from mmmodal.conversation.messages import read_messages
+from mmmodal.contracts.record import Message
 from mmmodal.conversation.rendering import Rendered
-from mmmodal.conversation.truncation import shorten
-from mmmodal.errors import RecordError, RenderError
-from mmmodal.model.processing import text_message
-from mmmodal.samples.collation import input_names
+from mmmodal.errors import RecordError
+from mmmodal.samples.transcript import Content, Transcript
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -30,9 +26,6 @@ __all__ = ["Chat"]
 
 BYTE = re.compile("<0x[0-9A-F]{2}>")
 """How sentencepiece's tokenizers write a token of one byte."""
-
-Content = str | Sequence[Any]
-"""A text, or a list of texts and parts such as `{"type": "image", "path": "a.png"}`."""
 
 
 class Chat:
@@ -72,11 +65,15 @@ class Chat:
 
     def reset(self) -> None:
         """Forget all turns."""
-        self.messages: list[Message] = [text_message("system", self.system)] if self.system else []
-        self._features: list[tuple[str, Any]] = []
-        self._origins: list[str | None] = []
+        preparer = self.processor.preparer
+        self._transcript = Transcript(preparer, system=self.system, root=self.root)
         self._cache: DynamicCache | None = None
         self._cached_ids: list[int] = []
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was said so far, the oldest first."""
+        return self._transcript.messages
 
     def say(
         self, content: Content, *, stream: Callable[[str], Any] | None = None, **media: Any
@@ -84,7 +81,7 @@ class Chat:
         """Say something, with media, and return the answer.
 
         Where the conversation outgrows the model's context, its oldest turns are left out of what
-        the model reads, which a warning tells; `messages` keeps them.
+        the model reads, and a warning says so; `messages` keeps them.
 
         Args:
             content: a text, or texts and media parts in the order in which they are to be read.
@@ -95,16 +92,16 @@ class Chat:
             RenderError: nothing was said, or this turn alone does not fit the context.
             MediaError: a medium cannot be read. The conversation is as before in any case.
         """
-        kept = len(self.messages), len(self._features)
+        kept = len(self.messages), len(self._transcript.media)
         try:
-            self._hear(content, media)
+            self._transcript.hear(content, media)
             answer = self._answer(stream)
         except BaseException:
             # The turn did not happen: a later one must not build on half of it.
-            del self.messages[kept[0] :], self._features[kept[1] :], self._origins[kept[1] :]
+            self._transcript.forget(*kept)
             self._cache, self._cached_ids = None, []
             raise
-        self.messages.append(text_message("assistant", answer))
+        self._transcript.answer(answer)
         return answer
 
     def save(self, path: str | Path) -> None:
@@ -116,9 +113,10 @@ class Chat:
         """
         if not any(message.role == "assistant" for message in self.messages):
             raise RecordError(str(path), "there is no answer to save yet")
+        said = zip(self._transcript.media, self._transcript.origins, strict=True)
         media = [
-            {"kind": kind, "uri": self._uri(origin, Path(path))}
-            for (kind, _), origin in zip(self._features, self._origins, strict=True)
+            {"kind": medium.modality, "uri": self._uri(origin, Path(path))}
+            for medium, origin in said
         ]
         messages = [message.model_dump(exclude_none=True) for message in self.messages]
         record = {"id": Path(path).stem, "messages": messages, "media": media}
@@ -141,36 +139,10 @@ class Chat:
             )
         return Path(uri).as_posix()
 
-    def _hear(self, content: Content, media: dict[str, Any]) -> None:
-        parts = [*self._media_parts(media), *([content] if isinstance(content, str) else content)]
-        (message,), items = read_messages(
-            [{"role": "user", "content": parts}], self.processor.modalities
-        )
-        if not items and not any((part.text or "").strip() for part in message.content):
-            raise RenderError("the prompt is empty; say something or give a medium")
-        first = len(self._features)
-        for kind, value in items:
-            item = self.processor.read(kind, value, root=self.root)
-            self._features.append((kind, self.processor.encoders[kind].preprocess(item)))
-            self._origins.append(str(value) if isinstance(value, str | Path) else None)
-        shifted = [
-            part if part.media is None else ContentPart(type=part.type, media=first + part.media)
-            for part in message.content
-        ]
-        self.messages.append(Message(role="user", content=tuple(shifted)))
-
-    def _media_parts(self, media: dict[str, Any]) -> list[dict[str, Any]]:
-        parts = []
-        for keyword, values in media.items():
-            kind = self.processor.modality_named(keyword)
-            items = values if isinstance(values, list | tuple) else [values]
-            parts += [{"type": kind, "data": item} for item in items]
-        return parts
-
     def _answer(self, stream: Callable[[str], Any] | None) -> str:
-        rendered = self._render()
+        rendered = self._prompt()
         start = self._reusable(rendered.input_ids)
-        room = self._context() - len(rendered.input_ids)
+        room = self.model.config.positions - len(rendered.input_ids)
         longest = min(self.generation["max_new_tokens"], room)
         if self._is_recomputed(start, len(rendered.input_ids) + longest):
             self._cache, start = None, 0
@@ -195,26 +167,15 @@ class Chat:
         )
         return answer.strip()
 
-    def _render(self) -> Rendered:
-        layouts = [self.processor.layout(kind, features) for kind, features in self._features]
-        context = self._context()
-        fitting = shorten(
-            self.processor.renderer,
-            self.messages,
-            layouts,
-            context - 1,  # one to answer with
-            f"the model's context of {context}",
-            room=min(self.generation["max_new_tokens"], context // 4),
-            add_generation_prompt=True,
-        )
+    def _prompt(self) -> Rendered:
+        context = self.model.config.positions
+        room = min(self.generation["max_new_tokens"], context // 4)
+        allowed_by = f"the model's context of {context}"
+        fitting = self._transcript.prompt(context - 1, allowed_by, room)  # one to answer with
         if fitting.dropped:
-            warnings.warn(f"{fitting.told()} to fit the model's context of {context}", stacklevel=4)
+            lost = f"{fitting.told()} to fit the model's context of {context}"
+            warnings.warn(lost, stacklevel=4)
         return fitting.rendered
-
-    def _context(self) -> int:
-        """Return the model's positions; models that know none have no end."""
-        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
-        return int(positions or sys.maxsize)
 
     def _reusable(self, ids: list[int]) -> int:
         """Keep of the cache what the new ids begin with, and return how many that are."""
@@ -223,7 +184,7 @@ class Chat:
             same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]
         ):
             same += 1
-        markers = self.processor.markers.values()
+        markers = self.processor.preparer.markers.values()
         inside = {id_ for marker in markers for id_ in (marker.slot, marker.separator)}
         while same and ids[same] in inside:  # never from the middle of a medium
             same -= 1
@@ -248,20 +209,14 @@ class Chat:
         return point is not None and start <= point < end
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:
-        slots = {marker.slot for marker in self.processor.markers.values()}
+        """Return the tensors of the media whose slots are not among the first `start` tokens."""
+        preparer = self.processor.preparer
+        slots = {marker.slot for marker in preparer.markers.values()}
         seen = sum(id_ in slots for id_ in rendered.input_ids[:start])
-        groups: dict[str, list[Any]] = {}
-        for index in rendered.media:
-            kind, features = self._features[index]
-            if seen:
-                seen -= self.processor.num_slots(kind, features)
-                continue
-            groups.setdefault(kind, []).append(features)
-        inputs: dict[str, Any] = {}
-        for kind, group in groups.items():
-            collated = self.processor.encoders[kind].collate(group)
-            inputs |= input_names(self.processor.kinds[kind].input_name, collated)
-        return inputs
+        shown = [self._transcript.media[index] for index in rendered.media]
+        while seen:
+            seen -= shown.pop(0).slots
+        return preparer.collate_media(shown)
 
 
 class _Stream(BaseStreamer):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from mmmodal.errors import ConfigError
 
 __all__ = [
     "SET_BY_SOURCE",
     "Config",
+    "Deferred",
     "Lines",
     "OfSource",
     "apply_overrides",
@@ -45,6 +48,29 @@ SET_BY_SOURCE = "set by source"
 
 OfSource = Annotated[T, SET_BY_SOURCE]
 """The type of an option that a part's source sets, so that its default tells nothing of a part."""
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """Marks a section whose keys are known when it is read: `Annotated[Config, Deferred(schema)]`.
+
+    So a schema can have sections for what plugins bring, and needs no plugin to be defined.
+    """
+
+    schema: Callable[[], type[BaseModel]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """Validate a mapping by the schema of the moment; an instance is taken as it is."""
+
+        def read(value: Any) -> Any:
+            given = isinstance(value, BaseModel)
+            return value if given else self.schema().model_validate(value)
+
+        shown = core_schema.plain_serializer_function_ser_schema(
+            lambda value, info: value.model_dump(mode=info.mode), info_arg=True
+        )
+        return core_schema.no_info_plain_validator_function(read, serialization=shown)
+
 
 Lines = Mapping[tuple[str, ...], int]
 """The line of a file in which each setting stands, by its path: `("train", "parts")`."""
@@ -121,6 +147,9 @@ def known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 def section_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
     """Return the model of the section `name`, or of its items, where it has one and only one."""
     field = model.model_fields.get(name) if model else None
+    for mark in field.metadata if field else ():
+        if isinstance(mark, Deferred):
+            return mark.schema()
     kinds = map(_item, alternatives(field.annotation)) if field else ()
     found = [kind for kind in kinds if _is_model(kind)]
     return found[0] if len(found) == 1 else None

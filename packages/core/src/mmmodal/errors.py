@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 __all__ = [
@@ -17,7 +18,20 @@ __all__ = [
     "RenderError",
     "SpliceError",
     "TrainingError",
+    "is_debugging",
+    "one_line",
 ]
+
+
+def is_debugging() -> bool:
+    """Return whether `MMMODAL_DEBUG=1` asks for the errors behind our own, with their traces."""
+    return os.environ.get("MMMODAL_DEBUG") == "1"
+
+
+def one_line(error: object, most: int = 500) -> str:
+    """Return what an error of another library says, on one line and cut to `most` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class MMModalError(Exception):

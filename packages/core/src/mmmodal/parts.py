@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from mmmodal.config import closest
-from mmmodal.errors import CheckpointError, PartError
-from mmmodal.plugins import KINDS, Plugin, Provided, registry
+from mmmodal.config import closest, validate
+from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.addition import Provided
+from mmmodal.errors import CheckpointError, ConfigError, PartError
+from mmmodal.plugins import KINDS, Plugin, registry
 
-__all__ = ["find", "find_for_checkpoint"]
+__all__ = ["encoder_from", "find", "find_for_checkpoint", "modality_of", "projector_from"]
 
 
 def find(kind: str, name: str) -> Provided:
@@ -47,6 +51,36 @@ def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Pro
         raise CheckpointError(f"{origin}, {broken}")
     installed = f"the installed {package} {plugins[0].version} does not provide it"
     raise CheckpointError(f"{origin}; {installed}{_install(package, version)}")
+
+
+def modality_of(name: str) -> Modality:
+    """Return the modality of that name."""
+    modality: Modality = find("modalities", name).part()
+    return modality
+
+
+def encoder_from(entry: Mapping[str, Any], tower_config: Any = None) -> Encoder:
+    """Return the encoder that an entry of a checkpoint describes."""
+    provided = find_for_checkpoint("encoders", entry["encoder"], entry["package"], entry["version"])
+    where = f"options of encoder {entry['encoder']!r}"
+    options = validate(provided.part.Options, entry["options"], where)
+    encoder: Encoder = provided.part(options, tower_config)
+    return encoder
+
+
+def projector_from(entry: Mapping[str, Any]) -> Projector:
+    """Return the projector that an entry of a checkpoint describes."""
+    if not isinstance(entry, Mapping) or "projector" not in entry:
+        raise ConfigError("projector config", ["'projector' is missing"])
+    name = entry["projector"]
+    provided = find_for_checkpoint(
+        "projectors", name, entry.get("package", ""), entry.get("version", "")
+    )
+    where = f"options of projector {name!r}"
+    projector: Projector = provided.part(
+        validate(provided.part.Options, entry.get("options", {}), where)
+    )
+    return projector
 
 
 def _unknown(kind: str, name: str) -> str:

@@ -21,9 +21,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mmmodal import hookspecs
-from mmmodal.errors import PluginError
+from mmmodal.contracts.addition import Provided
+from mmmodal.errors import PluginError, is_debugging, one_line
 
-__all__ = ["KINDS", "Family", "Plugin", "Provided", "RecipeFile", "Registry", "registry"]
+__all__ = ["KINDS", "Family", "Plugin", "RecipeFile", "Registry", "registry"]
 
 CORE = "mmmodal-core"
 
@@ -74,16 +75,6 @@ class Plugin:
     provides: dict[str, list[str]] = field(default_factory=dict)
     details: str = ""
     """The full traceback of a failure."""
-
-
-@dataclass(frozen=True)
-class Provided:
-    """A part class and the package that brings it."""
-
-    part: type[Any]
-    package: str
-    version: str
-    plugin: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,9 +145,9 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit, and the panics of Rust extensions, too
-            if os.environ.get("MMMODAL_DEBUG") == "1":
+            if is_debugging():
                 traceback.print_exc()
-            reason = f"{type(error).__name__}: {_one_line(error)}"
+            reason = f"{type(error).__name__}: {one_line(error)}"
             return Plugin(*known, "failed", reason, details=traceback.format_exc())
         for kind, classes in parts.items():
             for part in classes:
@@ -309,10 +300,6 @@ def _core_requirement_clash(dist: Distribution | None) -> str:
         if not requirement.specifier.contains(version(CORE), prereleases=True):
             return f"needs {CORE}{requirement.specifier}, found {version(CORE)}"
     return ""
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mmmodal.errors import PartError
+from mmmodal.errors import PartError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -147,7 +147,7 @@ def make_config(
     try:
         return config(**values)
     except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise PartError(f"{source}: config.json is no valid {title} config: {reason}") from None
 
 

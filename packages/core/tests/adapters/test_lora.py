@@ -20,6 +20,7 @@ import torch
 
 import mmmodal
 from killing import Training
+from mmmodal.adapters.lora import Lora
 from mmmodal.adapters.targets import adapted_layers
 from mmmodal.cli.main import run
 from mmmodal.digests import weights_digest
@@ -29,7 +30,6 @@ from mmmodal.records.dataset import RecordDataset
 from mmmodal.samples.dataset import prepare_record
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.recipe.recipe import load_recipe
-from mmmodal.train.recipe.trained_parts import Lora
 from mmmodal.train.stage.stage import Outcome, run_stage
 from mmmodal_playground.records import make_records
 from worlds import compose
@@ -83,9 +83,9 @@ def logits(model: Any, data: Path) -> torch.Tensor:
     """Run the first conversation, which has media, through a model."""
     dataset = RecordDataset(data)
     where, record = dataset[0]
-    processor = mmmodal.making.loading.load_processor(model.config._name_or_path)
-    sample = prepare_record(processor, record, where, dataset.root)
-    batch = processor.collate([sample])
+    preparer = mmmodal.making.loading.load_processor(model.config._name_or_path).preparer
+    sample = prepare_record(preparer, record, where, dataset.root)
+    batch = preparer.collate([sample])
     batch.pop("labels")
     with torch.no_grad():
         return model.eval()(**batch).logits.float()
@@ -155,7 +155,7 @@ def test_only_adapters_marker_rows_and_projectors_differ_from_the_base(trained: 
         "image_projector", "audio_projector",
     }  # fmt: skip
     rows = (before[embedding] != after[embedding]).any(-1).nonzero().flatten().tolist()
-    markers = mmmodal.load(trained.base).processor.markers.values()
+    markers = mmmodal.load(trained.base).processor.preparer.markers.values()
     assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
 
 

@@ -14,9 +14,9 @@ from fake_packages import run_python
 from mmmodal.backbones.auto import AutoBackbone, AutoOptions, with_variables
 from mmmodal.cli.main import run
 from mmmodal.config import validate
+from mmmodal.contracts.record import text_message
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import ConfigError, PartError, RenderError
-from mmmodal.model.processing import text_message
 from mmmodal.testing.languages import tiny_tokenizer
 
 PLAIN = (

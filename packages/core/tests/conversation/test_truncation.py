@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from pathlib import Path
@@ -50,9 +51,13 @@ def conversation(turns: int, *front: dict[str, Any]) -> list[dict[str, Any]]:
     return [*front, *(message for number in range(turns) for message in exchange(number))]
 
 
-def fit(renderer: Renderer, chat: list[dict[str, Any]], limit: int, **options: Any) -> Shortened:
+def fit(
+    renderer: Renderer, chat: list[dict[str, Any]], limit: int, room: int = 0, **options: Any
+) -> Shortened:
     messages, media = read_messages(chat, ["image"])
-    return shorten(renderer, messages, [SLOTS] * len(media), limit, "max_tokens", **options)
+    layouts = [SLOTS] * len(media)
+    render = functools.partial(renderer.render, layouts=layouts, **options)
+    return shorten(render, messages, layouts, limit, "max_tokens", room=room)
 
 
 def test_what_is_left_is_the_end_of_the_conversation(renderer: Renderer) -> None:
@@ -135,8 +140,8 @@ def test_a_chat_goes_on_beyond_the_context_and_says_what_it_forgets(
         chat.say("word " * 270, images=[drawn(tmp_path, 3)])
     assert len(chat.messages) == 9 and len(chat._cached_ids) < 2048
     kept = [chat.messages[0], *chat.messages[3:-1]]  # without the first turn
-    layouts = [chat.processor.layout(kind, features) for kind, features in chat._features]
-    read = chat.processor.renderer.render(kept, layouts, add_generation_prompt=True)
+    layouts = [medium.layout for medium in chat._transcript.media]
+    read = chat.processor.preparer.renderer.render(kept, layouts, add_generation_prompt=True)
     assert read.media == [1, 2, 3]
     assert chat._cached_ids[: len(read.input_ids)] == read.input_ids
 
@@ -167,13 +172,13 @@ def test_training_reads_the_end_of_a_long_row_and_names_it(
     from mmmodal.records.dataset import RecordDataset
     from mmmodal.samples.dataset import PreparedDataset
 
-    processor = load_processor(save(model, tmp_path / "model"))
+    preparer = load_processor(save(model, tmp_path / "model")).preparer
     data = RecordDataset(rows(tmp_path, 4, 20))
-    whole = PreparedDataset([data], processor, max_tokens=2048)[0]
+    whole = PreparedDataset([data], preparer, max_tokens=2048)[0]
     with pytest.warns(UserWarning, match=r"long\.jsonl:1: the .* left out .* to fit \d+ tokens"):
-        short = PreparedDataset([data], processor, max_tokens=len(whole.input_ids) - 1)[0]
+        short = PreparedDataset([data], preparer, max_tokens=len(whole.input_ids) - 1)[0]
     assert len(short.features["image"]) == 3
-    slots = processor.markers["image"].slot
+    slots = preparer.markers["image"].slot
     assert short.input_ids.count(slots) == 3 * 16
     with pytest.raises(RecordError, match=r"long\.jsonl:1: one turn alone takes \d+ tokens"):
-        PreparedDataset([data], processor, max_tokens=30)[0]
+        PreparedDataset([data], preparer, max_tokens=30)[0]

@@ -26,14 +26,18 @@ from mutation import mutate
 from PIL import Image as pillow
 
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
-from mmmodal.modalities.audio import Audio, Waveform
-from mmmodal.modalities.image import Image
+from mmmodal.media import read_media
+from mmmodal.modalities.audio import Audio, AudioLimits, Waveform
+from mmmodal.modalities.image import Image, ImageLimits
 
 MOST_SECONDS = 2.0  # of the processor
 MOST_MEMORY = 64 * 1024  # KiB
 MOST_ADDRESSES = 4 * 2**30  # bytes; beyond it, allocations fail
-LIMITS = Limits(image_pixels=1_000_000, audio_seconds=10, decoded_bytes=32 * 2**20)
+MEMORY = 32 * 2**20
+LIMITS = {
+    "image": ImageLimits(pixels=1_000_000, decoded_bytes=MEMORY),
+    "audio": AudioLimits(seconds=10, decoded_bytes=MEMORY),
+}
 MODALITIES = {"image": Image(), "audio": Audio()}
 
 
@@ -80,7 +84,7 @@ def _try(kind: str, data: bytes, original: np.ndarray) -> dict[str, Any]:
 
 
 def _read(kind: str, data: bytes) -> Any:
-    return read_media(MODALITIES[kind], data, root=None, limits=LIMITS)
+    return read_media(MODALITIES[kind], data, root=None, limits=LIMITS[kind])
 
 
 def _contents(item: Any) -> np.ndarray:
@@ -104,7 +108,7 @@ def _wrong(kind: str, item: Any, data: bytes) -> str:
     samples, rate = item.samples, item.rate
     if samples.dtype != np.float32 or samples.ndim != 1 or not np.isfinite(samples).all():
         return f"samples of {samples.dtype} {samples.shape}, or not finite"
-    if not 0 < len(samples) <= LIMITS.audio_seconds * rate or not 4_000 <= rate <= 384_000:
+    if not 0 < len(samples) <= LIMITS["audio"].seconds * rate or not 4_000 <= rate <= 384_000:
         return f"{len(samples)} samples at {rate} Hz"
     if data[:4] in (b"RIFF", b"RF64", b"fLaC"):
         frames = soundfile.SoundFile(io.BytesIO(data)).frames

@@ -68,12 +68,14 @@ def joined(aligned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 def logits(folder: Path, *content: Any) -> torch.Tensor:
     """Return the logits of the tokens that every model has, at positions of text."""
     model = mmmodal.load(folder)
-    known = min(id_ for ids in model.processor.markers.values() for id_ in ids.all)
+    known = min(id_ for ids in model.processor.preparer.markers.values() for id_ in ids.all)
     return logits_of(model, [user(*content, "What is it?")])[..., :known]
 
 
 def test_both_start_from_the_same_new_ids(aligned: dict[str, Path]) -> None:
-    markers = {kind: mmmodal.load(path).processor.markers for kind, path in aligned.items()}
+    markers = {
+        kind: mmmodal.load(path).processor.preparer.markers for kind, path in aligned.items()
+    }
     assert markers["image"]["image"].all == markers["audio"]["audio"].all
 
 
@@ -122,7 +124,7 @@ def test_a_language_model_may_have_the_markers_as_words(tmp_path: Path) -> None:
     for kind, encoder in encoders.items():
         start[kind] = tmp_path / kind
         model = mmmodal.compose(backbone="playground-llama", encoders={kind: encoder})
-        ids = torch.tensor(model.processor.markers[kind].all)
+        ids = torch.tensor(model.processor.preparer.markers[kind].all)
         with torch.no_grad():
             model.get_input_embeddings().weight[ids] += 1.0  # as if they had been trained
         save(model, start[kind])

@@ -17,6 +17,8 @@ import pytest
 
 from media_files import encode_picture, encode_sound, write_clip
 from mmmodal.media import Limits
+from mmmodal.modalities.audio import AudioLimits
+from mmmodal.modalities.image import ImageLimits
 from worlds import picture
 
 RATE = 16_000
@@ -230,7 +232,7 @@ READING = """
 import json, re, sys, time
 from pathlib import Path
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
+from mmmodal.media import read_media
 from mmmodal.modalities.audio import Audio
 from mmmodal.modalities.image import Image
 
@@ -242,7 +244,7 @@ for number, (kind, path) in enumerate(json.load(sys.stdin)):
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before, start = memory("VmRSS"), time.process_time()
     try:
-        item = read_media(KINDS[kind], path, root=None, limits=Limits())
+        item = read_media(KINDS[kind], path, root=None)
         outcome = "read", str(getattr(item, "size", None) or len(item.samples))
         del item
     except MediaError as error:
@@ -322,12 +324,11 @@ def test_measurement_sees_what_takes_memory(
 
 
 def test_limits_are_those_that_are_promised() -> None:
-    assert Limits() == Limits(
-        file_bytes=512 * MIB,
-        inline_bytes=32 * MIB,
-        decoded_bytes=256 * MIB,
-        image_pixels=50_000_000,
-        image_side=16_384,
-        audio_seconds=600,
-        audio_channels=8,
-    )
+    general = {
+        "file_bytes": 512 * MIB,
+        "inline_bytes": 32 * MIB,
+        "decoded_bytes": 256 * MIB,
+    }
+    assert Limits() == Limits(**general)
+    assert ImageLimits() == ImageLimits(**general, pixels=50_000_000, side=16_384)
+    assert AudioLimits() == AudioLimits(**general, seconds=600, channels=8)

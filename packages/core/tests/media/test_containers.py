@@ -15,10 +15,10 @@ import soundfile
 
 from media_files import CLIPS, RATE, encode_sound, write_clip, write_film, write_sound
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
-from mmmodal.modalities.audio import Audio, Waveform
+from mmmodal.media import read_media
+from mmmodal.modalities.audio import Audio, AudioLimits, Waveform
 
-LIMITS = Limits(audio_seconds=10)
+LIMITS = AudioLimits(seconds=10)
 LOSSLESS = ("m4a-alac", "mp4-flac", "mov-pcm", "mov-pcm24", "mkv-flac", "mkv-pcm")
 MARKS_PADDING = ("m4a-aac", "mp4-aac", "mp4-opus", "webm-opus", "mkv-mp3", "mp3")
 CUTTABLE = [name for name in CLIPS if name != "mp3"]
@@ -31,7 +31,7 @@ def sweep(seconds: float = 2.0137) -> np.ndarray:
     return (0.4 * np.sin(2 * np.pi * (200 * time + 400 * time**2 / seconds))).astype(np.float32)
 
 
-def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
+def read(data: bytes | Path, limits: AudioLimits = LIMITS) -> Waveform:
     clip = read_media(Audio(), data, root=None, limits=limits)
     assert isinstance(clip, Waveform)
     assert clip.samples.dtype == np.float32
@@ -39,7 +39,7 @@ def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
     return clip
 
 
-def refusal(data: bytes, limits: Limits = LIMITS) -> MediaError:
+def refusal(data: bytes, limits: AudioLimits = LIMITS) -> MediaError:
     with pytest.raises(MediaError) as caught:
         read(data, limits)
     error = caught.value
@@ -229,14 +229,14 @@ def test_too_many_channels_are_refused(container: str) -> None:
 
 @pytest.mark.parametrize("name", ["mp4-flac", "m4a-aac", "mkv-pcm", "webm-opus", "mp3"])
 def test_recording_passes_at_the_limit_of_seconds(name: str) -> None:
-    assert read(write_clip(sweep(1), name), Limits(audio_seconds=1.0)).seconds <= 1
+    assert read(write_clip(sweep(1), name), AudioLimits(seconds=1.0)).seconds <= 1
 
 
 @pytest.mark.parametrize("name", sorted(set(CLIPS) - {"mkv-aac", "webm-vorbis"}))
 def test_recording_above_the_limit_of_seconds_is_refused(name: str) -> None:
-    error = refusal(write_clip(sweep(1.05), name), Limits(audio_seconds=1.0))
+    error = refusal(write_clip(sweep(1.05), name), AudioLimits(seconds=1.0))
     assert error.code == "too-large"
-    assert "`audio_seconds`" in error.reason
+    assert "`limits.audio.seconds`" in error.reason
 
 
 @pytest.mark.parametrize("name", sorted(CLIPS))
@@ -247,7 +247,7 @@ def test_long_recording_is_refused_before_decoding(
     monkeypatch.setattr(
         "mmmodal.modalities.sound.libav._floats", lambda _: pytest.fail("was decoded")
     )
-    assert refusal(data, Limits(audio_seconds=1.0)).code == "too-large"
+    assert refusal(data, AudioLimits(seconds=1.0)).code == "too-large"
 
 
 def test_rates_are_limited() -> None:
@@ -283,7 +283,7 @@ def test_index_of_uncompressed_sound_may_count_every_sample() -> None:
     silence = np.zeros(600_000, np.float32)
     data = write_sound(silence, "pcm_s16le", "mov")
     assert struct.pack(">I", 600_000) in data[boxes(data)[b"moov"]]
-    assert len(read(data, Limits()).samples) == 600_000
+    assert len(read(data, AudioLimits()).samples) == 600_000
 
 
 def element(kind: bytes, content: bytes) -> bytes:

@@ -257,14 +257,14 @@ def test_file_passes_at_the_limit_and_not_one_byte_above(root: Path) -> None:
     error = refusal("a.txt", root)
     assert error.code == "too-large"
     assert "101 bytes, and at most 100" in error.reason
-    assert "`file_bytes`" in error.reason
+    assert "`limits.file_bytes`" in error.reason
 
 
 def test_bytes_pass_at_the_limit_and_not_one_above() -> None:
     assert open_source(b"x" * 50, root=None, limits=LIMITS).read_bytes(LIMITS) == b"x" * 50
     error = refusal(b"x" * 51)
     assert error.code == "too-large"
-    assert "`inline_bytes`" in error.reason
+    assert "`limits.inline_bytes`" in error.reason
 
 
 @pytest.mark.parametrize("size", [48, 49, 50])

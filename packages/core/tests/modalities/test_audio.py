@@ -13,10 +13,10 @@ import soundfile
 
 from media_files import encode_sound
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
-from mmmodal.modalities.audio import Audio, Waveform
+from mmmodal.media import read_media
+from mmmodal.modalities.audio import Audio, AudioLimits, Waveform
 
-LIMITS = Limits(audio_seconds=10)
+LIMITS = AudioLimits(seconds=10)
 RATE = 16_000
 FORMS = [
     ("WAV", "PCM_U8"),
@@ -39,7 +39,7 @@ def tone(seconds: float = 1.0, rate: int = RATE, hertz: float = 440.0) -> np.nda
     return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
-def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
+def read(data: bytes | Path, limits: AudioLimits = LIMITS) -> Waveform:
     clip = read_media(Audio(), data, root=None, limits=limits)
     assert isinstance(clip, Waveform)
     assert clip.samples.dtype == np.float32
@@ -48,7 +48,7 @@ def read(data: bytes | Path, limits: Limits = LIMITS) -> Waveform:
     return clip
 
 
-def refusal(data: bytes, limits: Limits = LIMITS) -> MediaError:
+def refusal(data: bytes, limits: AudioLimits = LIMITS) -> MediaError:
     with pytest.raises(MediaError) as caught:
         read(data, limits)
     assert caught.value.origin == "bytes in memory"
@@ -110,7 +110,7 @@ def test_too_many_channels_are_refused(channels: int) -> None:
     error = refusal(encode_sound(np.zeros((100, channels), np.float32)))
     assert error.code == "too-large"
     assert f"{channels} channels, and 1 to 8 are read" in error.reason
-    assert "`audio_channels`" in error.reason
+    assert "`limits.audio.channels`" in error.reason
 
 
 @pytest.mark.parametrize("rate", [4_000, 384_000])
@@ -133,7 +133,7 @@ def _undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("form", ["WAV", "FLAC"])
 def test_recording_passes_at_the_limit_of_seconds(form: str) -> None:
     data = encode_sound(np.zeros(RATE // 4, np.float32), form, "PCM_16")
-    assert read(data, Limits(audio_seconds=0.25)).seconds == 0.25
+    assert read(data, AudioLimits(seconds=0.25)).seconds == 0.25
 
 
 @pytest.mark.usefixtures("_undecodable")
@@ -141,21 +141,22 @@ def test_recording_passes_at_the_limit_of_seconds(form: str) -> None:
 def test_one_sample_above_the_limit_of_seconds_is_refused_before_decoding(form: str) -> None:
     error = refusal(
         encode_sound(np.zeros(RATE // 4 + 1, np.float32), form, "PCM_16"),
-        Limits(audio_seconds=0.25),
+        AudioLimits(seconds=0.25),
     )
     assert error.code == "too-large"
-    assert "`audio_seconds`" in error.reason
+    assert "`limits.audio.seconds`" in error.reason
 
 
 def test_decoded_bytes_pass_at_the_limit() -> None:
     assert (
-        len(read(encode_sound(np.zeros(100, np.float32)), Limits(decoded_bytes=400)).samples) == 100
+        len(read(encode_sound(np.zeros(100, np.float32)), AudioLimits(decoded_bytes=400)).samples)
+        == 100
     )
 
 
 @pytest.mark.usefixtures("_undecodable")
 def test_decoded_bytes_above_the_limit_are_refused_before_decoding() -> None:
-    error = refusal(encode_sound(np.zeros(101, np.float32)), Limits(decoded_bytes=400))
+    error = refusal(encode_sound(np.zeros(101, np.float32)), AudioLimits(decoded_bytes=400))
     assert error.code == "too-large"
     assert "101 samples, and at most 100 are read" in error.reason
 
@@ -167,7 +168,7 @@ def test_hours_of_silence_in_a_small_file_are_refused_before_decoding() -> None:
         for _ in range(20):
             sound.write(np.zeros(60 * RATE, np.int16))
     assert len(buffer.getvalue()) < 200_000
-    error = refusal(buffer.getvalue(), Limits())
+    error = refusal(buffer.getvalue(), AudioLimits())
     assert error.code == "too-large"
     assert "1,200.000 s, and at most 600 s" in error.reason
 
@@ -198,7 +199,7 @@ def test_flac_of_unknown_length_is_limited_while_it_is_read(
         return block
 
     monkeypatch.setattr(soundfile.SoundFile, "read", count)
-    error = refusal(data, Limits(audio_seconds=10))
+    error = refusal(data, AudioLimits(seconds=10))
     assert error.code == "too-large"
     assert sum(decoded) <= 10 * RATE + 65_536
 
@@ -227,7 +228,7 @@ def test_mp3_of_variable_bit_rate_without_its_length_is_read_whole() -> None:
         whole = read(data).samples
         assert len(whole) == 480_000
         assert data[21:25] == b"Xing", "the first frame holds the length"
-        rest = read(data[data.index(data[:2], 4) :], Limits()).samples
+        rest = read(data[data.index(data[:2], 4) :], AudioLimits()).samples
         assert 0 <= len(rest) - len(whole) < 3 * 1152, "the encoder's delay and padding are not cut"
         delay = 1105
         middle = slice(2_000, 470_000)  # the first frame lacks bits of one before

@@ -20,10 +20,10 @@ from PIL import Image as pillow
 
 from media_files import encode_picture
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, Source, read_media
-from mmmodal.modalities.image import Image
+from mmmodal.media import Source, read_media
+from mmmodal.modalities.image import Image, ImageLimits
 
-SMALL = Limits(image_pixels=10_000, image_side=200)
+SMALL = ImageLimits(pixels=10_000, side=200)
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0, 0, 0)
 
 
@@ -49,7 +49,7 @@ def tiff(tags: dict[int, int], data: bytes) -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + body + b"\0" * 4 + data
 
 
-def read(data: bytes, limits: Limits = SMALL) -> pillow.Image:
+def read(data: bytes, limits: ImageLimits = SMALL) -> pillow.Image:
     image = read_media(Image(), data, root=None, limits=limits)
     assert isinstance(image, pillow.Image)
     assert image.mode == "RGB"
@@ -57,7 +57,7 @@ def read(data: bytes, limits: Limits = SMALL) -> pillow.Image:
     return image
 
 
-def refusal(data: bytes, limits: Limits = SMALL) -> MediaError:
+def refusal(data: bytes, limits: ImageLimits = SMALL) -> MediaError:
     with pytest.raises(MediaError) as caught:
         read(data, limits)
     assert caught.value.origin == "bytes in memory"
@@ -278,7 +278,11 @@ def test_picture_passes_at_the_limits(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize(
     ("size", "name"),
-    [((201, 1), "image_side"), ((1, 201), "image_side"), ((73, 137), "image_pixels")],
+    [
+        ((201, 1), "limits.image.side"),
+        ((1, 201), "limits.image.side"),
+        ((73, 137), "limits.image.pixels"),
+    ],
 )
 def test_picture_above_a_limit_is_refused_before_decoding(
     form: str, size: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
@@ -293,10 +297,10 @@ def test_picture_above_a_limit_is_refused_before_decoding(
 
 def test_decoded_bytes_are_limited_at_four_a_pixel() -> None:
     data = encode_picture(pillow.new("RGB", (10, 10)), "PNG")
-    read(data, Limits(decoded_bytes=400))
-    error = refusal(data, Limits(decoded_bytes=399))
+    read(data, ImageLimits(decoded_bytes=400))
+    error = refusal(data, ImageLimits(decoded_bytes=399))
     assert error.code == "too-large"
-    assert "`decoded_bytes`" in error.reason
+    assert "`limits.decoded_bytes`" in error.reason
 
 
 def test_limit_above_the_one_of_pillow_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,17 +314,17 @@ import json, re, sys, time, warnings
 from pathlib import Path
 warnings.simplefilter("error")
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, read_media
-from mmmodal.modalities.image import Image
+from mmmodal.media import read_media
+from mmmodal.modalities.image import Image, ImageLimits
 
 def peak():  # KiB; ru_maxrss would begin with what the parent process had
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 small, bomb = sys.argv[1:]
-read_media(Image(), small, root=None, limits=Limits())
+read_media(Image(), small, root=None, limits=ImageLimits())
 before, start = peak(), time.perf_counter()
 try:
-    read_media(Image(), bomb, root=None, limits=Limits(**json.load(sys.stdin)))
+    read_media(Image(), bomb, root=None, limits=ImageLimits(**json.load(sys.stdin)))
     print("decoded", end=" ")
 except MediaError as error:
     print(error.code, end=" ")
@@ -365,7 +369,7 @@ def test_huge_tile_of_a_small_tiff_is_refused_before_decoding(tmp_path: Path) ->
     bomb = tiff(tags | {325: len(data)}, data)
     outcome, memory, _ = swallow(bomb, "TIFF", tmp_path)
     assert (outcome, memory < 64) == ("too-large", True)
-    loose = {"image_pixels": 10**9, "decoded_bytes": 10**10}
+    loose = {"pixels": 10**9, "decoded_bytes": 10**10}
     outcome, memory, _ = swallow(bomb, "TIFF", tmp_path, **loose)
     assert (outcome, memory > 64) == ("decoded", True), "the bomb of this test is a dud"
 

@@ -14,8 +14,8 @@ from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.making.loading import save
 from mmmodal.model.attention import check_attention
 from mmmodal.train.recipe.recipe import load_recipe
-from mmmodal.train.stage.arguments import arguments_of
 from mmmodal.train.stage.inputs import load_model
+from mmmodal.train.stage.plan import Plan
 from worlds import batch_of, clip, compose, logits_of, user
 
 CHAT = [user(clip(), "What is this?")]
@@ -56,9 +56,8 @@ def test_attention_is_chosen_on_composing_too_and_is_not_written(
 def test_a_stage_is_trained_with_the_attention_of_its_recipe(start: Path, tmp_path: Path) -> None:
     values = [f"model={start}", "data=b", f"out={tmp_path}", "attn_implementation=eager"]
     recipe = load_recipe("align", values)
-    model = load_model(
-        str(recipe.model), recipe, arguments_of(recipe, tmp_path / "run", has_gpu=False)
-    )
+    plan = Plan.of(recipe, str(recipe.model), has_gpu=False)
+    model = load_model(str(recipe.model), recipe, plan)
     assert model.model.language_model.config._attn_implementation == "eager"
 
 

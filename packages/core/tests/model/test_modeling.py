@@ -167,7 +167,7 @@ def test_encoded_media_give_the_same_as_raw_media(model: MMModalForConditionalGe
 
 
 def test_markers_and_slots_are_never_generated(model: MMModalForConditionalGeneration) -> None:
-    never = {i for m in model.processor.markers.values() for i in (m.begin, m.end, m.slot)}
+    never = {i for m in model.processor.preparer.markers.values() for i in (m.begin, m.end, m.slot)}
     batch = batch_of(model, MIXED)
     output = model.generate(**batch, max_new_tokens=64, do_sample=True, temperature=50.0)
     assert not never & set(output[:, batch["input_ids"].shape[1] :].flatten().tolist())
@@ -231,7 +231,7 @@ def test_rendered_prompts_take_media_at_their_markers(
     processor = model.processor
     batch = processor(text="a <image> b <audio></audio> c", images=[picture(1)], audio=[clip(1)])
     ids = batch["input_ids"][0].tolist()
-    assert ids.count(processor.markers["image"].slot) == 16
+    assert ids.count(processor.preparer.markers["image"].slot) == 16
     with pytest.raises(SpliceError, match="more <image> than image items"):
         processor(text="<image> <image>", images=[picture(1)])
 
@@ -315,7 +315,7 @@ def test_new_rows_start_at_the_mean_of_the_others(parts: dict[str, Path], tmp_pa
     bare = AutoModelForCausalLM.from_pretrained(parts["llama"])
     composed = compose(parts["llama"], parts)
     known = bare.get_input_embeddings().weight
-    begin = composed.processor.markers["image"].begin
+    begin = composed.processor.preparer.markers["image"].begin
     torch.testing.assert_close(composed.get_input_embeddings().weight[begin], known.mean(0))
     assert torch.equal(composed.get_input_embeddings().weight[: len(known)], known)
     assert composed.get_input_embeddings().weight.shape[0] % 64 == 0

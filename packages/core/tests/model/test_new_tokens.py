@@ -95,7 +95,7 @@ def test_a_marker_that_the_language_model_knows_keeps_its_row(
         bare.get_input_embeddings().weight[known] = 7.0
     bare.save_pretrained(tmp_path / "lm")
     composed = compose(tmp_path / "lm", parts)
-    assert composed.processor.markers["image"].begin == known
+    assert composed.processor.preparer.markers["image"].begin == known
     assert bool((composed.get_input_embeddings().weight[known] == 7.0).all())
 
 
@@ -132,7 +132,7 @@ def test_markers_slots_and_padding_are_never_generated(
 ) -> None:
     model = eager_to_mark
     never = set(model.config.never_generated())
-    named = {id_ for marker in model.processor.markers.values() for id_ in marker.all}
+    named = {id_ for marker in model.processor.preparer.markers.values() for id_ in marker.all}
     rows = model.get_input_embeddings().weight.shape[0]
     assert named < never and rows - 1 in never
     ids = torch.arange(3, 20)[None]
@@ -189,5 +189,5 @@ def test_older_folders_say_nothing_of_their_tokens_and_load(
     assert config.pop("token_count") == token_count(model.processor.tokenizer)
     path.write_text(json.dumps(config))
     again = mmmodal.load(tmp_path / "model")
-    named = {id_ for marker in again.processor.markers.values() for id_ in marker.all}
+    named = {id_ for marker in again.processor.preparer.markers.values() for id_ in marker.all}
     assert set(again.config.never_generated()) == named

@@ -62,7 +62,7 @@ def sample(model: MMModalForConditionalGeneration, text: str, *media: tuple[str,
         Message(role="user", content=(*asked, ContentPart(type="text", text=text))),
         Message(role="assistant", content=(ContentPart(type="text", text=f"I have it: {text}"),)),
     ]
-    return model.processor.prepare(messages, media)
+    return model.processor.preparer.prepare(messages, media)
 
 
 def look(seed: int) -> tuple[str, Any]:
@@ -99,9 +99,9 @@ def test_a_pack_has_the_loss_and_gradients_of_its_samples(
     choose(model, ["projectors", "language_model"])
     samples = samples_of(model)
     assert max(len(s.input_ids) for s in samples) > 2 * WINDOW
-    alone = [model.processor.collate([one]) for one in samples]
+    alone = [model.processor.preparer.collate([one]) for one in samples]
     expected, wanted = loss_and_gradients(model, alone)
-    found, given = loss_and_gradients(model, [model.processor.collate_pack(samples)])
+    found, given = loss_and_gradients(model, [model.processor.preparer.collate_pack(samples)])
     assert found == pytest.approx(expected, abs=1e-5)
     assert given.keys() == wanted.keys() and len(given) > 20
     for name, gradient in wanted.items():
@@ -115,8 +115,8 @@ def test_a_padded_batch_has_the_loss_of_a_pack(
 ) -> None:
     model = make(architecture, attention).train()
     samples = samples_of(model)
-    padded = model(**model.processor.collate(samples)).loss
-    packed = model(**model.processor.collate_pack(samples)).loss
+    padded = model(**model.processor.preparer.collate(samples)).loss
+    packed = model(**model.processor.preparer.collate_pack(samples)).loss
     torch.testing.assert_close(packed, padded, **CLOSE)
 
 
@@ -134,7 +134,7 @@ def test_another_neighbour_of_the_same_length_changes_nothing(make: Make, attent
     other = dataclasses.replace(other, input_ids=said)
     assert len(other.input_ids) == len(first.input_ids)
     before, after = (
-        model(**model.processor.collate_pack(pack)).logits[:, len(first.input_ids) :]
+        model(**model.processor.preparer.collate_pack(pack)).logits[:, len(first.input_ids) :]
         for pack in ([first, *rest], [other, *rest])
     )
     assert torch.equal(before, after)
@@ -152,8 +152,8 @@ def test_every_architecture_keeps_the_samples_of_a_pack_apart(
     assert WINDOW < len(samples[-1].input_ids) < SWITCH
     assert keeps_apart(model.get_decoder())
     with torch.no_grad():
-        packed = model(**model.processor.collate_pack(samples)).logits[0]
-        alone = [model(**model.processor.collate([one])).logits[0] for one in samples]
+        packed = model(**model.processor.preparer.collate_pack(samples)).logits[0]
+        alone = [model(**model.processor.preparer.collate([one])).logits[0] for one in samples]
     torch.testing.assert_close(packed, torch.cat(alone), **CLOSE)
 
 
@@ -163,9 +163,9 @@ def test_flex_attention_gives_a_pack_the_logits_of_its_samples(make: Make) -> No
     model = make("mistral", "flex_attention")
     samples = samples_of(model)
     with torch.no_grad():
-        packed = model(**model.processor.collate_pack(samples)).logits
+        packed = model(**model.processor.preparer.collate_pack(samples)).logits
         use_attention(model, "sdpa")
-        expected = model(**model.processor.collate_pack(samples)).logits
+        expected = model(**model.processor.preparer.collate_pack(samples)).logits
     torch.testing.assert_close(packed, expected, atol=1e-4, rtol=0)
 
 
@@ -176,7 +176,7 @@ def test_torchs_kernel_for_packs_agrees_with_masks(make: Make, architecture: str
     for attention in ("sdpa", "varlen"):
         model = make(architecture, attention).to("cuda", torch.bfloat16)
         with torch.no_grad():
-            pack = model.processor.collate_pack(samples_of(model)).to("cuda")
+            pack = model.processor.preparer.collate_pack(samples_of(model)).to("cuda")
             found[attention] = model(**pack).logits.float()
     scale = found["sdpa"].abs().max()
     assert (found["varlen"] - found["sdpa"]).abs().max() < 0.02 * scale
@@ -190,13 +190,13 @@ def test_towers_run_once_over_all_items_of_a_pack(make: Make) -> None:
         model.model.tower(name).register_forward_hook(
             lambda module, args, output, name=name: ran.append((name, output[0].requires_grad))
         )
-    model(**model.processor.collate_pack(samples_of(model))).loss.backward()
+    model(**model.processor.preparer.collate_pack(samples_of(model))).loss.backward()
     assert sorted(ran) == [("audio", False), ("image", False)]
 
 
 def test_in_training_the_loss_comes_without_logits_unless_they_are_asked_for(make: Make) -> None:
     model = make("qwen2", "sdpa").train()
-    batch = model.processor.collate(samples_of(model))
+    batch = model.processor.preparer.collate(samples_of(model))
     found = model(**batch)
     assert found.loss is not None and found.logits is None
     asked = model(**batch, skip_logits=False)
@@ -208,7 +208,7 @@ def test_in_training_the_loss_comes_without_logits_unless_they_are_asked_for(mak
 def test_gradient_checkpointing_computes_the_same_attention_again(make: Make) -> None:
     model = make("mistral", "varlen").train()
     choose(model, ["projectors", "language_model"])
-    pack = [model.processor.collate_pack(samples_of(model))]
+    pack = [model.processor.preparer.collate_pack(samples_of(model))]
     expected, wanted = loss_and_gradients(model, pack)
     model.gradient_checkpointing_enable({"use_reentrant": False})
     found, given = loss_and_gradients(model, pack)

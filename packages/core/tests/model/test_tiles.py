@@ -83,7 +83,7 @@ class TestMosaic(EncoderTests):
 def test_a_separator_stands_between_tiles_and_nowhere_else(
     model: MMModalForConditionalGeneration, columns: int, tiles: int
 ) -> None:
-    mark = model.processor.markers["image"]
+    mark = model.processor.preparer.markers["image"]
     ids = ids_of(model, wide(columns), "hm")
     medium = ids[ids.index(mark.begin) : ids.index(mark.end) + 1]
     run = [mark.slot] * TILE
@@ -100,7 +100,7 @@ def test_projectors_that_join_tiles_have_no_separators(
 ) -> None:
     model = tiled(parts, None, projector=projector)
     ids = ids_of(model, wide(2), "hm")
-    assert ids.count(model.processor.markers["image"].slot) == tokens
+    assert ids.count(model.processor.preparer.markers["image"].slot) == tokens
     token = model.processor.tokenizer.convert_tokens_to_ids("<|image:tile|>")
     assert ids.count(token) == separators
     assert ("<|image:tile|>" in model.processor.tokenizer.get_vocab()) == bool(separators)
@@ -142,7 +142,7 @@ def test_tiles_in_a_model_composed_without_them_are_refused(
 
 
 def test_typed_separator_is_text(model: MMModalForConditionalGeneration) -> None:
-    mark = model.processor.markers["image"]
+    mark = model.processor.preparer.markers["image"]
     typed = ids_of(model, "<image><|image|><|image:tile|></image>")
     assert not set(mark.all) & set(typed)
     assert "<|image:tile|>" in model.processor.tokenizer.decode(typed)
@@ -154,14 +154,18 @@ def test_nothing_is_learned_inside_a_medium(model: MMModalForConditionalGenerati
 
     chat = [*CHATS[0], {"role": "assistant", "content": "ya"}]
     messages, media = read_messages(chat, processor.modalities)
-    sample = processor.prepare(messages, [(kind, processor.read(kind, v)) for kind, v in media])
-    inside = set(processor.markers["image"].all)
+    sample = processor.preparer.prepare(
+        messages, [(kind, processor.read(kind, v)) for kind, v in media]
+    )
+    inside = set(processor.preparer.markers["image"].all)
     labels = [
         label for id_, label in zip(sample.input_ids, sample.labels, strict=True) if id_ in inside
     ]
     assert labels and set(labels) == {IGNORE}
     assert any(label != IGNORE for label in sample.labels)
-    text = format_preview(sample, processor.tokenizer, {processor.markers["image"].slot: "image"})
+    text = format_preview(
+        sample, processor.tokenizer, {processor.preparer.markers["image"].slot: "image"}
+    )
     run = "[image ×16]"
     assert f"<image>{run}<|image:tile|>{run}<|image:tile|>{run}</image>" in text.replace(" <", "<")
 
@@ -195,7 +199,7 @@ def test_the_separator_is_read_where_there_are_tiles(parts: dict[str, Path]) -> 
 
 
 def test_the_separator_is_never_generated(model: MMModalForConditionalGeneration) -> None:
-    never = set(model.processor.markers["image"].all)
+    never = set(model.processor.preparer.markers["image"].all)
     assert model.config.image_separator_token_id in never
     assert never <= set(model.config.never_generated())
     batch = batch_of(model, CHATS)
@@ -209,7 +213,7 @@ def test_saving_and_loading_gives_identical_logits(
     expected = logits_of(model, CHATS[2])
     again = mmmodal.load(save(model, tmp_path / "again"))
     assert torch.equal(logits_of(again, CHATS[2]), expected)
-    assert again.processor.markers == model.processor.markers
+    assert again.processor.preparer.markers == model.processor.preparer.markers
     assert again.config.image_separator_token_id == model.config.image_separator_token_id
     for name in ("generation_config.json", "processor_config.json", "tokenizer.json"):
         assert (tmp_path / "again" / name).read_text() == (folder / name).read_text()
@@ -264,7 +268,7 @@ def test_align_trains_the_separator_with_the_other_markers(folder: Path, tmp_pat
         mmmodal.load(path).get_input_embeddings().weight for path in (folder, tmp_path / "out")
     )
     moved = (before != after).any(-1).nonzero().flatten().tolist()
-    mark = mmmodal.load(folder).processor.markers["image"]
+    mark = mmmodal.load(folder).processor.preparer.markers["image"]
     assert moved == sorted([mark.begin, mark.end, mark.separator])
 
 
@@ -274,8 +278,8 @@ def test_modalities_are_added_to_a_tiled_model_and_tiles_to_others(
     ears = encoders_of(parts, "audio")
     mmmodal.compose(tmp_path / "more", from_model=folder, encoders=ears)
     more = mmmodal.load(tmp_path / "more")
-    assert more.processor.markers["image"] == model.processor.markers["image"]
-    assert more.processor.markers["audio"].separator is None
+    assert more.processor.preparer.markers["image"] == model.processor.preparer.markers["image"]
+    assert more.processor.preparer.markers["audio"].separator is None
     found, expected = logits_of(more, CHATS[2]), logits_of(model, CHATS[2])
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
 
@@ -293,7 +297,7 @@ def test_a_chat_never_goes_on_from_the_middle_of_a_medium(
     chat = mmmodal.Chat(model, max_new_tokens=4, min_new_tokens=4)
     chat.say("first", images=[wide(2)])
     ids = list(chat._cached_ids)
-    mark = model.processor.markers["image"]
+    mark = model.processor.preparer.markers["image"]
     # As if the picture before had ended where this one's second tile begins.
     chat._cached_ids[ids.index(mark.separator)] = mark.end
     assert chat._reusable(ids) == ids.index(mark.begin)

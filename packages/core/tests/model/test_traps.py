@@ -17,6 +17,7 @@ from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
+from mmmodal.train.stage.plan import Plan
 from worlds import batch_of, clip, picture, user
 
 
@@ -102,11 +103,11 @@ def test_5_the_collator_keeps_the_media(model: MMModalForConditionalGeneration) 
     """DataCollatorWithFlattening drops what it does not know."""
     processor = model.processor
     samples = [
-        processor.prepare(*_read(model, [user(picture(1), clip(1), "a")])),
-        processor.prepare(*_read(model, [user("text alone")])),
-        processor.prepare(*_read(model, [user(clip(2), picture(2), picture(3))])),
+        processor.preparer.prepare(*_read(model, [user(picture(1), clip(1), "a")])),
+        processor.preparer.prepare(*_read(model, [user("text alone")])),
+        processor.preparer.prepare(*_read(model, [user(clip(2), picture(2), picture(3))])),
     ]
-    batch = processor.collate(samples)
+    batch = processor.preparer.collate(samples)
     assert len(batch["pixel_values"]) == 3
     assert batch["input_features_lengths"].shape == (2,)
     assert {"input_ids", "attention_mask", "labels"} < set(batch)
@@ -141,7 +142,8 @@ def test_6_a_later_turn_takes_the_cache_and_its_own_media_alone(
 def test_7_the_trainer_does_not_remove_what_the_collator_reads(tmp_path: Path) -> None:
     assert TrainingArguments(output_dir=str(tmp_path)).remove_unused_columns
     recipe = load_recipe("align", ["model=a", "data=b", f"out={tmp_path / 'out'}"])
-    assert arguments_of(recipe, tmp_path / "run", has_gpu=False).remove_unused_columns is False
+    plan = Plan(has_gpu=False, half=None, deepspeed=None, positions=2048, max_tokens=2048)
+    assert arguments_of(recipe, tmp_path / "run", plan).remove_unused_columns is False
 
 
 def test_8_transformers_finds_the_class_where_serving_and_pipelines_look_for_it(

@@ -85,9 +85,9 @@ def test_composing_measures_the_words_of_the_language_model(
 def test_a_loaded_model_sees_media_as_large_as_words(folder: Path) -> None:
     model = mmmodal.load(folder)
     scale = model.config.image_projector_config["options"]["scale"]
-    image = model.processor.encoders["image"].example()
-    features = model.processor.encoders["image"].preprocess(image)
-    pixels = model.processor.encoders["image"].collate([features])
+    image = model.processor.preparer.encoders["image"].example()
+    features = model.processor.preparer.encoders["image"].preprocess(image)
+    pixels = model.processor.preparer.encoders["image"].collate([features])
     seen = model.get_image_features(*pixels.values()).pooler_output
     torch.testing.assert_close(size(seen), torch.full((len(seen),), scale), rtol=1e-3, atol=0)
 

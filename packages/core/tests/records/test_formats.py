@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_packages import install, run_python
+from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.formats import Place, find_format, formats, read_row
+from mmmodal.records.detection import find_format, formats, read_row
 from worlds import PAPER_EXAMPLES, read_lines
 
 EXAMPLES = read_lines(PAPER_EXAMPLES)
@@ -461,7 +462,7 @@ def test_columns_that_hold_json_as_text_are_opened() -> None:
 
 def test_a_format_is_added_by_adding_a_file(tmp_path: Path) -> None:
     (tmp_path / "shout.py").write_text(
-        "from mmmodal.records.formats import Format\n"
+        "from mmmodal.contracts.format import Format\n"
         "class Shout(Format):\n"
         "    name = 'shout'; shape = '`shout`'; structured = ()\n"
         "    def matches(self, row): return 'shout' in row\n"
@@ -470,9 +471,11 @@ def test_a_format_is_added_by_adding_a_file(tmp_path: Path) -> None:
         "FORMAT = Shout()\n"
     )
     script = (
-        "import mmmodal.records.formats as f\n"
-        f"f.__path__.append({str(tmp_path)!r})\n"
-        "print(*f.formats(), f.read_row({'shout': 1}, f.Place('x', 'x'))[0].name)"
+        "import mmmodal.records.formats\n"
+        f"mmmodal.records.formats.__path__.append({str(tmp_path)!r})\n"
+        "from mmmodal.contracts.format import Place\n"
+        "from mmmodal.records.detection import formats, read_row\n"
+        "print(*formats(), read_row({'shout': 1}, Place('x', 'x'))[0].name)"
     )
 
     result = run_python("-c", script)
@@ -494,7 +497,8 @@ def test_markers_of_a_modality_that_a_plugin_brings_are_understood(tmp_path: Pat
         "def mmmodal_modalities(): return [Smell]\n",
     )
     script = (
-        "from mmmodal.records.formats import *\n"
+        "from mmmodal.contracts.format import Place\n"
+        "from mmmodal.records.detection import read_row\n"
         "row = {'id': '1', 'filename': ['a', 'b'], 'conversations':"
         " [{'role': 'user', 'content': '[sniff]<image>x'}]}\n"
         "format, records = read_row(row, Place('x', 'x'))\n"

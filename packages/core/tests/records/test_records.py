@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.dataset import read_records
-from mmmodal.records.formats import Place, find_format, read_row
+from mmmodal.records.detection import find_format, read_row
 from mmmodal.records.writing import write_records
 
 PLAIN = st.text(max_size=20) | st.sampled_from(["\x85\u2028", "\n", "😀", "\0", "[", "<b>"])

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from mmmodal.errors import RecordError
 from mmmodal.records import json_rows
+from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import dump_json, parse_json
-from mmmodal.records.rows import open_rows
 
 
 def write(path: Path, content: str | bytes) -> Path:

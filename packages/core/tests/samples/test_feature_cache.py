@@ -17,14 +17,15 @@ from beeps import make_records
 from forking import forked
 from killing import Training
 from mmmodal.errors import ConfigError, FeatureCacheError, MediaError, RecordError
-from mmmodal.media import Limits
-from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.media.limits import Limits
+from mmmodal.media.source import find_source
 from mmmodal.samples.feature_cache.filling import fill_cache
 from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.feature_cache.settings import Cache
 from mmmodal.samples.feature_cache.store import FeatureStore
-from mmmodal.samples.feature_cache.stored import StoredEncoder, StoredTower, use_stored
+from mmmodal.samples.feature_cache.stored import StoredEncoder, StoredTower
 from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.inputs import frozen_tower, open_data, prepared_dataset, use_stored
 from mmmodal.train.stage.stage import run_stage
 from single_media import fill_by_single_media
 from worlds import logged
@@ -49,12 +50,15 @@ def recipe(stage: str, model: Path, data: Path, out: Path, *more: str) -> Any:
 
 def media_of(model: Any, data: Path) -> list[Medium]:
     loaded = recipe("align", Path("m"), data, Path("o"))
-    return PreparedDataset.open(loaded, model.processor, None).media(KINDS)
+    files = open_data(loaded)
+    return prepared_dataset(loaded, files, model.processor.preparer, 512).media(KINDS)
 
 
 def fill(model: Any, data: Path, folder: Path, **settings: Any) -> dict[str, FeatureStore]:
     settings = {"dtype": "fp32", **settings}
-    return fill_cache(model, KINDS, media_of(model, data), Cache(folder, **settings))
+    cache = Cache(folder, **settings)
+    towers = {kind: frozen_tower(model, kind, cache) for kind in KINDS}
+    return fill_cache(towers, media_of(model, data), model.processor.preparer, cache)
 
 
 def losses(out: Path) -> list[float]:
@@ -65,7 +69,7 @@ def encoded(model: Any, medium: Medium) -> torch.Tensor:
     """What the tower returns for a medium, without any cache."""
     processor, base = model.processor, model.model
     item = processor.read(medium.kind, medium.uri, root=medium.root)
-    encoder = processor.encoders[medium.kind]
+    encoder = processor.preparer.encoders[medium.kind]
     with torch.no_grad():
         features: list[torch.Tensor] = base.tower(medium.kind)(
             **encoder.collate([encoder.preprocess(item)])
@@ -130,7 +134,7 @@ def test_a_second_run_computes_nothing(model: Any, data: Path, tmp_path: Path) -
 def test_stored_features_are_those_of_the_tower(model: Any, data: Path, tmp_path: Path) -> None:
     stores = fill(model, data, tmp_path)
     for medium in media_of(model, data):
-        found = stores[medium.kind].read(medium.source(Limits()).sha256())
+        found = stores[medium.kind].read(medium.sha256(model.processor.preparer))
         torch.testing.assert_close(found, encoded(model, medium), atol=1e-5, rtol=0)
 
 
@@ -193,11 +197,11 @@ def test_a_changed_medium_is_encoded_anew_and_never_read_stale(model: Any, tmp_p
 
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody looks at its time
-    encoder = StoredEncoder(model.processor.encoders["image"], stores["image"], 32)
+    encoder = StoredEncoder(model.processor.preparer.encoders["image"], stores["image"], 32)
     with pytest.raises(MediaError, match="changed since"):
-        encoder.find(medium.source(Limits()))
+        encoder.recall(find_source(medium.uri, root=medium.root, limits=Limits()))
     renewed = fill(model, data, tmp_path / "cache")["image"]
-    found = renewed.read(medium.source(Limits()).sha256())
+    found = renewed.read(medium.sha256(model.processor.preparer))
     torch.testing.assert_close(found, encoded(model, medium), atol=1e-5, rtol=0)
 
 
@@ -227,8 +231,8 @@ def test_the_estimate_is_what_is_written(
 ) -> None:
     stores = fill(model, data, tmp_path)
     kept = [
-        stores[m.kind].read(m.source(Limits()).sha256()).nbytes
-        for m in {m.source(Limits()).sha256(): m for m in media_of(model, data)}.values()
+        stores[m.kind].read(m.sha256(model.processor.preparer)).nbytes
+        for m in {m.sha256(model.processor.preparer): m for m in media_of(model, data)}.values()
     ]
     told = capsys.readouterr().err.partition("about ")[2].split("\n")[0]
     assert told == f"{sum(kept) / 1000:.1f} KB"
@@ -259,14 +263,14 @@ def test_a_process_that_is_killed_leaves_what_it_finished(
     stores = fill(model, data, tmp_path)
     assert {path: path.read_bytes() for path in kept} == kept
     for medium in media_of(model, data):
-        assert medium.source(Limits()).sha256() in stores[medium.kind]
+        assert medium.sha256(model.processor.preparer) in stores[medium.kind]
 
 
 def test_half_a_shard_is_not_read_and_goes_when_it_is_old(
     model: Any, data: Path, tmp_path: Path
 ) -> None:
     folder = fill(model, data, tmp_path)["image"].folder
-    old, new = (folder / f".{name}.safetensors.writing" for name in "ab")
+    old, new = (folder / f".{name}.safetensors.writing-7" for name in "ab")
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -300,7 +304,7 @@ def test_a_bad_medium_names_its_row_or_is_told(model: Any, tmp_path: Path) -> No
     with pytest.raises(RecordError, match=rf"records\.jsonl:\d+: .*{Path(medium.uri).name}"):
         fill(model, data, tmp_path / "cache")
     told: list[RecordError] = []
-    stores = fill(model, data, tmp_path / "cache", told=told.append)
+    stores = fill(model, data, tmp_path / "cache", on_error=told.append)
     assert [error.where for error in told] == [medium.where]
     assert all(len(store) for store in stores.values())
 
@@ -313,7 +317,9 @@ def test_towers_that_train_are_not_kept(start: Path, data: Path, tmp_path: Path)
 
 
 def test_shapes_of_all_kinds_come_back(model: Any, tmp_path: Path) -> None:
-    encoder = StoredEncoder(model.processor.encoders["image"], FeatureStore(tmp_path, {}), 5)
+    encoder = StoredEncoder(
+        model.processor.preparer.encoders["image"], FeatureStore(tmp_path, {}), 5
+    )
     items = [torch.randn(*shape, 5) for shape in ((3, 2, 2), (1, 2, 2), (7,))]
     back = StoredTower()(**encoder.collate(items))
     assert all(torch.equal(one, other) for one, other in zip(back, items, strict=True))

@@ -1,4 +1,4 @@
-"""The steps and backends that ship with the pipeline, found through an entry point like others'."""
+"""The steps and backends of this package; an entry point names this module, as for any plugin."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def mmmodal_generators() -> list[type[Generator]]:
     from mmmodal_datagen.steps.dialogue import Dialogue
     from mmmodal_datagen.steps.export import Export
     from mmmodal_datagen.steps.gate import Gate
+    from mmmodal_datagen.steps.import_ import Import
     from mmmodal_datagen.steps.questions import Questions
-    from mmmodal_datagen.steps.reading import Import
     from mmmodal_datagen.steps.relate import Relate
     from mmmodal_datagen.steps.segment import Segment
     from mmmodal_datagen.steps.transcribe import Transcribe
@@ -34,7 +34,7 @@ def mmmodal_generators() -> list[type[Generator]]:
 
 @hookimpl
 def mmmodal_language_models() -> list[type[LanguageModel]]:
-    """Return the language models of endpoints and of this machine."""
+    """Return the language models: an endpoint, and weights in this process."""
     from mmmodal_datagen.backends.local_language_model import LocalLanguageModel
     from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint
 

@@ -1,4 +1,4 @@
-"""`mmmodal datagen`: run the data pipeline, whole or a step at a time."""
+"""`mmmodal datagen`: run the data pipeline, or one step of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["datagen"]
 
 
 class StepGroup(click.Group):
-    """The commands below, and one for each step that a plugin brings."""
+    """The commands of this module, and one for each step of a plugin."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -21,7 +21,7 @@ class StepGroup(click.Group):
         return [*super().list_commands(ctx), *registry().names("generators")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; that of a step lists its options."""
+        """Return a command of this module, or that of a step."""
         from mmmodal_datagen.parts import registry
 
         if (own := super().get_command(ctx, cmd_name)) is not None:
@@ -33,23 +33,23 @@ class StepGroup(click.Group):
 
 @click.group(cls=StepGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def datagen() -> None:
-    """Make bilingual training data out of recordings, images and what is known about them."""
+    """Make bilingual training data from recordings, images and their descriptions."""
 
 
 @datagen.command()
 @click.argument("pipeline")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--json", "as_json", is_flag=True, help="Print what became of each step as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome of each step as JSON.")
 def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Run PIPELINE, a YAML file or the name of one that ships with this package.
 
-    Run the same command again after an interruption: what is finished is kept.
+    After an interruption, run the same command again: finished work is kept.
     """
     from mmmodal.cli.talking import talking
     from mmmodal_datagen.pipeline import load_pipeline
-    from mmmodal_datagen.reporting.report import write_report
-    from mmmodal_datagen.running.executors import leads
-    from mmmodal_datagen.running.run import run_pipeline
+    from mmmodal_datagen.reports.report import write_report
+    from mmmodal_datagen.run.executors.executor import leads
+    from mmmodal_datagen.run.runner import run_pipeline
 
     with talking():
         loaded = load_pipeline(pipeline, overrides)
@@ -57,7 +57,7 @@ def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
         report = write_report(loaded, outcomes) if leads(loaded) else None
     _print_outcomes(outcomes, as_json)
     if report:
-        click.echo(f"How it went: {report}", err=True)
+        click.echo(f"Report: {report}", err=True)
 
 
 @datagen.group(invoke_without_command=True)
@@ -68,7 +68,7 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from mmmodal.cli.table import print_json, print_table
-    from mmmodal.shipped_files import about
+    from mmmodal.files import about
     from mmmodal_datagen.pipeline_files import shipped_pipelines
 
     found = [(name, path, about(path)) for name, path in shipped_pipelines().items()]
@@ -103,7 +103,7 @@ def show(name: str) -> None:
 @datagen.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
-    """List the steps and the backends of models, and the packages that bring them."""
+    """List steps and backends, and the packages that provide them."""
     from mmmodal.cli.table import print_json, print_table
     from mmmodal_datagen.parts import KINDS, registry
 
@@ -130,26 +130,30 @@ def _step_command(name: str) -> click.Command:
             ["-o", "--out"],
             required=True,
             type=click.Path(path_type=Path),
-            help="The folder of what is made.",
+            help="The folder of the results.",
         ),
-        click.Option(["--root"], type=click.Path(path_type=Path), help="Where media paths begin."),
+        click.Option(
+            ["--root"],
+            type=click.Path(path_type=Path),
+            help="The folder that media paths are relative to.",
+        ),
         click.Option(
             ["--preset"],
             type=click.Choice(sorted(part.presets)),
             hidden=not part.presets,
-            help="Options that belong together.",
+            help="A named set of options.",
         ),
         click.Option(
             ["--set", "settings"],
             multiple=True,
             metavar="KEY=VALUE",
-            help="An option of the step, such as turns=3; or of the run, such as run.seed=1.",
+            help="An option of the step (turns=3) or of the run (run.seed=1).",
         ),
         click.Option(
             ["--backend", "backends"],
             multiple=True,
             metavar="KIND:NAME[,KEY=VALUE]...",
-            help="A model to use, such as language_model:openai,model=mixtral.",
+            help="A model to call: language_model:openai,model=mixtral.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print counts as JSON."),
     ]
@@ -158,10 +162,10 @@ def _step_command(name: str) -> click.Command:
 
 
 class _StepCommand(click.Command):
-    """A step's command, whose help lists the step's options."""
+    """The command of a step; its help lists the step's options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option with its default and meaning."""
+        """Write every option with its meaning and default."""
         from mmmodal_datagen.parts import find
 
         fields = find("generators", str(self.name)).Options.model_fields
@@ -172,7 +176,7 @@ class _StepCommand(click.Command):
 
 
 def _about(field: Any) -> str:
-    """Say what an option means, and its default."""
+    """Return the meaning of an option, and its default."""
     given = "required" if field.is_required() else field.default
     about = field.description or ""
     return about if given is None else f"{about} ({given})".lstrip()
@@ -189,8 +193,8 @@ def _run_step(name: str) -> Any:
         as_json: bool,
     ) -> None:
         from mmmodal.cli.talking import talking
-        from mmmodal_datagen.alone import step_alone
-        from mmmodal_datagen.running.run import run_pipeline
+        from mmmodal_datagen.run.runner import run_pipeline
+        from mmmodal_datagen.single_step import step_alone
 
         pipeline = step_alone(
             name, inputs, out, root=root, preset=preset, settings=settings, backends=backends
@@ -199,8 +203,8 @@ def _run_step(name: str) -> Any:
             outcomes = run_pipeline(pipeline)
         _print_outcomes(outcomes[-1:], as_json)
         made = outcomes[-1]
-        where = f"The rows are in {made.folder}; other steps read" if made.rows else "All is in"
-        click.echo(f"{where} {out}", err=True)
+        rows = f"Rows: {made.folder}. Input for other steps" if made.rows else "Results"
+        click.echo(f"{rows}: {out}", err=True)
 
     return callback
 
@@ -221,4 +225,4 @@ def _print_outcomes(outcomes: Sequence[Any], as_json: bool) -> None:
             for reason, count in outcome.reasons.items():
                 click.echo(f"{outcome.step}: {count:,} × {reason}", err=True)
     if failed := sum(outcome.failed for outcome in outcomes):
-        click.echo(f"{failed:,} rows failed; run again to try them once more", err=True)
+        click.echo(f"{failed:,} rows failed; run again to retry them", err=True)

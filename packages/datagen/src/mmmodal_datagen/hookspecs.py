@@ -1,4 +1,4 @@
-"""The hooks of the data pipeline: its steps and the models they call. Each returns classes."""
+"""The hooks of the data pipeline: its steps, and the models they call. Each returns classes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = [
 
 @hookspec
 def mmmodal_generators() -> Iterable[type[Generator]]:  # type: ignore[empty-body]
-    """Return the steps of the data pipeline this plugin brings."""
+    """Return the steps of the data pipeline that this plugin provides."""
 
 
 @hookspec
 def mmmodal_language_models() -> Iterable[type[LanguageModel]]:  # type: ignore[empty-body]
-    """Return the ways this plugin asks a language model: an endpoint, or weights in memory."""
+    """Return the language model backends that this plugin provides."""
 
 
 @hookspec
 def mmmodal_recognisers() -> Iterable[type[Recogniser]]:  # type: ignore[empty-body]
-    """Return the ways this plugin turns speech into text."""
+    """Return the recogniser backends that this plugin provides."""
 
 
 @hookspec
 def mmmodal_translators() -> Iterable[type[Translator]]:  # type: ignore[empty-body]
-    """Return the ways this plugin translates text."""
+    """Return the translator backends that this plugin provides."""

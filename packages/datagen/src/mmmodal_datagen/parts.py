@@ -1,4 +1,4 @@
-"""Find a step or a model's backend by its name, among those of all installed packages."""
+"""Steps and backends of all installed packages, found by name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KINDS = {
     "recognisers": "recogniser",
     "translators": "translator",
 }
-"""What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
+"""The kinds of parts, and the word for one; the hook of a kind is `mmmodal_<kind>`."""
 
 BACKENDS = {word.replace(" ", "_"): kind for kind, word in KINDS.items() if kind != "generators"}
-"""The kinds of models, by what a step calls the one it needs: `language_model`."""
+"""The kinds of models, by the name that a step's `needs` has for one: `language_model`."""
 
 
 @functools.cache
@@ -31,7 +31,11 @@ def registry() -> Registry:
 
 
 def find(kind: str, name: str) -> type[Any]:
-    """Return the class of that name; `kind` is one of `KINDS`.
+    """Return the class of that name.
+
+    Args:
+        kind: one of `KINDS`.
+        name: of the step or backend.
 
     Raises:
         PartError: no plugin that loads provides it.

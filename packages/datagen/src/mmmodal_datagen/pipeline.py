@@ -1,4 +1,4 @@
-"""`pipeline.yaml`: which steps run on what, with which models, and where the results go."""
+"""`pipeline.yaml`: steps, their inputs and models, and the folder of the results."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
 from mmmodal.errors import ConfigError, PartError, PluginError
 from mmmodal_datagen.contracts import Generator
+from mmmodal_datagen.fingerprints import digest
 from mmmodal_datagen.parts import BACKENDS, find
 from mmmodal_datagen.pipeline_files import find_pipeline
-from mmmodal_datagen.running.fingerprints import digest
 
 __all__ = ["Backend", "Execution", "Pipeline", "PlannedStep", "Step", "load_pipeline", "resolve"]
 
@@ -23,10 +23,10 @@ FINGERPRINT_LENGTH = 12  # hexadecimal digits
 
 
 class Backend(Config):
-    """A model that steps call: what kind, which backend, and its options."""
+    """A model that steps call: its kind, backend and options."""
 
     language_model: str | None = None
-    """The backend of a language model: `openai`, `transformers`."""
+    """The name of a language model backend: `openai`, `transformers`."""
 
     recogniser: str | None = None
     translator: str | None = None
@@ -40,12 +40,12 @@ class Backend(Config):
 
     @property
     def kind(self) -> str:
-        """What a step calls such a model: `language_model`."""
+        """The kind of the model: `language_model`."""
         return next(kind for kind in BACKENDS if getattr(self, kind))
 
     @property
     def name(self) -> str:
-        """The name of the backend's plugin part."""
+        """The name of the backend."""
         return str(getattr(self, self.kind))
 
 
@@ -53,16 +53,16 @@ class Step(Config):
     """One step of the pipeline."""
 
     step: str | None = None
-    """Which generator; by default the one of the step's own name."""
+    """The name of the generator; by default the step's own name."""
 
     inputs: tuple[str, ...] = ()
-    """The steps whose rows it works on."""
+    """The steps whose rows it reads."""
 
     use: dict[str, str] = Field({})
-    """Which of several models of a kind it calls: `{language_model: writer}`."""
+    """The model it calls, where there are several of a kind: `{language_model: writer}`."""
 
     preset: str | None = None
-    """A named set of options, which `options` change."""
+    """A named set of options; `options` override it."""
 
     options: dict[str, Any] = Field({})
 
@@ -73,22 +73,22 @@ class Step(Config):
 
 
 class Execution(Config):
-    """Where shards run. None of this changes a row."""
+    """Where shards run. No setting here changes a row."""
 
     kind: Literal["local", "rank", "ray"] = "local"
-    """local: this machine; rank: every process takes its share (torchrun, SLURM); ray."""
+    """local: this machine; rank: each process does a share (torchrun, SLURM); ray: a cluster."""
 
     processes: int = Field(1, ge=1)
-    """Processes of `local`; one is enough where an endpoint does the work."""
+    """Processes of `local`; one is enough for an endpoint."""
 
     retries: int = Field(3, ge=0)
-    """How often a shard whose process died is tried again."""
+    """How often a shard is retried after its process died."""
 
     patience_s: float = Field(86_400, gt=0)
-    """How long `rank` waits for the shards of others."""
+    """How long `rank` waits for the shards of other processes."""
 
     address: str | None = None
-    """The cluster of `ray`; by default the one of the environment, or one of its own."""
+    """The cluster of `ray`; by default that of the environment, or a new one."""
 
     gpus: float = Field(0, ge=0)
     """GPUs that `ray` reserves for a shard."""
@@ -101,25 +101,25 @@ class Pipeline(Config):
     """A whole pipeline."""
 
     out: Path
-    """The folder of all results; a run that was interrupted goes on from what lies there."""
+    """The folder of all results; an interrupted run continues from the files in it."""
 
     root: Path = Path(".")
-    """Where the paths of media begin; it holds `out`, as clips that steps cut are media too."""
+    """The folder that paths of media are relative to. It contains `out`, as clips are media too."""
 
     seed: int = 0
     shard_rows: int = Field(256, ge=1)
-    """Rows that are read into one shard: what is lost at most when a process dies."""
+    """Rows that are read into one shard: at most so many are lost when a process dies."""
 
     concurrency: int = Field(64, ge=1)
-    """Rows that are worked on at once, over all processes of a machine."""
+    """Rows that all processes of a machine work on at once."""
 
     splits: dict[str, float] = Field({})
-    """The share of each split, such as `{train: 0.98, test: 0.02}`; no medium is in two."""
+    """The share of each split, such as `{train: 0.98, test: 0.02}`; a medium is in one split."""
 
     execution: Execution = Execution()
     backends: dict[str, Backend] = Field({})
     steps: dict[str, Step] = Field(min_length=1)
-    """By name, in order; `inputs` name steps above."""
+    """By name, in order; `inputs` name earlier steps."""
 
     @field_validator("splits")
     @classmethod
@@ -131,12 +131,12 @@ class Pipeline(Config):
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step that was checked: its generator, models, inputs and fingerprint."""
+    """A checked step: its generator, models, inputs and fingerprint."""
 
     name: str
     generator: Generator
     models: Mapping[str, str]
-    """The pipeline's name of each model it needs, by kind."""
+    """The name in `backends` of each model it needs, by kind."""
 
     inputs: tuple[str, ...]
     fingerprint: str
@@ -146,7 +146,7 @@ def load_pipeline(name: str, overrides: Sequence[str] = ()) -> Pipeline:
     """Read a shipped pipeline or a YAML file and apply `key=value` overrides.
 
     Raises:
-        ConfigError: all that is wrong with it, at once.
+        ConfigError: lists every problem.
     """
     values = apply_overrides(read_yaml(find_pipeline(name)), overrides, Pipeline)
     pipeline = validate(Pipeline, values, f"pipeline {name}")
@@ -155,10 +155,10 @@ def load_pipeline(name: str, overrides: Sequence[str] = ()) -> Pipeline:
 
 
 def resolve(pipeline: Pipeline) -> list[PlannedStep]:
-    """Build the steps of a pipeline, without loading a model or touching a file.
+    """Return the checked steps of a pipeline; no model is loaded, and no file is opened.
 
     Raises:
-        ConfigError: every step and backend that cannot be built, with the reason.
+        ConfigError: lists every step and backend that cannot be built, with the reason.
     """
     problems: list[str] = []
     identities = dict(_identities(pipeline, problems))
@@ -169,7 +169,7 @@ def resolve(pipeline: Pipeline) -> list[PlannedStep]:
             planned[name] = step
     if not pipeline.out.resolve().is_relative_to(pipeline.root.resolve()):
         problems.append(
-            f"'out': {pipeline.out} lies outside of `root` ({pipeline.root}); make it below"
+            f"'out': {pipeline.out} is outside of `root` ({pipeline.root}); choose one in it"
         )
     if problems:
         raise ConfigError("pipeline", problems)
@@ -177,10 +177,10 @@ def resolve(pipeline: Pipeline) -> list[PlannedStep]:
 
 
 def build_backend(entry: Backend) -> Any:
-    """Build a model's backend; it loads nothing before it is asked.
+    """Return the backend of a model; it loads nothing before its first call.
 
     Raises:
-        ConfigError: its options do not fit.
+        ConfigError: its options are not valid.
         PartError: there is no such backend.
     """
     part = find(BACKENDS[entry.kind], entry.name)
@@ -257,8 +257,8 @@ def _models(
         if wanted is not None and wanted not in there:
             problems.append(f"'use': {wanted!r} is no {kind} of `backends`{suggest(wanted, there)}")
         elif wanted is None and len(there) != 1:
-            say = f"'use' says which of {', '.join(there)}" if there else "add one to `backends`"
-            problems.append(f"it needs a {kind}: {say}")
+            hint = f"set 'use' to one of {', '.join(there)}" if there else "add one to `backends`"
+            problems.append(f"it needs a {kind}: {hint}")
         else:
             chosen[kind] = wanted or there[0]
     if unneeded := sorted(entry.use.keys() - set(generator.models())):

@@ -1,4 +1,4 @@
-"""The pipelines that ship with this package: found by name, listed, copied for a user to own."""
+"""The pipelines that ship with this package: listed, found by name, and copied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError
-from mmmodal.shipped_files import SUFFIXES, copy_to_own
+from mmmodal.files import SUFFIXES, copy_to_own
 
 __all__ = ["copy_pipeline", "find_pipeline", "shipped_pipelines"]
 
@@ -19,7 +19,7 @@ def shipped_pipelines() -> dict[str, Path]:
 
 
 def find_pipeline(name: str) -> Path:
-    """Return the file of the pipeline of that name, or the YAML file of that name.
+    """Return the file of a shipped pipeline, or the YAML file of that name.
 
     Raises:
         ConfigError: it is neither.

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from mmmodal.errors import ConfigError, MediaError
 from mmmodal_datagen.contracts import (
+    Context,
     Failed,
     Medium,
     Piece,
     Rejected,
     Results,
     Row,
+    RowContext,
     RowGenerator,
     Shard,
     ShardFile,
@@ -29,8 +31,8 @@ from mmmodal_datagen.contracts import (
     Turn,
 )
 from mmmodal_datagen.replay.models import Models
-from mmmodal_datagen.running.context import Context, RowContext
-from mmmodal_datagen.running.tables import read_rows, row_table
+from mmmodal_datagen.rows.tables import read_rows, row_table
+from mmmodal_datagen.run.context import StepContext
 
 
 def row(name: str, **changes: Any) -> Row:
@@ -39,7 +41,7 @@ def row(name: str, **changes: Any) -> Row:
 
 def context_of(folder: Path, **changes: Any) -> Context:
     values: dict[str, Any] = {"folder": folder, "root": folder} | changes
-    return Context(step="s", version="1", fingerprint="f", models=Models.none(), **values)
+    return StepContext(step="s", version="1", fingerprint="f", models=Models.none(), **values)
 
 
 def run(step: RowGenerator, folder: Path, rows: Sequence[Row], **changes: Any) -> Results:

@@ -97,5 +97,5 @@ def test_writers_read_what_others_have_kept_and_the_first_answer_counts(tmp_path
 
 def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "calls.sqlite").write_bytes(b"this is no database at all" * 100)
-    with pytest.raises(StopRun, match=r"calls\.sqlite.*remove it, and its answers are asked again"):
+    with pytest.raises(StopRun, match=r"calls\.sqlite.*remove it; its calls will be made again"):
         ReplayStore(tmp_path)

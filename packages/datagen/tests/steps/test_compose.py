@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmmodal.config import validate
-from mmmodal_datagen.composing.drawing import draw
-from mmmodal_datagen.composing.ordinals import renumbered
 from mmmodal_datagen.contracts import Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.splits import split_of
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.splits import split_of
+from mmmodal_datagen.steps.compose.draw import draw
+from mmmodal_datagen.texts.ordinals import renumbered
 
 
 def make(kind: str, number: int, group: str | None = None) -> Row:
@@ -184,8 +184,8 @@ def test_images_are_drawn_with_the_probability_given() -> None:
 def test_a_million_sessions_are_drawn_and_joined_in_a_minute(tmp_path: Path) -> None:
     import time
 
-    from mmmodal_datagen.composing.joining import join_rows
-    from mmmodal_datagen.running.tables import row_table
+    from mmmodal_datagen.rows.tables import row_table
+    from mmmodal_datagen.steps.compose.sessions import join_rows
 
     total = 3_200_000
     groups = np.arange(total)[:, None]

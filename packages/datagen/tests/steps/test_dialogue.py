@@ -11,8 +11,8 @@ import pytest
 from language_server import Reply, Server, serving
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.steps.dialogue import format_prompt, format_user
+from mmmodal_datagen.prompts.prompt import format_prompt, format_user
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 from worlds import read_lines, write_lines
 
 

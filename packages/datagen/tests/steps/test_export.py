@@ -15,7 +15,7 @@ from mmmodal.config import validate
 from mmmodal.records.dataset import read_records
 from mmmodal_datagen.contracts import Call, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 from worlds import PAPER_EXAMPLES, read_lines, write_lines
 
 
@@ -187,9 +187,9 @@ def test_rows_written_in_several_forms_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"image": 3}', "names no medium"),
+        ('{"image": 3}', "neither a medium nor turns"),
         ('{"image": "a.jpg", "caption"', "not valid JSON"),
-        ('{"image": "../../../etc/a.jpg", "caption": "x"}', "lies outside"),
+        ('{"image": "../../../etc/a.jpg", "caption": "x"}', "is outside of"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_a_failed_row_and_told(
@@ -206,7 +206,7 @@ def test_a_row_that_cannot_be_read_is_a_failed_row_and_told(
     (outcome,) = run_pipeline(validate(Pipeline, values, "test"))
     assert (outcome.rows, outcome.failed) == (2, 1)
     (path,) = (tmp_path / "out/steps/import").rglob("failed-*.parquet")
-    from mmmodal_datagen.running.tables import read_refusals
+    from refused_rows import read_refusals
 
     (refused,) = read_refusals(path, again=True)
     assert reason in refused.detail

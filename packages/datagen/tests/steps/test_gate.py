@@ -9,10 +9,11 @@ import pytest
 
 from mmmodal.config import validate
 from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
-from mmmodal_datagen.gating.measures import compression_ratio, language_of, repeated_trigrams
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.shards import StepFolder
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.texts.language import language_of
+from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
+from refused_rows import refusals_in
 
 STORY = (
     "A man walks along the river in the early morning while two children feed the ducks, and "
@@ -84,7 +85,7 @@ GOOD = row("good", "What is in the picture?", STORY)
 def test_a_bad_row_is_kept_with_its_reason(tmp_path: Path, bad: Row, reason: str) -> None:
     outcome = gate(tmp_path, [GOOD, bad])
     assert (outcome.rows, outcome.rejected, outcome.reasons) == (1, 1, {reason: 1})
-    (refused,) = StepFolder("gate", outcome.files[0].path.parent).refusals()
+    (refused,) = refusals_in(outcome.folder)
     assert refused.row.id == "b"
     assert next(check.name for check in refused.row.gates if not check.passed) == reason
 

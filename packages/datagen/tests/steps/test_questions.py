@@ -10,7 +10,7 @@ import pytest
 
 from language_server import Reply, serving
 from mmmodal.errors import ConfigError
-from mmmodal_datagen.running.run import run_pipeline
+from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_datagen.steps.questions import paper_questions, questions_in
 from one_step import made, run_step, seen_by, steps_on
 from worlds import PAPER_EXAMPLES
@@ -182,6 +182,6 @@ def test_dialogue_answers_the_questions(tmp_path: Path) -> None:
 
 
 def test_an_instruction_without_the_context_is_refused(tmp_path: Path) -> None:
-    with serving() as server, pytest.raises(ConfigError, match=r"it has no `\{context\}`"):
+    with serving() as server, pytest.raises(ConfigError, match=r"it lacks `\{context\}`"):
         options = {"instruction": "ask me something"}
         run_step(tmp_path, [clip("a")], "questions", server=server, options=options)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from language_server import Reply, serving
 from mmmodal.errors import ConfigError
-from mmmodal_datagen.bilingual import records_of
-from mmmodal_datagen.gating.structure import NUMBERS
-from mmmodal_datagen.relating.drawing import ORDER, Candidate, draw_pairs
-from mmmodal_datagen.relating.similar import similar_pairs
-from mmmodal_datagen.relating.wordings import INSTRUCTIONS
-from mmmodal_datagen.running.run import run_pipeline
-from mmmodal_datagen.steps.relate import RelateOptions
+from mmmodal_datagen.rows.records import records_of
+from mmmodal_datagen.run.runner import run_pipeline
+from mmmodal_datagen.steps.relate.pairs import ORDER, Candidate, draw_pairs
+from mmmodal_datagen.steps.relate.similarity import similar_pairs
+from mmmodal_datagen.steps.relate.step import RelateOptions
+from mmmodal_datagen.steps.relate.wordings import INSTRUCTIONS
+from mmmodal_datagen.texts.translation import NUMBERS
 from one_step import made, run_step, seen_by, steps_on
 from worlds import PAPER_EXAMPLES, read_lines
 
@@ -303,12 +303,12 @@ def test_instructions_number_the_same_media_in_both_languages() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draw": {"random": 0}}, "one is more"),
+        ({"draw": {"random": 0}}, "one of them more"),
         ({"prompts": {"image-image": "{first} {second}"}}, "audio-audio: give it a prompt"),
         ({"pairs": {"image-image": 1}, "prompts": {"image-image": "{first}"}}, "lacks"),
         ({"pairs": {"image-picture": 1}}, "image-picture"),
         ({"malay": True, "structured": False}, "`malay` needs `structured`"),
-        ({"instructions": {k: [{"ms": "Apa?"}] for k in INSTRUCTIONS}}, "is in English"),
+        ({"instructions": {k: [{"ms": "Apa?"}] for k in INSTRUCTIONS}}, "must be in English"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

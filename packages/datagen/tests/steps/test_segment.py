@@ -22,14 +22,14 @@ import dying
 from mmmodal.config import validate
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import open_source
-from mmmodal.modalities.audio import Audio
+from mmmodal.modalities.audio import Audio, AudioLimits
 from mmmodal_datagen.contracts import RATE, Row
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.shards import StepFolder
-from mmmodal_datagen.segmenting.clips import Clip, cut_at_silences, cut_windows
-from mmmodal_datagen.segmenting.recording import Recording, recording_limits
-from mmmodal_datagen.segmenting.silences import Rule, frames
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.steps.segment.clips import Clip, cut_at_silences, cut_windows
+from mmmodal_datagen.steps.segment.recording import Recording, recording_limits
+from mmmodal_datagen.steps.segment.silences import Rule, frames
+from refused_rows import refusals_in
 
 RULE = Rule(drop=35.0, silence=frames(0.3), pause=frames(3), padding=frames(0.2))
 
@@ -77,7 +77,7 @@ def rows_of(outcomes: Sequence[StepOutcome]) -> list[Row]:
 def heard(row: Row, folder: Path) -> np.ndarray:
     """Read a clip as training does."""
     source = open_source(row.media[0].uri, root=folder, limits=Limits())
-    wave = Audio().read(source, Limits())
+    wave = Audio().read(source, AudioLimits())
     assert wave.rate == RATE
     return wave.samples
 
@@ -303,7 +303,7 @@ def test_what_breaks_is_said_and_the_others_go_on(folder: Path) -> None:
         "unreadable medium (unreadable)": 3,
     }
     assert {row.parents for row in rows_of([outcome])} == {("recordings/fine.flac",)}
-    refused = StepFolder("segment", outcome.files[0].path.parent).refusals()
+    refused = refusals_in(outcome.folder)
     said = {refusal.row.id: refusal.detail for refusal in refused}
     for name in ("cut", "damaged"):
         assert f"{name}.flac: after 28.7 s: the sound is damaged" in said[f"recordings/{name}.flac"]
@@ -328,11 +328,11 @@ MEASURE = """
     from pathlib import Path
     from mmmodal_datagen.contracts import Medium, Row
     from mmmodal_datagen.replay.models import Models
-    from mmmodal_datagen.running.context import Context
+    from mmmodal_datagen.run.context import StepContext
     from mmmodal_datagen.steps.segment import Segment
 
     folder = Path(sys.argv[1])
-    context = Context("segment", "1", "f", folder, folder, Models.none())
+    context = StepContext("segment", "1", "f", folder, folder, Models.none())
 
     def peak(name):
         row = Row(id=name, kind="recording", media=(Medium(kind="audio", uri=name),), groups=(name,))

@@ -18,19 +18,18 @@ from transformers import (
 )
 
 from mmmodal.config import validate
-from mmmodal_datagen.alone import step_alone
 from mmmodal_datagen.backends.local_files import LocalOptions
 from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
 from mmmodal_datagen.backends.openai_whisper import OpenAIWhisper, WhisperOptions
 from mmmodal_datagen.contracts import RATE, Confidence, Refusal, Row, Segment, Transcript
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.running.run import StepOutcome, run_pipeline
-from mmmodal_datagen.running.shards import StepFolder
-from mmmodal_datagen.transcribing.filters import Filters, checks
-from mmmodal_datagen.transcribing.phrases import only_phrases
+from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
+from mmmodal_datagen.single_step import step_alone
+from mmmodal_datagen.steps.transcribe.filters import Filters, checks, only_phrases
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.phrases import all_phrases
 from mmmodal_playground.speech import any_voice, speak
+from refused_rows import refusals_in
 
 SURE = Confidence(avg_logprob=-1.0, no_speech_prob=0.6, compression_ratio=2.4)
 
@@ -84,7 +83,7 @@ def rows_of(outcomes: Sequence[StepOutcome]) -> list[Row]:
 
 
 def refusals_of(outcomes: Sequence[StepOutcome]) -> list[Refusal]:
-    return list(StepFolder("transcribe", outcomes[-1].files[0].path.parent).refusals())
+    return refusals_in(outcomes[-1].folder)
 
 
 def reason(transcript: Transcript, seconds: float = 10, **filters: Any) -> str:

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from language_server import Reply, serving
-from mmmodal_datagen.bilingual import records_of
-from mmmodal_datagen.running.run import run_pipeline
-from mmmodal_datagen.translating.checking import Checks
-from mmmodal_datagen.translating.lines import lines_of, sentences_of
+from mmmodal_datagen.rows.records import records_of
+from mmmodal_datagen.run.runner import run_pipeline
+from mmmodal_datagen.steps.translate.lines import Checks, lines_of, sentences_of
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.phrases import all_phrases
 from one_step import made, run_step, seen_by, steps_on

@@ -11,9 +11,9 @@ import pytest
 from language_server import Reply, serving
 from mmmodal.cli.main import run
 from mmmodal.errors import ConfigError
-from mmmodal_datagen.bilingual import records_of
-from mmmodal_datagen.running.run import run_pipeline
-from mmmodal_datagen.steps.templates import written
+from mmmodal_datagen.rows.records import records_of
+from mmmodal_datagen.run.runner import run_pipeline
+from mmmodal_datagen.steps.visual_qa.templates import written
 from one_step import made, run_step, steps_on
 from worlds import PAPER_EXAMPLES, write_lines
 

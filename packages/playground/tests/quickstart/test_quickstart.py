@@ -15,9 +15,9 @@ import pytest
 
 import mmmodal
 from forking import forked
+from mmmodal.answering import answer_records
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
-from mmmodal_playground.quickstart.answering import answer_records
 from mmmodal_playground.quickstart.results import results_of
 from mmmodal_playground.quickstart.steps import Quickstart, Sizes
 from small_quickstart import SMALL, run_small_quickstart
@@ -52,7 +52,9 @@ def test_results_have_every_task_and_language_beside_blind_baselines(done: Quick
 def test_answers_in_a_batch_are_those_of_a_chat(done: Quickstart) -> None:
     model = mmmodal.load(done.out / "model")
     root, records = done.out / "data" / "test", done.tested()[:12]
-    for record, answers in zip(records, answer_records(model, records, root), strict=True):
+    for record, answers in zip(
+        records, answer_records(model, records, root, max_new_tokens=32), strict=True
+    ):
         chat = mmmodal.Chat(model, root=root, max_new_tokens=32)
         for message, answer in zip(record.messages[::2], answers, strict=True):
             content = [

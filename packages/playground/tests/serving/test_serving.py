@@ -14,7 +14,7 @@ import pytest
 from mmmodal.errors import MMModalError
 from mmmodal_datagen.backends.openai_endpoint import OpenAIEndpoint, OpenAIOptions
 from mmmodal_datagen.contracts import ChatTurn, Sampling
-from mmmodal_datagen.steps.dialogue import format_prompt, format_user
+from mmmodal_datagen.prompts.prompt import format_prompt, format_user
 from mmmodal_playground.serving.server import MODEL, serving
 from mmmodal_playground.serving.understanding import language_of, questions_about, things_in
 from mmmodal_playground.serving.writer import Turn, read_raw

@@ -26,7 +26,6 @@ from mmmodal_vision_siglip import Siglip
 from worlds import picture
 
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
-ANCHOR = "visual.trunk.blocks.0.norm1.weight"
 
 
 def loaded(encoder: Siglip, source: str | Path) -> nn.Module:

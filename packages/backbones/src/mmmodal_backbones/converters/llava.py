@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mmmodal.contracts.converter import Conversion, ConvertedModality, Converter
-from mmmodal.conversation.layout import Markup
-from mmmodal.converting.source import ComposedSource
+from mmmodal.contracts.converter import ComposedCheckpoint, Conversion, ConvertedModality, Converter
+from mmmodal.contracts.markup import Markup
 from mmmodal.errors import PartError
 from mmmodal.making.composing import Part, addition_of
 
@@ -37,7 +36,7 @@ class Llava(Converter):
         """Tell by the model type."""
         return config.get("model_type") == "llava"
 
-    def read(self, source: ComposedSource, chat_template: str | None) -> Conversion:
+    def read(self, source: ComposedCheckpoint, chat_template: str | None) -> Conversion:
         """Describe the parts, in the layout of transformers 5 and in that of older versions."""
         _check(source)
         tokenizer = source.tokenizer(chat_template)
@@ -54,7 +53,7 @@ class Llava(Converter):
         )
 
 
-def _image(source: ComposedSource, tokenizer: Any) -> ConvertedModality:
+def _image(source: ComposedCheckpoint, tokenizer: Any) -> ConvertedModality:
     values = source.config
     # SigLIP has no class token: where LLaVA drops the first feature, that of a patch goes.
     options = {
@@ -79,7 +78,7 @@ def _image(source: ComposedSource, tokenizer: Any) -> ConvertedModality:
     )
 
 
-def _image_id(source: ComposedSource, tokenizer: Any) -> int:
+def _image_id(source: ComposedCheckpoint, tokenizer: Any) -> int:
     id_ = source.config.get("image_token_index", source.config.get("image_token_id", 32000))
     if not isinstance(id_, int) or id_ not in tokenizer.added_tokens_decoder:
         raise PartError(
@@ -89,7 +88,7 @@ def _image_id(source: ComposedSource, tokenizer: Any) -> int:
     return id_
 
 
-def _check(source: ComposedSource) -> None:
+def _check(source: ComposedCheckpoint) -> None:
     """Refuse by name what our parts do not compute."""
     values = source.config
     tower = source.part_config("vision_config").get("model_type")

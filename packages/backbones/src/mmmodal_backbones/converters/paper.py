@@ -15,9 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mmmodal.contracts.converter import Conversion, ConvertedModality, Converter
-from mmmodal.conversation.layout import Markup
-from mmmodal.converting.source import ComposedSource
+from mmmodal.contracts.converter import ComposedCheckpoint, Conversion, ConvertedModality, Converter
+from mmmodal.contracts.markup import Markup
 from mmmodal.errors import PartError
 from mmmodal.making.composing import Part, addition_of
 
@@ -37,7 +36,7 @@ class Paper(Converter):
         """Tell by the model type."""
         return config.get("model_type") == "mm_llms"
 
-    def read(self, source: ComposedSource, chat_template: str | None) -> Conversion:
+    def read(self, source: ComposedCheckpoint, chat_template: str | None) -> Conversion:
         """Describe the parts; which encoders there are is told by the configs."""
         readers = {"image": _image, "audio": _audio}
         found = [key for key, name in CONFIG_KEYS.items() if source.config.get(name) is not None]
@@ -53,7 +52,7 @@ class Paper(Converter):
         )
 
 
-def _image(source: ComposedSource) -> ConvertedModality:
+def _image(source: ComposedCheckpoint) -> ConvertedModality:
     layer = source.config.get("vision_select_layer")
     # Without a layer their code takes the last one's output, normalised.
     layers = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
@@ -62,14 +61,14 @@ def _image(source: ComposedSource) -> ConvertedModality:
     return _modality(source, "image", part, "mlp", "image_mean", "image_encoder.vision_model.")
 
 
-def _audio(source: ComposedSource) -> ConvertedModality:
+def _audio(source: ComposedCheckpoint) -> ConvertedModality:
     options = {"select_layer": source.config.get("audio_select_layer", -2), "length": "full"}
     part = Part(name="whisper", options=options)
     return _modality(source, "audio", part, "conv", "hop_length", "audio_encoder.encoder.")
 
 
 def _modality(
-    source: ComposedSource, name: str, part: Part, projector: str, setting: str, weights: str
+    source: ComposedCheckpoint, name: str, part: Part, projector: str, setting: str, weights: str
 ) -> ConvertedModality:
     """Describe a modality; `setting` is one that its preprocessor's file must hold."""
     config = _of_type(source, name, part.name)
@@ -85,7 +84,7 @@ def _markup(name: str) -> Markup:
     return Markup(slot=f"<|{name}|>", begin=f"<{name}>", end=f"</{name}>", spaced=True)
 
 
-def _of_type(source: ComposedSource, name: str, model_type: str) -> dict[str, Any]:
+def _of_type(source: ComposedCheckpoint, name: str, model_type: str) -> dict[str, Any]:
     """Return an encoder's config; the published models have one of each kind."""
     config = source.part_config(CONFIG_KEYS[name])
     found = config.get("model_type")

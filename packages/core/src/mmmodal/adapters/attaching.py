@@ -15,9 +15,9 @@ from mmmodal.errors import CheckpointError, PartError
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 if TYPE_CHECKING:
-    from mmmodal.train.recipe.trained_parts import Lora
+    from mmmodal.adapters.lora import Lora
 
-__all__ = ["attach", "fill", "is_adapted", "merge", "put_on", "settings_of", "stored_tensors"]
+__all__ = ["attach", "fill", "merge", "put_on", "settings_of", "stored_tensors"]
 
 PREFIX = "base_model.model."
 """What PEFT puts before every name it stores."""
@@ -52,11 +52,6 @@ def attach(
     if (found := adapted_layers(model)) != sorted(layers):
         wrong = sorted(set(found) ^ set(layers))
         raise PartError(f"LoRA was put on other layers than asked for, such as {wrong[0]!r}")
-
-
-def is_adapted(model: Any) -> bool:
-    """Say whether a model has adapters that are not merged."""
-    return bool(getattr(model, "_hf_peft_config_loaded", False))
 
 
 def put_on(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:

@@ -12,8 +12,8 @@ from mmmodal.config import suggest
 from mmmodal.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mmmodal.adapters.lora import Lora
     from mmmodal.model.modeling import MMModalForConditionalGeneration
-    from mmmodal.train.recipe.trained_parts import Lora
 
 __all__ = ["adapted_layers", "target_layers"]
 

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from mmmodal.config import Config
 from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
-from mmmodal.errors import PartError
+from mmmodal.errors import PartError, is_debugging
 from mmmodal.pretrained import damaged_file
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _ask(source: str, call: Callable[[], T]) -> T:
     except PartError:
         raise
     except Exception as error:  # safetensors and tokenizers have error classes of their own
-        if os.environ.get("MMMODAL_DEBUG") == "1":
+        if is_debugging():
             raise
         if damaged := damaged_file(_files(source)):
             state = "is damaged" if damaged.is_file() else "is missing"

@@ -24,7 +24,7 @@ def cache_command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> Non
     """
     with talking():
         from mmmodal.errors import ConfigError
-        from mmmodal.train.recipe.recipe import load_recipe
+        from mmmodal.train.recipe import load_recipe
         from mmmodal.train.stage.stage import cache_features
 
         chosen = load_recipe(recipe, overrides)

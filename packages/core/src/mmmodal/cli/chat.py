@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,12 +56,12 @@ class Session:
 
     def __init__(self, chat: Any) -> None:
         self.chat = chat
-        self.kinds = sorted(chat.processor.modalities)
+        self.kinds = sorted(chat.processor.preparer.entries)
         self.pending: list[dict[str, Any]] = []
 
     def run(self) -> None:
         """Go on until the input ends; one clear line for what cannot be done, then the next."""
-        from mmmodal.errors import MMModalError
+        from mmmodal.errors import MMModalError, is_debugging, one_line
 
         self.help()
         while (line := self._read()) is not None:
@@ -75,10 +74,10 @@ class Session:
                 click.echo("\n(stopped; the turn is forgotten, /exit leaves)", err=True)
             except Exception as error:
                 # A conversation is not lost to one turn that goes wrong.
-                if os.environ.get("MMMODAL_DEBUG") == "1":
+                if is_debugging():
                     raise
-                told = " ".join(str(error).split())[:300]
-                click.echo(f"Error: unexpected {type(error).__name__}: {told}", err=True)
+                reason = f"unexpected {type(error).__name__}: {one_line(error, 300)}"
+                click.echo(f"Error: {reason}", err=True)
 
     def obey(self, line: str) -> bool:
         """Do what one line says; False when it says to leave."""

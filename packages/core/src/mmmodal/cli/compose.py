@@ -139,8 +139,8 @@ def _parts(
 
 def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
     with talking():
+        from mmmodal.files import check_new
         from mmmodal.making.composing import plan
-        from mmmodal.making.loading import check_new
 
         check_new(out)
         downloads = plan(**wanted).downloads()

@@ -15,7 +15,7 @@ from mmmodal.cli.media_options import read_media_options
 from mmmodal.cli.talking import talking
 
 if TYPE_CHECKING:
-    from mmmodal.media import Limits
+    from mmmodal.limits import LimitSettings
 
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
@@ -115,7 +115,7 @@ def open_chat(
     system: str | None,
     max_new_tokens: int,
     temperature: float,
-    limits: Limits,
+    limits: LimitSettings,
     **loading: Any,
 ) -> Any:
     """Load a checkpoint for talking, with the arguments of `mmmodal.load`."""

@@ -1,4 +1,4 @@
-"""`--limit image_pixels=200000000`: media that are larger than what is read by default."""
+"""`--limit image.pixels=200000000`: media that are larger than what is read by default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from mmmodal.media import Limits
+    from mmmodal.limits import LimitSettings
 
 __all__ = ["limit_option", "read_limits"]
 
@@ -22,17 +22,16 @@ def limit_option(command: Command) -> Command:
         "limits",
         multiple=True,
         metavar="NAME=NUMBER",
-        help="Read larger media, as in image_pixels=200000000 or audio_seconds=3600; repeatable.",
+        help="Read larger media, as in image.pixels=200000000 or audio.seconds=3600; repeatable.",
     )(command)
 
 
-def read_limits(given: tuple[str, ...]) -> Limits:
+def read_limits(given: tuple[str, ...]) -> LimitSettings:
     """Read what `--limit` was given.
 
     Raises:
         ConfigError: a limit that there is not, or no number.
     """
-    from mmmodal.config import validate
-    from mmmodal.media import Limits
+    from mmmodal import limits
 
-    return validate(Limits, dict(each.partition("=")[::2] for each in given), "--limit")
+    return limits.read_limits(dict(each.partition("=")[::2] for each in given))

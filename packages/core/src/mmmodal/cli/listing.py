@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 from mmmodal.cli.table import print_json, print_table
 from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
+from mmmodal.contracts.addition import Provided
 from mmmodal.errors import PartError, PluginError
-from mmmodal.plugins import KINDS, Plugin, Provided, registry
+from mmmodal.plugins import KINDS, Plugin, registry
 
 __all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
 

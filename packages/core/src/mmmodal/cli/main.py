@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from mmmodal.errors import MMModalError, PluginError
+from mmmodal.errors import MMModalError, PluginError, is_debugging, one_line
 
 __all__ = ["main", "mmmodal", "run"]
 
@@ -108,9 +109,9 @@ def _load(name: str, package: str, load: Callable[[], Any]) -> click.Command:
         if not isinstance(command, click.Command):
             raise TypeError(f"{command!r} is no click command")
     except (Exception, SystemExit) as error:
-        if _debugging():
+        if is_debugging():
             raise
-        reason = f"{type(error).__name__}: {_one_line(error)}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         return _refusing(name, f"command {name!r} from {package} failed to load: {reason}")
     return command
 
@@ -152,11 +153,11 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error))
     except Exception as error:
         hint = "Set MMMODAL_DEBUG=1 for the traceback."
-        return _fail(f"unexpected {type(error).__name__}: {_one_line(error)}. {hint}")
+        return _fail(f"unexpected {type(error).__name__}: {one_line(error)}. {hint}")
 
 
 def _fail(message: str) -> int:
-    if _debugging():
+    if is_debugging():
         import traceback
 
         traceback.print_exc()
@@ -165,15 +166,13 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _debugging() -> bool:
-    return os.environ.get("MMMODAL_DEBUG") == "1"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 500 else f"{text[:499]}…"
+def _warning_line(message: Warning | str, *place: object, **more: object) -> str:
+    return f"Warning: {message}\n"
 
 
 def main() -> None:
     """Run the command line of this process."""
+    if not is_debugging():
+        # Where in the code it came up says nothing to users.
+        warnings.formatwarning = _warning_line
     sys.exit(run(sys.argv[1:]))

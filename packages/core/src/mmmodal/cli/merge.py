@@ -29,7 +29,8 @@ def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
         from mmmodal.adapters.attaching import merge as fold
         from mmmodal.adapters.folder import find_adapter
         from mmmodal.errors import CheckpointError
-        from mmmodal.making.loading import check_new, load, save
+        from mmmodal.files import check_new
+        from mmmodal.making.loading import load, save
 
         check_new(out)  # before minutes of work
         if find_adapter(adapter) is None:

@@ -109,9 +109,9 @@ def preview_command(
         from mmmodal.making.loading import load_processor
         from mmmodal.samples.dataset import prepare_record
 
-        processor = load_processor(model)
-        processor.allow(read_limits(limits))
-    slots = {ids.slot: name for name, ids in processor.markers.items()}
+        preparer = load_processor(model).preparer
+        preparer.allow(read_limits(limits))
+    slots = {ids.slot: name for name, ids in preparer.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
     shown = 0
     for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
@@ -119,8 +119,8 @@ def preview_command(
             raise item.error
         assert item.record is not None, item
         folder = path.parent if root is None else root
-        sample = prepare_record(processor, item.record, item.row.where, folder)
-        text = format_preview(sample, processor.tokenizer, slots, colour=sys.stdout.isatty())
+        sample = prepare_record(preparer, item.record, item.row.where, folder)
+        text = format_preview(sample, preparer.tokenizer, slots, colour=sys.stdout.isatty())
         click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
         shown += 1
     if not shown:

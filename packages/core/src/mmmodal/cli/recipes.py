@@ -17,8 +17,8 @@ def recipes(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from mmmodal.config import read_yaml
+    from mmmodal.files import about
     from mmmodal.plugins import registry
-    from mmmodal.shipped_files import about
 
     found = [item for _, items in sorted(registry().recipes.items()) for item in items]
     rows = [{"name": r.name, "package": r.package, "about": about(r.path)} for r in found]

@@ -17,7 +17,7 @@ class RecipeCommand(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every key with its default and meaning."""
-        from mmmodal.train.recipe.recipe import Recipe
+        from mmmodal.train.recipe import Recipe
 
         with formatter.section("Keys of a recipe"):
             formatter.write_dl(list(_rows(Recipe)))
@@ -69,7 +69,7 @@ def train(
     if gpu_memory or gpus:
         raise click.UsageError("--gpu-memory and --gpus go with --check")
     with talking():
-        from mmmodal.train.recipe.recipe import load_recipe
+        from mmmodal.train.recipe import load_recipe
         from mmmodal.train.stage.stage import run_stage
 
         outcome = run_stage(load_recipe(recipe, overrides), fresh=fresh)
@@ -102,7 +102,7 @@ def _check(
         from mmmodal.cli.check import tell_check
         from mmmodal.train.preflight.findings import Machine
         from mmmodal.train.preflight.preflight import check_recipe
-        from mmmodal.train.recipe.recipe import load_recipe
+        from mmmodal.train.recipe import load_recipe
 
         machine = Machine.found(_bytes(memory), gpus)
         checked = check_recipe(load_recipe(recipe, overrides), machine)

@@ -1,14 +1,26 @@
-"""What a model is extended by: one modality with its parts, not loaded yet."""
+"""Parts that are found: who brings them, and what a model is extended by, not loaded yet."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from mmmodal.contracts import Encoder, Modality, Projector
-from mmmodal.plugins import Provided
+from mmmodal.contracts.encoder import Encoder
+from mmmodal.contracts.modality import Modality
+from mmmodal.contracts.projector import Projector
 
-__all__ = ["Addition"]
+__all__ = ["Addition", "Provided"]
+
+
+@dataclass(frozen=True)
+class Provided:
+    """A part class and the package that brings it."""
+
+    part: type[Any]
+    package: str
+    version: str
+    plugin: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedConfig
 
-    from mmmodal.media import Limits
+    from mmmodal.media.limits import Limits
+    from mmmodal.media.source import Source
 
 __all__ = ["Card", "Encoder"]
 
@@ -154,9 +155,21 @@ class Encoder(ABC):
             f"encoder {self.name!r} has no pretrained weights; name it without {':' + source!r}"
         )
 
-    def limits(self, limits: Limits) -> Limits:
-        """Widen what may be read where the options ask for it, such as clips that last longer."""
-        return limits
+    def limits(self, limits: Any) -> Limits:
+        """Return the limits of this encoder's modality, wider where the options ask for it.
+
+        `limits` is an instance of the modality's `Limits`; an encoder of long clips returns
+        `limits.model_copy(update={"seconds": …})`.
+        """
+        return limits  # type: ignore[no-any-return]
+
+    def recall(self, source: Source) -> Any:
+        """Return the item of the very bytes of `source` without decoding them; None: decode them.
+
+        An encoder whose features are stored returns them here, and its `preprocess` takes them as
+        an item.
+        """
+        return None
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """Say what `load(source)` would download as (file, bytes); None where that is not known."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
+
+from typing_extensions import TypeVar
 
 from mmmodal.errors import MediaError
+from mmmodal.media.limits import Limits as GeneralLimits
 
 if TYPE_CHECKING:
-    from mmmodal.media import Limits, Source
+    from mmmodal.media.source import Source
 
 __all__ = ["Modality"]
 
+LimitsT = TypeVar("LimitsT", bound=GeneralLimits, default=Any)
+"""The limits that a modality has: `Modality[ImageLimits]`; a plain `Modality` may have any."""
 
-class Modality(ABC):
+
+class Modality(ABC, Generic[LimitsT]):
     """A kind of data such as images; stateless, one instance serves everywhere."""
 
     name: ClassVar[str]
@@ -37,6 +43,14 @@ class Modality(ABC):
     Only models whose encoder is `tiled` have it.
     """
 
+    Limits: ClassVar[type[GeneralLimits]] = GeneralLimits
+    """How large an item may be: a subclass of `mmmodal.authoring.Limits` that adds this modality's
+    own. A user sets them as `limits.<modality>.<name>`."""
+
+    endings: ClassVar[tuple[str, ...]] = ()
+    """What the names of its files end in: `.jpg`. A file whose data do not say its modality is
+    taken for one of it by its name."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         name = getattr(cls, "name", None)
@@ -49,8 +63,8 @@ class Modality(ABC):
         cls.separator = cls.separator or f"<|{name}:tile|>"
 
     @abstractmethod
-    def read(self, source: Source, limits: Limits) -> Any:
-        """Decode one media item.
+    def read(self, source: Source, limits: LimitsT) -> Any:
+        """Decode one media item within `limits`, an instance of `Limits` of this class.
 
         Raises:
             MediaError: the bytes are not a valid item of this modality, or exceed `limits`.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mmmodal.config import Config
 
-__all__ = ["MediaRef", "Message", "Part", "Record"]
+__all__ = ["ContentPart", "MediaRef", "Message", "Record", "text_message"]
 
 Role = Literal["system", "user", "assistant"]
 
@@ -79,3 +79,8 @@ class Record(Config):
         if unused:
             raise ValueError(f"no message refers to medium {min(unused)}")
         return self
+
+
+def text_message(role: Role, text: str) -> Message:
+    """Return a message that is only text."""
+    return Message(role=role, content=(ContentPart(type="text", text=text),))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.markup import Markup
+from mmmodal.contracts.record import ContentPart
 from mmmodal.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -16,16 +18,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Layout",
     "MarkerIds",
-    "Markup",
     "has_separator",
+    "joined",
     "marker_ids",
     "marker_tokens",
     "markup_of",
     "medium_pattern",
+    "spaced",
 ]
 
 Layout = int | Sequence[int]
 """The slots of a medium: how many, or how many of each tile."""
+
+SPACE = ContentPart(type="text", text=" ")
 
 
 @dataclass(frozen=True)
@@ -62,35 +67,6 @@ class MarkerIds:
             ids += [self.slot] * length
         ids += self.inside
         return ids if self.end is None else [*ids, self.end]
-
-
-@dataclass(frozen=True)
-class Markup:
-    """The tokens around and inside a medium, as texts.
-
-    A modality says what they are; a model that was converted may have others.
-    """
-
-    slot: str
-    begin: str | None = None
-    end: str | None = None
-    separator: str | None = None
-    spaced: bool = False
-    """A space stands before the end, and between a medium and what is beside it."""
-
-    @property
-    def sign(self) -> str:
-        """What stands for one medium in a prompt that is given as text."""
-        return self.begin or self.slot
-
-    @property
-    def shown(self) -> str:
-        """How a whole medium is written in a text."""
-        return (" " if self.spaced else "").join((self.sign, self.end or ""))
-
-    def entry(self) -> dict[str, Any]:
-        """Return what a model folder records."""
-        return asdict(self)
 
 
 def markup_of(kind: Modality, entry: Mapping[str, Any] | None = None) -> Markup:
@@ -156,3 +132,28 @@ def medium_pattern(markup: Markup) -> str:
     inside, gap = "|".join(map(re.escape, texts)), r"\s*" if markup.spaced else ""
     end = rf"(?:{gap}{re.escape(markup.end)})?" if markup.end else ""
     return rf"({re.escape(markup.begin)})(?:{inside})*{end}"
+
+
+def spaced(parts: Sequence[ContentPart]) -> list[ContentPart]:
+    """Put a space between a medium and what is beside it, where there is none yet."""
+    result: list[ContentPart] = []
+    for part in parts:
+        if part.text == "":
+            continue
+        if result and None in (result[-1].text, part.text):
+            before, after = result[-1].text or "", part.text or ""
+            if not (before[-1:].isspace() or after[:1].isspace()):
+                result.append(SPACE)
+        result.append(part)
+    return result
+
+
+def joined(parts: Sequence[ContentPart]) -> list[ContentPart]:
+    """Join neighbouring texts, so that no special token can form across their border unseen."""
+    result: list[ContentPart] = []
+    for part in parts:
+        if part.text is not None and result and result[-1].text is not None:
+            result[-1] = ContentPart(type="text", text=result[-1].text + part.text)
+        else:
+            result.append(part)
+    return result

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-__all__ = ["Anchors", "Places", "Spans", "tokens_of"]
+__all__ = ["Anchors", "Places", "Spans", "TokenizedText", "tokens_of"]
 
 Spans = Sequence[tuple[int, int]]
 """Starts and ends, in characters."""
 
 REMEMBERED = 256  # headers; there is one of most templates
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """What a template wrote, and its ids, a medium as one `MEDIUM`."""
+
+    text: str
+    ids: list[int]
 
 
 class Places:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2.exceptions import TemplateError
 
 from mmmodal.contracts.record import ContentPart, Message
-from mmmodal.conversation.layout import Layout, MarkerIds
-from mmmodal.conversation.spacing import spaced
+from mmmodal.conversation.layout import Layout, MarkerIds, joined, spaced
+from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
@@ -72,6 +72,39 @@ class Renderer:
         """
         contents = [self._content(message) for message in messages]
         text, spans = self._written(messages, contents, add_generation_prompt)
+        media = self._shown(messages, text)
+        anchored = bool(spans) and self._format.anchored
+        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
+        labels = [IGNORE] * len(ids)
+        for answer in spoken:
+            labels[answer] = ids[answer]
+        return self._expanded(ids, labels, media, layouts)
+
+    def prompt(
+        self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
+    ) -> tuple[Rendered, TokenizedText]:
+        """Turn a conversation into the ids after which the assistant is to speak, without labels.
+
+        Args:
+            messages: the turns.
+            layouts: the slots of each medium, by its index.
+            before: a prompt of the same conversation; what both begin with is not tokenized again.
+
+        Returns:
+            What `render` would, and what to give as `before` next time.
+
+        Raises:
+            RenderError: the template refuses the roles, or drops a medium.
+        """
+        contents = [self._content(message) for message in messages]
+        text = self._apply_template(messages, contents, add_generation_prompt=True)
+        media = self._shown(messages, text)
+        known = self._tokens.encode_after(before, text)
+        rendered = self._expanded(known.ids, [IGNORE] * len(known.ids), media, layouts)
+        return rendered, known
+
+    def _shown(self, messages: Sequence[Message], text: str) -> list[tuple[int, str]]:
+        """Return index and modality of the media of messages, which the template has written."""
         media = [
             (part.media, part.type)
             for message in messages
@@ -82,13 +115,27 @@ class Renderer:
             raise RenderError(
                 "the chat template leaves out or reorders media; it must show every message once"
             )
-        anchored = bool(spans) and self._format.anchored
-        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
-        labels = [IGNORE] * len(ids)
-        for answer in spoken:
-            labels[answer] = ids[answer]
-        runs = [self.markers[kind].expand(layouts[index]) for index, kind in media]
-        return _expanded(ids, labels, runs, [index for index, _ in media])
+        return media
+
+    def _expanded(
+        self,
+        ids: list[int],
+        labels: list[int],
+        media: Sequence[tuple[int, str]],
+        layouts: Sequence[Layout],
+    ) -> Rendered:
+        """Put each medium's markers and slots where it stands."""
+        all_ids: list[int] = []
+        all_labels: list[int] = []
+        position = 0
+        for index, kind in media:
+            run = self.markers[kind].expand(layouts[index])
+            place = ids.index(MarkupTokenizer.MEDIUM, position)
+            all_ids += [*ids[position:place], *run]
+            all_labels += [*labels[position:place], *[IGNORE] * len(run)]
+            position = place + 1
+        order = [index for index, _ in media]
+        return Rendered([*all_ids, *ids[position:]], [*all_labels, *labels[position:]], order)
 
     def text(
         self,
@@ -142,7 +189,7 @@ class Renderer:
 
     def _content(self, message: Message) -> str:
         parts = spaced(message.content) if self._spaced else message.content
-        return "".join(self._part(message, part) for part in _joined(parts))
+        return "".join(self._part(message, part) for part in joined(parts))
 
     def _part(self, message: Message, part: ContentPart) -> str:
         if part.text is not None:
@@ -233,32 +280,6 @@ class Renderer:
         if len(around) != count + 1:
             raise RenderError("the chat template does not show every answer once")
         return self._format.answers(text, around, self._tokens)
-
-
-def _expanded(
-    ids: list[int], labels: list[int], runs: Sequence[list[int]], media: list[int]
-) -> Rendered:
-    """Put each medium's markers and slots where it stands."""
-    all_ids: list[int] = []
-    all_labels: list[int] = []
-    position = 0
-    for run in runs:
-        place = ids.index(MarkupTokenizer.MEDIUM, position)
-        all_ids += [*ids[position:place], *run]
-        all_labels += [*labels[position:place], *[IGNORE] * len(run)]
-        position = place + 1
-    return Rendered([*all_ids, *ids[position:]], [*all_labels, *labels[position:]], media)
-
-
-def _joined(parts: Sequence[ContentPart]) -> list[ContentPart]:
-    """Join neighbouring texts, so that no special token can form across their border unseen."""
-    result: list[ContentPart] = []
-    for part in parts:
-        if part.text is not None and result and result[-1].text is not None:
-            result[-1] = ContentPart(type="text", text=result[-1].text + part.text)
-        else:
-            result.append(part)
-    return result
 
 
 def _source(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -13,13 +13,14 @@ Gemma or the runs of spaces of GPT-NeoX: the copy keeps it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.conversation.locating import Anchors, Places, Spans, tokens_of
+from mmmodal.conversation.locating import Anchors, Places, Spans, TokenizedText, tokens_of
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class MarkupTokenizer:
         self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
         # What text must never give; a sentinel may have the number of what it stands for.
         self._forbidden = self.markup.keys() - self._meaning.keys()
-        self._anchors = Anchors({*self.markup, self.MEDIUM})
+        self._markup_ids = frozenset({*self.markup, self.MEDIUM})
+        self._anchors = Anchors(self._markup_ids)
         # Longest first, as the tokenizer itself matches: `<|im_end|>` before `<|im`.
         literals = sorted(map(re.escape, self.ids_by_text), key=len, reverse=True)
         self._literal = re.compile("|".join(literals) or r"(?!)")
@@ -145,6 +147,35 @@ class MarkupTokenizer:
             ]
             self._anchors.learn(rendered, ids, places, spans, known)
         return ids, slices
+
+    def encode_after(self, before: TokenizedText, rendered: str) -> TokenizedText:
+        """Tokenize rendered text, of which the beginning that it shares with `before` is known.
+
+        What stands on two sides of a token of markup is tokenized apart, so the ids are those that
+        `encode` returns: the text is cut in front of the last such token that both have.
+        """
+        cut, ids = self._known(before, rendered)
+        rest, _ = self.encode(rendered[cut:])
+        return TokenizedText(rendered, [*ids, *rest])
+
+    def _known(self, before: TokenizedText, rendered: str) -> tuple[int, list[int]]:
+        """Return how much of a text need not be tokenized, in characters, and its ids."""
+        pairs = zip(before.text, rendered, strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        places = [place for place, id_ in enumerate(before.ids) if id_ in self._markup_ids]
+        marks = [match for match in self._marks.finditer(before.text) if match[1] is None]
+        if len(places) != len(marks):
+            return 0, []  # some token of markup was not found
+        spans = {match.span() for match in self._marks.finditer(rendered) if match.end() <= same}
+        for place, match in reversed(list(zip(places, marks, strict=True))):
+            if match.span() in spans and self._divides(before.ids[place]):
+                return match.start(), before.ids[:place]
+        return 0, []
+
+    def _divides(self, id_: int) -> bool:
+        """Return whether a token is matched before any text is normalised."""
+        token = self.markup.get(id_)
+        return token is not None and not token.normalized and not token.lstrip
 
     def _meanings(self, text: str, raw: list[int]) -> list[int]:
         if not self._forbidden.isdisjoint(raw):

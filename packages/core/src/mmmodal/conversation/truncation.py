@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmmodal.contracts.record import Message
 from mmmodal.conversation.layout import Layout
-from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.conversation.rendering import Rendered
 from mmmodal.errors import RenderError
 
 __all__ = ["Shortened", "shorten"]
@@ -32,27 +32,25 @@ class Shortened:
 
 
 def shorten(
-    renderer: Renderer,
+    render: Callable[[Sequence[Message]], Rendered],
     messages: Sequence[Message],
     layouts: Sequence[Layout],
     limit: int,
     allowed_by: str,
     *,
     room: int = 0,
-    add_generation_prompt: bool = False,
 ) -> Shortened:
     """Render a conversation without the oldest turns that keep it from fitting.
 
     System messages in front stay. A turn goes with its media, so no run of slots is ever cut.
 
     Args:
-        renderer: counts the tokens.
+        render: renders messages of which some are left out, and so counts their tokens.
         messages: the turns.
         layouts: the slots of each medium, by its index.
         limit: the most tokens, slots included.
         allowed_by: what sets the limit, for the error.
         room: tokens to leave free as long as there is a turn that can go for it.
-        add_generation_prompt: end where the assistant is to speak.
 
     Raises:
         RenderError: one turn alone is longer than that.
@@ -60,7 +58,7 @@ def shorten(
 
     def without(count: int) -> Rendered:
         kept = [*front, *(message for turn in turns[count:] for message in turn)]
-        return renderer.render(kept, layouts, add_generation_prompt=add_generation_prompt)
+        return render(kept)
 
     front, turns = _split(messages)
     rendered = without(0)

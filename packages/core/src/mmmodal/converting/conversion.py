@@ -40,7 +40,7 @@ def convert(
         PartError: no plugin knows the format, or the checkpoint is not whole.
         CheckpointError: `out` exists.
     """
-    from mmmodal.making.loading import check_new, new_folder
+    from mmmodal.files import check_new, new_folder
 
     check_new(out)  # before anything is downloaded
     opened = ComposedSource(str(source))

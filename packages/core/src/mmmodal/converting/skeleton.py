@@ -9,13 +9,12 @@ import torch
 from tokenizers import AddedToken
 from transformers import GenerationConfig
 
-from mmmodal.contracts.converter import Conversion, ConvertedModality
-from mmmodal.conversation.layout import marker_ids, marker_tokens, markup_of
+from mmmodal.contracts.converter import Conversion
+from mmmodal.conversation.layout import marker_tokens
 from mmmodal.errors import PartError
-from mmmodal.making.assembly import configured, processor_entry, set_generation
+from mmmodal.making.assembly import LoadedModality, add_modality, finish
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.model.new_tokens import token_count
 from mmmodal.model.processing import MMModalProcessor
 
 __all__ = ["add_tokens", "build_skeleton"]
@@ -37,29 +36,17 @@ def build_skeleton(
     """
     config = conversion.text_config
     config.vocab_size = rows
-    values: dict[str, Any] = {}
-    for modality in conversion.modalities:
-        ids = marker_ids(conversion.tokenizer, modality.addition.modality, False, modality.markup)
-        values |= configured(modality.addition, ids)
-    names = [modality.addition.modality.name for modality in conversion.modalities]
-    whole = MMModalConfig(text_config=config, modality_names=names, **values)
-    whole.architectures = [MMModalForConditionalGeneration.__name__]
-    whole.dtype = dtype
-    whole.token_count = token_count(conversion.tokenizer)
     with torch.device("meta"):
-        model = MMModalForConditionalGeneration(whole)
-    entries = {m.addition.modality.name: _entry(m) for m in conversion.modalities}
-    model.processor = MMModalProcessor(conversion.tokenizer, entries)
-    model.generation_config = _generation(config, generation)
-    set_generation(model)
-    return model
-
-
-def _entry(modality: ConvertedModality) -> dict[str, Any]:
-    entry = processor_entry(modality.addition)
-    if modality.markup != markup_of(modality.addition.modality):
-        entry["markup"] = modality.markup.entry()
-    return entry
+        model = MMModalForConditionalGeneration(MMModalConfig(text_config=config))
+        model.config.architectures = [MMModalForConditionalGeneration.__name__]
+        model.config.dtype = dtype
+        model.processor = MMModalProcessor(conversion.tokenizer)
+        model.generation_config = _generation(config, generation)
+        for modality in conversion.modalities:
+            addition, markup = modality.addition, modality.markup
+            width = config.hidden_size
+            add_modality(model, LoadedModality.of(addition, width, pretrained=False, markup=markup))
+    return finish(model)
 
 
 def _generation(config: Any, given: Mapping[str, Any]) -> GenerationConfig:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from mmmodal.contracts.addition import Addition
-from mmmodal.conversation.layout import (
-    MarkerIds,
-    has_separator,
-    marker_ids,
-    marker_tokens,
-    markup_of,
-)
+from mmmodal.contracts import Backbone, Encoder, Modality, Projector
+from mmmodal.contracts.addition import Addition, Provided
+from mmmodal.contracts.markup import Markup
+from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
@@ -26,12 +22,11 @@ from mmmodal.model.processing import MMModalProcessor
 from mmmodal.projectors.scaling import ScaledOptions
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-    from mmmodal.contracts import Backbone, Encoder, Projector
-    from mmmodal.plugins import Provided
+    from mmmodal.samples.preparer import ModalityEntry
 
-__all__ = ["assemble", "configured", "extend", "processor_entry", "set_generation"]
+__all__ = ["LoadedModality", "add_modality", "assemble", "extend", "finish"]
 
 
 def assemble(
@@ -79,22 +74,110 @@ def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
     return model
 
 
+@dataclass(frozen=True)
+class LoadedModality:
+    """A modality with its networks, and what a model folder records of it."""
+
+    kind: Modality
+    encoder: Encoder
+    projector: Projector
+    tower: nn.Module
+    projection: nn.Module
+    entry: ModalityEntry
+    """What processor_config.json holds of it."""
+
+    config: PreTrainedConfig
+    """The tower's, which config.json holds."""
+
+    @classmethod
+    def of(
+        cls, addition: Addition, width: int, *, pretrained: bool, markup: Markup | None = None
+    ) -> LoadedModality:
+        """Build the networks of an addition.
+
+        Args:
+            addition: the parts.
+            width: the language model's.
+            pretrained: read the tower's weights, too.
+            markup: what stands around an item, where it is not the modality's own.
+
+        Raises:
+            PartError: the weights are missing, or do not fit the tower.
+        """
+        kind, encoder, projector = addition.modality, addition.encoder, addition.projector
+        tower = encoder.build()
+        if pretrained and addition.source is not None:
+            _fill_tower(tower, encoder, addition.source)
+        entry = {**_encoder_entry(addition), "projector": _projector_entry(addition)}
+        if markup is not None and markup != markup_of(kind):
+            entry["markup"] = markup.entry()
+        projection = projector.build(encoder.width, width)
+        config = _encoder_config(addition)
+        return cls(kind, encoder, projector, tower, projection, entry, config)
+
+    @property
+    def markup(self) -> Markup:
+        """What stands around an item."""
+        return markup_of(self.kind, self.entry.get("markup"))
+
+    @property
+    def separated(self) -> bool:
+        """Whether a token stands between the tiles of an item."""
+        return has_separator(self.encoder, self.projector)
+
+
+def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality) -> None:
+    """Give a model a modality, whose tokens its tokenizer has already.
+
+    Composing, extending, joining and converting all add modalities here.
+    """
+    base, config, name = model.model, model.config, loaded.kind.name
+    base.encoders[name], base.projectors[name] = loaded.encoder, loaded.projector
+    base.add_module(f"{name}_tower", loaded.tower.to(model.dtype))
+    base.add_module(f"{name}_projector", loaded.projection.to(model.dtype))
+    tokenizer = model.processor.tokenizer
+    ids = marker_ids(tokenizer, loaded.kind, loaded.separated, loaded.markup)
+    values = {
+        "config": loaded.config,
+        "projector_config": loaded.entry["projector"],
+        "token_id": ids.slot,
+        "begin_token_id": ids.begin,
+        "end_token_id": ids.end,
+        "separator_token_id": ids.separator,
+        "input_name": loaded.kind.input_name,
+    }
+    for key, value in values.items():
+        setattr(config, f"{name}_{key}", value)
+    config.modality_names = [*config.modality_names, name]
+    entries = {**model.processor.modalities, name: loaded.entry}
+    model.processor = MMModalProcessor(tokenizer, entries)
+
+
+def finish(model: MMModalForConditionalGeneration) -> MMModalForConditionalGeneration:
+    """Note how many tokens and rows there are now, and how generation ends."""
+    model.config.text_config.vocab_size = row_count(model)
+    model.config.token_count = token_count(model.processor.tokenizer)
+    _set_generation(model)
+    model.eval()
+    return model
+
+
 def _grow(
     model: MMModalForConditionalGeneration, additions: Sequence[Addition]
 ) -> MMModalForConditionalGeneration:
-    tokenizer = model.processor.tokenizer
     additions = [_scaled_to_words(addition, model) for addition in additions]
-    _add_tokens(model, tokenizer, additions)
+    tokens = [
+        token
+        for addition in additions
+        for token in marker_tokens(
+            markup_of(addition.modality), has_separator(addition.encoder, addition.projector)
+        )
+    ]
+    add_tokens(model, model.processor.tokenizer, tokens)
+    width = model.config.text_config.hidden_size
     for addition in additions:
-        _add_modality(model, addition)
-    entries = {
-        **model.processor.modalities,
-        **{a.modality.name: processor_entry(a) for a in additions},
-    }
-    model.processor = MMModalProcessor(tokenizer, entries)
-    set_generation(model)
-    model.eval()
-    return model
+        add_modality(model, LoadedModality.of(addition, width, pretrained=True))
+    return finish(model)
 
 
 def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration) -> Addition:
@@ -110,64 +193,14 @@ def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration)
     return replace(addition, projector=type(projector)(options))
 
 
-def _add_tokens(
-    model: MMModalForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerBase,
-    additions: Sequence[Addition],
-) -> None:
-    """Add the markers and slots of all modalities, and note how many tokens there are now."""
-    kinds = [(markup_of(addition.modality), _separated(addition)) for addition in additions]
-    add_tokens(model, tokenizer, [token for kind in kinds for token in marker_tokens(*kind)])
-    model.config.text_config.vocab_size = row_count(model)
-    model.config.token_count = token_count(tokenizer)
-
-
-def _separated(addition: Addition) -> bool:
-    return has_separator(addition.encoder, addition.projector)
-
-
-def _add_modality(model: MMModalForConditionalGeneration, addition: Addition) -> None:
-    kind, encoder, projector = addition.modality, addition.encoder, addition.projector
-    base, config, name = model.model, model.config, addition.modality.name
-    width = config.text_config.hidden_size
-    tower = _load_tower(encoder, addition.source)
-    base.encoders[name], base.projectors[name] = encoder, projector
-    base.add_module(f"{name}_tower", tower.to(model.dtype))
-    base.add_module(f"{name}_projector", projector.build(encoder.width, width).to(model.dtype))
-    tokenizer = model.processor.tokenizer
-    ids = marker_ids(tokenizer, kind, _separated(addition), markup_of(kind))
-    for key, value in configured(addition, ids).items():
-        setattr(config, key, value)
-    config.modality_names = [*config.modality_names, name]
-
-
-def configured(addition: Addition, ids: MarkerIds) -> dict[str, Any]:
-    """Return what config.json holds of a modality, under its `<modality>_` keys."""
-    values = {
-        "config": _encoder_config(addition),
-        "projector_config": _projector_entry(addition),
-        "token_id": ids.slot,
-        "begin_token_id": ids.begin,
-        "end_token_id": ids.end,
-        "separator_token_id": ids.separator,
-        "input_name": addition.modality.input_name,
-    }
-    return {f"{addition.modality.name}_{key}": value for key, value in values.items()}
-
-
-def _load_tower(encoder: Encoder, source: str | None) -> nn.Module:
-    tower = encoder.build()
-    if source is None:
-        return tower
-    given = dict(encoder.load(source))
-    report = tower.load_state_dict(given, strict=False)
+def _fill_tower(tower: nn.Module, encoder: Encoder, source: str) -> None:
+    report = tower.load_state_dict(dict(encoder.load(source)), strict=False)
     for problem, names in (("lacks", report.missing_keys), ("has besides", report.unexpected_keys)):
         if names:
             raise PartError(
                 f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
                 f"{problem} {names[0]!r} and {len(names) - 1} more"
             )
-    return tower
 
 
 def _described(word: str, part: Encoder | Projector, provided: Provided) -> dict[str, Any]:
@@ -188,11 +221,6 @@ def _projector_entry(addition: Addition) -> dict[str, Any]:
     return _described("projector", addition.projector, addition.provided["projector"])
 
 
-def processor_entry(addition: Addition) -> dict[str, Any]:
-    """Return what processor_config.json holds of a modality."""
-    return {**_encoder_entry(addition), "projector": _projector_entry(addition)}
-
-
 def _encoder_config(addition: Addition) -> Any:
     config = addition.encoder.tower_config
     if config is None:
@@ -203,13 +231,13 @@ def _encoder_config(addition: Addition) -> Any:
     return config
 
 
-def set_generation(model: MMModalForConditionalGeneration) -> None:
+def _set_generation(model: MMModalForConditionalGeneration) -> None:
     """Stop at the template's turn end, and pad as the tokenizer does."""
     processor: Any = model.processor
     config: Any = model.generation_config
     ends = config.eos_token_id if config.eos_token_id is not None else []
     ends = [ends] if isinstance(ends, int) else list(ends)
-    ends += [processor.tokenizer.eos_token_id, *processor.renderer.turn_end_ids()]
+    ends += [processor.tokenizer.eos_token_id, *processor.preparer.renderer.turn_end_ids()]
     config.eos_token_id = sorted(set(ends))
     sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 50, "typical_p": 1.0, "min_p": None}
     if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):

@@ -122,7 +122,8 @@ def compose(
     Raises:
         PartError: a part is unknown or does not fit.
     """
-    from mmmodal.making.loading import check_new, save
+    from mmmodal.files import check_new
+    from mmmodal.making.loading import save
     from mmmodal.model.attention import check_attention, use_attention
     from mmmodal.precision import read_dtype
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from mmmodal.errors import CheckpointError
-from mmmodal.making.loading import check_new, load, save
-from mmmodal.model.configuration import MODALITY_KEYS, SEPARATOR_KEY
-from mmmodal.model.new_tokens import add_tokens, matrices, row_count, token_count
+from mmmodal.files import check_new
+from mmmodal.making.assembly import LoadedModality, add_modality, finish
+from mmmodal.making.loading import load, save
+from mmmodal.model.new_tokens import add_tokens, matrices, token_count
 
 if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
@@ -63,8 +64,8 @@ def join(
     new = model.processor.tokenizer.convert_tokens_to_ids(tokens)
     _copy_rows(model, other, dict(zip(old, new, strict=True)))
     for name in other.config.modality_names:
-        _take_modality(model, other, name, dict(zip(old, new, strict=True)))
-    _finish(model, other)
+        add_modality(model, _loaded(other, name))
+    finish(model)
     if out is not None:
         save(model, out)
     return model
@@ -152,7 +153,7 @@ def _is_table(model: Any, weight: Tensor) -> bool:
 
 def _all_ids(model: Any) -> list[int]:
     """Return the ids of a model's markers and slots, sorted."""
-    return sorted({id_ for ids in model.processor.markers.values() for id_ in ids.all})
+    return sorted({id_ for ids in model.processor.preparer.markers.values() for id_ in ids.all})
 
 
 def _marker_words(model: Any) -> list[str]:
@@ -168,30 +169,15 @@ def _copy_rows(model: Any, other: Any, ids: dict[int, int]) -> None:
         mine[new] = theirs[old]
 
 
-def _take_modality(model: Any, other: Any, name: str, ids: dict[int, int]) -> None:
-    """Move the parts of a modality over, with its entries in the configuration."""
-    base, source = model.model, other.model
-    base.encoders[name], base.projectors[name] = source.encoders[name], source.projectors[name]
-    base.add_module(f"{name}_tower", source.tower(name))
-    base.add_module(f"{name}_projector", source.projector(name))
-    for key in (*MODALITY_KEYS, SEPARATOR_KEY):
-        value = other.config.of(name, key)
-        setattr(model.config, f"{name}_{key}", ids[value] if _is_id(key, value) else value)
-    model.config.modality_names = [*model.config.modality_names, name]
-
-
-def _is_id(key: str, value: Any) -> bool:
-    return key.endswith("token_id") and value is not None
-
-
-def _finish(model: Any, other: Any) -> None:
-    from mmmodal.making.assembly import set_generation
-    from mmmodal.model.processing import MMModalProcessor
-
-    tokenizer = model.processor.tokenizer
-    model.config.text_config.vocab_size = row_count(model)
-    model.config.token_count = token_count(tokenizer)
-    entries = {**model.processor.modalities, **other.processor.modalities}
-    model.processor = MMModalProcessor(tokenizer, entries)
-    set_generation(model)
-    model.eval()
+def _loaded(model: MMModalForConditionalGeneration, name: str) -> LoadedModality:
+    """Return a modality of a model with its networks."""
+    base, preparer = model.model, model.processor.preparer
+    return LoadedModality(
+        kind=preparer.modalities[name],
+        encoder=base.encoders[name],
+        projector=base.projectors[name],
+        tower=base.tower(name),
+        projection=base.projector(name),
+        entry=model.processor.modalities[name],
+        config=model.config.of(name, "config"),
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import CheckpointError, MMModalError
+from mmmodal.errors import CheckpointError, MMModalError, is_debugging, one_line
+from mmmodal.files import new_folder
 from mmmodal.model.attention import check_attention, use_attention
 from mmmodal.precision import check_quantization, quantized, read_dtype
 from mmmodal.pretrained import damaged_file
@@ -18,10 +17,11 @@ from mmmodal.pretrained import damaged_file
 if TYPE_CHECKING:
     import torch
 
+    from mmmodal.model.configuration import MMModalConfig
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.model.processing import MMModalProcessor
 
-__all__ = ["check_new", "load", "load_processor", "new_folder", "save"]
+__all__ = ["load", "load_config", "load_processor", "save"]
 
 
 def load(
@@ -104,14 +104,25 @@ def _load_model(
 
 def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[str, Any]:
     """Return what makes transformers quantize the language model as it is loaded."""
-    import mmmodal.auto as auto
-
     check_quantization(choice)
-    with _naming_damage(path):
-        config = auto.MMModalConfig.from_pretrained(str(path))
+    config = load_config(path)
     compute = config.dtype if dtype == "auto" else dtype
     described = quantized(choice, config.modality_names, compute)
     return {"quantization_config": described, "device_map": {"": device}}
+
+
+def load_config(path: str | Path) -> MMModalConfig:
+    """Load the configuration of a composed model alone.
+
+    Raises:
+        CheckpointError: it is no model folder of ours.
+    """
+    import mmmodal.auto as auto
+
+    _check_folder(path)
+    with _naming_damage(path):
+        config: MMModalConfig = auto.MMModalConfig.from_pretrained(str(path))
+    return config
 
 
 def load_processor(path: str | Path) -> MMModalProcessor:
@@ -154,37 +165,6 @@ def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
     return Path(path)
 
 
-@contextlib.contextmanager
-def new_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes its name when the block ends well, else vanishes."""
-    target = check_new(path)
-    working = target.with_name(f".{target.name}.writing-{os.getpid()}")
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            working.mkdir()
-        except OSError as error:
-            raise CheckpointError(f"{target} cannot be made ({error.strerror})") from None
-        yield working
-        if target.exists():
-            target.rmdir()
-        working.rename(target)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
-
-
-def check_new(path: str | Path) -> Path:
-    """Return the path if nothing stands there, or an empty folder.
-
-    Raises:
-        CheckpointError: something does; nothing is ever overwritten.
-    """
-    target = Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} exists already; choose another folder or remove it")
-    return target
-
-
 def _check_folder(path: str | Path) -> None:
     folder = Path(path)
     if not folder.exists():
@@ -225,17 +205,18 @@ def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -
             "from the same model"
         )
     _check_vocabulary(path, model)
-    for name, markers in processor.markers.items():
+    preparer = processor.preparer
+    for name, markers in preparer.markers.items():
         encoder, entry = model.model.encoders[name], processor.modalities[name]
         same = {
             "encoder": (encoder.name, entry["encoder"]),
-            "encoder options": (encoder.options, processor.encoders[name].options),
+            "encoder options": (encoder.options, preparer.encoders[name].options),
             "projector": (config.of(name, "projector_config"), entry["projector"]),
             "token_id": (config.of(name, "token_id"), markers.slot),
             "begin_token_id": (config.of(name, "begin_token_id"), markers.begin),
             "end_token_id": (config.of(name, "end_token_id"), markers.end),
             "separator_token_id": (config.of(name, "separator_token_id"), markers.separator),
-            "input_name": (config.of(name, "input_name"), processor.kinds[name].input_name),
+            "input_name": (config.of(name, "input_name"), preparer.modalities[name].input_name),
         }
         for key, (one, other) in same.items():
             if one != other:
@@ -266,9 +247,9 @@ def _naming_damage(path: str | Path) -> Iterator[None]:
     except MMModalError:
         raise
     except Exception as error:
-        if os.environ.get("MMMODAL_DEBUG") == "1":
+        if is_debugging():
             raise
-        told = " ".join(str(error).split())[:200]
+        told = one_line(error, 200)
         where = damaged_file(Path(path)) or path
         raise CheckpointError(
             f"{where} cannot be loaded ({type(error).__name__}: {told}); copy or save it again"

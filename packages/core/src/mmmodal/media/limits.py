@@ -1,6 +1,6 @@
-"""How large a medium may be; one set of limits for training, chat and server.
+"""How large a medium may be: the limits of every modality. A modality adds its own to them.
 
-An encoder's options may allow a model more: `MMModalProcessor.limits`.
+`mmmodal.limits` holds what a user sets; an encoder's options may allow a model more.
 """
 
 from __future__ import annotations
@@ -25,10 +25,3 @@ class Limits(Config):
 
     decoded_bytes: int = Field(256 * MIB, gt=0)
     """The memory a decoded item may take."""
-
-    image_pixels: int = Field(50_000_000, gt=0)
-    image_side: int = Field(16_384, gt=0)
-    """The longer side of an image, in pixels."""
-
-    audio_seconds: float = Field(600.0, gt=0)
-    audio_channels: int = Field(8, gt=0)

@@ -11,14 +11,14 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "find_source", "open_source"]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 LONGEST_PATH = 4096  # characters; no system opens more, and resolving a megabyte takes minutes
@@ -39,6 +39,8 @@ class Source:
     """A resolved path: it is refused if it turns out to be a symbolic link."""
 
     data: bytes | None = field(default=None, repr=False)
+    descriptor: int | None = field(default=None, repr=False, compare=False)
+    """The file, while `held` keeps it open."""
 
     def __post_init__(self) -> None:
         assert (self.path is None) != (self.data is None), "a source has a path or data, not both"
@@ -53,6 +55,16 @@ class Source:
             raise
         file.seek(0)
         return file
+
+    @contextmanager
+    def held(self, limits: Limits) -> Iterator[Source]:
+        """Open the file once: whatever reads the source that is given sees the same bytes.
+
+        Raises:
+            MediaError: it cannot be opened, or is too large.
+        """
+        with self.open(limits) as file:
+            yield self if self.path is None else replace(self, descriptor=file.fileno())
 
     def read_bytes(self, limits: Limits) -> bytes:
         """Read all bytes."""
@@ -85,6 +97,10 @@ class Source:
     def _open(self) -> io.BufferedReader | io.BytesIO:
         if self.path is None:
             return io.BytesIO(self.data or b"")
+        if self.descriptor is not None:
+            file = os.fdopen(os.dup(self.descriptor), "rb")
+            file.seek(0)
+            return file
         with _system_errors(self.origin):
             # Opening a device can act on it, so look before.
             _check_regular(os.stat(self.path), self.origin)
@@ -98,22 +114,30 @@ class Source:
 
 
 def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
-    """Find the medium that `uri` names, and check that it can be read within `limits`.
+    """Find the medium that `uri` names as `find_source` does, and open it once to check it.
+
+    Raises:
+        MediaError: nothing is there, it is no regular file, too large, or outside `root`.
+    """
+    source = find_source(uri, root=root, limits=limits)
+    source.open(limits).close()
+    return source
+
+
+def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
+    """Return the medium that `uri` names; a file is not opened, nor is it known to be there.
 
     `uri` is a path under `root`, a base64 data URI, or the bytes themselves. Without a root any
     path is taken, so pass None only for what the user of this machine typed.
 
     Raises:
-        MediaError: nothing is there, it is no regular file, too large, or outside `root`.
+        MediaError: a path leads out of `root`, or a data URI is damaged or too large.
     """
     if isinstance(uri, bytes):
-        source = Source("bytes in memory", data=uri)
-    elif isinstance(uri, str) and (scheme := SCHEME.match(uri)):
-        source = _inline(uri, scheme[1].lower(), limits)
-    else:
-        source = Source(_label(str(uri)), path=_resolve(str(uri), root))
-    source.open(limits).close()
-    return source
+        return Source("bytes in memory", data=uri)
+    if isinstance(uri, str) and (scheme := SCHEME.match(uri)):
+        return _inline(uri, scheme[1].lower(), limits)
+    return Source(_label(str(uri)), path=_resolve(str(uri), root))
 
 
 def _inline(uri: str, scheme: str, limits: Limits) -> Source:
@@ -171,7 +195,7 @@ def _check_regular(status: os.stat_result, origin: str) -> None:
 
 
 def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
-    reason = f"{size:,} bytes, and at most {limit:,} are read; shrink it or raise `{name}`"
+    reason = f"{size:,} bytes, and at most {limit:,} are read; shrink it or raise `limits.{name}`"
     return MediaError("too-large", origin, reason)
 
 

@@ -11,6 +11,7 @@ from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import decoding
 from mmmodal.media.source import Source
+from mmmodal.modalities.sound.recording import AudioLimits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from mmmodal.modalities.sound.recording import Sound
 
-__all__ = ["Audio", "Waveform"]
+__all__ = ["Audio", "AudioLimits", "Waveform"]
 
+ENDINGS = (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm")
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
 LOUDEST = 100.0  # full scale is 1; what exceeds it a hundredfold is integers or damage
 
@@ -37,13 +39,15 @@ class Waveform:
         return len(self.samples) / self.rate
 
 
-class Audio(Modality):
+class Audio(Modality[AudioLimits]):
     """Recorded sound: speech, music or anything else."""
 
     name: ClassVar[str] = "audio"
     input_name: ClassVar[str] = "input_features"
+    endings: ClassVar[tuple[str, ...]] = ENDINGS
+    Limits: ClassVar[type[Limits]] = AudioLimits
 
-    def read(self, source: Source, limits: Limits) -> Waveform:
+    def read(self, source: Source, limits: AudioLimits) -> Waveform:
         """Decode one clip and mix its channels to one by their mean."""
         from mmmodal.modalities.sound.forms import open_sound
 
@@ -76,14 +80,15 @@ class Audio(Modality):
             reason = f"its rate is {rate!r}; pass a whole number of Hz"
             raise MediaError("unsupported", origin, reason) from None
         samples = samples[:, None] if samples.ndim == 1 else samples
-        _check_layout(samples.shape[1], rate, Limits(), origin)
+        _check_layout(samples.shape[1], rate, AudioLimits(), origin)
         return _checked(_mix(samples), rate, origin)
 
 
-def _check_layout(channels: int, rate: int, limits: Limits, origin: str) -> None:
-    if not 1 <= channels <= limits.audio_channels:
-        most = f"1 to {limits.audio_channels}"
-        reason = f"{channels} channels, and {most} are read; mix it down or raise `audio_channels`"
+def _check_layout(channels: int, rate: int, limits: AudioLimits, origin: str) -> None:
+    if not 1 <= channels <= limits.channels:
+        most = f"1 to {limits.channels}"
+        todo = "mix it down or raise `limits.audio.channels`"
+        reason = f"{channels} channels, and {most} are read; {todo}"
         raise MediaError("too-large", origin, reason)
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         most = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,}"
@@ -92,19 +97,19 @@ def _check_layout(channels: int, rate: int, limits: Limits, origin: str) -> None
         )
 
 
-def _check_length(samples: int, rate: int, limits: Limits, origin: str) -> None:
-    if samples / rate > limits.audio_seconds:
-        found = f"{samples / rate:,.3f} s, and at most {limits.audio_seconds:,g} s are read"
-        name = "`audio_seconds`, as an encoder's `max_seconds` does"
+def _check_length(samples: int, rate: int, limits: AudioLimits, origin: str) -> None:
+    if samples / rate > limits.seconds:
+        found = f"{samples / rate:,.3f} s, and at most {limits.seconds:,g} s are read"
+        name = "`limits.audio.seconds`, as an encoder's `max_seconds` does"
     elif samples * 4 > limits.decoded_bytes:
         found = f"{samples:,} samples, and at most {limits.decoded_bytes // 4:,} are read"
-        name = "`decoded_bytes`"
+        name = "`limits.decoded_bytes`"
     else:
         return
     raise MediaError("too-large", origin, f"{found}; cut it into clips or raise {name}")
 
 
-def _decode(sound: Sound, limits: Limits, origin: str) -> NDArray[np.float32]:
+def _decode(sound: Sound, limits: AudioLimits, origin: str) -> NDArray[np.float32]:
     import numpy as np
 
     blocks, total = [np.empty(0, np.float32)], 0

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from pydantic import Field
+
 from mmmodal.contracts.modality import Modality
 from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
@@ -22,9 +24,11 @@ from mmmodal.media.source import Source
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-__all__ = ["Image"]
+__all__ = ["Image", "ImageLimits"]
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 # Pillow's plugins, chosen by content. `PIL.Image.open` would check sizes after its own limits,
 # which are global, and warn on stderr.
@@ -48,13 +52,25 @@ WARNINGS = threading.Lock()  # filters of warnings are global: two threads would
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 258, 262, 322, 323
 
 
-class Image(Modality):
+class ImageLimits(Limits):
+    """How many pixels a picture may have."""
+
+    pixels: int = Field(50_000_000, gt=0)
+    """In all."""
+
+    side: int = Field(16_384, gt=0)
+    """Along its longer side."""
+
+
+class Image(Modality[ImageLimits]):
     """Still pictures; of an animation, the first frame."""
 
     name: ClassVar[str] = "image"
     input_name: ClassVar[str] = "pixel_values"
+    endings: ClassVar[tuple[str, ...]] = ENDINGS
+    Limits: ClassVar[type[Limits]] = ImageLimits
 
-    def read(self, source: Source, limits: Limits) -> Pillow.Image:
+    def read(self, source: Source, limits: ImageLimits) -> Pillow.Image:
         """Decode one picture to 8-bit RGB, upright, on white where it is transparent."""
         from PIL.Image import DecompressionBombError
 
@@ -147,22 +163,22 @@ def _open(file: BinaryIO, origin: str) -> Pillow.Image:
     raise MediaError("format", origin, reason)
 
 
-def _check_size(image: Pillow.Image, limits: Limits, origin: str) -> None:
+def _check_size(image: Pillow.Image, limits: ImageLimits, origin: str) -> None:
     tags = getattr(image, "tag_v2", {})
     tile = tags.get(TIFF_TILE_WIDTH, 1), tags.get(TIFF_TILE_LENGTH, 1)
     for width, height in (image.size, tile):  # a TIFF tile can be larger than its picture
         _check_not_empty(width, height, origin)
         pixels = width * height
         found = f"{width:,} x {height:,} pixels"
-        if max(width, height) > limits.image_side:
-            most, name = f"{limits.image_side:,} on a side", "image_side"
-        elif pixels > limits.image_pixels:
-            most, name = f"{limits.image_pixels:,} in all", "image_pixels"
+        if max(width, height) > limits.side:
+            most, name = f"{limits.side:,} on a side", "image.side"
+        elif pixels > limits.pixels:
+            most, name = f"{limits.pixels:,} in all", "image.pixels"
         elif pixels * BYTES_PER_PIXEL > limits.decoded_bytes:
             most, name = f"{limits.decoded_bytes // BYTES_PER_PIXEL:,} in all", "decoded_bytes"
         else:
             continue
-        reason = f"{found}, and at most {most} are read; scale it down or raise `{name}`"
+        reason = f"{found}, and at most {most} are read; scale it down or raise `limits.{name}`"
         raise MediaError("too-large", origin, reason)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import field
 from typing import Any
 
 from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mmmodal.contracts import Encoder, Projector
 from mmmodal.errors import CheckpointError
 from mmmodal.model.distrust import without_decisions
+from mmmodal.parts import encoder_from, projector_from
 
 __all__ = ["PART_KEYS", "MMModalConfig", "MMModalEncoderConfig"]
 
@@ -104,9 +107,33 @@ class MMModalConfig(PreTrainedConfig):
             if isinstance(value := getattr(self, name, None), PreTrainedConfig)
         }
 
+    @property
+    def positions(self) -> int:
+        """The tokens of the longest text that the language model reads; some know no end."""
+        known = getattr(self.text_config, "max_position_embeddings", None)
+        return int(known or sys.maxsize)
+
     def of(self, modality: str, key: str) -> Any:
         """Return `<modality>_<key>`."""
         return getattr(self, f"{modality}_{key}")
+
+    def encoder_of(self, modality: str) -> Encoder:
+        """Return the encoder that the configuration names for a modality.
+
+        Raises:
+            CheckpointError: the package that provides it is not installed.
+        """
+        entry = self.of(modality, "config")
+        tower_config = None if isinstance(entry, MMModalEncoderConfig) else entry
+        return encoder_from({key: getattr(entry, key) for key in PART_KEYS}, tower_config)
+
+    def projector_of(self, modality: str) -> Projector:
+        """Return the projector that the configuration names for a modality.
+
+        Raises:
+            CheckpointError: the package that provides it is not installed.
+        """
+        return projector_from(self.of(modality, "projector_config"))
 
     def never_generated(self) -> list[int]:
         """Return the ids that stand for no text: markers, slots and the rows of no token."""

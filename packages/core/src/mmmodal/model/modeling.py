@@ -24,7 +24,6 @@ from mmmodal.model.features import MediaFeatures, as_features
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
-from mmmodal.model.parts import encoder_of, projector_of
 from mmmodal.model.perception import Perception
 from mmmodal.model.processing import MMModalProcessor
 from mmmodal.model.restoring import finish_loading
@@ -87,7 +86,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         self.encoders, self.projectors = {}, {}
         width = config.text_config.hidden_size
         for name in config.modality_names:
-            encoder, projector = encoder_of(config, name), projector_of(config, name)
+            encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector
             self.add_module(f"{name}_tower", encoder.build())
             self.add_module(f"{name}_projector", projector.build(encoder.width, width))

@@ -10,11 +10,12 @@ from mmmodal.config import Config
 from mmmodal.contracts import Projector
 from mmmodal.errors import PartError
 from mmmodal.projectors.scaling import ScaledOptions, scaled
+from mmmodal.projectors.windows import windows
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Conv", "ConvOptions", "windows"]
+__all__ = ["Conv", "ConvOptions"]
 
 
 class ConvOptions(ScaledOptions):
@@ -50,8 +51,3 @@ class Conv(Projector):
 
         layers = ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)
         return scaled(layers, out_width, self.options.scale)
-
-
-def windows(n: int, kernel: int, stride: int) -> int:
-    """Count the outputs of a convolution over n positions, padded to the kernel if need be."""
-    return (max(n, kernel) - kernel) // stride + 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmmodal.projectors.conv import windows
+from mmmodal.projectors.windows import windows
 
 __all__ = ["ConvLayers"]
 

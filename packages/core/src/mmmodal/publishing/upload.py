@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmmodal.errors import PublishingError
+from mmmodal.errors import PublishingError, is_debugging, one_line
 from mmmodal.publishing.belongings import (
     Belonging,
     belongings,
@@ -83,7 +82,7 @@ def upload(publication: Publication, private: bool) -> str:
     if get_token() is None:
         raise PublishingError("nobody is logged in to the Hub; run `hf auth login` or set HF_TOKEN")
     api, repo = HfApi(library_name="mmmodal"), publication.repo
-    with _one_line(repo):
+    with _naming_failure(repo):
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.repo_info(repo).private:
             raise PublishingError(
@@ -122,7 +121,7 @@ def _has_own_card(api: HfApi, repo: str) -> bool:
 
 
 @contextlib.contextmanager
-def _one_line(repo: str) -> Iterator[None]:
+def _naming_failure(repo: str) -> Iterator[None]:
     """Turn what goes wrong on the way into one error that says what to do."""
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -131,7 +130,7 @@ def _one_line(repo: str) -> Iterator[None]:
     except PublishingError:
         raise
     except Exception as error:  # the Hub's client, its HTTP library and the disk have their own
-        if os.environ.get("MMMODAL_DEBUG") == "1":
+        if is_debugging():
             raise
         print(file=sys.stderr)  # a progress bar may be left on the line that the error is to have
         answer = next((e for e in _causes(error) if isinstance(e, HfHubHTTPError)), None)
@@ -142,8 +141,8 @@ def _one_line(repo: str) -> Iterator[None]:
             403: f"this token may not write to {repo}; use one that may, of its owner",
             404: f"{repo} is not there, or this token may not see it",
         }
-        told = " ".join(str(error).split())[:200]
-        reason = reasons.get(status or 0, f"{type(error).__name__}: {told}; {again}")
+        otherwise = f"{type(error).__name__}: {one_line(error, 200)}; {again}"
+        reason = reasons.get(status or 0, otherwise)
         raise PublishingError(f"{repo} could not be published: {reason}") from None
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from mmmodal.contracts import Modality
 from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import MMModalError, RecordError
-from mmmodal.media import Limits, open_source, read_media
+from mmmodal.limits import LimitSettings
+from mmmodal.media.reading import read_media
+from mmmodal.media.source import Source
 from mmmodal.parts import find
 from mmmodal.records.dataset import Scanned
 
@@ -18,10 +20,12 @@ __all__ = ["Checker"]
 class Checker:
     """Check records one after another; remembers ids, and files that it has read."""
 
-    def __init__(self, root: Path, *, media: bool = True, limits: Limits | None = None) -> None:
+    def __init__(
+        self, root: Path, *, media: bool = True, limits: LimitSettings | None = None
+    ) -> None:
         self._root = root
         self._media = media
-        self._limits = limits or Limits()
+        self._limits = limits or LimitSettings()
         self._ids: dict[str, int] = {}
         self._known: dict[tuple[str, str, str | None], str] = {}
         self._modalities: dict[str, Modality | str] = {}
@@ -61,17 +65,20 @@ class Checker:
         modality = self._modality(ref.kind)
         if isinstance(modality, str) or not self._media:
             return modality if isinstance(modality, str) else ""
+        changed = ""
+
+        def compare(source: Source) -> None:
+            nonlocal changed
+            if ref.sha256 is not None and source.sha256() != ref.sha256.lower():
+                reason = "its SHA-256 is not the row's; it was changed or replaced"
+                changed = f"{source.origin}: {reason}"
+
+        limits = self._limits.of(modality)
         try:
-            read_media(modality, ref.uri, root=self._root, limits=self._limits)
-            if ref.sha256 is not None:
-                source = open_source(ref.uri, root=self._root, limits=self._limits)
-                if source.sha256() != ref.sha256.lower():
-                    return (
-                        f"{source.origin}: its SHA-256 is not the row's; it was changed or replaced"
-                    )
+            read_media(modality, ref.uri, root=self._root, limits=limits, known=compare)
         except MMModalError as error:
             return str(error)
-        return ""
+        return changed
 
     def _modality(self, kind: str) -> Modality | str:
         """Return a modality, or why there is none."""

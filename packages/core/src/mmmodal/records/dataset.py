@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
+from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.formats import Place, find_format, read_row
+from mmmodal.records.detection import find_format, read_row
+from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
 from mmmodal.records.roots import RootMaps
-from mmmodal.records.rows import Row, RowSource, open_rows
+from mmmodal.records.rows import Row, RowSource
 
 __all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmmodal.config import suggest
+from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.formats import Format, find_format
+from mmmodal.files import replacing
+from mmmodal.records.detection import find_format
 from mmmodal.records.json_text import dump_json, printable
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write_located(
         raise ConfigError("output", [f"Parquet holds native records only; write {to} as .jsonl"])
     numbers = itertools.count()
     counted = (item for item, _ in zip(located, numbers, strict=False))
-    with _replacing(path) as file:
+    with _opened(path) as file:
         writers[path.suffix](_rows(counted, format), file)
     return next(numbers)
 
@@ -113,17 +114,11 @@ def _schema() -> pyarrow.Schema:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its name when the block ends well."""
-    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends well."""
     try:
-        with working.open("wb") as file:
+        with replacing(path, durable=True) as working, working.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        working.replace(path)
     except OSError as error:
         reason = f"it cannot be written ({error.strerror or type(error).__name__})"
         raise RecordError(printable(path), reason) from None
-    finally:
-        working.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mmmodal.contracts import Encoder, Modality
 
-__all__ = ["Sample", "collate", "collate_pack", "input_names"]
+__all__ = ["Sample", "collate", "collate_media", "collate_pack"]
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,27 @@ def _media(
     modalities: Mapping[str, Modality],
 ) -> dict[str, Tensor]:
     """Join the items of each modality, in the order of their slots."""
+    items = {
+        name: [item for sample in samples for item in sample.features.get(name, [])]
+        for name in encoders
+    }
+    return collate_media(items, encoders, modalities)
+
+
+def collate_media(
+    items: Mapping[str, Sequence[Any]],
+    encoders: Mapping[str, Encoder],
+    modalities: Mapping[str, Modality],
+) -> dict[str, Tensor]:
+    """Join the features of each modality under the model's names.
+
+    Of what an encoder's `collate` returns `values` gets the modality's `input_name`, and `mask`
+    that name with `_mask` behind it.
+    """
     tensors: dict[str, Tensor] = {}
-    for name, encoder in encoders.items():
-        items = [item for sample in samples for item in sample.features.get(name, [])]
-        if items:
-            tensors |= input_names(modalities[name].input_name, encoder.collate(items))
+    for name, features in items.items():
+        if features:
+            stem = modalities[name].input_name
+            for key, value in encoders[name].collate(features).items():
+                tensors[stem if key == "values" else f"{stem}_{key}"] = value
     return tensors
-
-
-def input_names(stem: str, collated: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give an encoder's tensors the model's names: `values` is `stem`, `mask` is `stem_mask`."""
-    return {stem if key == "values" else f"{stem}_{key}": value for key, value in collated.items()}

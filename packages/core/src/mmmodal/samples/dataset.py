@@ -2,77 +2,116 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
-from mmmodal.media import Limits
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.samples.collation import Sample
-from mmmodal.samples.feature_cache.media import Medium, read_medium
-from mmmodal.samples.lengths import check_supervised, record_length
+from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
+from mmmodal.samples.preparer import Preparer
 
-if TYPE_CHECKING:
-    from mmmodal.model.processing import MMModalProcessor
-    from mmmodal.train.recipe.recipe import Recipe
-
-__all__ = ["PreparedDataset", "open_files", "prepare_record"]
+__all__ = ["PreparedDataset", "open_files", "prepare_record", "record_length"]
 
 
 def prepare_record(
-    processor: MMModalProcessor,
-    record: Record,
-    where: str,
-    root: Path,
-    limits: Limits | None = None,
-    max_tokens: int | None = None,
+    preparer: Preparer, record: Record, where: str, root: Path, max_tokens: int | None = None
 ) -> Sample:
-    """Read a record's media under `root`, render and preprocess it.
+    """Read a record's media under `root`, preprocess them and render its conversation.
 
     Of a conversation of more than `max_tokens` the oldest turns are left out, with a warning.
 
     Raises:
         RecordError: whatever is wrong with it, with its row.
     """
+    with naming_row(where):
+        items = [(ref.kind, preparer.read(ref.kind, ref.uri, root=root)) for ref in record.media]
+        return preparer.prepare(record.messages, items, where=where, max_tokens=max_tokens)
+
+
+def record_length(
+    preparer: Preparer, record: Record, where: str, root: Path, max_tokens: int | None = None
+) -> int:
+    """Return the tokens that a record takes once it is prepared, slots included.
+
+    Raises:
+        RecordError: whatever is wrong with it as far as that was looked at, with its row.
+    """
+    with naming_row(where):
+        layouts = [preparer.measure(ref.kind, ref.uri, root=root) for ref in record.media]
+        rendered = preparer.fit(record.messages, layouts, max_tokens).rendered
+    check_supervised(rendered.labels, where)
+    return len(rendered.input_ids)
+
+
+def check_supervised(labels: Sequence[int], where: str) -> None:
+    """Refuse a sample in which the assistant says nothing.
+
+    Raises:
+        RecordError: it is such a sample.
+    """
+    if not any(label >= 0 for label in labels):
+        raise RecordError(where, "no assistant turn: there is nothing to learn from it")
+
+
+@contextlib.contextmanager
+def naming_row(where: str) -> Iterator[None]:
+    """Turn an error of ours into one that names the row.
+
+    Raises:
+        RecordError: there was one.
+    """
     try:
-        read = functools.partial(
-            read_medium, processor, root=root, limits=limits or processor.limits
-        )
-        items = [(ref.kind, read(ref.kind, ref.uri)) for ref in record.media]
-        return processor.prepare(record.messages, items, where=where, max_tokens=max_tokens)
+        yield
     except RecordError:
         raise
     except MMModalError as error:
         raise RecordError(where, str(error)) from None
 
 
-def open_files(recipe: Recipe, on_error: OnError = "raise") -> list[RecordDataset]:
-    """Open the data files of a recipe, for which no model is needed.
+class DataFile(Protocol):
+    """What is said of a file of records: the recipe's `data`."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def format(self) -> str | None: ...
+    @property
+    def root(self) -> Path | None: ...
+
+
+def open_files(
+    files: Sequence[DataFile],
+    *,
+    root: Path | None = None,
+    root_maps: Sequence[str] = (),
+    on_error: OnError = "raise",
+) -> list[RecordDataset]:
+    """Open data files, for which no model is needed.
 
     Args:
-        recipe: which names them.
-        on_error: "raise", or a function that is told of each bad row, which is left out.
+        files: which.
+        root: where relative media paths begin, of a file that does not say so itself.
+        root_maps: `OLD=NEW` beginnings of media paths.
+        on_error: "raise", or a function that is given each bad row, which is left out.
 
     Raises:
         RecordError: a file has no row at all, or cannot be read.
     """
-    datasets = [
-        RecordDataset(
-            source.path,
-            root=source.root or recipe.root,
-            format=source.format,
-            root_maps=recipe.root_maps,
-            on_error=on_error,
-        )
-        for source in recipe.data
-    ]
-    for source, dataset in zip(recipe.data, datasets, strict=True):
+    datasets = []
+    for file in files:
+        where = file.root or root
+        settings: Any = {"format": file.format, "root_maps": root_maps, "on_error": on_error}
+        dataset = RecordDataset(file.path, root=where, **settings)
         if not len(dataset):
-            raise RecordError(str(source.path), "there is not a single record in it")
+            raise RecordError(str(file.path), "there is not a single record in it")
+        datasets.append(dataset)
     return datasets
 
 
@@ -82,54 +121,27 @@ class PreparedDataset:
     def __init__(
         self,
         datasets: Sequence[RecordDataset],
-        processor: MMModalProcessor,
+        preparer: Preparer,
         *,
         max_tokens: int,
-        limits: Limits | None = None,
         weights: Sequence[float] = (),
         seed: int = 0,
     ) -> None:
+        """Take data files that are open.
+
+        Args:
+            datasets: the records of each.
+            preparer: of the model that reads them.
+            max_tokens: the longest sample; the oldest turns of a longer one are left out.
+            weights: how often the records of each come in an epoch; 1 by default.
+            seed: what their order depends on.
+        """
         self._datasets = list(datasets)
         self.mixture = Mixture([len(dataset) for dataset in self._datasets], weights, seed)
         """Which records an epoch holds, and in which order."""
 
-        self.processor = processor
+        self.preparer = preparer
         self.max_tokens = max_tokens
-        self._limits = limits or processor.limits
-
-    @classmethod
-    def open(
-        cls,
-        recipe: Recipe,
-        processor: MMModalProcessor,
-        context: int | None,
-        on_error: OnError = "raise",
-    ) -> PreparedDataset:
-        """Open the data files of a recipe.
-
-        Args:
-            recipe: which names them.
-            processor: of the model they are for.
-            context: the positions that it has.
-            on_error: "raise", or a function that is told of each bad row, which is left out.
-
-        Raises:
-            RecordError: a file has no row at all, or cannot be read.
-        """
-        return cls.of(recipe, open_files(recipe, on_error), processor, context)
-
-    @classmethod
-    def of(
-        cls,
-        recipe: Recipe,
-        datasets: Sequence[RecordDataset],
-        processor: MMModalProcessor,
-        context: int | None,
-    ) -> PreparedDataset:
-        """Prepare what `open_files` opened."""
-        longest = min(recipe.max_tokens, context or recipe.max_tokens)
-        weights = [source.weight for source in recipe.data]
-        return cls(datasets, processor, max_tokens=longest, weights=weights, seed=recipe.seed)
 
     def __len__(self) -> int:
         return sum(self.mixture.sizes)
@@ -142,9 +154,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        sample = prepare_record(
-            self.processor, record, where, dataset.root, self._limits, self.max_tokens
-        )
+        sample = prepare_record(self.preparer, record, where, dataset.root, self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
 
@@ -160,16 +170,14 @@ class PreparedDataset:
         return list(found)
 
     def length(self, index: int) -> int:
-        """Tell the tokens of one record without preparing it.
+        """Return the tokens of one record without preparing it.
 
         Raises:
             RecordError: whatever is wrong with it as far as that was looked at, with its row.
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        return record_length(
-            self.processor, record, where, dataset.root, self._limits, self.max_tokens
-        )
+        return record_length(self.preparer, record, where, dataset.root, self.max_tokens)
 
     @property
     def paths(self) -> list[Path]:

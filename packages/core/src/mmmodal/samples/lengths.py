@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.contracts.record import Record
-from mmmodal.errors import MMModalError, RecordError
-from mmmodal.media import Limits
-from mmmodal.media.source import open_source
+from mmmodal.errors import RecordError
+from mmmodal.files import replacing
+from mmmodal.ranks import everyones, place
 from mmmodal.records.dataset import OnError
-from mmmodal.samples.feature_cache.media import read_medium
+from mmmodal.samples.dataset import PreparedDataset
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mmmodal.model.processing import MMModalProcessor
-    from mmmodal.samples.dataset import PreparedDataset
-
-__all__ = ["MeasuredDataset", "check_supervised", "measure_lengths", "record_length"]
+__all__ = ["MeasuredDataset", "measure_lengths"]
 
 FILE = "lengths.safetensors"
 
@@ -39,54 +33,6 @@ Share = tuple[list[int], list[Refused]]
 
 TOGETHER = 16
 """Records that a worker measures before it sends their lengths."""
-
-
-def record_length(
-    processor: MMModalProcessor,
-    record: Record,
-    where: str,
-    root: Path,
-    limits: Limits | None = None,
-    max_tokens: int | None = None,
-) -> int:
-    """Tell the tokens that a record takes once it is prepared, slots included.
-
-    Raises:
-        RecordError: whatever is wrong with it as far as that was looked at, with its row.
-    """
-    try:
-        allowed = limits or processor.limits
-        layouts = [_layout(processor, ref.kind, ref.uri, root, allowed) for ref in record.media]
-        rendered = processor.fit(record.messages, layouts, max_tokens).rendered
-    except RecordError:
-        raise
-    except MMModalError as error:
-        raise RecordError(where, str(error)) from None
-    check_supervised(rendered.labels, where)
-    return len(rendered.input_ids)
-
-
-def check_supervised(labels: Sequence[int], where: str) -> None:
-    """Refuse a sample in which the assistant says nothing.
-
-    Raises:
-        RecordError: it is such a sample.
-    """
-    if not any(label >= 0 for label in labels):
-        raise RecordError(where, "no assistant turn: there is nothing to learn from it")
-
-
-def _layout(
-    processor: MMModalProcessor, kind: str, uri: str, root: Path, limits: Limits
-) -> tuple[int, ...]:
-    name = processor.modality_named(kind)
-    encoder = processor.encoders[name]
-    shape = encoder.fixed_shape
-    if shape is None:
-        shape = encoder.measure(read_medium(processor, name, uri, root=root, limits=limits))
-    else:
-        open_source(uri, root=root, limits=limits)  # which refuses what is not there
-    return processor.projectors[name].runs(shape)
 
 
 def measure_lengths(
@@ -113,15 +59,15 @@ def measure_lengths(
         return known
     lengths = np.zeros(len(dataset), np.int32)
     errors: list[Refused] = []
-    for rank, (found, refused) in enumerate(_of_all_ranks(_share(dataset, workers))):
-        lengths[rank :: _ranks()] = found
+    for rank, (found, refused) in enumerate(everyones(_share(dataset, workers))):
+        lengths[rank :: place()[1]] = found
         errors += refused
     for _, where, reason in sorted(errors):
         error = RecordError(where, reason)
         if on_error == "raise":
             raise error
         on_error(error)
-    if _rank() == 0:
+    if place()[0] == 0:
         _write(folder / FILE, key, lengths)
     return lengths
 
@@ -148,37 +94,14 @@ def _share(dataset: PreparedDataset, workers: int) -> Share:
     """Measure what falls to this rank."""
     from torch.utils.data import DataLoader
 
-    share: Any = _Lengths(dataset, range(_rank(), len(dataset), _ranks()))
+    rank, ranks = place()
+    share: Any = _Lengths(dataset, range(rank, len(dataset), ranks))
     lengths: list[int] = []
     refused: list[Refused] = []
     for found in DataLoader(share, TOGETHER, num_workers=workers, collate_fn=list):
         lengths += [row if isinstance(row, int) else 0 for row in found]
         refused += [row for row in found if not isinstance(row, int)]
     return lengths, refused
-
-
-def _of_all_ranks(mine: Share) -> list[Share]:
-    import torch
-
-    if _ranks() == 1:
-        return [mine]
-    everyones: list[Any] = [None] * _ranks()
-    torch.distributed.all_gather_object(everyones, mine)
-    return everyones
-
-
-def _rank() -> int:
-    import torch
-
-    distributed = torch.distributed
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _ranks() -> int:
-    import torch
-
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def _fingerprint(dataset: PreparedDataset) -> str:
@@ -188,8 +111,9 @@ def _fingerprint(dataset: PreparedDataset) -> str:
         for name in dataset.paths
         for path in (sorted(name.rglob("*")) if name.is_dir() else [name.resolve()])
     ]
-    processor = dataset.processor
-    made = [processor.chat_template, processor.modalities, len(processor.tokenizer)]
+    preparer = dataset.preparer
+    tokenizer = preparer.tokenizer
+    made = [tokenizer.chat_template, preparer.entries, len(tokenizer)]
     text = json.dumps([files, len(dataset), dataset.max_tokens, made], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -214,9 +138,8 @@ def _write(path: Path, key: str, lengths: NDArray[np.int32]) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_name(f".{path.name}-{os.getpid()}")
-    save_file({"lengths": lengths}, str(working), metadata={"key": key})
-    working.replace(path)
+    with replacing(path) as working:
+        save_file({"lengths": lengths}, str(working), metadata={"key": key})
 
 
 class MeasuredDataset:

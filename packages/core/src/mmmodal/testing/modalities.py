@@ -8,7 +8,7 @@ import pytest
 
 from mmmodal.contracts import Modality
 from mmmodal.errors import MediaError
-from mmmodal.media import Limits, Source
+from mmmodal.media.source import Source
 from mmmodal.testing import parts
 
 __all__ = ["ModalityTests"]
@@ -29,7 +29,7 @@ class ModalityTests:
 
     def read(self, modality: Modality, data: bytes) -> Any:
         """Read bytes as core does."""
-        return modality.read(Source("the test's bytes", data=data), Limits())
+        return modality.read(Source("the test's bytes", data=data), modality.Limits())
 
     def test_importing_the_plugin_is_light(self, modality: Modality) -> None:
         parts.assert_import_is_light(modality)
@@ -62,7 +62,7 @@ class ModalityTests:
     def test_a_file_over_the_limits_is_refused(self, modality: Modality, data: bytes) -> None:
         source = Source("the test's bytes", data=data)
         with pytest.raises(MediaError, match="the test's bytes"):
-            modality.read(source, Limits(file_bytes=1, inline_bytes=1, decoded_bytes=1))
+            modality.read(source, modality.Limits(file_bytes=1, inline_bytes=1, decoded_bytes=1))
 
     def test_another_object_is_refused_with_a_reason(self, modality: Modality) -> None:
         with pytest.raises(MediaError):

@@ -14,11 +14,12 @@ import torch
 import mmmodal
 from beeps import make_records
 from mmmodal.cli.main import run
-from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import feed
 from mmmodal.train.loop.throughput import Throughput
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
+from mmmodal.train.stage.inputs import open_data, prepared_dataset
+from mmmodal.train.stage.plan import Plan
 from mmmodal.train.stage.stage import run_stage
 from worlds import logged
 
@@ -36,8 +37,9 @@ def values(start: Path, data: Path, out: Path, *more: str) -> list[str]:
 def batches(start: Path, data: Path, out: Path, *more: str) -> Iterator[Any]:
     recipe = load_recipe("align", values(start, data, out, "max_steps=4", *more))
     model = mmmodal.load(start, device="cpu")
-    dataset = PreparedDataset.open(recipe, model.processor, None)
-    arguments = arguments_of(recipe, out, False)
+    preparer = model.processor.preparer
+    dataset = prepared_dataset(recipe, open_data(recipe), preparer, recipe.max_tokens)
+    arguments = arguments_of(recipe, out, Plan.of(recipe, str(start), has_gpu=False))
     return iter(feed(recipe, dataset, out, arguments).loader(arguments))
 
 

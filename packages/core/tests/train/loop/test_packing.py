@@ -15,6 +15,7 @@ from mmmodal.errors import RecordError
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.samples.lengths import FILE, MeasuredDataset, measure_lengths
 from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.stage.inputs import open_data, prepared_dataset
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
 from worlds import logged
@@ -87,8 +88,9 @@ def test_two_ranks_train_as_one(start: Path, data: Path, tmp_path: Path, deepspe
 
 
 def dataset_of(start: Path, data: Path) -> PreparedDataset:
-    processor = mmmodal.load(start).processor
-    return PreparedDataset.open(recipe(start, data, Path("out")), processor, None)
+    chosen = recipe(start, data, Path("out"))
+    preparer = mmmodal.load(start).processor.preparer
+    return prepared_dataset(chosen, open_data(chosen), preparer, chosen.max_tokens)
 
 
 def test_lengths_are_those_of_the_prepared_samples_and_are_kept(

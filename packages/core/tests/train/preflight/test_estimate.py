@@ -20,13 +20,13 @@ from mmmodal.samples.collation import Sample
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.samples.feature_cache.filling import fill_cache
 from mmmodal.samples.feature_cache.settings import Cache
-from mmmodal.samples.feature_cache.stored import use_stored
 from mmmodal.train.loop.trainable import choose
 from mmmodal.train.preflight.findings import Checked, Machine
 from mmmodal.train.preflight.live_memory import LiveMemory
 from mmmodal.train.preflight.preflight import check_recipe
 from mmmodal.train.preflight.zero_memory import Zero
 from mmmodal.train.recipe.recipe import Recipe, load_recipe
+from mmmodal.train.stage.inputs import frozen_tower, use_stored
 from mmmodal.train.stage.pack_check import attend_by_sample
 from mmmodal.train.stage.stage import cache_features, run_stage
 from mmmodal_playground.records import make_records
@@ -83,8 +83,10 @@ def test_what_is_estimated_is_what_a_step_on_real_tensors_holds(
         attend_by_sample(model)
     choose(model, recipe.train.parts, recipe.train.lora)
     if recipe.feature_cache:
-        media = PreparedDataset([RecordDataset(data)], model.processor, max_tokens=512).media(KINDS)
-        for kind, store in fill_cache(model, KINDS, media, Cache(tmp_path / "features")).items():
+        preparer, cache = model.processor.preparer, Cache(tmp_path / "features")
+        media = PreparedDataset([RecordDataset(data)], preparer, max_tokens=512).media(KINDS)
+        towers = {kind: frozen_tower(model, kind, cache) for kind in KINDS}
+        for kind, store in fill_cache(towers, media, preparer, cache).items():
             use_stored(model, kind, store)
     model.train()
     sizes = [p.numel() * p.element_size() for p in model.parameters()]
@@ -104,16 +106,16 @@ def longest_batch(model: Any, data: Path, recipe: Recipe) -> dict[str, torch.Ten
 
     With packing a pack is full of it, and of its beginning.
     """
-    dataset = PreparedDataset([RecordDataset(data)], model.processor, max_tokens=512)
+    dataset = PreparedDataset([RecordDataset(data)], model.processor.preparer, max_tokens=512)
     longest = max((dataset[i] for i in range(len(dataset))), key=lambda s: len(s.input_ids))
     length = len(longest.input_ids)
     if recipe.packing:
         more = recipe.max_tokens % length
         end = Sample(longest.input_ids[-more:], longest.labels[-more:])
         pack = [longest] * (recipe.max_tokens // length) + [end]
-        return dict(model.processor.collate_pack(pack))
+        return dict(model.processor.preparer.collate_pack(pack))
     short = replace(longest, input_ids=longest.input_ids[:-1], labels=longest.labels[:-1])
-    return dict(model.processor.collate([longest] * (recipe.batch_size - 1) + [short]))
+    return dict(model.processor.preparer.collate([longest] * (recipe.batch_size - 1) + [short]))
 
 
 def test_checkpointing_takes_less_and_accumulation_more(
@@ -215,7 +217,8 @@ def test_the_tokens_of_an_epoch_are_those_of_its_conversations(
     few.write_text("\n".join(data.read_text().splitlines()[:3]) + "\n")
     mix = f"data=[{data}, {{path: {few}, weight: 2}}]"
     checked = check_recipe(recipe_of("align", start, data, tmp_path / "out", mix), HERE)
-    dataset = PreparedDataset([RecordDataset(data)], load_processor(start), max_tokens=512)
+    preparer = load_processor(start).preparer
+    dataset = PreparedDataset([RecordDataset(data)], preparer, max_tokens=512)
     lengths = [len(dataset[index].input_ids) for index in range(len(dataset))]
     assert checked.tokens == sum(lengths) + 2 * sum(lengths[:3])
     assert checked.lengths is not None and checked.lengths.longest == max(lengths)

@@ -56,7 +56,7 @@ def test_align_trains_projectors_and_marker_rows_alone(
     assert moved == {"image_projector", "audio_projector", "language_model"}
     assert {n for n in changed(before, after) if "language_model" in n} == {embedding}
     rows = (before[embedding] != after[embedding]).any(-1).nonzero().flatten().tolist()
-    markers = mmmodal.load(both).processor.markers.values()
+    markers = mmmodal.load(both).processor.preparer.markers.values()
     assert rows == sorted(i for marker in markers for i in (marker.begin, marker.end))
 
 

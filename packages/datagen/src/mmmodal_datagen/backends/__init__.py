@@ -1,1 +1,1 @@
-"""The models that steps call, each one file and one plugin."""
+"""Backends of language models, recognisers and translators; each is one module."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mmmodal.config import Config
 from mmmodal.errors import PartError
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.contracts import BackendError, Confidence, Recogniser, Segment, Transcript
 
 if TYPE_CHECKING:
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["FasterWhisper", "FasterWhisperOptions"]
 
 NEEDED = ("model.bin", "tokenizer.json")
-"""Files of a converted model; without the second, the library would fetch another one's."""
+"""Files of a converted model; without the second, the library downloads that of another model."""
 
 
 class FasterWhisperOptions(Config):
-    """Which weights, and how they decode."""
+    """The weights, and how they decode."""
 
     source: str = "large-v3"
-    """A published name, a name on the Hugging Face Hub, or a folder of CTranslate2's form."""
+    """A published name, a name on the Hugging Face Hub, or a folder in CTranslate2's format."""
 
     revision: str | None = None
-    """Of a name on the Hub: a tag, or better a commit."""
+    """A tag, or better a commit, of a name on the Hub."""
 
     device: str = "auto"
     compute_type: str = "default"
-    """CTranslate2's name of a precision, such as `int8` or `float16`."""
+    """A precision by CTranslate2's name, such as `int8` or `float16`."""
 
     temperatures: tuple[float, ...] = Field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=1)
-    """Decoded at the next one where a threshold is not met."""
+    """A clip that misses a threshold is decoded again at the next temperature."""
 
     compression_ratio: float = 2.4
     avg_logprob: float = -1.0
@@ -47,11 +47,10 @@ class FasterWhisperOptions(Config):
 
 
 class FasterWhisper(Recogniser):
-    """faster-whisper as its `transcribe` works: one clip at a time, without voice detection.
+    """faster-whisper through its `transcribe`: one clip at a time, without voice detection.
 
-    Its batched pipeline decodes at the first temperature alone and scores differently; it is not
-    used. What is drawn at a temperature above zero has no seed, and is the same again because
-    the pipeline keeps it.
+    Its batched pipeline is not used, as it decodes only at the first temperature and scores
+    differently. Decoding above temperature zero has no seed; it repeats because answers are kept.
     """
 
     name: ClassVar[str] = "faster-whisper"
@@ -64,7 +63,7 @@ class FasterWhisper(Recogniser):
 
     @property
     def confidence(self) -> Confidence:
-        """What it decodes again for, as long as there are temperatures left."""
+        """The thresholds at which it decodes again, while temperatures are left."""
         chosen = self.options
         return Confidence(
             avg_logprob=chosen.avg_logprob,
@@ -73,21 +72,21 @@ class FasterWhisper(Recogniser):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, and how they decode."""
+        """Return the weights and the settings of decoding."""
         chosen = self.options.model_dump(mode="json", exclude={"source", "device"})
         return {"model": self.options.source, "mode": "sequential", "voice": False, **chosen}
 
     async def transcribe(
         self, sound: np.ndarray, *, language: str | None = None, raw_score: bool = False
     ) -> Transcript:
-        """Write down one clip.
+        """Return the transcript of a clip.
 
         Raises:
-            PartError: the paper's score was asked for, of which this one tells nothing.
+            PartError: the paper's score was asked for, which needs logits.
         """
         if raw_score:
             other = "take the recogniser `transformers` or `whisper`"
-            raise PartError(f"faster-whisper tells no logits, so not the paper's score; {other}")
+            raise PartError(f"faster-whisper returns no logits, which `raw_score` needs; {other}")
         return await self._batcher.ask((sound, language))
 
     async def aclose(self) -> None:

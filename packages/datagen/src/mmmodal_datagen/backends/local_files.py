@@ -1,4 +1,4 @@
-"""What local models have in common: where weights come from, and where they run."""
+"""Weights of local models: where they come from, and where they run."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ __all__ = ["LocalOptions", "device_of", "loaded"]
 
 
 class LocalOptions(Config):
-    """Which weights, and where they run."""
+    """The weights, and where they run."""
 
     source: str
-    """A folder of transformers, or a name on the Hugging Face Hub."""
+    """A folder in the format of transformers, or a name on the Hugging Face Hub."""
 
     revision: str | None = None
-    """Of a name on the Hub: a tag, or better a commit."""
+    """A tag, or better a commit, of a name on the Hub."""
 
     device: str | None = None
-    """By default the GPU, where there is one."""
+    """By default the GPU, if there is one."""
 
     dtype: str = "auto"
-    """`auto` keeps that of the weights."""
+    """`auto` keeps the dtype of the weights."""
 
     batch_size: int = Field(8, ge=1)
     """Items worked on at once."""
 
 
 def device_of(options: LocalOptions) -> str:
-    """Return where a model runs."""
+    """Return the device that a model runs on."""
     import torch
 
     return options.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def loaded(kind: Any, options: LocalOptions) -> Any:
-    """Load a model of one of transformers' classes, from safetensors alone.
+    """Return a model of a class of transformers, loaded from safetensors only.
 
     Raises:
-        PartError: it cannot be loaded; says why.
+        PartError: it cannot be loaded; gives the reason.
     """
     try:
         model = kind.from_pretrained(

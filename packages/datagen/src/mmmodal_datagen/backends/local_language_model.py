@@ -1,4 +1,4 @@
-"""`transformers`: a causal language model in this process; served by vLLM, it is faster."""
+"""`transformers`: a causal language model in this process; an endpoint of vLLM is faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmmodal.config import Config
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import (
     BackendError,
@@ -33,7 +33,7 @@ class _Asked:
 class LocalLanguageModel(LanguageModel):
     """Any causal language model that transformers loads, one prompt at a time.
 
-    The same prompt, sampling and seed give the same answer, whatever was asked before.
+    Equal prompts, sampling and seeds give equal answers, independent of earlier calls.
     """
 
     name: ClassVar[str] = "transformers"
@@ -46,16 +46,16 @@ class LocalLanguageModel(LanguageModel):
         self._batcher = Batcher(self._answers, 1)
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, in which precision."""
+        """Return the weights and their precision."""
         chosen = self.options
         return {"model": chosen.source, "revision": chosen.revision, "dtype": chosen.dtype}
 
     async def chat(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Completion:
-        """Write the conversation with the model's own template, and continue it."""
+        """Return the continuation of the conversation in the model's own template."""
         return await self._batcher.ask(_Asked(tuple(turns), sampling))
 
     async def complete(self, prompt: str, sampling: Sampling) -> Completion:
-        """Continue the text."""
+        """Return the continuation of the text."""
         return await self._batcher.ask(_Asked(prompt, sampling))
 
     async def aclose(self) -> None:
@@ -83,7 +83,7 @@ class LocalLanguageModel(LanguageModel):
     def _ids(self, prompt: str | tuple[ChatTurn, ...]) -> Tensor:
         _, tokenizer = self._model
         if isinstance(prompt, str):
-            # A prompt that brings its begin-of-text must not get a second one.
+            # A prompt that begins with begin-of-text must not get a second one.
             begun = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
             encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=not begun)
         else:
@@ -104,7 +104,7 @@ class LocalLanguageModel(LanguageModel):
 
 
 def _drawn(sampling: Sampling, tokenizer: Any) -> dict[str, Any]:
-    """Return transformers' words for how an answer is drawn."""
+    """Return the arguments of `generate` for a sampling."""
     pad = tokenizer.pad_token_id
     settings: dict[str, Any] = {
         "max_new_tokens": sampling.max_tokens,

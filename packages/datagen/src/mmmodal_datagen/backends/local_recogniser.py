@@ -1,8 +1,7 @@
-"""`transformers`: a Whisper of transformers' format, decoded greedily, several clips at once."""
+"""`transformers`: a Whisper in the format of transformers, decoded greedily in batches."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from mmmodal.config import Config
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import (
     RATE,
@@ -20,6 +19,7 @@ from mmmodal_datagen.contracts import (
     Segment,
     Transcript,
 )
+from mmmodal_datagen.texts.repetition import compression_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalRecogniser"]
 
 NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
-"""What large-v3 and the sizes before it call the token for silence."""
+"""The token for silence, as large-v3 and earlier sizes name it."""
 
 
 class _Asked(NamedTuple):
@@ -37,11 +37,11 @@ class _Asked(NamedTuple):
 
 
 class LocalRecogniser(Recogniser):
-    """Any Whisper that transformers loads, also one with shorter windows.
+    """Any Whisper that transformers loads, also with shorter windows.
 
-    A clip is one window and one segment. Unlike openai-whisper it never decodes again at a higher
-    temperature, so the thresholds of the two differ. What a clip scores does not depend on the
-    clips beside it.
+    A clip is one window and one segment. Unlike openai-whisper, it never decodes again at a higher
+    temperature, so the thresholds of the two differ. The scores of a clip do not depend on the
+    other clips of its batch.
     """
 
     name: ClassVar[str] = "transformers"
@@ -54,18 +54,18 @@ class LocalRecogniser(Recogniser):
 
     @property
     def confidence(self) -> Confidence:
-        """Where openai-whisper would decode again, which this one does not."""
+        """The thresholds at which openai-whisper would decode again; this one does not."""
         return Confidence(avg_logprob=-1.0, no_speech_prob=0.6, compression_ratio=2.4)
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, in which precision."""
+        """Return the weights and their precision."""
         chosen = self.options
         return {"model": chosen.source, "revision": chosen.revision, "dtype": chosen.dtype}
 
     async def transcribe(
         self, sound: np.ndarray, *, language: str | None = None, raw_score: bool = False
     ) -> Transcript:
-        """Write down one clip of at most one window."""
+        """Return the transcript of a clip of at most one window."""
         return await self._batcher.ask(_Asked(sound, language, raw_score))
 
     async def aclose(self) -> None:
@@ -91,14 +91,13 @@ class LocalRecogniser(Recogniser):
         for place, index in enumerate(kept):
             ids, logprobs, highest = written[place]
             text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-            data = text.encode("utf-8")
             segment = Segment(
                 start_s=0.0,
                 end_s=len(asked[index].sound) / RATE,
                 text=text,
                 avg_logprob=sum(logprobs) / len(logprobs),
                 no_speech_prob=silence[place],
-                compression_ratio=len(data) / len(zlib.compress(data)) if data else 0.0,
+                compression_ratio=compression_ratio(text),
                 temperature=0.0,
             )
             answers[index] = Transcript(
@@ -131,7 +130,7 @@ class LocalRecogniser(Recogniser):
 
 
 class _Decoding:
-    """Greedy decoding of encoded clips, token by token, every clip for itself."""
+    """Greedy decoding of encoded clips, token by token."""
 
     def __init__(self, model: Any, hidden: Tensor) -> None:
         self._model = model
@@ -140,10 +139,10 @@ class _Decoding:
         self._first = self._logits([[self._config.decoder_start_token_id]] * len(hidden))[:, -1]
 
     def languages(self, given: Sequence[str | None]) -> tuple[list[str], list[float | None]]:
-        """Return each clip's language and how sure it is; None where it was given.
+        """Return the language of each clip and its probability; None where it was given.
 
         Raises:
-            BackendError: the model does not know a language that was given.
+            BackendError: the model does not know a given language.
         """
         known = {name.strip("<|>"): place for name, place in self._config.lang_to_id.items()}
         if unknown := {name for name in given if name is not None} - known.keys():
@@ -159,7 +158,7 @@ class _Decoding:
         return spoken, sure
 
     def no_speech(self, tokenizer: Any) -> list[float | None]:
-        """Return how likely each clip is silent, where the model has a token for that."""
+        """Return the probability of silence of each clip; None if the model has no token for it."""
         ids = [tokenizer.convert_tokens_to_ids(name) for name in NO_SPEECH]
         there = [place for place in ids if place is not None and place != tokenizer.unk_token_id]
         if not there:
@@ -167,10 +166,10 @@ class _Decoding:
         return [float(p) for p in self._first.float().softmax(-1)[:, there[0]]]
 
     def run(self, languages: Sequence[str]) -> list[tuple[list[int], list[float], list[float]]]:
-        """Return of each clip the tokens, their log-probabilities, and each step's highest logit.
+        """Return the tokens of each clip, their log-probabilities, and the highest logits by step.
 
-        The log-probabilities include the end's, as openai-whisper's do; the logits are those of
-        the clip's own tokens, and zero for special ones, as in the paper's score.
+        The log-probabilities include that of the end, as in openai-whisper. The logits are zero
+        for special tokens, as in the paper's score.
         """
         config = self._config
         starts = [self._prefix(language) for language in languages]
@@ -208,7 +207,7 @@ class _Decoding:
         return [start, names[language], task, config.no_timestamps_token_id]
 
     def _allowed(self, logits: Tensor, step: int) -> Tensor:
-        """Rule out the tokens that the model's own configuration does."""
+        """Return the logits without the tokens that the model's configuration suppresses."""
         ruled_out = list(self._config.suppress_tokens or [])
         if step == 0:
             ruled_out += self._config.begin_suppress_tokens or []

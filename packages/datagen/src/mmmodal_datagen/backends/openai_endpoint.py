@@ -1,4 +1,4 @@
-"""`openai`: any endpoint that speaks OpenAI's protocol: vLLM, llama.cpp, TGI, or OpenAI itself."""
+"""`openai`: any endpoint of OpenAI's protocol: vLLM, llama.cpp, TGI, or OpenAI itself."""
 
 from __future__ import annotations
 
@@ -30,55 +30,55 @@ __all__ = ["OpenAIEndpoint", "OpenAIOptions"]
 LONGEST_BACKOFF_S = 60.0
 
 SHORTEST_KEY = 8
-"""Of keys that are hidden in answers: servers of one's own take any word, and rows may hold it."""
+"""Characters of a key that is removed from answers; a shorter one may be an ordinary word."""
 
 HOPELESS = {
     401: "the key is refused; set it in the environment variable {env}",
     403: "the key may not do this; set another in the environment variable {env}",
     404: "there is no such model or path; check `model` and `base_url`",
 }
-"""What no other call will fare better with."""
+"""Status codes that every other call would get too, and what to do."""
 
 
 class OpenAIOptions(Config):
-    """Which endpoint, and how patient to be with it."""
+    """The endpoint, its limits and its retries."""
 
     model: str
     base_url: str = "https://api.openai.com/v1"
     endpoint: str | None = None
-    """A name that stands for `base_url` in the store of answers, so that a server that moves to
-    another address need not be asked again."""
+    """A name that replaces `base_url` in the keys of kept answers, so that they stay valid when the
+    server moves to another address."""
 
     revision: str | None = None
-    """Of the model, for provenance."""
+    """The revision of the model, for provenance."""
 
     api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself is never written anywhere."""
+    """The environment variable that contains the key; the key itself is never written to a file."""
 
     concurrency: int = Field(64, ge=1)
-    """Calls open at once at most."""
+    """The maximum number of open calls."""
 
     timeout_s: float = Field(600, gt=0)
-    """For one call, its connection included."""
+    """The time limit of one call, including the connection."""
 
     retries: int = Field(6, ge=0)
-    """After a lost connection, a timeout, an error of the server or an answer that is none."""
+    """Retries after a lost connection, a timeout, a server error or a malformed answer."""
 
     rate_retries: int = Field(30, ge=0)
-    """After answers that say to slow down (429)."""
+    """Retries after answers with status 429, too many requests."""
 
     backoff_s: float = Field(0.5, ge=0)
-    """Before the first retry; twice as long before each further one, up to a minute."""
+    """The pause before the first retry; it doubles with each retry, up to a minute."""
 
     begin_of_text: str = "<s>"
-    """What raw prompts begin with and the server adds by itself; it is sent once. Empty, where the
-    server adds nothing."""
+    """The begin-of-text of raw prompts; it is removed, as the server adds it. Empty if the server
+    adds none."""
 
     extra_body: dict[str, Any] = Field({})
-    """What else every request holds, such as `{add_special_tokens: false}`."""
+    """Further fields of every request, such as `{add_special_tokens: false}`."""
 
     input_price: float = Field(0, ge=0)
-    """Of a million tokens, for the progress line."""
+    """The price of a million tokens, for the progress line."""
 
     output_price: float = Field(0, ge=0)
 
@@ -86,20 +86,20 @@ class OpenAIOptions(Config):
     @classmethod
     def _has_no_password(cls, url: str) -> str:
         if "@" in urlsplit(url).netloc:
-            raise ValueError("it holds a password; keys belong into an environment variable")
+            raise ValueError("it contains a password; put keys into an environment variable")
         return url
 
 
 class _Unanswered(Exception):
-    """A call that may succeed when it is made again."""
+    """A call that may succeed when it is retried."""
 
 
 class _SlowDown(Exception):
-    """A call that was refused for being one too many."""
+    """A call that was refused as there were too many."""
 
 
 class OpenAIEndpoint(LanguageModel):
-    """An endpoint that speaks OpenAI's protocol, raw completions and chat."""
+    """An endpoint of OpenAI's protocol: raw completions and chat."""
 
     name: ClassVar[str] = "openai"
     Options: ClassVar[type[Config]] = OpenAIOptions
@@ -110,10 +110,10 @@ class OpenAIEndpoint(LanguageModel):
         self.rate = Rate(self.options.concurrency)
         self._opened: AsyncOpenAI | None = None
         self._hopeless: str | None = None
-        """Why no call can succeed, once an answer said so."""
+        """The reason why no call can succeed, once an answer shows that."""
 
     def identity(self) -> dict[str, Any]:
-        """Return endpoint, model and what every request holds."""
+        """Return the endpoint, the model and the fields of every request."""
         chosen = self.options
         return {
             "endpoint": chosen.endpoint or chosen.base_url,
@@ -124,7 +124,7 @@ class OpenAIEndpoint(LanguageModel):
         }
 
     async def chat(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Completion:
-        """Ask `/chat/completions`."""
+        """Return the answer of `/chat/completions`."""
         body = {"messages": [turn.model_dump() for turn in turns]}
         if sampling.json_schema is not None:
             schema = {"name": "answer", "schema": sampling.json_schema}
@@ -132,12 +132,12 @@ class OpenAIEndpoint(LanguageModel):
         return await self._ask("/chat/completions", body, sampling)
 
     async def complete(self, prompt: str, sampling: Sampling) -> Completion:
-        """Ask `/completions`."""
+        """Return the answer of `/completions`."""
         prompt = prompt.removeprefix(self.options.begin_of_text)
         return await self._ask("/completions", {"prompt": prompt}, sampling)
 
     def cost(self, completion: Completion) -> float:
-        """Return what an answer cost by the prices in the options."""
+        """Return the cost of an answer by the prices in the options."""
         read = (completion.input_tokens or 0) * self.options.input_price
         return (read + (completion.output_tokens or 0) * self.options.output_price) / 1e6
 
@@ -169,12 +169,12 @@ class OpenAIEndpoint(LanguageModel):
                 await asyncio.sleep(self._backoff(tries))
 
     async def _once(self, path: str, body: Mapping[str, Any], begun: float) -> Any:
-        """Make one call, and tell apart what may be tried again."""
+        """Return the answer of one call; the type of an error shows whether it may be retried."""
         import openai
 
         try:
             async with asyncio.timeout(self.options.timeout_s):
-                # `object` skips the client's typed models, which cost more than all else here.
+                # `object` skips the client's typed models, which take most of the time.
                 return await self._client().post(path, cast_to=object, body=body)
         except openai.RateLimitError as error:
             pause = _retry_after(error) or self._backoff(1)
@@ -192,7 +192,7 @@ class OpenAIEndpoint(LanguageModel):
         except TimeoutError:
             raise _Unanswered(f"no answer within {self.options.timeout_s:g} s") from None
         except openai.APIConnectionError as error:
-            # The client says no more than that there was an error, or calls each a timeout.
+            # The client's own message gives no cause, or names every error a timeout.
             raise _Unanswered(f"no connection: {_words(error.__cause__ or error)}") from None
         except (openai.OpenAIError, ValueError) as error:
             raise _Unanswered(_words(error)) from None
@@ -201,13 +201,13 @@ class OpenAIEndpoint(LanguageModel):
         return os.environ.get(self.options.api_key_env, "").strip()
 
     def _said(self, error: BaseException) -> str:
-        """Return what an error says, in short and without the key, which servers repeat."""
+        """Return the message of an error, shortened, and without the key, which servers repeat."""
         key = self._key()
         words = _words(error)
         return (words.replace(key, self._instead()) if key else words)[:300]
 
     def _without_key(self, completion: Completion) -> Completion:
-        """Return an answer without the key: some servers answer with what went wrong."""
+        """Return an answer without the key, which some servers repeat in it."""
         key = self._key()
         texts = {name: getattr(completion, name) for name in ("text", "finish_reason", "model")}
         if len(key) < SHORTEST_KEY or not any(key in text for text in texts.values()):
@@ -223,15 +223,15 @@ class OpenAIEndpoint(LanguageModel):
             import httpx2
             from openai import AsyncOpenAI, DefaultAioHttpClient
 
-            # aiohttp takes half the time of the client's own transport, and would open no more
-            # than a hundred connections.
+            # aiohttp takes half the time of the client's own transport; its default limit is a
+            # hundred connections.
             limits = httpx2.Limits(max_connections=self.options.concurrency)
             self._opened = AsyncOpenAI(
                 base_url=self.options.base_url,
-                # Servers of one's own take any key, and the client wants one.
+                # Local servers accept any key, and the client requires one.
                 api_key=self._key() or "none",
                 max_retries=0,
-                timeout=None,  # each call as a whole has one
+                timeout=None,  # `timeout_s` limits each call as a whole
                 http_client=DefaultAioHttpClient(limits=limits),
             )
         return self._opened
@@ -248,7 +248,7 @@ def _drawn(sampling: Sampling) -> dict[str, Any]:
 
 
 def _completion(answer: Any, sampling: Sampling, model: str) -> Completion:
-    """Read an answer, of which nothing is taken for granted."""
+    """Return an answer as a completion; every field of it is checked."""
     try:
         choice = answer["choices"][0]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
@@ -265,13 +265,13 @@ def _completion(answer: Any, sampling: Sampling, model: str) -> Completion:
 
 
 def _before_stop(text: str, stop: Sequence[str]) -> str:
-    """Cut an answer at a stop text, which some servers keep."""
+    """Return an answer up to the first stop text, which some servers include."""
     ends = [text.find(each) for each in stop if each in text]
     return text[: min(ends)] if ends else text
 
 
 def _retry_after(error: APIStatusError) -> float | None:
-    """Return how long the endpoint asks to be left alone, if it says so in seconds."""
+    """Return the seconds of the `retry-after` header; None without one."""
     try:
         return max(0.0, float(error.response.headers["retry-after"]))
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""`whisper`: openai-whisper itself, with its own fallbacks and scores."""
+"""`whisper`: openai-whisper, with its own fallbacks and scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from mmmodal.config import Config
 from mmmodal.errors import PartError
 from mmmodal.pretrained import read_pickled
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.contracts import (
     RATE,
     BackendError,
@@ -28,35 +28,34 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIWhisper", "WhisperOptions"]
 
 LONGEST_S = 30
-FRAMES = 3000
 
 
 class WhisperOptions(Config):
-    """Which weights, and how they decode."""
+    """The weights, and how they decode."""
 
     source: str = "large-v3"
-    """A published name, or a `.pt` file of its form."""
+    """A published name, or a `.pt` file in the same format."""
 
     device: str | None = None
-    """By default the GPU, where there is one."""
+    """By default the GPU, if there is one."""
 
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    """Decoded at the next one where a threshold is not met."""
+    """A clip that misses a threshold is decoded again at the next temperature."""
 
     compression_ratio: float = 2.4
     avg_logprob: float = -1.0
     no_speech_prob: float = 0.6
     seed: int = 0
-    """Of what is drawn at temperatures above zero."""
+    """The seed for temperatures above zero."""
 
     fp16: bool | None = None
-    """By default on a GPU."""
+    """By default true on a GPU."""
 
     beams: int | None = Field(None, ge=1)
 
 
 class OpenAIWhisper(Recogniser):
-    """openai-whisper on clips of at most 30 seconds, one at a time, as it works."""
+    """openai-whisper on clips of at most 30 seconds, one at a time."""
 
     name: ClassVar[str] = "whisper"
     Options: ClassVar[type[Config]] = WhisperOptions
@@ -68,7 +67,7 @@ class OpenAIWhisper(Recogniser):
 
     @property
     def confidence(self) -> Confidence:
-        """What it decodes again for, as long as there are temperatures left."""
+        """The thresholds at which it decodes again, while temperatures are left."""
         chosen = self.options
         return Confidence(
             avg_logprob=chosen.avg_logprob,
@@ -77,14 +76,14 @@ class OpenAIWhisper(Recogniser):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, and how they decode."""
+        """Return the weights and the settings of decoding."""
         chosen = self.options.model_dump(mode="json", exclude={"source", "device"})
         return {"model": self.options.source, **chosen}
 
     async def transcribe(
         self, sound: np.ndarray, *, language: str | None = None, raw_score: bool = False
     ) -> Transcript:
-        """Write down one clip."""
+        """Return the transcript of a clip."""
         return await self._batcher.ask((sound, language, raw_score))
 
     async def aclose(self) -> None:
@@ -133,7 +132,7 @@ class OpenAIWhisper(Recogniser):
         )
 
     def _spoken(self, sound: np.ndarray) -> tuple[str, float]:
-        """Return the language of a clip and how sure that is."""
+        """Return the language of a clip and its probability."""
         import whisper
 
         model = self._model
@@ -144,10 +143,10 @@ class OpenAIWhisper(Recogniser):
         return best, float(chances[best])
 
     def _raw_score(self, sound: np.ndarray, language: str, tokens: list[int]) -> float | None:
-        """Read the clip's own tokens again, and average each step's highest logit.
+        """Return the mean of the highest logit of each step over the clip's own tokens.
 
-        Text without timestamps is written after `<|notimestamps|>`, so the steps are those of the
-        paper's own decoding; there is no padding to average over.
+        The text follows `<|notimestamps|>`, so the steps are those of the paper's decoding; there
+        is no padding to average over.
         """
         import torch
         from whisper.tokenizer import get_tokenizer
@@ -202,7 +201,7 @@ class OpenAIWhisper(Recogniser):
 
 
 def _file(source: str) -> Path:
-    """Return the file of a source; a published name is fetched once, and its digest checked."""
+    """Return the file of a source; a published one is downloaded once, and its digest checked."""
     if Path(source).is_file():
         return Path(source)
     try:

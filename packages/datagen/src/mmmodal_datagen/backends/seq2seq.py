@@ -1,4 +1,4 @@
-"""`seq2seq`: a translation model of transformers: T5 with a prefix, NLLB or MADLAD with codes."""
+"""`seq2seq`: a translation model of transformers: T5 and MADLAD with prefixes, NLLB with codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from mmmodal.config import Config
-from mmmodal_datagen.backends.batching import Batcher
+from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import BackendError, Translator
 
@@ -17,19 +17,18 @@ __all__ = ["Seq2Seq", "Seq2SeqOptions"]
 
 
 class Seq2SeqOptions(LocalOptions):
-    """Which model, and how it is told the direction."""
+    """The model, and how the direction is set."""
 
     prefixes: dict[str, str] = Field({})
-    """What is put before a text, by the language it is to be in:
-    `{ms: "translate English to Malay: "}`."""
+    """The prefix of a text, by target language: `{ms: "translate English to Malay: "}`."""
 
     codes: dict[str, str] = Field({})
-    """The model's own names of languages, for tokenizers that take them:
+    """The model's codes of languages, for tokenizers that take them:
     `{en: eng_Latn, ms: zsm_Latn}`."""
 
     beams: int = Field(1, ge=1)
     longest: int = Field(512, ge=1)
-    """Tokens of a text, prefix and all, and of its translation; a longer one is refused."""
+    """The maximum number of tokens of a text with its prefix, and of its translation."""
 
 
 class _Asked(NamedTuple):
@@ -50,12 +49,12 @@ class Seq2Seq(Translator):
         self._batcher = Batcher(self._translated, self.options.batch_size)
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, and how they are asked."""
+        """Return the weights and the settings of decoding."""
         chosen = self.options.model_dump(exclude={"source", "device", "batch_size"})
         return {"model": self.options.source, **chosen}
 
     async def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
-        """Translate each text as one line."""
+        """Return the translation of each text, taken as one line."""
         return [await self._batcher.ask(_Asked(text, source, target)) for text in texts]
 
     async def aclose(self) -> None:
@@ -63,7 +62,7 @@ class Seq2Seq(Translator):
         self._batcher.close()
 
     def _translated(self, asked: Sequence[_Asked]) -> list[str | Exception]:
-        """Translate a batch, the texts of one direction at a time."""
+        """Return the translations of a batch; texts of one direction are translated together."""
         answers: dict[int, str | Exception] = {}
         for source, target in sorted({(each.source, each.target) for each in asked}):
             chosen = [i for i, each in enumerate(asked) if each[1:] == (source, target)]
@@ -84,7 +83,7 @@ class Seq2Seq(Translator):
         prefix = self.options.prefixes.get(target, "")
         encoded = tokenizer([prefix + text for text in texts], return_tensors="pt", padding=True)
         lengths = encoded["attention_mask"].sum(1).tolist()
-        # [texts, T]; what is too long is refused below, and does not stop the others.
+        # [texts, T]; texts that are too long get an error, and the others are translated.
         kept = [index for index, length in enumerate(lengths) if length <= self.options.longest]
         answers: list[str | Exception] = [_too_long(n, self.options.longest) for n in lengths]
         if not kept:
@@ -119,7 +118,7 @@ def _too_long(length: int, longest: int) -> BackendError:
 
 
 def _text(ids: Any, model: Any, tokenizer: Any) -> str | Exception:
-    """Return a translation that ended by itself and says something."""
+    """Return a translation, or the error that it was cut off or is empty."""
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
     if not any(end in ids[1:].tolist() for end in ends):

@@ -1,5 +1,6 @@
-"""What steps and backends of the data pipeline implement, and the row they share."""
+"""The contracts of steps and backends, and the row they share."""
 
+from mmmodal_datagen.contracts.context import Context, RowContext
 from mmmodal_datagen.contracts.generator import (
     Generator,
     Refusal,
@@ -11,8 +12,8 @@ from mmmodal_datagen.contracts.generator import (
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
 from mmmodal_datagen.contracts.outcomes import BackendError, Failed, Rejected, StopRun
 from mmmodal_datagen.contracts.recogniser import RATE, Confidence, Recogniser, Segment, Transcript
-from mmmodal_datagen.contracts.row import Call, Gate, Medium, Origin, Piece, Row, Turn
 from mmmodal_datagen.contracts.translator import Translator
+from mmmodal_datagen.rows import Call, Gate, Medium, Origin, Piece, Row, Turn
 
 __all__ = [
     "RATE",
@@ -21,6 +22,7 @@ __all__ = [
     "ChatTurn",
     "Completion",
     "Confidence",
+    "Context",
     "Failed",
     "Gate",
     "Generator",
@@ -33,6 +35,7 @@ __all__ = [
     "Rejected",
     "Results",
     "Row",
+    "RowContext",
     "RowGenerator",
     "Sampling",
     "Segment",

@@ -1,4 +1,4 @@
-"""A step of the pipeline: how its work is cut into shards, and what becomes of each row."""
+"""The contract of a step: how it cuts its work into shards, and what a shard returns."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from mmmodal.config import Config
 from mmmodal.errors import ConfigError, MediaError, PartError, PluginError
+from mmmodal_datagen.contracts.context import Context, RowContext
 from mmmodal_datagen.contracts.outcomes import Failed, Rejected, StopRun
-from mmmodal_datagen.contracts.row import Row
-
-if TYPE_CHECKING:
-    from mmmodal_datagen.running.context import Context, RowContext
+from mmmodal_datagen.rows import Row
 
 __all__ = ["Generator", "Refusal", "Results", "RowGenerator", "Shard", "ShardFile"]
 
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A file of rows that an earlier step has finished."""
+    """A file of rows of a finished shard."""
 
     step: str
-    """Which of the pipeline's steps wrote it, by the name it has there."""
+    """The pipeline's name of the step that wrote it."""
 
     path: Path
     rows: int
@@ -34,22 +32,22 @@ class ShardFile:
 
     def read(self) -> Iterator[Row]:
         """Yield its rows in order."""
-        from mmmodal_datagen.running.tables import read_rows
+        from mmmodal_datagen.rows.tables import read_rows
 
         return read_rows(self.path)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A piece of a step's work that is done, and published, as a whole."""
+    """A part of a step's work that is done and published as a whole."""
 
     index: int
     inputs: tuple[ShardFile, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """What else decides its rows, as JSON values."""
+    """What else its rows depend on, as JSON values."""
 
     beside: tuple[ShardFile, ...] = ()
-    """Files that decide its rows without being read as a whole: the other rows of a step."""
+    """Files that its rows depend on besides `inputs`: the other rows of a step."""
 
     def read(self) -> Iterator[Row]:
         """Yield the rows of its inputs in order."""
@@ -59,39 +57,39 @@ class Shard:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row that made no others, and why."""
+    """A rejected or failed row, and the reason."""
 
     row: Row
     reason: str
     detail: str = ""
     again: bool = False
-    """Whether the next run tries it again: it failed, and was not rejected."""
+    """Whether the next run tries it again: true for a failed row, false for a rejected one."""
 
 
 @dataclass
 class Results:
-    """What a shard became; a step that makes rows by the million gives them as a table."""
+    """The results of a shard."""
 
     rows: Any = field(default_factory=list)
-    """A list of `Row`, or a `pyarrow.Table` of them (`mmmodal_datagen.running.tables`)."""
+    """A list of `Row`; for millions of rows a `pyarrow.Table` (`mmmodal_datagen.rows.tables`)."""
 
     rejected: list[Refusal] = field(default_factory=list)
     failed: list[Refusal] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
-    """Counts for the summary, added up over shards: `{"unused": 12}`."""
+    """Counts for the summary, summed over shards: `{"unused": 12}`."""
 
     files: list[Path] = field(default_factory=list)
-    """What was written elsewhere; the shard is done again when one of them is gone or changed."""
+    """Files written elsewhere; the shard is done again if one is missing or changed."""
 
 
 class Generator(ABC):
-    """One step. Most steps look at one row at a time and are `RowGenerator`s."""
+    """One step. A step that works on one row at a time is a `RowGenerator`."""
 
     name: ClassVar[str]
-    """The key users name it by, and its command: `mmmodal datagen NAME`."""
+    """The name in pipelines, and of the command `mmmodal datagen NAME`."""
 
     version: ClassVar[str] = "1"
-    """Change it when the same options make other rows; finished shards are then made again."""
+    """To be changed when equal options make other rows; finished shards are then done again."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The models it calls: `language_model`, `recogniser`, `translator`."""
@@ -101,7 +99,7 @@ class Generator(ABC):
 
     Options: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named sets of options; what a user gives besides goes before."""
+    """Named sets of options; options that a user gives override them."""
 
     options: Any
 
@@ -109,16 +107,16 @@ class Generator(ABC):
         self.options = options if options is not None else self.Options()
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides its rows, as JSON; leave out what only decides how fast."""
+        """Return, as JSON, the options that its rows depend on; leave out those for speed only."""
         return self.options.model_dump(mode="json")  # type: ignore[no-any-return]
 
     def models(self) -> tuple[str, ...]:
-        """Return the models it calls: those it `needs`, unless its options decide that."""
+        """Return the kinds of models it calls: `needs`, unless its options decide otherwise."""
         return self.needs
 
     @abstractmethod
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Cut the work on `inputs` into shards: always the same ones, in the same order.
+        """Return the shards of the work on `inputs`: always the same ones, in the same order.
 
         Raises:
             ConfigError: it cannot work on these inputs.
@@ -126,34 +124,34 @@ class Generator(ABC):
 
     @abstractmethod
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Do one shard. Its results depend on nothing but the shard, options, models and seed."""
+        """Return the results of a shard; they depend only on shard, options, models and seed."""
 
 
 class RowGenerator(Generator):
-    """A step that makes rows of one row, whatever rows are beside it."""
+    """A step that works on each row independently of all others."""
 
     def plan(self, inputs: Sequence[ShardFile], context: Context) -> list[Shard]:
-        """Make one shard of every finished shard before it."""
+        """Return one shard for each file of the inputs."""
         return [Shard(index, (file,)) for index, file in enumerate(inputs)]
 
     def rows(self, shard: Shard) -> Iterable[Row]:
-        """Return the rows of a shard: those of its inputs, unless a step makes them of several."""
+        """Return the rows of a shard: those of its inputs, unless a step combines several."""
         return shard.read()
 
     @abstractmethod
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
-        """Return what the row becomes: itself `changed`, or any number of `child` rows.
+        """Return the row itself, `changed`, or any number of `child` rows.
 
-        All calls to models, files and chance go through `context`, which keeps their answers.
+        Models, files and chance are used only through `context`, which keeps the answers.
 
         Raises:
-            Rejected: the row is no good; it is kept with the reason.
-            Failed: it cannot be done now; the next run tries again.
-            StopRun: no other row can be done either.
+            Rejected: the row cannot be used; it is kept with the reason.
+            Failed: it cannot be processed now; the next run tries it again.
+            StopRun: no other row can be processed either.
         """
 
     async def run(self, shard: Shard, context: Context) -> Results:
-        """Work on as many rows at once as `context` lets through; results stay in order."""
+        """Work on as many rows at once as `context` admits, and return the results in order."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._outcome(row, context)) for row in self.rows(shard)]
         results = Results(rows=[])
@@ -179,7 +177,7 @@ class RowGenerator(Generator):
             except (StopRun, ConfigError, PartError, PluginError):
                 raise
             except Exception as error:
-                # A step's own mistake about one row must not cost the others their work.
+                # A defect of a step in one row must not lose the work on the others.
                 if os.environ.get("MMMODAL_DEBUG") == "1":
                     raise
                 reason = f"unexpected {type(error).__name__}"

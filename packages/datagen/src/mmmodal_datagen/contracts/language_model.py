@@ -1,4 +1,4 @@
-"""What answers prompts: the contract of language model backends."""
+"""The contract of language model backends."""
 
 from __future__ import annotations
 
@@ -28,59 +28,59 @@ class Sampling(Config):
     top_k: int | None = Field(None, gt=0)
     max_tokens: int = Field(1024, gt=0)
     stop: tuple[str, ...] = ()
-    """The answer ends before the first of these."""
+    """Texts that end the answer, which does not include them."""
 
     seed: int | None = None
     json_schema: dict[str, Any] | None = None
-    """The answer is a JSON value of this schema, where the backend can enforce it."""
+    """The JSON schema of the answer, for backends that can enforce one."""
 
 
 class Completion(Config):
-    """What a language model wrote."""
+    """An answer of a language model."""
 
     text: str
     finish_reason: str
-    """`stop` when it ended by itself; `length` when it was cut off."""
+    """`stop` when the answer is complete; `length` when it was cut off."""
 
     model: str
-    """The name the backend gave, which may be more exact than the one asked for."""
+    """The name that the backend returned; it may be more exact than the requested one."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
 
 
 class LanguageModel(ABC):
-    """A language model that is asked from many tasks of one event loop at once.
+    """A language model that many tasks of one event loop call at once.
 
-    Making one loads nothing: weights and connections wait for the first call. Subclasses bound
-    their own retries; the pipeline keeps every answer, and asks nothing twice.
+    The constructor loads nothing: the first call loads weights or connects. Subclasses limit
+    their own retries. The pipeline keeps every answer and makes no call twice.
     """
 
     name: ClassVar[str]
-    """The key users name it by: `openai`."""
+    """The name in pipelines: `openai`."""
 
     Options: ClassVar[type[Config]] = Config
     options: Any
 
     chats: ClassVar[bool] = True
-    """Whether it takes messages."""
+    """Whether it accepts messages."""
 
     completes: ClassVar[bool] = True
-    """Whether it continues raw text, template and all."""
+    """Whether it continues raw text that includes a template."""
 
     seeded: ClassVar[bool] = False
-    """Whether a seed is all it takes to get the same answer again; it is then always given one."""
+    """Whether equal seeds give equal answers; the pipeline then always sets a seed."""
 
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its answers, as JSON: endpoint, `model`, `revision`. Never a key."""
+        """Return, as JSON, what answers depend on: endpoint, `model`, `revision`; never a key."""
 
     @abstractmethod
     async def chat(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Completion:
-        """Answer the last of `turns`.
+        """Return the answer to the last of `turns`.
 
         Raises:
             BackendError: no answer came, after all retries.
@@ -89,7 +89,7 @@ class LanguageModel(ABC):
 
     @abstractmethod
     async def complete(self, prompt: str, sampling: Sampling) -> Completion:
-        """Continue `prompt` as it stands, without a template; begin-of-text is added once.
+        """Return the continuation of `prompt`, without a template; begin-of-text is added once.
 
         Raises:
             BackendError: no answer came, after all retries.
@@ -97,8 +97,8 @@ class LanguageModel(ABC):
         """
 
     def cost(self, completion: Completion) -> float:
-        """Return what an answer cost, in the currency of its prices; for the progress line."""
+        """Return the cost of an answer in the currency of the prices; for the progress line."""
         return 0.0
 
     async def aclose(self) -> None:  # noqa: B027 - most backends have nothing to close
-        """Close what is open; called once, on the loop it was used from."""
+        """Close connections and threads; called once, on the event loop that made the calls."""

@@ -1,4 +1,4 @@
-"""What becomes of a row that a step cannot turn into others."""
+"""The errors of a step: about one row, about one call, or about the whole run."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 from mmmodal.errors import MMModalError
 
 if TYPE_CHECKING:
-    from mmmodal_datagen.contracts.row import Row
+    from mmmodal_datagen.rows import Row
 
 __all__ = ["BackendError", "Failed", "Rejected", "StopRun"]
 
 
 class Rejected(MMModalError):
-    """A row that a step refuses: it is kept with its reason, and not tried again."""
+    """A row that a step refuses: it is kept with the reason, and not tried again."""
 
     def __init__(self, reason: str, detail: str = "", row: Row | None = None) -> None:
         self.reason = reason
-        """A few words that many rows share: `too short`."""
+        """A short phrase that many rows share: `too short`."""
 
         self.detail = detail
-        """What was found in this row."""
+        """The finding in this row."""
 
         self.row = row
-        """The row with what was measured of it; by default it is kept as it came."""
+        """The row with its measurements; by default the unchanged row is kept."""
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
 class Failed(MMModalError):
-    """A row that could not be worked on this time; the next run tries it again."""
+    """A row that could not be processed now; the next run tries it again."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason = reason
@@ -37,8 +37,8 @@ class Failed(MMModalError):
 
 
 class BackendError(Failed):
-    """A call to a model that did not come back with an answer, after all retries."""
+    """A call to a model that brought no answer, after all retries."""
 
 
 class StopRun(MMModalError):
-    """Something no other row will fare better with: a wrong key, a full disk."""
+    """A problem that every other row would have too: a wrong key, a full disk."""

@@ -1,4 +1,4 @@
-"""What turns speech into text: the contract of recogniser backends."""
+"""The contract of recogniser backends, which turn speech into text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["RATE", "Confidence", "Recogniser", "Segment", "Transcript"]
 
 RATE = 16_000
-"""Samples per second of what recognisers hear."""
+"""Samples per second of the sound that recognisers take."""
 
 
 class Segment(Config):
-    """A stretch of speech, and how sure the recogniser is of it; None: it does not say."""
+    """A stretch of speech with its scores; None: the recogniser has no such score."""
 
     start_s: float
     end_s: float
@@ -29,7 +29,7 @@ class Segment(Config):
 
 
 class Transcript(Config):
-    """What was said in a clip."""
+    """The transcript of a clip."""
 
     text: str
     language: str
@@ -43,7 +43,7 @@ class Transcript(Config):
 
 
 class Confidence(Config):
-    """How sure a recogniser has to be of every segment; None: it does not matter."""
+    """Thresholds for the scores of every segment; None: no threshold."""
 
     avg_logprob: float | None = None
     """At least."""
@@ -56,10 +56,10 @@ class Confidence(Config):
 
 
 class Recogniser(ABC):
-    """A speech recogniser that is asked from many tasks of one event loop at once."""
+    """A speech recogniser that many tasks of one event loop call at once."""
 
     name: ClassVar[str]
-    """The key users name it by: `whisper`."""
+    """The name in pipelines: `whisper`."""
 
     Options: ClassVar[type[Config]] = Config
     options: Any
@@ -69,30 +69,30 @@ class Recogniser(ABC):
 
     @property
     def confidence(self) -> Confidence:
-        """What its transcripts have to reach where a step says nothing else.
+        """The thresholds for its transcripts, unless a step sets others.
 
-        Each recogniser has its own, as they decode in different ways, and their scores differ.
+        Recognisers decode in different ways, so their scores and thresholds differ.
         """
         return Confidence()
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its transcripts, as JSON: `model`, `revision`, decoding."""
+        """Return, as JSON, what its transcripts depend on: `model`, `revision`, decoding."""
 
     @abstractmethod
     async def transcribe(
         self, sound: np.ndarray, *, language: str | None = None, raw_score: bool = False
     ) -> Transcript:
-        """Write down what is said in a clip, whatever clips are decoded beside it.
+        """Return the transcript of a clip; it does not depend on other clips.
 
         Args:
             sound: [samples], float32 from -1 to 1, 16 kHz.
-            language: decode in this one; by default the language is detected, once.
-            raw_score: compute the paper's score too, which takes one more pass.
+            language: to decode in; by default it is detected once.
+            raw_score: also compute the paper's score, in one more pass.
 
         Raises:
             BackendError: no transcript came, after all retries.
         """
 
     async def aclose(self) -> None:  # noqa: B027 - most backends have nothing to close
-        """Free what it holds; called once."""
+        """Free its resources; called once."""

@@ -1,4 +1,4 @@
-"""What translates text: the contract of translator backends."""
+"""The contract of translator backends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Translator"]
 
 
 class Translator(ABC):
-    """A translator that is asked from many tasks of one event loop at once."""
+    """A translator that many tasks of one event loop call at once."""
 
     name: ClassVar[str]
-    """The key users name it by: `seq2seq`."""
+    """The name in pipelines: `seq2seq`."""
 
     Options: ClassVar[type[Config]] = Config
     options: Any
@@ -25,17 +25,18 @@ class Translator(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its translations, as JSON: `model`, `revision`, decoding."""
+        """Return, as JSON, what its translations depend on: `model`, `revision`, decoding."""
 
     @abstractmethod
     async def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
-        """Translate each text as one line, whatever it is translated beside.
+        """Return the translation of each text, taken as one line.
 
-        Nothing is cut off: a text too long for the model is an error.
+        A translation does not depend on the other texts. A text that is too long for the model is
+        an error, and never cut off.
 
         Raises:
-            BackendError: one of them could not be translated.
+            BackendError: a text could not be translated.
         """
 
     async def aclose(self) -> None:  # noqa: B027 - most backends have nothing to close
-        """Free what it holds; called once."""
+        """Free its resources; called once."""

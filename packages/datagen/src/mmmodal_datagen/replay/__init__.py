@@ -1,1 +1,1 @@
-"""Answers of models, kept: nothing that was paid for is asked twice."""
+"""The store of answers of models, and calls through it: no call is made twice."""

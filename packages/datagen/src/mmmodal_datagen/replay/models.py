@@ -1,4 +1,4 @@
-"""Models behind the store: the same calls as the backends take, each asked once and recorded."""
+"""Models behind the store: each call is made once, kept and recorded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from mmmodal.errors import PartError
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
 from mmmodal_datagen.contracts.outcomes import Failed
-from mmmodal_datagen.contracts.recogniser import Recogniser, Transcript
-from mmmodal_datagen.contracts.row import Call
+from mmmodal_datagen.contracts.recogniser import Confidence, Recogniser, Transcript
 from mmmodal_datagen.contracts.translator import Translator
+from mmmodal_datagen.fingerprints import digest
 from mmmodal_datagen.replay.store import Answer, Ask, ReplayStore
-from mmmodal_datagen.running.fingerprints import digest
+from mmmodal_datagen.rows import Call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ __all__ = ["Meter", "Models"]
 
 @dataclass
 class Meter:
-    """What was asked so far, for the progress line and the summary."""
+    """Counts of calls so far, for the progress line."""
 
     calls: int = 0
     replayed: int = 0
@@ -44,10 +44,10 @@ class Meter:
 
 @dataclass(frozen=True)
 class Models:
-    """The models of a step, and the store that their answers are kept in."""
+    """The models of a step, and the store that keeps their answers."""
 
     store: ReplayStore | None
-    """None where nothing may be asked: while a step plans."""
+    """None while a step plans, when no call is allowed."""
 
     language_model: LanguageModel | None = None
     recogniser: Recogniser | None = None
@@ -59,10 +59,19 @@ class Models:
         """Return no models."""
         return cls(store=None)
 
+    @property
+    def confidence(self) -> Confidence:
+        """The confidence that the recogniser requires by default.
+
+        Raises:
+            PartError: there is no recogniser.
+        """
+        return self._recogniser().confidence
+
     async def chat(
         self, turns: Sequence[ChatTurn], sampling: Sampling, attempt: int, calls: list[Call]
     ) -> Completion:
-        """Ask for the next message; `calls` gets a record of it."""
+        """Return the next message, and append the call to `calls`."""
         model = self._language_model()
         prompt = [turn.model_dump() for turn in turns]
         sampling = _seeded(sampling, model, prompt, attempt)
@@ -77,7 +86,7 @@ class Models:
     async def complete(
         self, prompt: str, sampling: Sampling, attempt: int, calls: list[Call]
     ) -> Completion:
-        """Ask for a text's continuation; `calls` gets a record of it."""
+        """Return the continuation of a text, and append the call to `calls`."""
         model = self._language_model()
         sampling = _seeded(sampling, model, prompt, attempt)
         identity = model.identity()
@@ -92,10 +101,8 @@ class Models:
     async def transcribe(
         self, sound: np.ndarray, language: str | None, raw_score: bool, calls: list[Call]
     ) -> Transcript:
-        """Ask what is said in a clip; `calls` gets a record of it."""
-        if self.recogniser is None:
-            raise PartError("this step has no recogniser; name one in the pipeline's `backends`")
-        recogniser = self.recogniser
+        """Return the transcript of a clip, and append the call to `calls`."""
+        recogniser = self._recogniser()
         heard = hashlib.sha256(sound.tobytes()).hexdigest()
         settings = {"language": language, "raw_score": raw_score}
         identity = recogniser.identity()
@@ -112,7 +119,7 @@ class Models:
     async def translate(
         self, texts: Sequence[str], source: str, target: str, calls: list[Call]
     ) -> list[str]:
-        """Ask for each text in another language; `calls` gets a record of each."""
+        """Return the translation of each text, and append each call to `calls`."""
         return [await self._translated(text, source, target, calls) for text in texts]
 
     async def _translated(self, text: str, source: str, target: str, calls: list[Call]) -> str:
@@ -132,7 +139,7 @@ class Models:
         return str(answer.values["text"])
 
     async def _kept(self, request: Mapping[str, Any], ask: Ask) -> Answer:
-        assert self.store is not None, "a step asks nothing while it plans"
+        assert self.store is not None, "a step calls no model while it plans"
         return await self.store.answer(request, ask)
 
     def _language_model(self) -> LanguageModel:
@@ -140,6 +147,11 @@ class Models:
             reason = "this step has no language model; name one in the pipeline's `backends`"
             raise PartError(reason)
         return self.language_model
+
+    def _recogniser(self) -> Recogniser:
+        if self.recogniser is None:
+            raise PartError("this step has no recogniser; name one in the pipeline's `backends`")
+        return self.recogniser
 
     def _completed(
         self, request: Mapping[str, Any], answer: Answer, calls: list[Call]
@@ -181,7 +193,7 @@ def _request(
 
 
 def _seeded(sampling: Sampling, model: LanguageModel, prompt: Any, attempt: int) -> Sampling:
-    """Return how an attempt is drawn: with a seed no other attempt has, where there is a seed."""
+    """Return the sampling of an attempt; each attempt has its own seed, if the model takes one."""
     if sampling.seed is not None:
         return sampling.model_copy(update={"seed": sampling.seed + attempt})
     if not model.seeded:
@@ -208,7 +220,7 @@ def _call(request: Mapping[str, Any], key: str) -> Call:
 
 
 def _whole(completion: Completion) -> Completion:
-    """Refuse half a character, which no file can hold."""
+    """Return a completion; raise `Failed` if its text cannot be encoded as UTF-8."""
     try:
         completion.text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The store of answers: SQLite files that survive a kill at any moment, keyed by whole requests."""
+"""The store of answers: SQLite files that survive a kill, keyed by the digest of a request."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal_datagen.contracts.outcomes import StopRun
-from mmmodal_datagen.running.fingerprints import canonical, digest
+from mmmodal_datagen.fingerprints import canonical, digest
 
 __all__ = ["Answer", "Ask", "ReplayStore"]
 
 TABLE = "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, request TEXT, answer TEXT)"
 PATIENCE_S = 60.0
-"""How long another process may hold a file's lock."""
+"""How long to wait for a file that another process has locked."""
 
 Ask = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and the key it is kept under."""
+    """An answer of a model, and its key in the store."""
 
     key: str
     values: dict[str, Any]
@@ -42,11 +42,11 @@ class _Pending:
 
 
 class ReplayStore:
-    """The answers in a folder: one file for each name of a writer, all of them read.
+    """The answers in a folder: each writer has a file, and all files are read.
 
-    One object serves one event loop. Several processes of one machine may share a writer's name;
-    machines that share a folder each need a name of their own, and `shared`, as SQLite's faster
-    journal does not work on network file systems.
+    An object belongs to one event loop. Processes of one machine may share a writer's name.
+    Machines that share a folder each need their own name, and `shared`, as SQLite's faster journal
+    does not work on network file systems.
     """
 
     def __init__(self, folder: Path, *, writer: str = "calls", shared: bool = False) -> None:
@@ -60,10 +60,10 @@ class ReplayStore:
         self._files = [self._open(path) for path in self._paths()]
 
     async def answer(self, request: Mapping[str, Any], ask: Ask) -> Answer:
-        """Return the kept answer to a request, or ask, and keep what comes back.
+        """Return the kept answer to a request; without one, call `ask` and keep its answer.
 
-        An answer is on disk before it is returned. What `ask` raises is not kept. The same request
-        from two tasks at once is asked once.
+        An answer is on disk before it is returned. An error of `ask` is not kept. Equal requests
+        from several tasks lead to one call.
         """
         key = digest(request)
         if (found := self._find(key)) is not None:
@@ -78,7 +78,7 @@ class ReplayStore:
             answer = await self._ask(key, request, ask)
         except Exception as error:
             self._asked[key].set_exception(error)
-            self._asked[key].exception()  # nobody else may be waiting for it
+            self._asked[key].exception()  # there may be no other task that waits for it
             raise
         except BaseException:
             self._asked[key].cancel()
@@ -88,11 +88,6 @@ class ReplayStore:
             return answer
         finally:
             del self._asked[key]
-
-    def __len__(self) -> int:
-        """Count the answers kept by this writer."""
-        with self._refusals():
-            return int(self._files[0].execute("SELECT count(*) FROM calls").fetchone()[0])
 
     def close(self) -> None:
         """Close the files; nothing is pending once every `answer` has returned."""
@@ -110,7 +105,7 @@ class ReplayStore:
         return Answer(key, json.loads(await pending.kept), replayed=False)
 
     async def _flush(self) -> None:
-        """Write what is pending, all of it in one transaction, until nothing is."""
+        """Write all pending answers in one transaction, until none is pending."""
         loop = asyncio.get_running_loop()
         while self._pending:
             batch, self._pending = self._pending, []
@@ -118,7 +113,7 @@ class ReplayStore:
                 kept = await loop.run_in_executor(self._thread, self._write, batch)
             except Exception as error:
                 for item in batch:
-                    if not item.kept.done():  # its task may be gone
+                    if not item.kept.done():  # its task may be cancelled
                         item.kept.set_exception(error)
                 continue
             for item, answer in zip(batch, kept, strict=True):
@@ -126,7 +121,7 @@ class ReplayStore:
                     item.kept.set_result(answer)
 
     def _write(self, batch: list[_Pending]) -> list[str]:
-        """Keep answers; where another process was first, its answer is the one that counts."""
+        """Write answers and return them; if another process was first, its answer is returned."""
         with self._refusals(), contextlib.closing(self._connect(self._path)) as file:
             file.execute("BEGIN IMMEDIATE")
             file.executemany(
@@ -148,7 +143,7 @@ class ReplayStore:
         return None
 
     def _paths(self) -> list[Path]:
-        """Return this writer's file, and those that others have begun."""
+        """Return the file of this writer, and the existing files of others."""
         with self._refusals():
             self.folder.mkdir(parents=True, exist_ok=True)
         others = sorted(path for path in self.folder.glob("*.sqlite") if path != self._path)
@@ -162,7 +157,7 @@ class ReplayStore:
             return file
 
     def _connect(self, path: Path) -> sqlite3.Connection:
-        # Transactions are ours: Python's own begin late and take the lock in two steps.
+        # Without Python's own transactions, which begin late and take the lock in two steps.
         file = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
         file.execute(
             "PRAGMA synchronous = NORMAL" if self._journal == "WAL" else "PRAGMA synchronous = FULL"
@@ -171,12 +166,12 @@ class ReplayStore:
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Turn what SQLite and the disk refuse into one error that ends the run."""
+        """Raise `StopRun` for any error of SQLite or the disk."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            what = "remove it, and its answers are asked again" if damaged else "make room or wait"
+            what = "remove it; its calls will be made again" if damaged else "make room or wait"
             raise StopRun(f"{self._path}: answers cannot be kept ({error}); {what}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__

@@ -1,1 +1,1 @@
-"""The steps of the pipeline, each one file and one plugin."""
+"""The steps of the paper's pipeline: a step is one module, or one folder of modules."""

@@ -1,10 +1,10 @@
-"""`dialogue`: a language model talks to itself about a medium, from a first question (paper §2)."""
+"""`dialogue`: a language model writes both sides of a dialogue about a medium (paper §2)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,62 +14,52 @@ from mmmodal_datagen.contracts import (
     Piece,
     Rejected,
     Row,
+    RowContext,
     RowGenerator,
     Sampling,
     Turn,
 )
-from mmmodal_datagen.running.context import RowContext
-from mmmodal_datagen.steps.answers import ask_until_fit
+from mmmodal_datagen.prompts.answers import ask_until_fit
+from mmmodal_datagen.prompts.prompt import (
+    History,
+    Style,
+    described,
+    format_prompt,
+    format_user,
+)
 
-__all__ = ["Dialogue", "DialogueOptions", "format_prompt", "format_user"]
-
-History = Sequence[tuple[str, str]]
-
-
-def format_prompt(message: str, history: History) -> str:
-    """Write a conversation up to the assistant's turn, as the paper prints it."""
-    return f"{_said(history)}[INST] {message} [/INST]"
-
-
-def format_user(history: History) -> str:
-    """Write a conversation up to the user's turn, as the paper prints it."""
-    return f"{_said(history)}[INST]"
-
-
-def _said(history: History) -> str:
-    turns = (f"[INST] {user} [/INST] {assistant}</s> " for user, assistant in history)
-    return "<s>" + "".join(turns)
+__all__ = ["Dialogue", "DialogueOptions"]
 
 
 class DialogueOptions(Config):
-    """How a dialogue is made."""
+    """The length of a dialogue, and how its turns are asked for."""
 
     turns: int = Field(3, ge=1)
-    """Questions and answers in all, the first question's included."""
+    """Pairs of question and answer, including the first question."""
 
-    prompt: Literal["raw", "chat"] = "raw"
-    """"raw" continues Mistral's template as the paper does, and needs a completion endpoint; "chat"
-    swaps the roles to have the user's turns written, and works with any."""
+    prompt: Style = "raw"
+    """"raw": continues Mistral's template as the paper does, with a completion endpoint. "chat":
+    swaps the roles for the user's turns, with any endpoint."""
 
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, top_k=50, max_tokens=4096)
     attempts: int = Field(3, ge=1)
-    """How often a turn that is cut off, empty or leaks a template is asked for again."""
+    """How often a turn is asked for until it is complete and has no template tags."""
 
     longest_question: int = Field(1000, ge=1)
-    """Characters of a question that is still one."""
+    """The maximum number of characters of a question."""
 
     user_prompt: str = (
         "You are talking with an assistant about the text below. Write your next question to it: "
         "one question, in your own words, and nothing else."
     )
-    """The system prompt that has a chat model play the user."""
+    """The system prompt with which a chat model writes the user's turns."""
 
 
 class Dialogue(RowGenerator):
-    """Answer a row's question, then ask and answer further ones, each side knowing what was said.
+    """Answer a row's question, then ask and answer further ones with the conversation as context.
 
-    A row brings one medium with a description, and one turn: the first question. The description
-    stands before the first question in every prompt, and is not part of the dialogue that is made.
+    A row has a medium with a description, and one turn: the first question. The description
+    precedes the first question in every prompt, and is not part of the new dialogue.
     """
 
     name: ClassVar[str] = "dialogue"
@@ -82,14 +72,14 @@ class Dialogue(RowGenerator):
     options: DialogueOptions
 
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
-        """Return the row with all its turns."""
-        described, question = _beginning(row)
+        """Return the row with all turns of the dialogue."""
+        description, question = _beginning(row)
         history: list[tuple[str, str]] = []
         said: list[tuple[str, str]] = []
         for number in range(self.options.turns):
             if number:
                 question = await self._question(history, context)
-            asked = question if number else f"{described}\n{question}"
+            asked = question if number else f"{description}\n{question}"
             answer = await self._answer(asked, history, context)
             history.append((asked, answer))
             said.append((question, answer))
@@ -119,16 +109,14 @@ class Dialogue(RowGenerator):
 
 
 def _beginning(row: Row) -> tuple[str, str]:
-    """Return what is known about a row's media, and its question."""
-    described = "\n".join(medium.description or "" for medium in row.media).strip()
-    if not described:
-        raise Rejected("no description", "no medium of the row has one")
+    """Return the descriptions of a row's media, and its question."""
+    description = described(row)
     if [turn.role for turn in row.turns] != ["user"]:
         raise Rejected("no question", f"the row has {len(row.turns)} turns")
     question = " ".join(piece.text for piece in row.turns[0].content if piece.text).strip()
     if not question:
         raise Rejected("no question", "it is empty")
-    return described, question
+    return description, question
 
 
 def _straight(asked: str, history: History) -> list[ChatTurn]:
@@ -140,7 +128,7 @@ def _straight(asked: str, history: History) -> list[ChatTurn]:
 
 
 def _swapped(history: History, prompt: str) -> list[ChatTurn]:
-    """Write a conversation as the user sees it: the model's answers are what it is told."""
+    """Return a conversation with swapped roles: the model's answers are the user's messages."""
     (first, answer), *rest = history
     turns = [ChatTurn(role="system", content=f"{prompt}\n\n{first}")]
     turns += [ChatTurn(role="user", content=answer)]
@@ -156,7 +144,7 @@ def _kind(row: Row) -> str:
 
 
 def _turns(row: Row, said: History) -> tuple[Turn, ...]:
-    """Return the turns of a dialogue; its media stand before the first question."""
+    """Return the turns of a dialogue; its media precede the first question."""
     shown = tuple(Piece(type=medium.kind, media=index) for index, medium in enumerate(row.media))
     turns = []
     for number, (question, answer) in enumerate(said):

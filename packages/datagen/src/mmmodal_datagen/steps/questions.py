@@ -1,4 +1,4 @@
-"""`questions`: a language model asks about what a transcript or caption says (paper §2)."""
+"""`questions`: questions of a language model about a transcript or caption (paper §2)."""
 
 from __future__ import annotations
 
@@ -9,60 +9,59 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from mmmodal.config import Config
-from mmmodal_datagen.contracts import Piece, Rejected, Row, RowGenerator, Sampling, Turn
-from mmmodal_datagen.running.context import RowContext
-from mmmodal_datagen.steps.answers import ask_until_fit
-from mmmodal_datagen.steps.prompting import Style, asking, described
+from mmmodal_datagen.contracts import Piece, Rejected, Row, RowContext, RowGenerator, Sampling, Turn
+from mmmodal_datagen.prompts.answers import ask_until_fit
+from mmmodal_datagen.prompts.prompt import Style, asking, described
 
 __all__ = ["Questions", "QuestionsOptions", "paper_questions", "questions_in"]
 
 NUMBERING = re.compile(
     r"^\W*(?:(?:question|soalan|q)?\s*\(?\d{1,3}\s*[.):\]](?=[\s*_])|[-*•–])[\s*_]*", re.IGNORECASE
 )
-"""What a line of a list begins with."""
+"""The number or bullet at the start of a line of a list."""
 
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’"}
 
 FEW = 3
-"""Characters that the paper's code drops a line for before it counts."""
+"""The paper's code drops lines of at most so many characters before it counts."""
 
 
 class QuestionsOptions(Config):
     """How questions are asked for, and which of them are kept."""
 
     prompt: Style = "raw"
-    """"raw" is Mistral's template, for a completion endpoint; "chat" works with any."""
+    """"raw": Mistral's template, for a completion endpoint. "chat": any endpoint."""
 
     instruction: str = "{context}\n\ngenerate questions based on context above"
-    """What the model is asked; the description stands in the place of `{context}`."""
+    """The prompt; `{context}` is replaced by the description."""
 
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, top_k=50, max_tokens=4096)
     attempts: int = Field(3, ge=1)
-    """How often an answer that is cut off, leaks a template or asks nothing is asked for again."""
+    """How often an answer is asked for until it is complete and contains a question."""
 
     most: int = Field(5, ge=1)
-    """Questions of one description at most."""
+    """The maximum number of questions about one description."""
 
     longer_than: int = Field(20, ge=0)
-    """Characters; a shorter line is no question that stands alone."""
+    """A question has more characters than this."""
 
     shorter_than: int = Field(1000, ge=1)
-    """Characters; a longer line is no question."""
+    """A question has fewer characters than this."""
 
     reading: Literal["lines", "paper"] = "lines"
-    """lines: lines with a question mark, without their numbering, each once. paper: what stands
-    after a line's first full stop, as the paper's code takes it."""
+    """lines: lines with a question mark, without numbering or repetition. paper: the text after the
+    first full stop of a line, as in the paper's code."""
 
     @field_validator("instruction")
     @classmethod
     def _shows_the_context(cls, value: str) -> str:
         if "{context}" not in value:
-            raise ValueError("it has no `{context}`, where the description is to stand")
+            raise ValueError("it lacks `{context}`, the place of the description")
         return value
 
 
 class Questions(RowGenerator):
-    """Ask for questions about a row's description; each becomes a row that `dialogue` answers."""
+    """Ask for questions about a row's description; each becomes a row for `dialogue`."""
 
     name: ClassVar[str] = "questions"
     needs: ClassVar[tuple[str, ...]] = ("language_model",)
@@ -102,7 +101,7 @@ class Questions(RowGenerator):
 
 
 def questions_in(answer: str, longer_than: int) -> list[str]:
-    """Return the questions of an answer without numbering, quotes or emphasis around them."""
+    """Return the questions in an answer, without numbering, quotes and emphasis."""
     lines = (_bare(NUMBERING.sub("", line)) for line in answer.splitlines())
     return [line for line in lines if "?" in line and len(line) > longer_than]
 
@@ -119,10 +118,10 @@ def _bare(text: str) -> str:
 
 
 def paper_questions(answer: str, most: int, longer_than: int) -> list[str]:
-    """Return the questions of an answer by the rules of the paper's code.
+    """Return the questions in an answer by the rules of the paper's code.
 
-    A line without a full stop is lost, as is what stands before one within a question; the first
-    `most` lines count, also those that are then too short.
+    A line without a full stop is dropped, and so is the text before the first full stop. Only the
+    first `most` lines are used, including those that are then too short.
     Source: malaysian-dataset, mixtral-audio-instruction.ipynb.
     """
     lines = list(_after_full_stop(answer))[:most]

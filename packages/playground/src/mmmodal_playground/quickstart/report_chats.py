@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mmmodal.media import Limits, read_media
+from mmmodal.media import read_media
 from mmmodal.modalities.audio import Audio
 from mmmodal.modalities.image import Image
 from mmmodal_playground.quickstart.report_charts import wave
@@ -152,7 +152,7 @@ def _figures(media: Sequence[Mapping[str, str]], code: str, root: Path) -> Itera
 
 def _picture(uri: str, root: Path, name: str) -> str:
     """Encode a picture anew, whatever the file holds besides it."""
-    picture = read_media(Image(), uri, root=root, limits=Limits())
+    picture = read_media(Image(), uri, root=root)
     file = io.BytesIO()
     picture.save(file, "PNG")
     width, height = picture.size
@@ -166,7 +166,7 @@ def _sound(uri: str, root: Path, name: str) -> str:
     """Encode a clip anew, whatever the file holds besides it."""
     import soundfile
 
-    clip = read_media(Audio(), uri, root=root, limits=Limits())
+    clip = read_media(Audio(), uri, root=root)
     file = io.BytesIO()
     soundfile.write(file, clip.samples, clip.rate, subtype="PCM_16", format="WAV")
     return (

@@ -35,6 +35,7 @@ STRIDES = {"kernel": 12, "stride": 6}
 LAST = {"select_layer": -1, "post_norm": True}
 """Of the audio encoder: so shallow a tower has made words of sounds in its last layer only."""
 
+LONGEST = 32  # tokens of an answer
 DIALOGUES = 0.45
 """The share of stage 2 that is dialogues as people lead them; the others ask more of media."""
 
@@ -180,7 +181,8 @@ class Quickstart:
         from tqdm import tqdm
 
         import mmmodal
-        from mmmodal_playground.quickstart.answering import answer_records, shuffle_media
+        from mmmodal.answering import answer_records
+        from mmmodal_playground.quickstart.answering import shuffle_media
         from mmmodal_playground.quickstart.scoring import task_of
 
         records = self.tested()
@@ -191,7 +193,13 @@ class Quickstart:
             records = [exchanged[record.id] for record in records]
         loaded = mmmodal.load(self.out / model)
         with tqdm(total=len(records), unit="conversation") as bar:
-            return answer_records(loaded, records, self.out / "data" / "test", bar.update)
+            return answer_records(
+                loaded,
+                records,
+                self.out / "data" / "test",
+                max_new_tokens=LONGEST,
+                progress=bar.update,
+            )
 
     def tested(self) -> list[Record]:
         """Return the held-out conversations."""

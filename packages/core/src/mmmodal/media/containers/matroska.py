@@ -10,7 +10,7 @@ import os
 from typing import BinaryIO, NamedTuple
 
 from mmmodal.errors import MediaError
-from mmmodal.modalities.sound.recording import CONVERT, cut_off
+from mmmodal.media.containers.cuts import CONVERT, cut_off
 
 __all__ = ["check_elements"]
 

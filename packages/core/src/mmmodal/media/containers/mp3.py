@@ -7,8 +7,7 @@ import re
 from typing import BinaryIO
 
 from mmmodal.errors import MediaError
-from mmmodal.media.limits import Limits
-from mmmodal.modalities.sound.recording import CONVERT, check_whole
+from mmmodal.media.containers.cuts import CONVERT, check_whole
 
 __all__ = ["check_length", "check_size"]
 
@@ -33,13 +32,13 @@ def check_length(file: BinaryIO, origin: str) -> None:
     check_whole(promised, file.seek(0, os.SEEK_END), 0, "bytes", origin)
 
 
-def check_size(file: BinaryIO, limits: Limits, origin: str) -> None:
+def check_size(file: BinaryIO, seconds: float, origin: str) -> None:
     """Compare the bytes with those of the longest MP3: libav collects what is no frame in memory.
 
     Raises:
         MediaError: there are more.
     """
-    most = int(limits.audio_seconds * HIGHEST_RATE) + MOST_TAGS
+    most = int(seconds * HIGHEST_RATE) + MOST_TAGS
     if file.seek(0, os.SEEK_END) > most:
-        reason = f"an MP3 of {limits.audio_seconds:,g} s has at most {most:,} bytes"
+        reason = f"an MP3 of {seconds:,g} s has at most {most:,} bytes"
         raise MediaError("too-large", origin, f"{reason}; cut it into clips or {CONVERT}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from mmmodal.errors import MediaError
-from mmmodal.modalities.sound.recording import CONVERT, cut_off
+from mmmodal.media.containers.cuts import CONVERT, cut_off
 
 __all__ = ["check_boxes"]
 

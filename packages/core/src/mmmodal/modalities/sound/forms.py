@@ -10,16 +10,16 @@ from typing import BinaryIO, NamedTuple
 
 from mmmodal.errors import MediaError
 from mmmodal.media.containers.adts import check_frames
+from mmmodal.media.containers.cuts import CONVERT
 from mmmodal.media.containers.id3 import after_id3
 from mmmodal.media.containers.matroska import check_elements
 from mmmodal.media.containers.mp3 import check_length, check_size
 from mmmodal.media.containers.mp4 import check_boxes
 from mmmodal.media.containers.ogg import check_pages
-from mmmodal.media.limits import Limits
 from mmmodal.media.reading import looks_like
 from mmmodal.modalities.sound.libav import open_libav
 from mmmodal.modalities.sound.libsndfile import open_libsndfile
-from mmmodal.modalities.sound.recording import CONVERT, Sound
+from mmmodal.modalities.sound.recording import AudioLimits, Sound
 
 __all__ = ["FORMS", "Form", "open_sound"]
 
@@ -33,11 +33,11 @@ class Form(NamedTuple):
     check: Callable[[BinaryIO, str], None] | None
     """Refuses, before any decoder sees it, a file that is cut off or would exhaust a decoder."""
 
-    open: Callable[[BinaryIO, Limits, str], AbstractContextManager[Sound]]
+    open: Callable[[BinaryIO, AudioLimits, str], AbstractContextManager[Sound]]
 
 
-def _open_mp3(file: BinaryIO, limits: Limits, origin: str) -> AbstractContextManager[Sound]:
-    check_size(file, limits, origin)
+def _open_mp3(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractContextManager[Sound]:
+    check_size(file, limits.seconds, origin)
     return open_libav(file, limits, origin, demuxer="mp3")
 
 
@@ -75,7 +75,7 @@ FORMS = (
 )
 
 
-def open_sound(file: BinaryIO, limits: Limits, origin: str) -> AbstractContextManager[Sound]:
+def open_sound(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractContextManager[Sound]:
     """Open the recording that `file` holds, whatever its name says.
 
     Raises:

@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mmmodal.errors import MediaError
-from mmmodal.media.limits import Limits
-from mmmodal.modalities.sound.recording import CONVERT, Sound, check_whole, counted
+from mmmodal.media.containers.cuts import CONVERT, check_whole
+from mmmodal.modalities.sound.recording import AudioLimits, Sound, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,9 @@ Demuxer = Literal["mov", "matroska", "mp3", "aac"]
 
 
 @contextmanager
-def open_libav(file: BinaryIO, limits: Limits, origin: str, *, demuxer: Demuxer) -> Iterator[Sound]:
+def open_libav(
+    file: BinaryIO, limits: AudioLimits, origin: str, *, demuxer: Demuxer
+) -> Iterator[Sound]:
     """Open the sound track of `file`; of several, the one that players take.
 
     Raises:
@@ -100,11 +102,11 @@ def _track(container: InputContainer, origin: str) -> AudioStream:
     return track
 
 
-def _length(container: InputContainer, stream: AudioStream, limits: Limits) -> int:
+def _length(container: InputContainer, stream: AudioStream, limits: AudioLimits) -> int:
     """Add up what the packets say they hold, without decoding or keeping any."""
     tick = (stream.time_base or 0) * stream.codec_context.sample_rate * (1 - ROUNDING)
     found = (float((packet.duration or 0) * tick) for packet in container.demux(stream))
-    most = limits.audio_seconds * stream.codec_context.sample_rate + PADDING
+    most = limits.seconds * stream.codec_context.sample_rate + PADDING
     return max(int(counted(found, most)) - PADDING, 0)
 
 

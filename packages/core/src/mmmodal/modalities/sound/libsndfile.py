@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmmodal.errors import MediaError
-from mmmodal.media.limits import Limits
-from mmmodal.modalities.sound.recording import CONVERT, Sound, check_whole, counted
+from mmmodal.media.containers.cuts import CONVERT, check_whole
+from mmmodal.modalities.sound.recording import AudioLimits, Sound, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +26,13 @@ SLOPPY_RIFF = 16  # bytes; some writers count the header, or forget that a chunk
 
 
 @contextmanager
-def open_libsndfile(file: BinaryIO, limits: Limits, origin: str) -> Iterator[Sound]:
+def open_libsndfile(file: BinaryIO, limits: AudioLimits, origin: str) -> Iterator[Sound]:
     """Open a WAV, FLAC or Ogg file, and check that it is as long as its header says."""
     _check_riff(file, origin)
     with _forward(file, origin) as sound:
         length = sound.frames
         if length >= UNKNOWN:
-            most = limits.audio_seconds * sound.samplerate
+            most = limits.seconds * sound.samplerate
             length = counted(map(len, _blocks(sound)), most)
     with _forward(file, origin) as sound:
         blocks = _complete(sound, length, origin)

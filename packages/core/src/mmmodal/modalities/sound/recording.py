@@ -7,15 +7,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import MediaError
+from pydantic import Field
+
+from mmmodal.media.limits import Limits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CONVERT", "Sound", "check_whole", "counted", "cut_off"]
+__all__ = ["AudioLimits", "Sound", "counted"]
 
-CONVERT = "convert it, for example with `ffmpeg -i in.file out.flac`"
+
+class AudioLimits(Limits):
+    """How long a recording may be, and of how many channels."""
+
+    seconds: float = Field(600.0, gt=0)
+    """How long it lasts; an encoder's `max_seconds` may allow more."""
+
+    channels: int = Field(8, gt=0)
 
 
 @dataclass(frozen=True)
@@ -39,19 +48,3 @@ def counted(lengths: Iterable[float], most: float) -> int:
         if total > most:
             break
     return math.ceil(total)
-
-
-def check_whole(promised: int, found: int, slack: int, unit: str, origin: str) -> None:
-    """Compare what is there with what the header promises.
-
-    Raises:
-        MediaError: more than `slack` is missing, so the file was cut off.
-    """
-    if promised - found > slack:
-        raise cut_off(f"after {found:,} of the {promised:,} {unit} its header promises", origin)
-
-
-def cut_off(where: str, origin: str) -> MediaError:
-    """Return the error of a file that ends too early."""
-    reason = f"the file is cut off: it ends {where}; replace it or {CONVERT}"
-    return MediaError("unreadable", origin, reason)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from mmmodal.config import Config
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
-from mmmodal.records.formats import ForeignRow, Format, Place, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, read_marked
 
 __all__ = ["FORMAT"]

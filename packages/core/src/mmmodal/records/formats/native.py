@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import ContentPart, Record
 from mmmodal.errors import RecordError
-from mmmodal.records.formats import Format, Place, validated
+from mmmodal.records.foreign import validated
 from mmmodal.records.formats.openai import FORMAT as OPENAI
 
 __all__ = ["FORMAT"]

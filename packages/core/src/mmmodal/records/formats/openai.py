@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmmodal.config import suggest
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Message, Record
 from mmmodal.errors import RecordError
 from mmmodal.plugins import registry
-from mmmodal.records.formats import ForeignRow, Format, Place, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.json_text import printable
 
 __all__ = ["FORMAT"]

@@ -9,7 +9,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,14 +20,12 @@ from mmmodal.byte_sizes import readable
 from mmmodal.errors import RecordError
 from mmmodal.precision import read_dtype
 from mmmodal.ranks import place, summed
-from mmmodal.samples.feature_cache.key import describe_tower, name_of
+from mmmodal.samples.feature_cache.key import name_of
 from mmmodal.samples.feature_cache.media import Medium, Perceived, UnseenMedia, fingerprints
 from mmmodal.samples.feature_cache.room import check_growth, check_room, estimate
-from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.samples.feature_cache.settings import Cache, FrozenTower
 from mmmodal.samples.feature_cache.store import FeatureStore
-
-if TYPE_CHECKING:
-    from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.samples.preparer import Preparer
 
 __all__ = ["fill_cache"]
 
@@ -36,52 +34,53 @@ POSITIONS = 8192
 
 
 def fill_cache(
-    model: MMModalForConditionalGeneration,
-    modalities: Sequence[str],
-    media: Sequence[Medium],
-    cache: Cache,
+    towers: Mapping[str, FrozenTower], media: Sequence[Medium], preparer: Preparer, cache: Cache
 ) -> dict[str, FeatureStore]:
     """Return the stores of some modalities with the features of all of `media` in them.
 
     Where there are several ranks, each computes its share, and all return when all have.
+
+    Args:
+        towers: for each modality what computes them.
+        media: of those modalities.
+        preparer: of the model that the towers are of.
+        cache: where features are kept.
 
     Raises:
         FeatureCacheError: they would take more than the limit or the disk allows; nothing was
             computed then.
         RecordError: a medium cannot be read; names its row.
     """
-    for name in modalities:
-        model.model.tower(name).eval()
-    stores = {name: _open(model, name, cache) for name in modalities}
+    for tower in towers.values():
+        tower.network.eval()
+    stores = {name: _open(tower, cache) for name, tower in towers.items()}
     rank, ranks = place()
-    missing = list(_missing(media[rank::ranks], stores, cache))
-    unseen = UnseenMedia(missing, model.processor, cache.limits)
-    expected = summed(estimate(unseen, model, cache.dtype))
+    missing = list(_missing(media[rank::ranks], stores, preparer, cache))
+    unseen = UnseenMedia(missing, preparer)
+    expected = summed(estimate(unseen, towers, cache.dtype))
     count = summed(len(missing))
     if count:
         check_room(cache, expected)
         if rank == 0:
             told = f"Computing features of {count:,.0f} media, about {readable(expected)}"
             print(told, file=sys.stderr)
-        _compute(model, unseen, stores, cache)
+        _compute(towers, unseen, stores, cache)
         summed(0)  # waits for the others
     for store in stores.values():
         store.refresh()
     return stores
 
 
-def _open(model: MMModalForConditionalGeneration, modality: str, cache: Cache) -> FeatureStore:
-    computed = "as its weights" if cache.autocast is None else str(cache.autocast)
-    description = describe_tower(model, modality, cache.dtype, computed)
-    return FeatureStore(cache.folder / name_of(description), description)
+def _open(tower: FrozenTower, cache: Cache) -> FeatureStore:
+    return FeatureStore(cache.folder / name_of(tower.description), tower.description)
 
 
 def _missing(
-    media: Sequence[Medium], stores: Mapping[str, FeatureStore], cache: Cache
+    media: Sequence[Medium], stores: Mapping[str, FeatureStore], preparer: Preparer, cache: Cache
 ) -> Iterator[tuple[Medium, str]]:
     """Yield what has no features, once for each content."""
     seen: set[tuple[str, str]] = set()
-    found = fingerprints(media, cache.limits, cache.told)
+    found = fingerprints(media, preparer, cache.on_error)
     quiet = place()[0] != 0
     bar = tqdm(found, "Looking up", len(media), leave=False, unit="medium", disable=quiet)
     for medium, sha256 in bar:
@@ -91,16 +90,16 @@ def _missing(
 
 
 def _compute(
-    model: MMModalForConditionalGeneration,
+    towers: Mapping[str, FrozenTower],
     unseen: UnseenMedia,
     stores: Mapping[str, FeatureStore],
     cache: Cache,
 ) -> None:
     writers = {name: _Writer(store, cache) for name, store in stores.items()}
     with contextlib.closing(_loaded(unseen, cache)) as loaded:
-        for batch in _batches(loaded, model, cache):
+        for batch in _batches(loaded, towers, cache):
             kind = batch[0].kind
-            for item, features in zip(batch, _encode(model, batch, cache), strict=True):
+            for item, features in zip(batch, _encode(towers[kind], batch, cache), strict=True):
                 writers[kind].add(item.sha256, features)
     for writer in writers.values():
         writer.flush()
@@ -123,18 +122,18 @@ def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, Non
 
 
 def _batches(
-    items: Iterator[Perceived], model: MMModalForConditionalGeneration, cache: Cache
+    items: Iterator[Perceived], towers: Mapping[str, FrozenTower], cache: Cache
 ) -> Iterator[list[Perceived]]:
     """Gather items of one modality until there is enough for a run of its tower."""
     waiting: dict[str, list[Perceived]] = {}
     positions: dict[str, int] = {}
     for item in items:
         if item.error is not None:
-            _tell(item.error, cache)
+            _refuse(item.error, cache)
             continue
         kind = item.kind
         waiting.setdefault(kind, []).append(item)
-        shape = model.processor.encoders[kind].shape(item.features)
+        shape = towers[kind].encoder.shape(item.features)
         positions[kind] = positions.get(kind, 0) + math.prod(shape)
         if positions[kind] >= POSITIONS:
             positions[kind] = 0
@@ -142,27 +141,25 @@ def _batches(
     yield from waiting.values()
 
 
-def _tell(error: RecordError, cache: Cache) -> None:
-    if cache.told is None:
+def _refuse(error: RecordError, cache: Cache) -> None:
+    if cache.on_error is None:
         raise error
-    cache.told(error)
+    cache.on_error(error)
 
 
 @torch.inference_mode()
-def _encode(
-    model: MMModalForConditionalGeneration, batch: Sequence[Perceived], cache: Cache
-) -> list[Tensor]:
+def _encode(tower: FrozenTower, batch: Sequence[Perceived], cache: Cache) -> list[Tensor]:
     """Run the tower on a batch of N items: N of [*shape, D]."""
-    tower = model.model.tower(batch[0].kind).to(cache.device)
-    dtype = next(tower.parameters()).dtype
-    collated = model.model.encoders[batch[0].kind].collate([item.features for item in batch])
+    network = tower.network.to(cache.device)
+    dtype = next(network.parameters()).dtype
+    collated = tower.encoder.collate([item.features for item in batch])
     placed = {
         key: value.to(cache.device, dtype if value.is_floating_point() else None)
         for key, value in collated.items()
     }
     kind = torch.device(cache.device).type
     with torch.autocast(kind, cache.autocast, enabled=cache.autocast is not None):
-        features: list[Tensor] = tower(**placed)
+        features: list[Tensor] = network(**placed)
     return [item.to("cpu", read_dtype(cache.dtype)) for item in features]
 
 

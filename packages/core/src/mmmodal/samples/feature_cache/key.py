@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmmodal.digests import tensors_digest
 
 if TYPE_CHECKING:
-    from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from torch import nn
 
 __all__ = ["describe_tower", "name_of"]
 
@@ -20,23 +20,29 @@ NOT_OF_THE_NETWORK = {"dtype", "torch_dtype", "transformers_version"}
 
 
 def describe_tower(
-    model: MMModalForConditionalGeneration, modality: str, stored: str, computed: str
+    modality: str,
+    entry: Mapping[str, Any],
+    config: Mapping[str, Any],
+    network: nn.Module,
+    *,
+    stored: str,
+    computed: str,
 ) -> dict[str, Any]:
-    """Say all that decides a tower's features: encoder, options, network, weights, precision.
+    """Return all that decides a tower's features: encoder, options, network, weights, precision.
 
     Args:
-        model: whose tower it is, on the CPU, whole.
-        modality: which.
+        modality: of which the tower is.
+        entry: what the model folder records of the encoder.
+        config: the network's.
+        network: the tower, on the CPU, whole.
         stored: the precision of the features on disk.
         computed: the precision of the tower's arithmetic, where autocast sets it.
     """
-    entry = model.processor.modalities[modality]
-    network = model.config.of(modality, "config").to_dict()
     return {
         "modality": modality,
         **{key: entry[key] for key in ("encoder", "package", "version", "options")},
-        "network": _lasting(network),
-        "weights": tensors_digest(model.model.tower(modality).state_dict()),
+        "network": _lasting(config),
+        "weights": tensors_digest(network.state_dict()),
         "stored": stored,
         "computed": computed,
         "mmmodal-core": version("mmmodal-core"),

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmmodal.errors import MMModalError, RecordError
-from mmmodal.media import Limits
-from mmmodal.media.source import Source, open_source
+from mmmodal.media.reading import read_media
+from mmmodal.media.source import Source, find_source
+from mmmodal.samples.preparer import Preparer
 
-if TYPE_CHECKING:
-    from mmmodal.model.processing import MMModalProcessor
-
-__all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints", "read_medium"]
+__all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints"]
 
 QUEUED = 4096
 """Media that wait for a thread at a time."""
@@ -32,13 +30,15 @@ class Medium:
     where: str = field(compare=False)
     """The first row that has it, for errors."""
 
-    def source(self, limits: Limits) -> Source:
-        """Find its bytes.
+    def sha256(self, preparer: Preparer) -> str:
+        """Return the SHA-256 of its bytes.
 
         Raises:
             MediaError: they are not there, or too many.
         """
-        return open_source(self.uri, root=self.root, limits=limits)
+        limits = preparer.limits(self.kind)
+        with find_source(self.uri, root=self.root, limits=limits).held(limits) as source:
+            return source.sha256()
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,16 @@ class Perceived:
 
 
 def fingerprints(
-    media: Sequence[Medium], limits: Limits, told: Callable[[RecordError], None] | None = None
+    media: Sequence[Medium],
+    preparer: Preparer,
+    on_error: Callable[[RecordError], None] | None = None,
 ) -> Iterator[tuple[Medium, str]]:
     """Yield each medium with the SHA-256 of its bytes, read by several threads.
 
     Args:
         media: which.
-        limits: of what is read.
-        told: is given what cannot be read, which is left out; by default it is raised.
+        preparer: of the model whose towers they are for.
+        on_error: is given what cannot be read, which is left out; by default it is raised.
 
     Raises:
         RecordError: names the row of a medium that cannot be read.
@@ -68,7 +70,7 @@ def fingerprints(
 
     def read(medium: Medium) -> tuple[Medium, str | RecordError]:
         try:
-            return medium, medium.source(limits).sha256()
+            return medium, medium.sha256(preparer)
         except MMModalError as error:
             return medium, RecordError(medium.where, str(error))
 
@@ -77,25 +79,23 @@ def fingerprints(
         for medium, found in itertools.chain.from_iterable(threads.map(read, p) for p in pieces):
             if isinstance(found, str):
                 yield medium, found
-            elif told is None:
+            elif on_error is None:
                 raise found
             else:
-                told(found)
+                on_error(found)
 
 
 class UnseenMedia:
     """Media to be read and preprocessed when they are asked for, in whatever process asks."""
 
-    def __init__(
-        self, media: Sequence[tuple[Medium, str]], processor: MMModalProcessor, limits: Limits
-    ) -> None:
-        self._media, self._processor, self._limits = list(media), processor, limits
+    def __init__(self, media: Sequence[tuple[Medium, str]], preparer: Preparer) -> None:
+        self._media, self._preparer = list(media), preparer
 
     def __len__(self) -> int:
         return len(self._media)
 
     def places(self) -> dict[str, list[int]]:
-        """Tell which of them are of which modality."""
+        """Return the places of those of each modality."""
         found: dict[str, list[int]] = {}
         for index, (medium, _) in enumerate(self._media):
             found.setdefault(medium.kind, []).append(index)
@@ -110,24 +110,18 @@ class UnseenMedia:
         return Perceived(medium.kind, sha256, features)
 
     def _perceive(self, medium: Medium, sha256: str) -> Any:
-        item = self._processor.read(medium.kind, medium.uri, root=medium.root, limits=self._limits)
-        # What was decoded is what was hashed: else its features would be stored under a wrong name.
-        if medium.source(self._limits).sha256() != sha256:
-            raise RecordError(medium.where, f"{medium.uri} changed while it was read; start again")
-        return self._processor.encoders[medium.kind].preprocess(item)
+        def check(source: Source) -> None:
+            # What is decoded is what was hashed, or its features would have a wrong name.
+            if source.sha256() != sha256:
+                reason = f"{medium.uri} changed while it was read; start again"
+                raise RecordError(medium.where, reason)
 
-
-def read_medium(
-    processor: MMModalProcessor, kind: str, uri: str, *, root: Path, limits: Limits
-) -> Any:
-    """Decode a medium, or find its features where they are stored: what its encoder takes.
-
-    Raises:
-        MediaError: it cannot be read, or features are stored but not those of its bytes.
-    """
-    from mmmodal.samples.feature_cache.stored import StoredEncoder
-
-    encoder = processor.encoders.get(kind)
-    if isinstance(encoder, StoredEncoder):
-        return encoder.find(open_source(uri, root=root, limits=limits))
-    return processor.read(kind, uri, root=root, limits=limits)
+        name = medium.kind
+        item = read_media(
+            self._preparer.modalities[name],
+            medium.uri,
+            root=medium.root,
+            limits=self._preparer.limits(name),
+            known=check,
+        )
+        return self._preparer.encoders[name].preprocess(item)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmmodal.byte_sizes import readable
+from mmmodal.contracts import Encoder
 from mmmodal.errors import FeatureCacheError
 from mmmodal.precision import read_dtype
 from mmmodal.samples.feature_cache.media import Perceived, UnseenMedia
-from mmmodal.samples.feature_cache.settings import Cache
+from mmmodal.samples.feature_cache.settings import Cache, FrozenTower
 from mmmodal.samples.feature_cache.store import bytes_below
-
-if TYPE_CHECKING:
-    from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 __all__ = ["check_growth", "check_room", "estimate", "room_for"]
 
@@ -23,19 +21,21 @@ SAMPLED = 64
 """Media of a modality whose sizes tell those of all."""
 
 
-def estimate(unseen: UnseenMedia, model: MMModalForConditionalGeneration, dtype: str) -> float:
-    """Tell the bytes of the features of all from those of some, of which no tower need be run."""
+def estimate(unseen: UnseenMedia, towers: Mapping[str, FrozenTower], dtype: str) -> float:
+    """Return the bytes of the features of all from those of some, of which no tower need be run."""
     total = 0.0
     for places in unseen.places().values():
         looked = [unseen[i] for i in places[:: math.ceil(len(places) / SAMPLED)]]
-        sizes = [_bytes(item, model, dtype) for item in looked if item.error is None]
+        sizes = [
+            _bytes(item, towers[item.kind].encoder, dtype) for item in looked if item.error is None
+        ]
         total += sum(sizes) / max(1, len(sizes)) * len(places)
     return total
 
 
-def _bytes(item: Perceived, model: MMModalForConditionalGeneration, dtype: str) -> int:
-    width: int = read_dtype(dtype).itemsize * model.model.encoders[item.kind].width
-    return math.prod(model.processor.encoders[item.kind].shape(item.features)) * width
+def _bytes(item: Perceived, encoder: Encoder, dtype: str) -> int:
+    width: int = read_dtype(dtype).itemsize * encoder.width
+    return math.prod(encoder.shape(item.features)) * width
 
 
 def check_room(cache: Cache, expected: float) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from mmmodal.contracts import Encoder
 from mmmodal.errors import RecordError
-from mmmodal.media import Limits
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-__all__ = ["Cache", "StoredDtype"]
+__all__ = ["Cache", "FrozenTower", "StoredDtype"]
 
 StoredDtype = Literal["bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class FrozenTower:
+    """A tower that does not train, so that its features can be kept."""
+
+    network: nn.Module
+    encoder: Encoder
+    description: dict[str, Any]
+    """All that decides its features; see `describe_tower`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,5 @@ class Cache:
     shard_bytes: int = 256 * 2**20
     """A shard is written as soon as so much is waiting."""
 
-    limits: Limits = field(default_factory=Limits)
-    told: Callable[[RecordError], None] | None = None
+    on_error: Callable[[RecordError], None] | None = None
     """Is given what cannot be read, which is left out; by default it is raised."""

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import FeatureCacheError
-from mmmodal.files import sync
+from mmmodal.files import replacing, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["FeatureStore", "bytes_below"]
 
-UNFINISHED = ".writing"
-"""How the name of a shard ends that is being written."""
+UNFINISHED = ".*.writing-*"
+"""How a file is named that is being written."""
 
 ABANDONED = 3600
 """Seconds without a change after which such a file is one that a killed process left."""
@@ -89,16 +89,12 @@ class FeatureStore:
         from safetensors.torch import save_file
 
         path = self.folder / f"{secrets.token_hex(16)}.safetensors"
-        working = path.with_name(f".{path.name}{UNFINISHED}")
         try:
             self._make_folder()
             metadata = {"format": "pt", "tower": self.folder.name}
-            save_file(dict(features), str(working), metadata=metadata)
-            sync(working)
-            working.replace(path)
-            sync(self.folder)
+            with replacing(path, durable=True) as working:
+                save_file(dict(features), str(working), metadata=metadata)
         except (OSError, SafetensorError) as error:
-            working.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or error
             raise FeatureCacheError(
                 f"{self.folder} cannot be written ({reason}); what is there already stays usable: "
@@ -109,10 +105,8 @@ class FeatureStore:
         note = self.folder / "tower.json"
         if not note.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            working = self.folder / f".tower-{secrets.token_hex(4)}.json"
-            working.write_text(json.dumps(self._description, indent=2) + "\n", encoding="utf-8")
-            working.replace(note)
-        for path in self.folder.glob(f".*{UNFINISHED}"):
+            write_whole(note, json.dumps(self._description, indent=2) + "\n")
+        for path in self.folder.glob(UNFINISHED):
             with contextlib.suppress(FileNotFoundError):  # another rank was faster
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     path.unlink()

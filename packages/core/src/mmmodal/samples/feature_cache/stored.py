@@ -16,10 +16,9 @@ from mmmodal.errors import MediaError
 
 if TYPE_CHECKING:
     from mmmodal.media.source import Source
-    from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.samples.feature_cache.store import FeatureStore
 
-__all__ = ["StoredEncoder", "StoredTower", "join_stored", "use_stored"]
+__all__ = ["StoredEncoder", "StoredTower", "join_stored"]
 
 
 class StoredEncoder(Encoder):
@@ -46,7 +45,7 @@ class StoredEncoder(Encoder):
         """Tell what the encoder tells."""
         return self._encoder.fixed_shape
 
-    def find(self, source: Source) -> Tensor:
+    def recall(self, source: Source) -> Tensor:
         """Return the features of the medium that has these very bytes.
 
         Raises:
@@ -114,15 +113,3 @@ class StoredTower(nn.Module):
 def _cut(shapes: Tensor) -> Iterator[tuple[int, ...]]:
     for row in shapes.tolist():
         yield tuple(size for size in row if size)
-
-
-def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:
-    """Have a model and its processor take a modality's features from a store; its tower is gone.
-
-    Processors that were made before keep working with media.
-    """
-    base, processor = model.model, model.processor
-    stand_in = StoredEncoder(processor.encoders[modality], store, base.encoders[modality].width)
-    base.encoders[modality] = stand_in
-    processor.encoders[modality] = stand_in
-    setattr(base, f"{modality}_tower", stand_in.build())

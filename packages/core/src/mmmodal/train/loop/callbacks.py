@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,10 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmmodal.ranks import anyone
+from mmmodal.samples.batches import BatchPlan
 from mmmodal.train.run.journal import Journal
 
-__all__ = ["Interruption", "MetricsFile", "ProgressBar"]
+__all__ = ["EpochCount", "Interruption", "MetricsFile", "ProgressBar"]
 
 
 class ProgressBar(TrainerCallback):
@@ -119,3 +121,29 @@ class Interruption(TrainerCallback):
         if self.signal is not None:
             control.should_save = True
             control.should_training_stop = True
+
+
+class EpochCount(TrainerCallback):
+    """Tell the Trainer, for which a run is one long epoch, the true number."""
+
+    def __init__(self, plan: BatchPlan) -> None:
+        self._plan = plan
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Say on stderr how full the packs are."""
+        if state.is_world_process_zero and self._plan.capacity is not None:
+            print(
+                f"Packed {self._plan.total_samples:,} conversations into "
+                f"{self._plan.total_packs:,} packs of up to {self._plan.capacity:,} tokens, which "
+                f"are {self._plan.utilisation:.1%} full",
+                file=sys.stderr,
+            )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count the epochs."""
+        batches = state.global_step * args.gradient_accumulation_steps * args.world_size
+        state.epoch = self._plan.epoch_after(batches)

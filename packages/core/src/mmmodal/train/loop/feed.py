@@ -16,7 +16,7 @@ from mmmodal.samples.lengths import MeasuredDataset, measure_lengths
 from mmmodal.samples.mixing import Mixture
 from mmmodal.train.loop.bad_samples import BadSample, GuardedDataset, NamingCollator
 from mmmodal.train.loop.workers import prepare_worker
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +103,7 @@ def feed(
         RecordError: a record is bad, or all are.
     """
     source: Any = dataset
-    mixture, processor = dataset.mixture, dataset.processor
+    mixture, preparer = dataset.mixture, dataset.preparer
     lengths = None
     if recipe.packing:
         workers = arguments.dataloader_num_workers
@@ -123,5 +123,5 @@ def feed(
         ranks=ranks,
         endless=recipe.max_steps is not None,
     )
-    collate = NamingCollator(processor.collate_pack if recipe.packing else processor.collate)
+    collate = NamingCollator(preparer.collate_pack if recipe.packing else preparer.collate)
     return Feed(plan, mixture, GuardedDataset(source), collate, batches)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers import Trainer
 
 from mmmodal.ranks import place, summed
+from mmmodal.train.loop.overrides import OverriddenTrainer
 
 __all__ = ["MeteredTrainer", "Throughput"]
 
@@ -56,7 +56,7 @@ class Throughput:
         }
 
 
-class MeteredTrainer(Trainer):
+class MeteredTrainer(OverriddenTrainer):
     """Puts the throughput into every log of the loss."""
 
     def __init__(self, *args: Any, room: int | None = None, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which weights train: chosen by part, saved by name, folded into a whole model at the end."""
+"""Which weights train, and how fast: chosen by part, saved by name, folded into a whole model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mmmodal.adapters.attaching import attach
+from mmmodal.adapters.lora import Lora
 from mmmodal.adapters.targets import target_layers
 from mmmodal.errors import CheckpointError
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.recipe.trained_parts import Lora
 
 __all__ = [
     "add_trained",
@@ -25,6 +26,8 @@ __all__ = [
     "marker_row_ids",
     "part_of",
     "read_trained",
+    "section_of_part",
+    "set_rates",
     "trained_counts",
     "trained_state",
     "write_trained",
@@ -148,3 +151,33 @@ def add_trained(model: MMModalForConditionalGeneration, state: Mapping[str, Tens
         )
         weight: Any = model.get_input_embeddings().weight
         rows.fold_into(weight)
+
+
+def set_rates(optimizer: Optimizer, model: nn.Module, rates: Mapping[str, float]) -> None:
+    """Split the groups of an optimizer that has not stepped yet by part, each with its own rate.
+
+    Schedules multiply the rate of each group, so they go on as they are, also under DeepSpeed.
+
+    Args:
+        optimizer: of which a part that `rates` does not name keeps the rate it has.
+        model: whose parameters are in it.
+        rates: of projectors, markers, language_model and towers.
+    """
+    section = {id(p): section_of_part(part_of(name)) for name, p in model.named_parameters()}
+    groups: list[dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        parts: dict[str, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            parts.setdefault(section[id(parameter)], []).append(parameter)
+        for part, parameters in parts.items():
+            groups.append({**group, "params": parameters, "lr": rates.get(part, group["lr"])})
+    optimizer.param_groups = groups
+
+
+def section_of_part(part: str) -> str:
+    """Return what a recipe calls a part of a model: `image_projector (LoRA)` is of `projectors`."""
+    name = part.removesuffix(" (LoRA)")
+    for ending, section in (("_projector", "projectors"), ("_tower", "towers")):
+        if name.endswith(ending):
+            return section
+    return name

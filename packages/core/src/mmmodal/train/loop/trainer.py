@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -17,10 +20,9 @@ from mmmodal.train.loop.bad_samples import BAD, ROWS, Skipped
 from mmmodal.train.loop.bad_steps import BadSteps
 from mmmodal.train.loop.deepspeed_engine import prepare_engine
 from mmmodal.train.loop.feed import Feed
-from mmmodal.train.loop.rates import set_rates
 from mmmodal.train.loop.throughput import MeteredTrainer
-from mmmodal.train.loop.trainable import read_trained, trained_state, write_trained
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.loop.trainable import read_trained, set_rates, trained_state, write_trained
+from mmmodal.train.recipe import Recipe
 from mmmodal.train.run.checkpoints import Checkpoints
 from mmmodal.train.run.folder import METRICS
 from mmmodal.train.run.journal import Journal
@@ -59,7 +61,6 @@ class StageTrainer(MeteredTrainer):
         self._bad_steps = BadSteps(recipe.nan_limit)
         self._metrics = Journal(run / METRICS)
         self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
-        self._saving_in: Path | None = None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Make the optimizer, with the learning rate of each part."""
@@ -85,21 +86,17 @@ class StageTrainer(MeteredTrainer):
         """Return what this rank reads; the feed has shared it out, so nothing else does."""
         return self._feed.loader(self.args)
 
-    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        position: tuple[int, int] = super()._init_training_state(max_steps, *args, **kwargs)
-        # A resumed run would go by the intervals it was begun with.
+    def began(self, max_steps: int) -> None:
+        """Go by the intervals of this start; a resumed run would go by those it was begun with."""
         self.state.compute_steps(self.args, max_steps)
-        return position
 
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+    def begin_epoch(self, resumed: Path | None) -> bool:
+        """Restore what a checkpoint has beside transformers' files."""
         if self.state.global_step >= self.state.max_steps:
-            self.control.should_training_stop = True  # it was killed after its last checkpoint
-            return
-        resumed = kwargs["resume_from_checkpoint"]
-        if resumed is not None and kwargs["epoch"] == kwargs["epochs_trained"]:
-            self._restore_sums(Path(resumed))
-        above: Any = super()
-        above._run_epoch(*args, **kwargs)
+            return False  # it was killed after its last checkpoint
+        if resumed is not None:
+            self._restore_sums(resumed)
+        return True
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
         """Take the batches of one step, and what they say of their rows."""
@@ -120,14 +117,12 @@ class StageTrainer(MeteredTrainer):
         above: Any = super()
         return self._bad_steps.spread(above.compute_loss(*args, **kwargs))
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        above: Any = super()
-        norm = above._clip_grad_norm(model)
+    def clipped(self, model: Any, norm: Any) -> None:
+        """Skip a step whose loss or gradients are not finite."""
         if self._is_bad(norm):
             self._skip(model)
         else:
             self._bad_steps.good()
-        return norm
 
     def _is_bad(self, norm: Any) -> bool:
         if self._bad_steps.was_told():
@@ -153,18 +148,12 @@ class StageTrainer(MeteredTrainer):
             print(self._bad_steps.said(step, note), file=sys.stderr)
         self._bad_steps.stop_if_too_many(step, note)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with self._checkpoints.writing(self.state.global_step) as folder:
-            self._saving_in = folder.parent
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self._saving_in = None
+    @contextlib.contextmanager
+    def checkpoint_folder(self, step: int) -> Iterator[Path]:
+        """Yield a folder that counts as a checkpoint when all is written."""
+        with self._checkpoints.writing(step) as folder:
+            yield folder
             (folder / f"sums-{rank()}.json").write_text(json.dumps(self._sums()), encoding="utf-8")
-
-    def _get_output_dir(self, trial: Any) -> str:
-        folder: str = super()._get_output_dir(trial)
-        return folder if self._saving_in is None else str(self._saving_in)
 
     def _sums(self) -> dict[str, Any]:
         """Return what runs on from step to step and is in no file of transformers."""
@@ -184,16 +173,12 @@ class StageTrainer(MeteredTrainer):
         self._globalstep_last_logged = mine["logged"]
         self._bad_steps.in_a_row = mine["bad_steps"]
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        model = self.accelerator.unwrap_model(self.model)
-        if self.args.should_save:
-            write_trained(
-                trained_state(model, state_dict), Path(str(output_dir or self.args.output_dir))
-            )
+    def write_weights(self, folder: Path, state: Mapping[str, Tensor] | None) -> None:
+        """Write what trains, not the whole model."""
+        write_trained(trained_state(self.accelerator.unwrap_model(self.model), state), folder)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        whole: Any = model or self.model
-        target = dict(whole.named_parameters())
-        with torch.no_grad():
-            for name, value in read_trained(Path(resume_from_checkpoint)).items():
-                target[name].copy_(value)
+    def read_weights(self, folder: Path, model: Any) -> None:
+        """Read what trains."""
+        target = dict(model.named_parameters())
+        for name, value in read_trained(folder).items():
+            target[name].copy_(value)

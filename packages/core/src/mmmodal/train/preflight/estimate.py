@@ -26,7 +26,8 @@ from mmmodal.samples.feature_cache.stored import StoredTower
 from mmmodal.train.preflight.live_memory import LiveMemory
 from mmmodal.train.preflight.skeleton import give_shapes, skeleton, trained_rows
 from mmmodal.train.preflight.zero_memory import Zero
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.plan import held_dtype
 
 __all__ = ["Memory", "Step", "estimate_memory"]
 
@@ -108,7 +109,7 @@ def estimate_memory(
         for name, inputs in step.media.items()
     }
     with FakeTensorMode(allow_non_fake_inputs=True):
-        give_shapes(model, lambda p: _held(p, half, zero is not None))
+        give_shapes(model, lambda p: held_dtype(p.requires_grad, half, zero is not None))
         rows = trained_rows(model, recipe.train)
         run = _Run(model, recipe, replace(step, media=media), half if zero is None else None, rows)
         # Otherwise gradients are there from the step before, or DeepSpeed takes them away.
@@ -130,13 +131,6 @@ def estimate_memory(
         host=shares.get("host", 0),
         unknown=tuple(sorted(run.unknown)),
     )
-
-
-def _held(parameter: nn.Parameter, half: torch.dtype | None, deepspeed: bool) -> torch.dtype:
-    """Return the precision in which a stage keeps a parameter; see `mmmodal.train.stage.inputs`."""
-    if half is None or (parameter.requires_grad and not deepspeed):
-        return torch.float32
-    return half
 
 
 def _bytes(tensors: Any) -> int:

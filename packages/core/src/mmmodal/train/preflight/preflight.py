@@ -11,13 +11,15 @@ from mmmodal.errors import MMModalError, RecordError
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import bad_records, plan_batches
 from mmmodal.train.preflight.findings import Checked, Lengths, Machine
-from mmmodal.train.preflight.room import look_at_cache, look_at_memory, positions
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.preflight.room import look_at_cache, look_at_memory
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.inputs import open_data, prepared_dataset
+from mmmodal.train.stage.plan import Plan
 from mmmodal.train.stage.start import find_start
 
 if TYPE_CHECKING:
-    from mmmodal.model.processing import MMModalProcessor
     from mmmodal.samples.collation import Sample
+    from mmmodal.samples.preparer import Preparer
 
 __all__ = ["check_recipe"]
 
@@ -38,17 +40,23 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     from mmmodal.train.run.folder import find_run
     from mmmodal.train.run.reporters import check_reporters
 
-    checked = Checked(machine=machine or Machine.found())
+    machine = machine or Machine.found()
+    checked = Checked(machine=machine)
     with _noting(checked):
         find_run(recipe, fresh=False)
     with _noting(checked):
         check_reporters(recipe.report_to)
     base = find_start(recipe).base
-    processor = load_processor(base)
-    processor.allow(recipe.limits)
+    preparer = load_processor(base).preparer
+    preparer.allow(recipe.limits)
+    plan = None
     with _noting(checked):
-        _look_at_model(checked, recipe, base)
-    dataset = _open(checked, recipe, processor, positions(base))
+        plan = Plan.of(recipe, base, machine.has_gpu)
+    if plan is None:
+        return checked
+    with _noting(checked):
+        _look_at_model(checked, recipe, base, plan)
+    dataset = _open(checked, recipe, preparer, plan)
     if dataset is not None and not checked.problems:
         found = _prepare(checked, recipe, dataset)
         samples = [sample for sample in found.values() if sample is not None]
@@ -56,7 +64,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
             lengths = {n: len(s.input_ids) if s is not None else 0 for n, s in found.items()}
             _look_at_steps(checked, recipe, dataset, lengths)
             with _noting(checked):
-                look_at_memory(checked, recipe, base, processor, samples)
+                look_at_memory(checked, recipe, base, plan, preparer, samples)
             with _noting(checked):
                 look_at_cache(checked, recipe, dataset, samples)
     return checked
@@ -71,7 +79,7 @@ def _noting(checked: Checked) -> Iterator[None]:
         checked.problems.append(str(error))
 
 
-def _look_at_model(checked: Checked, recipe: Recipe, base: str) -> None:
+def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> None:
     from mmmodal.train.loop.trainable import frozen_towers, trained_counts
     from mmmodal.train.preflight.skeleton import skeleton, trained_rows
 
@@ -82,11 +90,10 @@ def _look_at_model(checked: Checked, recipe: Recipe, base: str) -> None:
         checked.stored_widths = widths
     if rows := trained_rows(model, recipe.train):
         checked.trained["markers"] = rows * model.config.text_config.hidden_size
-    context = positions(base)
-    if context is not None and context < recipe.max_tokens:
+    if plan.positions < recipe.max_tokens:
         checked.notes.append(
-            f"the language model has {context:,} positions, so that conversations are cut to "
-            f"them, not to max_tokens ({recipe.max_tokens:,})"
+            f"the language model has {plan.positions:,} positions, so that conversations are cut "
+            f"to them, not to max_tokens ({recipe.max_tokens:,})"
         )
     if recipe.made_for is not None:
         checked.notes += _other_parts(recipe, model.config)
@@ -109,13 +116,14 @@ def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
 
 
 def _open(
-    checked: Checked, recipe: Recipe, processor: MMModalProcessor, context: int | None
+    checked: Checked, recipe: Recipe, preparer: Preparer, plan: Plan
 ) -> PreparedDataset | None:
     """Read every row of every file; the first that are wrong are told one by one."""
     errors: list[RecordError] = []
     dataset = None
     with _noting(checked):
-        dataset = PreparedDataset.open(recipe, processor, context, errors.append)
+        files = open_data(recipe, errors.append)
+        dataset = prepared_dataset(recipe, files, preparer, plan.max_tokens)
     _tell_rows(checked, recipe, errors)
     if dataset is not None:
         pairs = zip(recipe.data, dataset.mixture.sizes, dataset.mixture.counts, strict=True)

@@ -11,63 +11,48 @@ from mmmodal.byte_sizes import readable
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import FeatureCacheError
 from mmmodal.train.preflight.findings import Checked, Machine
-from mmmodal.train.recipe.recipe import Recipe, deepspeed_config
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.plan import Plan
 
 if TYPE_CHECKING:
-    from mmmodal.model.processing import MMModalProcessor
     from mmmodal.samples.collation import Sample
     from mmmodal.samples.dataset import PreparedDataset
+    from mmmodal.samples.preparer import Preparer
     from mmmodal.train.preflight.estimate import Step
 
-__all__ = ["look_at_cache", "look_at_memory", "positions"]
+__all__ = ["look_at_cache", "look_at_memory"]
 
 SPARE = 0.9
 """The share of a GPU's memory that can be planned with: drivers and fragments take the rest."""
-
-
-def positions(base: str) -> int | None:
-    """Return the longest text that a model's language model takes, if that is limited."""
-    from mmmodal.model.configuration import MMModalConfig
-
-    config = MMModalConfig.from_pretrained(base).text_config
-    length = getattr(config, "max_position_embeddings", None)
-    return int(length) if length else None
 
 
 def look_at_memory(
     checked: Checked,
     recipe: Recipe,
     base: str,
-    processor: MMModalProcessor,
+    plan: Plan,
+    preparer: Preparer,
     samples: Sequence[Sample],
 ) -> None:
     """Estimate the step of the longest conversations, and that of the longest there could be."""
-    import torch
-
     from mmmodal.train.preflight.estimate import estimate_memory
     from mmmodal.train.preflight.zero_memory import Zero
 
     machine = checked.machine
     assert machine is not None
-    config = deepspeed_config(recipe.deepspeed, machine.has_gpu)
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "bf16" if machine.has_gpu else "fp32"
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[precision]
-    zero = Zero.of(config) if config is not None else None
-    settings: dict[str, Any] = {"half": half, "zero": zero, "ranks": machine.ranks}
-    checked.step = _largest_step(recipe, processor, samples, checked.stored_widths)
+    zero = Zero.of(plan.deepspeed) if plan.deepspeed is not None else None
+    settings: dict[str, Any] = {"half": plan.half, "zero": zero, "ranks": machine.ranks}
+    checked.step = _largest_step(recipe, preparer, samples, checked.stored_widths)
     checked.memory = estimate_memory(recipe, base, checked.step, **settings)
-    longest = min(recipe.max_tokens, positions(base) or recipe.max_tokens)
-    if checked.step.tokens < longest and not recipe.packing:
-        wider = replace(checked.step, tokens=longest)
+    if checked.step.tokens < plan.max_tokens and not recipe.packing:
+        wider = replace(checked.step, tokens=plan.max_tokens)
         checked.at_most = estimate_memory(recipe, base, wider, **settings)
     _compare(checked, machine)
 
 
 def _largest_step(
     recipe: Recipe,
-    processor: MMModalProcessor,
+    preparer: Preparer,
     samples: Sequence[Sample],
     widths: Mapping[str, int],
 ) -> Step:
@@ -81,10 +66,10 @@ def _largest_step(
     length = len(longest.input_ids)
     times = max(1, recipe.max_tokens // length) if recipe.packing else 1
     features = {name: items * times for name, items in longest.features.items() if items}
-    slots = {name: processor.markers[name].slot for name in features}
+    slots = {name: preparer.markers[name].slot for name in features}
     media = {}
     for name, items in features.items():
-        encoder = processor.encoders[name]
+        encoder = preparer.encoders[name]
         if name in widths:
             shapes = [(*encoder.shape(item), widths[name]) for item in items]
             media[name] = join_stored([torch.empty(shape, device="meta") for shape in shapes])
@@ -118,7 +103,7 @@ def look_at_cache(
     media = dataset.media(widths.keys())
     total = 0.0
     for name, width in widths.items():
-        shape = dataset.processor.encoders[name].shape
+        shape = dataset.preparer.encoders[name].shape
         found = [math.prod(shape(item)) for s in samples for item in s.features.get(name, ())]
         mean = sum(found) / max(1, len(found))
         total += sum(medium.kind == name for medium in media) * mean * width * size

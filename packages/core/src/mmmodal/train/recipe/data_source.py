@@ -31,7 +31,7 @@ class DataSource(Config):
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str | None) -> str | None:
-        from mmmodal.records.formats import find_format
+        from mmmodal.records.detection import find_format
 
         if value is not None:
             try:

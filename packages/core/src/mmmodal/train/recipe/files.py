@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmmodal.config import suggest
 from mmmodal.errors import ConfigError, PluginError
+from mmmodal.files import SUFFIXES, copy_to_own
 from mmmodal.plugins import RecipeFile, registry
-from mmmodal.shipped_files import SUFFIXES, copy_to_own
 
 __all__ = ["copy_recipe", "find_recipe", "recipe_names"]
 

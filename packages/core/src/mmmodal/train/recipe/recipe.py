@@ -21,13 +21,12 @@ from mmmodal.config import (
     yaml_lines,
 )
 from mmmodal.errors import ConfigError
-from mmmodal.media import Limits
+from mmmodal.limits import LimitSettings, OpenLimitSettings
 from mmmodal.model.attention import Attention
 from mmmodal.precision import Quantization
 from mmmodal.samples.feature_cache.settings import StoredDtype
 from mmmodal.train.recipe.data_source import DataSource
 from mmmodal.train.recipe.files import find_recipe
-from mmmodal.train.recipe.made_for import MadeFor
 from mmmodal.train.recipe.trained_parts import TrainedParts
 
 __all__ = ["Recipe", "deepspeed_config", "load_recipe"]
@@ -52,6 +51,18 @@ MAY_CHANGE = {
 """What changes nothing in the result of a run that is resumed."""
 
 
+class MadeFor(Config):
+    """The parts of the model that a recipe is for: their names, as `mmmodal compose` takes them."""
+
+    backbone: str
+    encoders: dict[str, str] = Field(default_factory=dict)
+
+    def command(self, out: Path) -> str:
+        """Return the command that composes such a model."""
+        encoders = "".join(f" --encoder {name}={part}" for name, part in self.encoders.items())
+        return f"mmmodal compose {out} --backbone {self.backbone}{encoders}"
+
+
 class Recipe(Config):
     """One stage of training."""
 
@@ -71,8 +82,8 @@ class Recipe(Config):
     root_maps: tuple[str, ...] = ()
     """`OLD=NEW` prefixes of absolute media paths."""
 
-    limits: Limits = Limits()
-    """How large a medium may be, such as `{image_pixels: 200000000}`; a larger one is refused."""
+    limits: OpenLimitSettings = LimitSettings()
+    """How large a medium may be, as in `{image: {pixels: 200000000}}`; a larger one is refused."""
 
     made_for: MadeFor | None = None
     """What a model is composed of that this recipe was made for; another one is told, and runs."""
@@ -190,6 +201,7 @@ class Recipe(Config):
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be the same when a run is resumed, as JSON values."""
         values = self.model_dump(mode="json", exclude=MAY_CHANGE)
+        values["limits"] = self.limits.chosen()
         values["data"] = [str(source.path) for source in self.data]
         values["mix"] = [source.summary() for source in self.data]
         values["feature_cache"] = self.feature_cache and self.feature_cache_dtype

@@ -7,16 +7,19 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
-from mmmodal.errors import CheckpointError
-from mmmodal.files import sync
+from mmmodal.config import validate
+from mmmodal.errors import CheckpointError, ConfigError
+from mmmodal.files import sync, write_whole
+from mmmodal.limits import limit_schema
 from mmmodal.ranks import rank, ranks
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.recipe import Recipe
 
 __all__ = [
     "METRICS",
@@ -127,7 +130,16 @@ def _read_note(run: Path) -> dict[str, Any]:
         note: dict[str, Any] = json.loads((run / NOTED).read_text(encoding="utf-8"))
     except ValueError:
         raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
-    return note
+    return {**note, "limits": _current_limits(note.get("limits", {}))}
+
+
+def _current_limits(noted: Any) -> Any:
+    """Return the limits of a note as they are written today, without what is a default."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            return validate(limit_schema(), noted, "limits").chosen()
+    except (ConfigError, TypeError, ValueError):
+        return noted  # of a modality that is not installed: they differ from any that are given
 
 
 def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
@@ -152,9 +164,7 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
         versions = {name: version(name) for name in VERSIONS}
         counts = {"records": records, "ranks": ranks()}
         note = {**recipe.fingerprint(), **counts, "versions": versions}
-        (run / f".{NOTED}").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-        sync(run / f".{NOTED}")
-        (run / f".{NOTED}").replace(run / NOTED)
+        write_whole(run / NOTED, json.dumps(note, indent=2) + "\n", durable=True)
     except OSError as error:
         raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
 

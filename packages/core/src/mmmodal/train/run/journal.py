@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmmodal.errors import CheckpointError
+from mmmodal.files import replacing
 
 __all__ = ["Journal", "cut_journals"]
 
@@ -51,13 +51,11 @@ class Journal:
         Raises:
             CheckpointError: it cannot be written.
         """
-        working = self.path.with_name(f".{self.path.name}")
         try:
-            with working.open("w", encoding="utf-8") as file:
+            with replacing(self.path) as working, working.open("w", encoding="utf-8") as file:
                 file.writelines(
                     json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step
                 )
-            os.replace(working, self.path)
         except OSError as error:
             raise CheckpointError(f"{self.path} cannot be written ({error.strerror})") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mmmodal.errors import CheckpointError
+from mmmodal.files import write_whole
 from mmmodal.ranks import rank
 from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
@@ -25,7 +25,7 @@ from mmmodal.train.run.folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
     from mmmodal.samples.mixing import Mixture
-    from mmmodal.train.recipe.recipe import Recipe
+    from mmmodal.train.recipe import Recipe
 
 __all__ = ["REPORT", "report_stage", "write_report"]
 
@@ -92,7 +92,8 @@ def write_report(
             facts=fact_rows({**_facts(rows, recipe, trained), **versions}),
             recipe=escape(_recipe_text(recipe)),
         )
-        return _write_whole(run / REPORT, page)
+        write_whole(run / REPORT, page)
+        return run / REPORT
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or run / REPORT} cannot be written or read ({error.strerror}); the "
@@ -102,16 +103,6 @@ def write_report(
 
 def _resource(name: str) -> str:
     return (files("mmmodal.train.run") / name).read_text(encoding="utf-8")
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    try:
-        working.write_text(text, encoding="utf-8")
-        working.replace(path)
-    finally:
-        working.unlink(missing_ok=True)
-    return path
 
 
 def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:

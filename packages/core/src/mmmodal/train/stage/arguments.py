@@ -6,31 +6,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import ConfigError
-from mmmodal.train.recipe.recipe import Recipe, deepspeed_config
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.plan import Plan
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-__all__ = ["arguments_of", "half_precision", "join_ranks"]
+__all__ = ["arguments_of", "join_ranks"]
 
 
-def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
-    """Translate a recipe whose run is kept in the folder `run`.
-
-    Raises:
-        ConfigError: it asks for what this machine cannot do.
-    """
+def arguments_of(recipe: Recipe, run: Path, plan: Plan) -> TrainingArguments:
+    """Translate a recipe whose run is kept in the folder `run`."""
+    import torch
     from transformers import TrainingArguments
 
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "bf16" if has_gpu else "fp32"
-    if precision == "fp16" and not has_gpu:
-        raise ConfigError("recipe", ["'precision': fp16 needs a GPU; use bf16 or fp32"])
-    workers = _workers(has_gpu) if recipe.workers is None else recipe.workers
-    deepspeed = deepspeed_config(recipe.deepspeed, has_gpu)
-    if deepspeed is not None:
+    workers = _workers(plan.has_gpu) if recipe.workers is None else recipe.workers
+    if plan.deepspeed is not None:
         _pretend_to_be_launched()
     return TrainingArguments(
         output_dir=str(run / "checkpoints"),
@@ -45,10 +36,10 @@ def arguments_of(recipe: Recipe, run: Path, has_gpu: bool) -> TrainingArguments:
         gradient_accumulation_steps=recipe.accumulation,
         num_train_epochs=recipe.epochs,
         max_steps=recipe.max_steps or -1,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=not has_gpu,
-        deepspeed=deepspeed,
+        bf16=plan.half == torch.bfloat16,
+        fp16=plan.half == torch.float16,
+        use_cpu=not plan.has_gpu,
+        deepspeed=plan.deepspeed,
         **_checkpointing(recipe.gradient_checkpointing),
         dataloader_num_workers=workers,
         dataloader_prefetch_factor=recipe.prefetch if workers else None,
@@ -92,13 +83,6 @@ def join_ranks(arguments: TrainingArguments) -> None:
 
         backend = "nccl" if arguments.device.type == "cuda" else "gloo"
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
-
-
-def half_precision(arguments: TrainingArguments) -> Any:
-    """Return the half precision that the arguments ask for, or None."""
-    import torch
-
-    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
 
 
 def _pretend_to_be_launched() -> None:

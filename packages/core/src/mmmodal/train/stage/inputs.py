@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import RecordError
-from mmmodal.records.dataset import OnError
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.samples.dataset import PreparedDataset, open_files
-from mmmodal.train.stage.arguments import arguments_of, half_precision, join_ranks
+from mmmodal.samples.preparer import Preparer
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.arguments import arguments_of, join_ranks
+from mmmodal.train.stage.plan import Plan
 from mmmodal.train.stage.start import Start, find_start
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.samples.feature_cache.settings import Cache, FrozenTower
     from mmmodal.samples.feature_cache.store import FeatureStore
-    from mmmodal.train.recipe.recipe import Recipe
 
-__all__ = ["Opened", "load_model", "open_stage"]
+__all__ = [
+    "Inputs",
+    "frozen_tower",
+    "load_model",
+    "open_data",
+    "open_inputs",
+    "prepared_dataset",
+    "store_features",
+    "use_stored",
+]
 
 
 @dataclass(frozen=True)
-class Opened:
+class Inputs:
     """What a stage works on."""
 
     start: Start
+    plan: Plan
     arguments: TrainingArguments
     model: MMModalForConditionalGeneration
     dataset: PreparedDataset
@@ -43,7 +57,7 @@ class Opened:
     """What is looked at when training begins."""
 
 
-def open_stage(recipe: Recipe, run: Path) -> Opened:
+def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     """Load the model, open the data, choose what trains, and fill the feature cache.
 
     Raises:
@@ -53,40 +67,47 @@ def open_stage(recipe: Recipe, run: Path) -> Opened:
     from transformers import set_seed
 
     from mmmodal.train.loop.trainable import choose
-    from mmmodal.train.stage.stored_features import store_features
 
     start = find_start(recipe)
-    has_gpu = torch.cuda.is_available()
-    arguments = arguments_of(recipe, run, has_gpu)  # before the model: ZeRO-3 spreads it on loading
+    plan = Plan.of(recipe, start.base, torch.cuda.is_available())
+    arguments = arguments_of(recipe, run, plan)  # before the model: ZeRO-3 spreads it on loading
     join_ranks(arguments)
     set_seed(recipe.seed)
     bad_rows: list[RecordError] = []
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
-    files = open_files(recipe, on_error)  # before the weights, which take long to load
-    model = load_model(start.base, recipe, arguments)
-    checks = _ready_for_packs(model, recipe) if recipe.packing else ()
-    dataset = PreparedDataset.of(recipe, files, model.processor, _context_length(model))
+    files = open_data(recipe, on_error)  # before the weights, which take long to load
+    model = load_model(start.base, recipe, plan)
+    checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
+    dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
-    _hold(model, arguments)
+    _hold(model, plan)
     start.fill(model, recipe)
-    stores = store_features(model, dataset, recipe, arguments, on_error)
-    return Opened(start, arguments, model, dataset, stores, on_error, bad_rows, checks)
+    stores = store_features(model, dataset, recipe, arguments, plan, on_error)
+    return Inputs(start, plan, arguments, model, dataset, stores, on_error, bad_rows, checks)
 
 
-def load_model(
-    source: str, recipe: Recipe, arguments: TrainingArguments
-) -> MMModalForConditionalGeneration:
+def open_data(recipe: Recipe, on_error: OnError = "raise") -> list[RecordDataset]:
+    """Open the data files of a recipe; see `open_files`."""
+    return open_files(recipe.data, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error)
+
+
+def prepared_dataset(
+    recipe: Recipe, files: Sequence[RecordDataset], preparer: Preparer, max_tokens: int
+) -> PreparedDataset:
+    """Prepare the records of a recipe's data files as its stage reads them."""
+    weights = [source.weight for source in recipe.data]
+    return PreparedDataset(
+        files, preparer, max_tokens=max_tokens, weights=weights, seed=recipe.seed
+    )
+
+
+def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditionalGeneration:
     """Load what the stage starts from, in the precision it is held in."""
-    import torch
-
     from mmmodal.making.loading import load
 
-    # Under autocast what trains is held as it was saved, in fp32, and only the rest is halved.
-    half = half_precision(arguments)
-    held = "auto" if arguments.deepspeed is None and half else half
     model = load(
         source,
-        dtype=held or torch.float32,
+        dtype=plan.loaded_as,
         device=None if recipe.quantization else "cpu",  # quantized weights stay where they are made
         attn_implementation=recipe.attn_implementation,
         quantization=recipe.quantization,
@@ -96,30 +117,101 @@ def load_model(
     return model
 
 
-def _ready_for_packs(model: MMModalForConditionalGeneration, recipe: Recipe) -> tuple[Any, ...]:
+def _ready_for_packs(
+    model: MMModalForConditionalGeneration, recipe: Recipe, plan: Plan
+) -> tuple[Any, ...]:
     """Let the language model keep the samples of a pack apart; returns what checks that it does."""
     from mmmodal.train.stage.pack_check import PackCheck, attend_by_sample, check_positions
 
-    check_positions(model, min(recipe.max_tokens, _context_length(model) or recipe.max_tokens))
+    check_positions(model, plan.max_tokens)
     if recipe.attn_implementation is None:
         attend_by_sample(model)
-    return (PackCheck(),)
+    return (PackCheck(plan.half),)
 
 
-def _hold(model: Any, arguments: TrainingArguments) -> None:
-    """Keep what trains in fp32 under autocast and the rest in half precision.
+def _hold(model: Any, plan: Plan) -> None:
+    """Keep every weight in the precision of the plan, where autocast needs several."""
+    if plan.autocast is None:
+        return
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(plan.held(trains=True))
+        elif parameter.is_floating_point():  # what is quantized stays so
+            parameter.data = parameter.to(plan.held(trains=False))
 
-    DeepSpeed holds all in half precision, and fp32 copies of what trains.
+
+def store_features(
+    model: MMModalForConditionalGeneration,
+    dataset: PreparedDataset,
+    recipe: Recipe,
+    arguments: TrainingArguments,
+    plan: Plan,
+    on_error: OnError = "raise",
+) -> dict[str, FeatureStore]:
+    """Compute what the recipe's feature cache lacks and let the model and `dataset` read from it.
+
+    Returns the features of each modality; of none where the recipe has no cache. The parts that
+    train must have been chosen: only towers that stay as they are have such features. A medium that
+    cannot be read is given to `on_error`.
+
+    Raises:
+        ConfigError: every tower trains.
+        FeatureCacheError: the features do not fit, or cannot be written or read.
     """
-    half = half_precision(arguments)
-    if arguments.deepspeed is None and half is not None:
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-            elif parameter.is_floating_point():  # what is quantized stays so
-                parameter.data = parameter.to(half)
+    if recipe.feature_cache is None:
+        return {}
+    from mmmodal.model.zero3 import gathered
+    from mmmodal.samples.feature_cache.filling import fill_cache
+    from mmmodal.samples.feature_cache.settings import Cache
+    from mmmodal.train.loop.trainable import frozen_towers
+
+    frozen = frozen_towers(model)
+    if not frozen:
+        raise ConfigError("recipe", ["'feature_cache': every tower trains, so nothing can be kept"])
+    cache = Cache(
+        recipe.feature_cache,
+        limit=recipe.feature_cache_limit,
+        dtype=recipe.feature_cache_dtype,
+        workers=arguments.dataloader_num_workers,
+        device=str(arguments.device),
+        autocast=plan.autocast,
+        on_error=None if on_error == "raise" else on_error,
+    )
+    with gathered(*(p for name in frozen for p in model.model.tower(name).parameters())):
+        towers = {name: frozen_tower(model, name, cache) for name in frozen}
+        stores = fill_cache(towers, dataset.media(frozen), dataset.preparer, cache)
+    for name, store in stores.items():
+        use_stored(model, name, store)
+    return stores
 
 
-def _context_length(model: Any) -> int | None:
-    length = getattr(model.config.text_config, "max_position_embeddings", None)
-    return int(length) if length else None
+def frozen_tower(
+    model: MMModalForConditionalGeneration, modality: str, cache: Cache
+) -> FrozenTower:
+    from mmmodal.samples.feature_cache.key import describe_tower
+    from mmmodal.samples.feature_cache.settings import FrozenTower
+
+    network = model.model.tower(modality)
+    description = describe_tower(
+        modality,
+        model.processor.modalities[modality],
+        model.config.of(modality, "config").to_dict(),
+        network,
+        stored=cache.dtype,
+        computed="as its weights" if cache.autocast is None else str(cache.autocast),
+    )
+    return FrozenTower(network, model.model.encoders[modality], description)
+
+
+def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:
+    """Have a model and its preparer take a modality's features from a store; its tower is gone.
+
+    Processors that were made before keep working with media.
+    """
+    from mmmodal.samples.feature_cache.stored import StoredEncoder
+
+    base, preparer = model.model, model.processor.preparer
+    stand_in = StoredEncoder(preparer.encoders[modality], store, base.encoders[modality].width)
+    base.encoders[modality] = stand_in
+    preparer.encoders[modality] = stand_in
+    setattr(base, f"{modality}_tower", stand_in.build())

@@ -59,6 +59,10 @@ def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> 
 class PackCheck(TrainerCallback):
     """Try it before the first step, when the model is spread over the ranks as it will be."""
 
+    def __init__(self, half: torch.dtype | None = None) -> None:
+        self._half = half
+        """The precision to compute in; None: that of the weights."""
+
     def on_train_begin(
         self,
         args: TrainingArguments,
@@ -73,10 +77,9 @@ class PackCheck(TrainerCallback):
             ConfigError: they would.
         """
         language: PreTrainedModel = model.get_decoder()
-        half = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         cast: Any = contextlib.nullcontext()
-        if half is not None:
-            cast = torch.autocast(args.device.type, half)
+        if self._half is not None:
+            cast = torch.autocast(args.device.type, self._half)
         with cast:
             apart = keeps_apart(language)
         if not apart:

@@ -15,7 +15,7 @@ from mmmodal.train.run.journal import Journal
 
 if TYPE_CHECKING:
     from mmmodal.train.loop.bad_samples import Skipped
-    from mmmodal.train.recipe.recipe import Recipe
+    from mmmodal.train.recipe import Recipe
     from mmmodal.train.stage.start import Start
 
 __all__ = ["name_skipped", "write_result"]

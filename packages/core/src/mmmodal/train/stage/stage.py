@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from mmmodal.ranks import rank, wait
 from mmmodal.train.loop.feed import feed
-from mmmodal.train.recipe.recipe import Recipe
+from mmmodal.train.recipe import Recipe
 from mmmodal.train.run.folder import METRICS, RUN, as_begun, begin_run, clear_finished, find_run
 from mmmodal.train.run.journal import cut_journals
 from mmmodal.train.run.report import report_stage
 from mmmodal.train.run.reporters import check_reporters, reporters
-from mmmodal.train.stage.inputs import Opened, open_stage
+from mmmodal.train.stage.inputs import Inputs, open_inputs
 from mmmodal.train.stage.result import name_skipped, write_result
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     Raises:
         MMModalError: `out` is finished, or was begun with another recipe.
     """
-    from mmmodal.train.loop.callbacks import Interruption, MetricsFile, ProgressBar
-    from mmmodal.train.loop.epochs import EpochCount
+    from mmmodal.train.loop.callbacks import EpochCount, Interruption, MetricsFile, ProgressBar
     from mmmodal.train.loop.trainable import trained_counts
     from mmmodal.train.loop.trainer import StageTrainer
     from mmmodal.train.loop.workers import naming_lost_processes
@@ -67,12 +66,12 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     run = find_run(recipe, fresh)
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)
-    stage = open_stage(recipe, run)
-    begin_run(recipe, run, fresh, len(stage.dataset))
+    inputs = open_inputs(recipe, run)
+    begin_run(recipe, run, fresh, len(inputs.dataset))
     wait()  # nobody looks for checkpoints that are being removed
-    data = feed(recipe, stage.dataset, run, stage.arguments, stage.on_error)
-    checkpoints, newest, skipped = _take_up(recipe, run, stage)
-    counts = trained_counts(stage.model)
+    data = feed(recipe, inputs.dataset, run, inputs.arguments, inputs.on_error)
+    checkpoints, newest, skipped = _take_up(recipe, run, inputs)
+    counts = trained_counts(inputs.model)
     _tell(counts)
     bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
     reports = reporters(recipe.report_to, run)
@@ -80,18 +79,18 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         trainer = StageTrainer(
             recipe=recipe,
             run=run,
-            model=stage.model,
-            args=stage.arguments,
+            model=inputs.model,
+            args=inputs.arguments,
             feed=data,
             checkpoints=checkpoints,
             skipped=skipped,
-            callbacks=[*stage.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
+            callbacks=[*inputs.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
         )
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have noted the rows they skipped
     if interruption.signal is None:
         name_skipped(skipped, run, trainer.state.global_step)
-        write_result(trainer, recipe, run, stage.start)
+        write_result(trainer, recipe, run, inputs.start)
         report_stage(recipe, run, data.mixture, counts)
     return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
 
@@ -102,26 +101,26 @@ def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
     Raises:
         MMModalError: the features do not fit, or whatever keeps the recipe from being run.
     """
-    stage = open_stage(recipe, recipe.out / RUN)
-    for error in stage.bad_rows:
+    inputs = open_inputs(recipe, recipe.out / RUN)
+    for error in inputs.bad_rows:
         print(f"Skipped {error}", file=sys.stderr)
-    return stage.stores
+    return inputs.stores
 
 
 def _take_up(
-    recipe: Recipe, run: Path, stage: Opened
+    recipe: Recipe, run: Path, inputs: Inputs
 ) -> tuple[Checkpoints, Checkpoint | None, Skipped]:
     """Find where the run goes on, and cut what it noted after that."""
     from mmmodal.train.loop.bad_samples import Skipped
     from mmmodal.train.run.checkpoints import Checkpoints
 
-    folder, deepspeed = run / "checkpoints", bool(stage.arguments.deepspeed)
+    folder, deepspeed = run / "checkpoints", bool(inputs.arguments.deepspeed)
     checkpoints = Checkpoints(folder, keep=recipe.keep_checkpoints, deepspeed=deepspeed)
     newest = checkpoints.newest()
     skipped = Skipped(recipe.on_bad_sample, run, rank())
     if rank() == 0:
         cut_journals(run, newest.step if newest else 0)
-        skipped.note_once(stage.bad_rows)
+        skipped.note_once(inputs.bad_rows)
     wait()  # nobody notes rows that are cut
     return checkpoints, newest, skipped
 

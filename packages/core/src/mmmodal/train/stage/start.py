@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmmodal.adapters.folder import Adapter
+    from mmmodal.adapters.lora import Lora
     from mmmodal.model.modeling import MMModalForConditionalGeneration
-    from mmmodal.train.recipe.recipe import Recipe
-    from mmmodal.train.recipe.trained_parts import Lora
+    from mmmodal.train.recipe import Recipe
 
 __all__ = ["Start", "find_start"]
 

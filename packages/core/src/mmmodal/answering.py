@@ -1,0 +1,174 @@
+"""A model's answers to many conversations at once, turn by turn, each on its own history.
+
+Every turn is asked after the answers that the model itself gave before. A medium is read and
+encoded once, however many turns follow it. D width of the language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmmodal.contracts.record import Message, Record
+from mmmodal.conversation.rendering import Rendered
+from mmmodal.model.features import MediaFeatures
+from mmmodal.samples.collation import Sample
+from mmmodal.samples.preparer import PreparedMedium
+from mmmodal.samples.transcript import Transcript
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmmodal.model.modeling import MMModalForConditionalGeneration
+
+__all__ = ["answer_records"]
+
+Progress = Callable[[int], Any]
+"""Is called with how many conversations were finished since it was called last."""
+
+
+def answer_records(
+    model: MMModalForConditionalGeneration,
+    records: Sequence[Record],
+    root: Path,
+    *,
+    batch_size: int = 100,
+    max_new_tokens: int = 512,
+    progress: Progress = lambda finished: None,
+) -> list[list[str]]:
+    """Return for each record the model's answer to each user turn, taken greedily.
+
+    What the assistant says in the records is not read.
+
+    Args:
+        model: with its processor.
+        records: the conversations.
+        root: where relative media paths begin, which none may leave.
+        batch_size: how many conversations are answered together.
+        max_new_tokens: the longest answer.
+        progress: is called after each batch.
+
+    Raises:
+        MediaError: a medium cannot be read.
+        RenderError: a turn cannot be rendered, or is longer than the model's context.
+    """
+    order = sorted(range(len(records)), key=lambda index: len(records[index].media))
+    answers: list[list[str]] = [[] for _ in records]
+    for at in range(0, len(order), batch_size):
+        chosen = order[at : at + batch_size]
+        group = _Group(model, [records[index] for index in chosen], root, max_new_tokens)
+        for index, said in zip(chosen, group.answers(), strict=True):
+            answers[index] = said
+        progress(len(chosen))
+    return answers
+
+
+@dataclass
+class _Asked:
+    """One conversation as far as it has come."""
+
+    transcript: Transcript
+    waiting: list[Message]
+    """The turns of the user that are not answered yet."""
+
+    encoded: list[Tensor]
+    """Of each medium, [slots, D]."""
+
+    answers: list[str]
+
+
+class _Group:
+    """Conversations that are answered together, turn by turn."""
+
+    def __init__(
+        self,
+        model: MMModalForConditionalGeneration,
+        records: Sequence[Record],
+        root: Path,
+        max_new_tokens: int,
+    ) -> None:
+        self._model, self._preparer = model, model.processor.preparer
+        self._max_new_tokens = max_new_tokens
+        transcripts = [self._begun(record, root) for record in records]
+        media = [medium for transcript in transcripts for medium in transcript.media]
+        encoded = iter(self._encode(media))
+        self._asked = [
+            _Asked(
+                transcript,
+                [message for message in record.messages if message.role == "user"],
+                [next(encoded) for _ in transcript.media],
+                [],
+            )
+            for record, transcript in zip(records, transcripts, strict=True)
+        ]
+
+    def answers(self) -> list[list[str]]:
+        """Go through all turns."""
+        while going := [one for one in self._asked if one.waiting]:
+            for one in going:
+                one.transcript.add(one.waiting.pop(0))
+            for one, answer in zip(going, self._generate(going), strict=True):
+                one.transcript.answer(answer)
+                one.answers.append(answer)
+        return [one.answers for one in self._asked]
+
+    def _begun(self, record: Record, root: Path) -> Transcript:
+        """Return a conversation of which nothing was said but what the system says."""
+        transcript = Transcript(self._preparer, root=root)
+        for ref in record.media:
+            transcript.attach(ref.kind, ref.uri)
+        for message in record.messages:
+            if message.role == "system":
+                transcript.add(message)
+        return transcript
+
+    def _encode(self, media: Sequence[PreparedMedium]) -> list[Tensor]:
+        """Encode all media, one call for each modality, and return them in their order."""
+        inputs: dict[str, Any] = dict(self._preparer.collate_media(media))
+        with torch.inference_mode():
+            encoded = self._model.model.encode_media(inputs)
+        queues = {name: iter(_items(output)) for name, output in encoded.items()}
+        return [next(queues[medium.modality]) for medium in media]
+
+    def _generate(self, going: Sequence[_Asked]) -> list[str]:
+        rendered = [self._rendered(one) for one in going]
+        samples = [Sample(each.input_ids, each.labels) for each in rendered]
+        batch: dict[str, Any] = dict(self._preparer.collate(samples, padding_side="left"))
+        del batch["labels"]
+        width = batch["input_ids"].shape[1]
+        shown = [(one, i) for one, r in zip(going, rendered, strict=True) for i in r.media]
+        with torch.inference_mode():
+            ids = self._model.generate(
+                **{name: value.to(self._model.device) for name, value in batch.items()},
+                mm_encoder_outputs=_joined(shown),
+                max_new_tokens=self._max_new_tokens,
+                do_sample=False,
+            )
+        decoded = self._preparer.tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
+        return [text.strip() for text in decoded]
+
+    def _rendered(self, one: _Asked) -> Rendered:
+        context = self._model.config.positions
+        room = min(self._max_new_tokens, context // 4)
+        allowed_by = f"the model's context of {context}"
+        return one.transcript.prompt(context - 1, allowed_by, room).rendered
+
+
+def _joined(shown: Sequence[tuple[_Asked, int]]) -> Mapping[str, MediaFeatures]:
+    grouped: dict[str, list[Tensor]] = {}
+    for one, index in shown:
+        name = one.transcript.media[index].modality
+        grouped.setdefault(name, []).append(one.encoded[index])
+    return {
+        name: MediaFeatures(pooler_output=torch.cat(items), lengths=[len(i) for i in items])
+        for name, items in grouped.items()
+    }
+
+
+def _items(output: MediaFeatures) -> list[Tensor]:
+    assert output.pooler_output is not None and output.lengths is not None
+    return list(output.pooler_output.split(list(output.lengths)))

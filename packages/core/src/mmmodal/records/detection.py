@@ -1,0 +1,112 @@
+"""Which format a row is of; rows become records here, and records rows."""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from mmmodal.config import suggest
+from mmmodal.contracts.format import Format, Place
+from mmmodal.contracts.record import Record
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.json_text import parse_json, printable
+
+__all__ = ["find_format", "formats", "read_row", "structured_keys"]
+
+
+FORMATS = "mmmodal.records.formats"
+"""The package whose modules are formats."""
+
+
+def formats() -> dict[str, Format]:
+    """Return the formats by name: those of every module in `mmmodal.records.formats`."""
+    return dict(_formats())
+
+
+@functools.cache
+def _formats() -> dict[str, Format]:
+    names = sorted(module.name for module in pkgutil.iter_modules(import_module(FORMATS).__path__))
+    found: list[Format] = [import_module(f"{FORMATS}.{name}").FORMAT for name in names]
+    return {each.name: each for each in found}
+
+
+@functools.cache
+def structured_keys() -> frozenset[str]:
+    """Return the keys by which rows are told apart and taken apart, of all formats."""
+    return frozenset(key for each in _formats().values() for key in each.structured)
+
+
+def find_format(name: str) -> Format:
+    """Return the format of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in _formats():
+        raise ConfigError("format", [f"unknown format {name!r}{suggest(name, _formats())}"])
+    return _formats()[name]
+
+
+def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Format, list[Record]]:
+    """Return the format of a row, guessed unless given, and the records it holds.
+
+    Raises:
+        RecordError: what is wrong with it.
+    """
+    if not isinstance(row, Mapping):
+        raise RecordError(place.where, f"a row is a JSON object {{…}}, got {type(row).__name__}")
+    opened = _with_structure(row, place.where)
+    chosen = format or _detect(opened, place.where)
+    records = chosen.read(opened, place)
+    for record in records:
+        _check_turns(record, place.where)
+    return chosen, records
+
+
+def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Parse the columns of a table that hold JSON as text."""
+    opened = dict(row)
+    for key in structured_keys():
+        if isinstance(opened.get(key), str):
+            try:
+                opened[key] = parse_json(opened[key], where)
+            except RecordError as error:
+                raise RecordError(where, f"{key!r}: {error.reason}") from None
+    return opened
+
+
+def _detect(row: Mapping[str, Any], where: str) -> Format:
+    found = [each for each in _formats().values() if each.matches(row)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " and ".join(each.name for each in found)
+        raise RecordError(where, f"it may be {names}; say which with --format")
+    keys = ", ".join(map(repr, list(row)[:10])) or "none"
+    known = "; ".join(f"{each.name}: {each.shape}" for each in _formats().values())
+    raise RecordError(where, printable(f"no known format has its keys ({keys}). Known are {known}"))
+
+
+def _check_turns(record: Record, where: str) -> None:
+    """Refuse a conversation that no chat template could show as it is meant."""
+    previous = "system"
+    for number, message in enumerate(record.messages, start=1):
+        turn = f"turn {number} ({message.role})"
+        if message.role == "system" and number > 1:
+            raise RecordError(where, f"{turn}: a system message can only come first; move it there")
+        if message.role == previous and number > 1:
+            raise RecordError(where, f"{turn}: it follows a turn of the same role; join the two")
+        if message.role == "assistant" and previous == "system":
+            raise RecordError(where, f"{turn}: a user turn must come before it; add one")
+        media = [part.type for part in message.content if part.text is None]
+        if media and message.role != "user":
+            reason = f"it holds a medium ({media[0]}); media belong into user turns"
+            raise RecordError(where, f"{turn}: {reason}")
+        if not media and not any((part.text or "").strip() for part in message.content):
+            raise RecordError(where, f"{turn}: it is empty; fill it or remove the record")
+        previous = message.role
+    if previous == "system":
+        raise RecordError(where, "there is no user turn; add one")

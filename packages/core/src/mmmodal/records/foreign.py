@@ -1,0 +1,81 @@
+"""What rows of other formats have in common, in reading and in writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from mmmodal.config import validate
+from mmmodal.contracts.format import Place
+from mmmodal.contracts.record import Record
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.detection import structured_keys
+from mmmodal.records.json_text import printable
+
+__all__ = ["ForeignRow", "complete", "validated"]
+
+MOST_PROBLEMS = 5
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ForeignRow(BaseModel):
+    """What rows of other formats have in common; keys they do not define go to `meta`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    id: str | None = None
+    lang: str | None = None
+    group: str | None = None
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+    def record(self, place: Place, values: Mapping[str, Any], **changes: Any) -> Record:
+        """Build a record of `messages` and `media` with what the row says besides."""
+        about = {
+            "id": place.fallback_id if self.id is None else self.id,
+            "lang": self.lang,
+            "group": self.group,
+            "meta": self.model_extra or None,
+        }
+        return validated(Record, about | dict(values) | changes, place.where)
+
+
+def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """Build `model` from a row, or raise one RecordError of one line that tells every problem."""
+    try:
+        return validate(model, values, where)
+    except ConfigError as error:
+        problems = [_about_field(problem) for problem in error.problems[:MOST_PROBLEMS]]
+        if more := len(error.problems) - MOST_PROBLEMS:
+            problems += [f"and {more:,} more"] if more > 0 else []
+        raise RecordError(where, printable("; ".join(problems))) from None
+
+
+def _about_field(problem: str) -> str:
+    # What is wrong with a row as a whole needs no excerpt of the row.
+    whole = problem.removeprefix("'value': ")
+    return whole.rpartition(" (got ")[0] if whole != problem else problem
+
+
+def complete(
+    row: Mapping[str, Any], record: Record, model: type[ForeignRow], where: str
+) -> dict[str, Any]:
+    """Add what a record says besides its conversation to the row of another format.
+
+    Raises:
+        RecordError: a key of `meta` has a meaning of its own in `model`, the format's row.
+    """
+    about = {"lang": record.lang, "group": record.group}
+    meta = record.meta or {}
+    if taken := sorted(meta.keys() & (structured_keys() | model.model_fields.keys())):
+        reason = (
+            f"meta.{taken[0]} cannot be kept: {taken[0]!r} has a meaning of its own in the format"
+        )
+        raise RecordError(where, reason)
+    return {**row, **{key: value for key, value in about.items() if value is not None}, **meta}

@@ -1,0 +1,88 @@
+"""A prompt of a conversation that goes on has the ids of one that is rendered anew."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from mmmodal.contracts.record import Message
+from mmmodal.conversation.layout import MarkerIds
+from mmmodal.conversation.messages import read_messages
+from mmmodal.conversation.prompts import Prompts
+from mmmodal.conversation.rendering import Renderer
+from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
+
+MARKERS = ["<image>", "</image>", "<|image|>"]
+SLOTS = 3
+IMAGE = {"type": "image", "data": "x"}
+TEXTS = (
+    "What is it?",
+    "  leading and trailing  ",
+    "a typed </s> and <image> and <|im_end|>",
+    "\n\nlines\n",
+    "teks Melayu: apa khabar?",
+    "<think>maybe</think> yes",
+    ".",
+    "日本 😀",
+)
+
+
+@pytest.fixture(params=FAMILIES)
+def renderer(request: pytest.FixtureRequest) -> Renderer:
+    tokenizer = tiny_tokenizer(request.param)
+    tokenizer.add_tokens(MARKERS, special_tokens=True)
+    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
+
+
+def conversation(turns: int, seed: int) -> list[Message]:
+    chance = random.Random(seed)
+    chat: list[dict[str, Any]] = []
+    for _ in range(turns):
+        text = {"type": "text", "text": chance.choice(TEXTS)}
+        parts = [IMAGE, text] if chance.random() < 0.5 else [text]
+        chat.append({"role": "user", "content": parts})
+        chat.append({"role": "assistant", "content": chance.choice(TEXTS)})
+    messages, _ = read_messages(chat, ["image"])
+    return messages
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_prompt_has_the_ids_of_the_whole_rendered_anew(renderer: Renderer, seed: int) -> None:
+    messages = conversation(6, seed)
+    prompts, layouts = Prompts(renderer), [SLOTS] * 6
+    for count in range(1, len(messages) + 1, 2):
+        said = messages[:count]
+        anew = renderer.render(said, layouts, add_generation_prompt=True)
+        found = prompts.render(said, layouts)
+        assert found.input_ids == anew.input_ids
+        assert found.media == anew.media
+
+
+def test_turns_that_are_left_out_in_front_change_nothing(renderer: Renderer) -> None:
+    messages = conversation(5, 7)
+    prompts, layouts = Prompts(renderer), [SLOTS] * 5
+    for start in (0, 2, 0, 4, 6):
+        said = messages[start:-1]
+        anew = renderer.render(said, layouts, add_generation_prompt=True)
+        assert prompts.render(said, layouts).input_ids == anew.input_ids
+
+
+def test_only_what_is_new_is_tokenized(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tiny_tokenizer("qwen2.5")
+    renderer = Renderer(tokenizer, {})
+    messages, _ = read_messages(
+        [{"role": role, "content": "word " * 200} for role in ["user", "assistant"] * 5], []
+    )
+    prompts = Prompts(renderer)
+    lengths = []
+    encode = renderer._tokens.encode
+    monkeypatch.setattr(
+        renderer._tokens,
+        "encode",
+        lambda text, *rest, **named: lengths.append(len(text)) or encode(text, *rest, **named),
+    )
+    for count in range(1, 10, 2):
+        prompts.render(messages[:count], [])
+    assert max(lengths[1:]) < 2.5 * lengths[0]

@@ -1,1 +1,0 @@
-"""Sessions about several media: which rows are drawn, and how they become one."""

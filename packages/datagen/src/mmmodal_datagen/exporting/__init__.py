@@ -1,1 +1,0 @@
-"""The pipeline's rows as files that others read."""

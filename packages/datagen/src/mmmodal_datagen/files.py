@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all, also after a power failure."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mmmodal.files import sync
+from mmmodal_datagen.contracts.outcomes import StopRun
+
+__all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def publishing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`, and rename it to `path` when the block succeeds.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
+    working = path.with_name(f".{path.name}.writing-{os.uname().nodename}-{os.getpid()}")
+    with stopping(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with working.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            working.replace(path)
+            sync(path.parent)
+        finally:
+            working.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of killed processes, also those below `media`."""
+    for pattern in (".*.writing-*", "media/*/.*.writing-*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def publish_bytes(data: bytes, path: Path) -> None:
+    """Write a whole file.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
+    with publishing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def stopping(path: Path) -> Iterator[None]:
+    """Raise `StopRun` for any error of the file system.
+
+    Raises:
+        StopRun: the disk is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        hint = "make room" if error.errno in FULL else "check its permissions"
+        raise StopRun(f"{path} cannot be written ({reason}); {hint} and run again") from None

@@ -1,0 +1,1 @@
+"""Prompts to language models, and usable answers to them, for the steps that ask one."""

@@ -1,1 +1,0 @@
-"""What a run leaves for people: one HTML file with counts, plots and rows to look at."""

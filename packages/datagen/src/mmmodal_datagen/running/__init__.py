@@ -1,1 +1,0 @@
-"""How steps run: shards of work, files that appear whole, and models that are asked once."""

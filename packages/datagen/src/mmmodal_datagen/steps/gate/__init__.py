@@ -1,0 +1,5 @@
+"""The step `gate`."""
+
+from mmmodal_datagen.steps.gate.step import Gate
+
+__all__ = ["Gate"]

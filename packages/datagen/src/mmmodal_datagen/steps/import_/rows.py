@@ -1,0 +1,150 @@
+"""Rows of an import, from the values of one line of a file, or from the file of a medium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmmodal.contracts.format import Place
+from mmmodal.contracts.record import Record
+from mmmodal.errors import RecordError
+from mmmodal.records.detection import find_format, read_row
+from mmmodal.records.foreign import validated
+from mmmodal_datagen.contracts import Medium, Row
+from mmmodal_datagen.rows.records import row_of
+from mmmodal_datagen.rows.tables import row_values
+
+__all__ = [
+    "Folders",
+    "kind_of",
+    "medium_row",
+    "read_values",
+]
+
+ENDINGS = {
+    "audio": (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"),
+    "image": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+}
+"""The kind of a file by its ending; its true format is checked when it is read."""
+
+MEDIUM_KEYS = ("image", "audio", "file")
+DESCRIPTION_KEYS = ("caption", "description", "text", "transcript", "title")
+TURN_KEYS = {"messages", "conversations", "chat", "instruction"}
+ROW_KEYS = {"kind", "groups", "media"}
+
+
+class Folders(NamedTuple):
+    """The folder that paths in a file are relative to, and that of paths in rows."""
+
+    own: Path
+    root: Path
+
+
+def kind_of(file: Path) -> str | None:
+    """Return the kind of a medium by the name of its file; None if it is not named like one."""
+    for kind, endings in ENDINGS.items():
+        if file.suffix.lower() in endings and file.is_file():
+            return kind
+    return None
+
+
+def medium_row(file: Path, root: Path) -> Row:
+    """Return the row of a medium of which only the file is known."""
+    kind = kind_of(file) or "audio"
+    uri = Path(os.path.relpath(file, root)).as_posix()
+    medium = Medium(kind=kind, uri=uri)
+    row_kind = "recording" if kind == "audio" else kind
+    return Row(id=uri, kind=row_kind, media=(medium,), groups=(uri,), synthetic=False)
+
+
+def read_values(values: dict[str, Any], place: Place, folders: Folders, form: str | None) -> Row:
+    """Return the row of one line of a file: a row of a step, a described medium or a record.
+
+    Args:
+        values: of the line.
+        place: of the line, for errors.
+        folders: that paths are relative to.
+        form: the format of records; None: guessed.
+
+    Raises:
+        RecordError: the values are of no such form.
+    """
+    if values.keys() >= ROW_KEYS:
+        return _made(values, place)
+    if not TURN_KEYS & values.keys():
+        return _described(values, place, folders)
+    _, records = read_row(values, place, find_format(form) if form else None)
+    return row_of([_moved(record, *folders) for record in records], place.where)
+
+
+def _made(values: dict[str, Any], place: Place) -> Row:
+    """Return a row that a step wrote, as JSON or in a Parquet file."""
+    try:
+        return validated(Row, row_values(values), place.where)
+    except (ValueError, AttributeError, TypeError):
+        reason = "it has the keys of a row, but values that are not valid; was it edited?"
+        raise RecordError(place.where, reason) from None
+
+
+def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row:
+    """Return the row of a medium with its caption or other facts."""
+    key = next((key for key in MEDIUM_KEYS if isinstance(values.get(key), str)), None)
+    if key is None:
+        known = ", ".join((*MEDIUM_KEYS, *sorted(TURN_KEYS)))
+        raise RecordError(place.where, f"it has neither a medium nor turns; known keys: {known}")
+    kind = key if key in ENDINGS else _kind_by_name(values[key], place)
+    uri = _relative_uri(values[key], place.where, *folders)
+    said = next((name for name in DESCRIPTION_KEYS if isinstance(values.get(name), str)), None)
+    sources = {"caption": "caption", "transcript": "asr"}
+    taken = {key, said, "id", "group", "lang", "licence", "source_url"}
+    facts = {name: value for name, value in values.items() if name not in taken}
+    medium = {
+        "kind": kind,
+        "uri": uri,
+        "lang": values.get("lang"),
+        "description": values[said] if said else None,
+        "description_source": sources.get(said, "metadata") if said else None,
+        "facts": facts or None,
+    }
+    row = {
+        "id": str(values.get("id", place.fallback_id)),
+        "kind": "clip" if kind == "audio" else kind,
+        "media": (medium,),
+        "groups": (str(values.get("group", uri)),),
+        "licence": values.get("licence"),
+        "source_url": values.get("source_url"),
+        "synthetic": False,
+    }
+    return validated(Row, row, place.where)
+
+
+def _kind_by_name(name: str, place: Place) -> str:
+    for kind, endings in ENDINGS.items():
+        if Path(name).suffix.lower() in endings:
+            return kind
+    raise RecordError(
+        place.where, f"{name[:80]!r} has no ending of a medium; use the key 'image' or 'audio'"
+    )
+
+
+def _moved(record: Record, folder: Path, target: Path) -> Record:
+    """Return a record with paths relative to `target` instead of `folder`."""
+    where = f"record {record.id!r}"
+    uris = [_relative_uri(ref.uri, where, folder, target) for ref in record.media]
+    media = [
+        ref.model_copy(update={"uri": uri}) for ref, uri in zip(record.media, uris, strict=True)
+    ]
+    return record.model_copy(update={"media": tuple(media)})
+
+
+def _relative_uri(uri: str, where: str, folder: Path, target: Path) -> str:
+    """Return a path in `folder` as a path relative to `target`; one outside is an error."""
+    if uri.startswith("data:") or os.path.isabs(uri):
+        return uri
+    found = Path(os.path.relpath(folder / uri, target))
+    if found.parts[:1] == (os.pardir,):
+        reason = f"its medium {uri!r} is outside of {target}; choose a folder that contains it"
+        raise RecordError(where, reason)
+    return found.as_posix()

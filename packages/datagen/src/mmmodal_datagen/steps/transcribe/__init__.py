@@ -1,0 +1,5 @@
+"""The step `transcribe`."""
+
+from mmmodal_datagen.steps.transcribe.step import Transcribe
+
+__all__ = ["Transcribe"]

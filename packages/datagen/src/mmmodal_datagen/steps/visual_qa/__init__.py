@@ -1,0 +1,5 @@
+"""The step `visual-qa`."""
+
+from mmmodal_datagen.steps.visual_qa.step import VisualQA
+
+__all__ = ["VisualQA"]

@@ -1,0 +1,1 @@
+"""Checks and measures of texts that several steps share."""

@@ -1,1 +1,0 @@
-"""What makes a pseudo-label one that can be learned from."""

@@ -35,7 +35,7 @@ from transformers import (
 
 from mmmodal.contracts import Encoder, Projector
 from mmmodal.modalities.audio import Waveform
-from mmmodal.model.features import project
+from mmmodal.model.perception import project
 from mmmodal.parts import find
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_vision_siglip import Siglip, SiglipOptions

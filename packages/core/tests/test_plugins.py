@@ -14,6 +14,20 @@ from mmmodal.plugins import Registry
 
 HOOK = "import mmmodal\n@mmmodal.hookimpl\ndef mmmodal_encoders({arguments}):\n    {body}\n"
 
+MODALITY = """
+import mmmodal
+
+class Smell(mmmodal.Modality):
+    name = "smell"
+    {more}
+
+    def read(self, source, limits): ...
+
+@mmmodal.hookimpl
+def mmmodal_modalities():
+    return [Smell]
+"""
+
 BROKEN = {
     "raises-at-import": ("raise RuntimeError('first\\nsecond')", "RuntimeError: first second"),
     "needs-missing": ("import no_such_module", "No module named 'no_such_module'"),
@@ -39,6 +53,14 @@ BROKEN = {
         "Half does not implement build, example, preprocess, width",
     ),
     "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which cannot be a name"),
+    "bad-limits": (
+        MODALITY.format(more="Limits = 7"),
+        "Smell.Limits is 7, which is no subclass of mmmodal.authoring.media.Limits",
+    ),
+    "bad-endings": (
+        MODALITY.format(more="endings = '.smell'"),
+        "Smell.endings is '.smell', which is no tuple of texts",
+    ),
     "named-twice": (
         ENCODER.format(name="ears").replace("[Ears]", "[Ears, Ears]"),
         "two parts named 'ears'",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmmodal.contracts import Encoder
-from mmmodal.hookspecs import hookimpl
+from mmmodal.authoring.parts import Encoder
+from mmmodal.authoring.plugins import hookimpl
 from mmmodal_audio_whisper.encoder import Whisper, WhisperOptions
 from mmmodal_audio_whisper.formats.openai_names import to_openai
 from mmmodal_audio_whisper.presets import PRESETS

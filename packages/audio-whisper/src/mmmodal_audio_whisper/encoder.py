@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from mmmodal.config import Config, OfSource, validate
-from mmmodal.contracts import Encoder
-from mmmodal.errors import MediaError, PartError
-from mmmodal.pretrained import layers_to_run, tensor_shapes
+from mmmodal.authoring.parts import Config, Encoder, MediaError, OfSource, PartError, validate
+from mmmodal.authoring.pretrained import layers_to_run, tensor_shapes
 from mmmodal_audio_whisper.formats import open_checkpoint
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import WhisperConfig
 
-    from mmmodal.modalities.audio import AudioLimits
+    from mmmodal.authoring.media import AudioLimits
 
 __all__ = ["Whisper", "WhisperOptions"]
 
@@ -131,7 +129,7 @@ class Whisper(Encoder):
         """Return a tenth of a second of silence."""
         import numpy as np
 
-        from mmmodal.modalities.audio import Waveform
+        from mmmodal.authoring.media import Waveform
 
         rate = self.options.sampling_rate
         return Waveform(np.zeros(rate // 10, np.float32), rate)
@@ -195,7 +193,7 @@ class Whisper(Encoder):
         import numpy as np
         import soxr  # type: ignore[import-untyped, unused-ignore]
 
-        from mmmodal.modalities.audio import Waveform
+        from mmmodal.authoring.media import Waveform
 
         if not isinstance(item, Waveform):
             origin = f"audio given as {type(item).__name__}"

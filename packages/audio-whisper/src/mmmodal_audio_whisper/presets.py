@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mmmodal.contracts.encoder import Card
+from mmmodal.authoring.parts import Card
 from mmmodal_audio_whisper.encoder import Whisper
 from mmmodal_audio_whisper.sizes import SIZES
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmmodal.backbones.auto import AutoBackbone
-from mmmodal.contracts import Backbone, BackboneCard
+from mmmodal.authoring.parts import Backbone, BackboneCard
+from mmmodal.authoring.pretrained import AutoBackbone
 
 __all__ = ["BACKBONES", "PRESETS"]
 

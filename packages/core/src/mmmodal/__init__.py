@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmmodal.answering import answer_records as answer_records
     from mmmodal.chat import Chat as Chat
     from mmmodal.config import Config as Config
     from mmmodal.contracts import Backbone as Backbone
@@ -38,6 +39,7 @@ _PUBLIC = {
     "Part": "mmmodal.making.composing",
     "PartError": "mmmodal.errors",
     "Projector": "mmmodal.contracts",
+    "answer_records": "mmmodal.answering",
     "compose": "mmmodal.making.composing",
     "convert": "mmmodal.converting",
     "hookimpl": "mmmodal.hookspecs",

@@ -15,7 +15,7 @@ import torch
 
 from mmmodal.contracts.record import Message, Record
 from mmmodal.conversation.rendering import Rendered
-from mmmodal.model.features import MediaFeatures
+from mmmodal.model.perception import MediaFeatures
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.preparer import PreparedMedium
 from mmmodal.samples.transcript import Transcript

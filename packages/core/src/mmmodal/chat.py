@@ -58,6 +58,7 @@ class Chat:
         self.system = system
         self.root = root
         self.generation = {"max_new_tokens": 512, "do_sample": False, **generation}
+        self._context = model.config.positions
         self.cut_short = False
         """Whether the last answer reached `max_new_tokens` or the end of the context."""
 
@@ -142,7 +143,7 @@ class Chat:
     def _answer(self, stream: Callable[[str], Any] | None) -> str:
         rendered = self._prompt()
         start = self._reusable(rendered.input_ids)
-        room = self.model.config.positions - len(rendered.input_ids)
+        room = self._context - len(rendered.input_ids)
         longest = min(self.generation["max_new_tokens"], room)
         if self._is_recomputed(start, len(rendered.input_ids) + longest):
             self._cache, start = None, 0
@@ -168,7 +169,7 @@ class Chat:
         return answer.strip()
 
     def _prompt(self) -> Rendered:
-        context = self.model.config.positions
+        context = self._context
         room = min(self.generation["max_new_tokens"], context // 4)
         allowed_by = f"the model's context of {context}"
         fitting = self._transcript.prompt(context - 1, allowed_by, room)  # one to answer with

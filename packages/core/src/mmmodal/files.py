@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,11 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _beside(path: Path) -> Path:
+    """Return a name for what is being written, which no process of any machine has besides."""
+    return path.with_name(f".{path.name}.writing-{platform.node()}-{os.getpid()}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` whose file takes its name when the block ends well, else vanishes.
@@ -42,7 +48,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         path: the file that appears whole or stays as it was.
         durable: force the file and its name onto the disk, so that a power cut leaves either.
     """
-    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
+    working = _beside(path)
     try:
         yield working
         if durable:
@@ -54,10 +60,13 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         working.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a text file that appears whole, or stays as it was; see `replacing`."""
+def write_whole(path: Path, text: str, *, durable: bool = False, errors: str = "strict") -> None:
+    """Write a text file in UTF-8 that appears whole, or stays as it was; see `replacing`.
+
+    `errors` is what becomes of half a surrogate pair, as for `open`.
+    """
     with replacing(path, durable=durable) as working:
-        working.write_text(text, encoding="utf-8")
+        working.write_text(text, encoding="utf-8", errors=errors)
 
 
 @contextlib.contextmanager
@@ -68,7 +77,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         CheckpointError: something stands there, or it cannot be made.
     """
     target = check_new(path)
-    working = target.with_name(f".{target.name}.writing-{os.getpid()}")
+    working = _beside(target)
     try:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

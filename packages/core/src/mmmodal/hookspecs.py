@@ -28,7 +28,10 @@ __all__ = [
 ENTRY_POINT_GROUP = "mmmodal"
 
 hookspec = pluggy.HookspecMarker("mmmodal")
+"""Marks a function that says what a hook is; for packages that bring hooks of their own."""
+
 hookimpl = pluggy.HookimplMarker("mmmodal")
+"""Marks a plugin's function that implements a hook."""
 
 
 @hookspec

@@ -255,9 +255,21 @@ def _check_attributes(kind: str, part: type[Any]) -> None:
         raise TypeError(f"{part.__name__}.name is {name!r}, which cannot be a name")
     if kind == "encoders" and not isinstance(getattr(part, "modality", None), str):
         raise TypeError(f"{part.__name__} has no `modality`")
+    if kind == "modalities":
+        _check_limits(part)
     options = getattr(part, "Options", Config)
     if not (isinstance(options, type) and issubclass(options, Config)):
         raise TypeError(f"{part.__name__}.Options is {options!r}, which is no mmmodal.Config class")
+
+
+def _check_limits(part: type[Any]) -> None:
+    from mmmodal.media.limits import Limits
+
+    if not (isinstance(part.Limits, type) and issubclass(part.Limits, Limits)):
+        wanted = "which is no subclass of mmmodal.authoring.media.Limits"
+        raise TypeError(f"{part.__name__}.Limits is {part.Limits!r}, {wanted}")
+    if isinstance(part.endings, str) or not all(isinstance(each, str) for each in part.endings):
+        raise TypeError(f"{part.__name__}.endings is {part.endings!r}, which is no tuple of texts")
 
 
 def _is_word(name: str) -> bool:

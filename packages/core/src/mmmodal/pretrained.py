@@ -39,6 +39,7 @@ ConfigT = TypeVar("ConfigT", bound="PreTrainedConfig")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 WEIGHT_FILES = (SINGLE, INDEX, "model-*-of-*.safetensors")
+"""The files of a checkpoint that hold its weights, as patterns."""
 
 
 class Checkpoint(ABC, Generic[ConfigT]):

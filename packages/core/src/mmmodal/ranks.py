@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
-__all__ = ["anyone", "everyones", "of_first", "place", "rank", "ranks", "summed", "wait"]
+__all__ = ["anyone", "everyones", "of_first", "rank", "ranks", "summed", "wait"]
 
 
 def rank() -> int:
-    """Return the number of this process among those that train."""
-    return int(os.environ.get("RANK", "0"))
+    """Return the number of this process among those that train together.
+
+    Before they have joined it is what the launcher says in `RANK`.
+    """
+    if not _joined():
+        return int(os.environ.get("RANK", "0"))
+    import torch
+
+    return torch.distributed.get_rank()
 
 
 def ranks() -> int:
-    """Return how many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def place() -> tuple[int, int]:
-    """Return the number of this process and how many there are, among those that have joined."""
-    if not _several():
-        return 0, 1
+    """Return how many processes train together; before they have joined by `WORLD_SIZE`."""
+    if not _joined():
+        return int(os.environ.get("WORLD_SIZE", "1"))
     import torch
 
-    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return torch.distributed.get_world_size()
 
 
 def wait() -> None:
@@ -88,8 +91,12 @@ def collective_device() -> str:
 
 
 def _several() -> bool:
+    return _joined() and ranks() > 1
+
+
+def _joined() -> bool:
+    if "torch" not in sys.modules:
+        return False  # nobody could have joined
     import torch
 
-    distributed = torch.distributed
-    started = distributed.is_available() and distributed.is_initialized()
-    return bool(started and distributed.get_world_size() > 1)
+    return bool(torch.distributed.is_available() and torch.distributed.is_initialized())

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mmmodal.contracts.record import Message
+from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
-from mmmodal.conversation.prompts import Prompts
-from mmmodal.conversation.rendering import Renderer
+from mmmodal.conversation.rendering import Rendered, Renderer
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
 from worlds import renderer_of
 
@@ -26,6 +26,17 @@ TEXTS = (
     ".",
     "日本 😀",
 )
+
+
+class Prompts:
+    """The prompts of one conversation, each rendered after the one before."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer, self._before = renderer, TokenizedText("", [])
+
+    def render(self, messages: list[Message], layouts: list[int]) -> Rendered:
+        rendered, self._before = self._renderer.prompt(messages, layouts, self._before)
+        return rendered
 
 
 @pytest.fixture(params=FAMILIES)

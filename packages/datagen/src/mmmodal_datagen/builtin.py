@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmmodal.hookspecs import hookimpl
+from mmmodal.authoring.plugins import hookimpl
 from mmmodal_datagen.contracts import Generator, LanguageModel, Recogniser, Translator
 
 __all__ = [

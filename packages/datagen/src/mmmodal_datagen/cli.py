@@ -45,7 +45,7 @@ def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     After an interruption, run the same command again: finished work is kept.
     """
-    from mmmodal.cli.talking import talking
+    from mmmodal.authoring.commands import talking
     from mmmodal_datagen.pipeline import load_pipeline
     from mmmodal_datagen.reports.report import write_report
     from mmmodal_datagen.run.executors.executor import leads
@@ -67,8 +67,8 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     """List the pipelines that ship with this package; `mmmodal datagen run` takes them by name."""
     if context.invoked_subcommand is not None:
         return
-    from mmmodal.cli.table import print_json, print_table
-    from mmmodal.files import about
+    from mmmodal.authoring.commands import print_json, print_table
+    from mmmodal.authoring.files import about
     from mmmodal_datagen.pipeline_files import shipped_pipelines
 
     found = [(name, path, about(path)) for name, path in shipped_pipelines().items()]
@@ -104,7 +104,7 @@ def show(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
     """List steps and backends, and the packages that provide them."""
-    from mmmodal.cli.table import print_json, print_table
+    from mmmodal.authoring.commands import print_json, print_table
     from mmmodal_datagen.parts import KINDS, registry
 
     rows = [
@@ -192,7 +192,7 @@ def _run_step(name: str) -> Any:
         backends: tuple[str, ...],
         as_json: bool,
     ) -> None:
-        from mmmodal.cli.talking import talking
+        from mmmodal.authoring.commands import talking
         from mmmodal_datagen.run.runner import run_pipeline
         from mmmodal_datagen.single_step import step_alone
 
@@ -210,7 +210,7 @@ def _run_step(name: str) -> Any:
 
 
 def _print_outcomes(outcomes: Sequence[Any], as_json: bool) -> None:
-    from mmmodal.cli.table import print_json, print_table
+    from mmmodal.authoring.commands import print_json, print_table
 
     columns = ("step", "rows", "rejected", "failed", "done")
     rows = [{name: getattr(outcome, name) for name in columns} for outcome in outcomes]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from mmmodal.files import sync
+from mmmodal.authoring.files import replacing
 from mmmodal_datagen.contracts.outcomes import StopRun
 
 __all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]
@@ -24,18 +23,10 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StopRun: the disk is full, or may not be written.
     """
-    working = path.with_name(f".{path.name}.writing-{os.uname().nodename}-{os.getpid()}")
     with stopping(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with working.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            working.replace(path)
-            sync(path.parent)
-        finally:
-            working.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, durable=True) as working, working.open("wb") as file:
+            yield file
 
 
 def remove_unfinished(folder: Path) -> None:

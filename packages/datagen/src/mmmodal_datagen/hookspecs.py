@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mmmodal.hookspecs import hookspec
+from mmmodal.authoring.plugins import hookspec
 
 if TYPE_CHECKING:
     from mmmodal_datagen.contracts import Generator, LanguageModel, Recogniser, Translator

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmmodal.errors import ConfigError
+from mmmodal.authoring.parts import ConfigError
 
 __all__ = ["SUMMARY", "Made", "find_made"]
 

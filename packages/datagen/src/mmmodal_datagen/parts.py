@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from mmmodal.config import suggest
-from mmmodal.errors import PartError
-from mmmodal.plugins import Family, Registry
+from mmmodal.authoring.parts import PartError, suggest
+from mmmodal.authoring.plugins import Family, Registry
 from mmmodal_datagen import hookspecs
 
 __all__ = ["BACKENDS", "KINDS", "find", "registry"]

@@ -9,8 +9,16 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mmmodal.config import Config, apply_overrides, read_yaml, suggest, validate
-from mmmodal.errors import ConfigError, PartError, PluginError
+from mmmodal.authoring.parts import (
+    Config,
+    ConfigError,
+    PartError,
+    PluginError,
+    apply_overrides,
+    read_yaml,
+    suggest,
+    validate,
+)
 from mmmodal_datagen.contracts import Generator
 from mmmodal_datagen.fingerprints import digest
 from mmmodal_datagen.parts import BACKENDS, find

@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from mmmodal.config import suggest
-from mmmodal.errors import ConfigError
-from mmmodal.files import SUFFIXES, copy_to_own
+from mmmodal.authoring.files import SUFFIXES, copy_to_own
+from mmmodal.authoring.parts import ConfigError, suggest
 
 __all__ = ["copy_pipeline", "find_pipeline", "shipped_pipelines"]
 

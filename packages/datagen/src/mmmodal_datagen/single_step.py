@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmmodal.config import apply_overrides, parse_value, validate
-from mmmodal.errors import ConfigError
+from mmmodal.authoring.parts import ConfigError, apply_overrides, parse_value, validate
 from mmmodal_datagen.outputs import find_made
 from mmmodal_datagen.parts import BACKENDS, find
 from mmmodal_datagen.pipeline import Pipeline

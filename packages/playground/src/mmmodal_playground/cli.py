@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from mmmodal.cli.talking import talking
+from mmmodal.authoring.commands import talking
 from mmmodal_playground.things import COLOURS, SHAPES, TALKS, Split, Thing
 from mmmodal_playground.writing import writing
 
@@ -120,7 +120,7 @@ def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
     """List the trained parts that ship with this package, and how good they are."""
-    from mmmodal.cli.table import print_json, print_table
+    from mmmodal.authoring.commands import print_json, print_table
     from mmmodal_playground.parts import PARTS, part_folder, part_quality
 
     rows = [

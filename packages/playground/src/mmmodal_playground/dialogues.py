@@ -219,7 +219,7 @@ class _Making:
         self.asked.add((question.kind, about))
         media = tuple(range(self.brought, len(self.media)))
         self.brought = len(self.media)
-        text = ask(question, self.language, self.chance, **more)
+        text = ask(question.kind, question.words, self.language, self.chance, **more)
         first = self.chance.random() < 0.75
         self.turns.append(Turn(media, first, question.kind, text, question.answer, scored))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.backends.local_files import LocalOptions
 from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
 from mmmodal_datagen.backends.seq2seq import Seq2Seq, Seq2SeqOptions

@@ -7,7 +7,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 
 __all__ = [
     "CHECKSUMS",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from mmmodal.backbones.auto import AutoBackbone
-from mmmodal.contracts import Backbone, Encoder
-from mmmodal.hookspecs import hookimpl
+from mmmodal.authoring.parts import Backbone, Encoder
+from mmmodal.authoring.plugins import hookimpl
+from mmmodal.authoring.pretrained import AutoBackbone
 from mmmodal_audio_whisper import Whisper
 from mmmodal_playground.parts import part_folder, shipped
 from mmmodal_vision_siglip import Siglip

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmmodal_playground.questions import Question
+from collections.abc import Mapping
 
 __all__ = ["ANSWERS", "QUESTIONS", "ask", "medium_name"]
 
@@ -75,9 +72,19 @@ small model has each step before it that the next one needs.
 """
 
 
-def ask(question: Question, language: str, chance: random.Random, **more: object) -> str:
-    """Word a question; one in five is typed in haste, without capitals and question mark."""
-    text = chance.choice(QUESTIONS[language][question.kind]).format(**question.words, **more)
+def ask(
+    kind: str, words: Mapping[str, str], language: str, chance: random.Random, **more: object
+) -> str:
+    """Return a question of a kind; one in five is typed in haste, without capitals and `?`.
+
+    Args:
+        kind: one of `QUESTIONS`.
+        words: what its wording leaves open.
+        language: `en` or `ms`.
+        chance: chooses among the wordings.
+        more: which medium is meant.
+    """
+    text = chance.choice(QUESTIONS[language][kind]).format(**words, **more)
     return text.lower().rstrip("?") if chance.random() < 0.2 else text
 
 

@@ -1,15 +1,14 @@
-"""Files that are written whole, or not at all with one clear error."""
+"""One clear error for what cannot be written."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 
-__all__ = ["write_whole", "writing"]
+__all__ = ["writing"]
 
 
 @contextlib.contextmanager
@@ -26,13 +25,3 @@ def writing(out: Path, advice: str = "choose another place or make room") -> Ite
         raise MMModalError(
             f"{where} cannot be written ({error.strerror or error}); {advice}"
         ) from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file by a text, in UTF-8; it is never there half written."""
-    working = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    try:
-        working.write_text(text, encoding="utf-8", errors="replace")  # of half a surrogate pair
-        os.replace(working, path)
-    finally:
-        working.unlink(missing_ok=True)

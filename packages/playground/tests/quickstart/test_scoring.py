@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from mmmodal.contracts.record import Record
-from mmmodal_playground.quickstart.answering import shuffle_media
-from mmmodal_playground.quickstart.scoring import accuracies, majorities, normalise, true_answers
+from mmmodal_playground.quickstart.scoring import (
+    accuracies,
+    majorities,
+    normalise,
+    shuffle_media,
+    true_answers,
+)
 
 
 def record(name: str, answers: list[str], scored: list[bool] | None = None) -> Record:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmmodal.contracts import Encoder
-from mmmodal.hookspecs import hookimpl
+from mmmodal.authoring.parts import Encoder
+from mmmodal.authoring.plugins import hookimpl
 from mmmodal_vision_siglip.encoder import Siglip, SiglipOptions
 from mmmodal_vision_siglip.presets import PRESETS
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from mmmodal import pretrained
-from mmmodal.config import Config, OfSource, validate
-from mmmodal.contracts import Encoder
-from mmmodal.errors import MediaError, PartError
+from mmmodal.authoring import pretrained
+from mmmodal.authoring.parts import Config, Encoder, MediaError, OfSource, PartError, validate
 from mmmodal_vision_siglip.formats import open_checkpoint
 from mmmodal_vision_siglip.pixels import (
     Filter,

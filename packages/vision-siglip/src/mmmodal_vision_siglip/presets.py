@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmmodal.contracts import Card
+from mmmodal.authoring.parts import Card
 from mmmodal_vision_siglip.encoder import Siglip
 
 __all__ = ["PRESETS"]

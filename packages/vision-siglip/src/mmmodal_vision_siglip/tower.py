@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from mmmodal import pretrained
+from mmmodal.authoring import pretrained
 
 __all__ = ["SiglipTower", "tensor_shapes"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import PartError
-from mmmodal.pretrained import Checkpoint, read_pickled
+from mmmodal.authoring.parts import PartError
+from mmmodal.authoring.pretrained import Checkpoint, read_pickled
 from mmmodal_audio_whisper.formats import openai_cache
 from mmmodal_audio_whisper.formats.openai_names import openai_name
 from mmmodal_audio_whisper.sizes import SIZES, Size

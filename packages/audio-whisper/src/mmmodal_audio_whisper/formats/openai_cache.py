@@ -11,7 +11,7 @@ import os
 from http.client import HTTPException
 from pathlib import Path
 
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import PartError
 
 __all__ = ["download_size", "fetch", "names", "target"]
 

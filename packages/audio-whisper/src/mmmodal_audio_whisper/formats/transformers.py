@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal import pretrained
-from mmmodal.errors import PartError
+from mmmodal.authoring import pretrained
+from mmmodal.authoring.parts import PartError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +64,6 @@ class TransformersCheckpoint(pretrained.Checkpoint["WhisperConfig"]):
 
     def download_size(self) -> list[tuple[str, int]] | None:
         """Ask the Hub."""
-        from mmmodal.downloads import hub_files
+        from mmmodal.authoring.pretrained import hub_files
 
         return hub_files(self.source, pretrained.WEIGHT_FILES)

@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mmmodal.contracts.converter import ComposedCheckpoint, Conversion, ConvertedModality, Converter
-from mmmodal.contracts.markup import Markup
-from mmmodal.errors import PartError
-from mmmodal.making.composing import Part, addition_of
+from mmmodal.authoring.parts import (
+    ComposedCheckpoint,
+    Conversion,
+    ConvertedModality,
+    Converter,
+    Markup,
+    Part,
+    PartError,
+    addition_of,
+)
 
 __all__ = ["Llava"]
 

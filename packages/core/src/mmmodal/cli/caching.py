@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mmmodal.cli.data_options import json_option
-from mmmodal.cli.table import print_json
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import json_option
+from mmmodal.cli.output import print_json, talking
 
 __all__ = ["cache_command"]
 

@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, talking_options
-from mmmodal.cli.limit_option import limit_option, read_limits
-from mmmodal.cli.media_options import read_media_options
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import limit_option, read_limits, read_media_options
+from mmmodal.cli.output import talking
 
 COMMANDS = {
     "/reset": "forget the conversation",

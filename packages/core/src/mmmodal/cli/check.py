@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmmodal.byte_sizes import readable
-from mmmodal.cli.table import print_json, print_table
+from mmmodal.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from mmmodal.train.preflight.estimate import Memory

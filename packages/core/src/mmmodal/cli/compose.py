@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from mmmodal.cli.model_options import chat_template_option, dtype_option
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import chat_template_option, dtype_option
+from mmmodal.cli.output import talking
 
 
 def _pairs(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.model_options import chat_template_option, dtype_option
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import chat_template_option, dtype_option
+from mmmodal.cli.output import talking
 
 
 @click.command()

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from mmmodal.cli.caching import cache_command
-from mmmodal.cli.data_options import (
+from mmmodal.cli.options import (
     format_names,
     json_option,
+    limit_option,
     path_argument,
+    read_limits,
     reading_options,
     root_option,
 )
-from mmmodal.cli.limit_option import limit_option, read_limits
+from mmmodal.cli.output import print_json, print_table
 from mmmodal.cli.preview import preview_command
-from mmmodal.cli.table import print_json, print_table
 
 if TYPE_CHECKING:
     from mmmodal.contracts.record import Record

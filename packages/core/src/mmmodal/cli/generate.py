@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmmodal.cli.limit_option import limit_option, read_limits
-from mmmodal.cli.media_options import read_media_options
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import limit_option, read_limits, read_media_options
+from mmmodal.cli.output import talking
 
 if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings

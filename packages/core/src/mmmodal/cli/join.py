@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.talking import talking
+from mmmodal.cli.output import talking
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
-from mmmodal.cli.table import print_json, print_table
+from mmmodal.cli.output import print_json, print_table
 from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
 from mmmodal.contracts.addition import Provided

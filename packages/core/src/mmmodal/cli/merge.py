@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.talking import talking
+from mmmodal.cli.output import talking
 
 
 @click.command()

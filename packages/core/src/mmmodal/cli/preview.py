@@ -10,9 +10,14 @@ from typing import Any, Protocol
 
 import click
 
-from mmmodal.cli.data_options import path_argument, reading_options, root_option
-from mmmodal.cli.limit_option import limit_option, read_limits
-from mmmodal.cli.talking import talking
+from mmmodal.cli.options import (
+    limit_option,
+    path_argument,
+    read_limits,
+    reading_options,
+    root_option,
+)
+from mmmodal.cli.output import talking
 
 __all__ = ["format_preview", "preview_command"]
 

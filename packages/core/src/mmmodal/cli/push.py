@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmmodal.cli.table import print_json
-from mmmodal.cli.talking import talking
+from mmmodal.cli.output import print_json, talking
 
 if TYPE_CHECKING:
     from mmmodal.publishing.upload import Publication

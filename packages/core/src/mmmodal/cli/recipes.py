@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.table import print_json, print_table
+from mmmodal.cli.output import print_json, print_table
 
 
 @click.group(invoke_without_command=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 from pydantic import BaseModel
 
-from mmmodal.cli.talking import talking
+from mmmodal.cli.output import talking
 
 
 class RecipeCommand(click.Command):

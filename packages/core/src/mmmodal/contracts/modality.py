@@ -44,12 +44,12 @@ class Modality(ABC, Generic[LimitsT]):
     """
 
     Limits: ClassVar[type[GeneralLimits]] = GeneralLimits
-    """How large an item may be: a subclass of `mmmodal.authoring.Limits` that adds this modality's
-    own. A user sets them as `limits.<modality>.<name>`."""
+    """How large an item may be: a subclass of `mmmodal.authoring.media.Limits` with limits of this
+    modality's own, each with a default. A user sets one as `limits.<modality>.<name>`."""
 
     endings: ClassVar[tuple[str, ...]] = ()
-    """What the names of its files end in: `.jpg`. A file whose data do not say its modality is
-    taken for one of it by its name."""
+    """The endings of its files' names: `.jpg`. They give the modality of a file whose data do not
+    say it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

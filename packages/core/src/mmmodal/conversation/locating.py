@@ -11,7 +11,7 @@ import bisect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Anchors", "Places", "Spans", "TokenizedText", "tokens_of"]
+__all__ = ["Anchors", "Spans", "TokenizedText", "tokens_of"]
 
 Spans = Sequence[tuple[int, int]]
 """Starts and ends, in characters."""
@@ -25,28 +25,6 @@ class TokenizedText:
 
     text: str
     ids: list[int]
-
-
-class Places:
-    """A map from positions in a rendered text to positions in the text with sentinels."""
-
-    def __init__(self) -> None:
-        self._old = [0]
-        self._new = [0]
-        self.markup: list[int] = []
-        """Where each token of markup ends, in the rendered text."""
-
-    def add(self, old: int, new: int) -> None:
-        """Note that what is at `old` has moved to `new`."""
-        self._old.append(old)
-        self._new.append(new)
-
-    def of(self, position: int) -> int:
-        """Return where a position in the rendered text has moved to."""
-        index = bisect.bisect_right(self._old, position) - 1
-        new = self._new[index] + position - self._old[index]
-        # Inside a replacement lengths differ: never run past where the next piece begins.
-        return min(new, self._new[index + 1]) if index + 1 < len(self._new) else new
 
 
 def tokens_of(
@@ -73,17 +51,17 @@ class Anchors:
         self._known: dict[tuple[int, str], list[int]] = {}
 
     def find(
-        self, rendered: str, ids: Sequence[int], places: Places, spans: Spans
+        self, rendered: str, ids: Sequence[int], markup: Sequence[int], spans: Spans
     ) -> list[slice] | None:
         """Return the tokens of each span, or None where one stands behind something unknown."""
         found = []
-        at = self._at(ids, places)
+        at = self._at(ids, markup)
         for start, end in spans:
-            before = bisect.bisect_right(places.markup, start) - 1
-            behind = bisect.bisect_left(places.markup, end)
-            if before < 0 or behind >= len(at) or places.markup[behind] != end:
+            before = bisect.bisect_right(markup, start) - 1
+            behind = bisect.bisect_left(markup, end)
+            if before < 0 or behind >= len(at) or markup[behind] != end:
                 return None
-            head = rendered[places.markup[before] : start]
+            head = rendered[markup[before] : start]
             first = at[before] + 1
             known = self._known.get((ids[at[before]], head))
             if known is None or ids[first : first + len(known)] != known:
@@ -95,19 +73,19 @@ class Anchors:
         self,
         rendered: str,
         ids: list[int],
-        places: Places,
+        markup: Sequence[int],
         spans: Spans,
         found: Sequence[tuple[slice, bool]],
     ) -> None:
         """Remember what stands before spans whose first token begins where they do."""
-        at = self._at(ids, places)
+        at = self._at(ids, markup)
         for (start, _), (tokens, exact) in zip(spans, found, strict=True):
-            before = bisect.bisect_right(places.markup, start) - 1
+            before = bisect.bisect_right(markup, start) - 1
             if exact and 0 <= before < len(at) and len(self._known) < REMEMBERED:
-                head = rendered[places.markup[before] : start]
+                head = rendered[markup[before] : start]
                 self._known[ids[at[before]], head] = ids[at[before] + 1 : tokens.start]
 
-    def _at(self, ids: Sequence[int], places: Places) -> list[int]:
+    def _at(self, ids: Sequence[int], markup: Sequence[int]) -> list[int]:
         """Return where the markup is among the tokens; none of it where some was not found."""
         at = [place for place, id_ in enumerate(ids) if id_ in self._markup]
-        return at if len(at) == len(places.markup) else []
+        return at if len(at) == len(markup) else []

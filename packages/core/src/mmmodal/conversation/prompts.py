@@ -1,21 +1,18 @@
-"""Prompts: those of a conversation that goes on, and those given as text."""
+"""Prompts given as text, in which a marker stands for each medium."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mmmodal.contracts.markup import Markup
-from mmmodal.contracts.record import Message
-from mmmodal.conversation.layout import Layout, MarkerIds, medium_pattern
-from mmmodal.conversation.locating import TokenizedText
-from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.conversation.layout import MarkerIds, medium_pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Prompts", "split_prompt"]
+__all__ = ["split_prompt"]
 
 
 def split_prompt(
@@ -61,16 +58,3 @@ def _split_ids(
         yield name
         while next(ids) != markers[name].end:
             pass
-
-
-class Prompts:
-    """The prompts of one conversation that goes on: each is tokenized from where it is new."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
-        self._before = TokenizedText("", [])
-
-    def render(self, messages: Sequence[Message], layouts: Sequence[Layout]) -> Rendered:
-        """Turn the conversation so far into ids, as `Renderer.prompt` does."""
-        rendered, self._before = self._renderer.prompt(messages, layouts, self._before)
-        return rendered

@@ -13,23 +13,44 @@ Gemma or the runs of spaces of GPT-NeoX: the copy keeps it.
 
 from __future__ import annotations
 
+import bisect
 import itertools
-import json
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from mmmodal.conversation.locating import Anchors, Places, Spans, TokenizedText, tokens_of
+from mmmodal.conversation.locating import Anchors, Spans, TokenizedText, tokens_of
+from mmmodal.conversation.plain_tokenizer import without_markup
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["MarkupTokenizer"]
 
-BYTE = re.compile("<0x[0-9A-F]{2}>")
+
+class Places:
+    """A map from positions in a rendered text to positions in the text with sentinels."""
+
+    def __init__(self) -> None:
+        self._old = [0]
+        self._new = [0]
+        self.markup: list[int] = []
+        """Where each token of markup ends, in the rendered text."""
+
+    def add(self, old: int, new: int) -> None:
+        """Note that what is at `old` has moved to `new`."""
+        self._old.append(old)
+        self._new.append(new)
+
+    def of(self, position: int) -> int:
+        """Return where a position in the rendered text has moved to."""
+        index = bisect.bisect_right(self._old, position) - 1
+        new = self._new[index] + position - self._old[index]
+        # Inside a replacement lengths differ: never run past where the next piece begins.
+        return min(new, self._new[index + 1]) if index + 1 < len(self._new) else new
 
 
 class MarkupTokenizer:
@@ -54,7 +75,7 @@ class MarkupTokenizer:
         self.ids_by_text = {token.content: id_ for id_, token in self.markup.items()}
         """Their ids, by what they read."""
 
-        self._plain = _without_markup(backend, {i: f"{self._nonce}v{i}v" for i in self.markup})
+        self._plain = without_markup(backend, {i: f"{self._nonce}v{i}v" for i in self.markup})
         self._meaning = self._add_sentinels(as_token)
         blank = {self._id_of(token.content): i for i, token in added.items() if _is_blank(token)}
         self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
@@ -133,7 +154,9 @@ class MarkupTokenizer:
         if anchored or not spans:
             (encoding,) = self._plain.encode_batch_fast([text], add_special_tokens=False)
             ids = self._meanings(text, encoding.ids)
-            found = self._anchors.find(rendered, ids, places, spans)
+            if not spans:
+                return ids, []
+            found = self._anchors.find(rendered, ids, places.markup, spans)
             if found is not None:
                 return ids, found
         encoding = self._plain.encode(text, add_special_tokens=False)
@@ -145,7 +168,7 @@ class MarkupTokenizer:
                 (tokens, tokens.start < len(offsets) and offsets[tokens.start][0] >= begin)
                 for tokens, (begin, _) in zip(slices, moved, strict=True)
             ]
-            self._anchors.learn(rendered, ids, places, spans, known)
+            self._anchors.learn(rendered, ids, places.markup, spans, known)
         return ids, slices
 
     def encode_after(self, before: TokenizedText, rendered: str) -> TokenizedText:
@@ -250,45 +273,3 @@ class MarkupTokenizer:
 
 def _is_blank(token: AddedToken) -> bool:
     return not token.special and not token.content.replace("▁", " ").strip()
-
-
-def _without_markup(backend: Tokenizer, names: Mapping[int, str]) -> Tokenizer:
-    """Copy a tokenizer without some added tokens; what its vocabulary has of them is renamed."""
-    state = json.loads(backend.to_str())
-    state["added_tokens"] = [t for t in state["added_tokens"] if t["id"] not in names]
-    _rename(state["model"], names)
-    plain = type(backend).from_str(json.dumps(state))
-    plain.no_padding()
-    plain.no_truncation()
-    return plain
-
-
-def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
-    """Rename entries of a vocabulary, and forget the merges that would make them of text."""
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, list):  # Unigram: [piece, score] in the order of the ids
-        for id_ in names.keys() & range(len(vocabulary)):
-            vocabulary[id_][0] = names[id_]
-        _spell_bytes(vocabulary)
-        return
-    renamed = {piece: names[id_] for piece, id_ in vocabulary.items() if id_ in names}
-    model["vocab"] = {renamed.get(piece, piece): id_ for piece, id_ in vocabulary.items()}
-    if model.get("unk_token") in renamed:
-        model["unk_token"] = renamed[model["unk_token"]]
-    if renamed and "merges" in model:
-        model["merges"] = [
-            (left, right)
-            for left, right in model["merges"]
-            if renamed.keys().isdisjoint((left, right, left + right))
-        ]
-
-
-def _spell_bytes(pieces: list[list[Any]]) -> None:
-    """Make Unigram spell a typed `<0x0A>` by its characters, not take it for the byte it names.
-
-    Falling back on bytes goes by their names alone, whatever their scores.
-    """
-    unlikely = min(score for _, score in pieces) - 1000
-    for entry in pieces:
-        if BYTE.fullmatch(entry[0]):
-            entry[1] = unlikely

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mmmodal.contracts.converter import Conversion
 from mmmodal.converting.names import match_names
 from mmmodal.converting.skeleton import add_tokens
 from mmmodal.converting.weights import Weights
-from mmmodal.converting.writing import write_shards
 from mmmodal.errors import PartError
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import PAD_TO, set_to_mean
+from mmmodal.pretrained import INDEX, SINGLE
 
 __all__ = ["TensorPlan"]
 
@@ -75,7 +78,7 @@ class TensorPlan:
 
     def write(self, folder: Path, shard_bytes: int) -> int:
         """Write the model's tensors to a folder and return their bytes."""
-        write_shards(folder, self._sizes, self._read, shard_bytes)
+        _write_shards(folder, self._sizes, self._read, shard_bytes)
         return sum(self._sizes.values())
 
     def _read(self, name: str) -> Tensor:
@@ -159,3 +162,40 @@ class TensorPlan:
 def _padded(needed: int, stored: int) -> int:
     """Return the rows for so many tokens; a matrix never shrinks."""
     return stored if needed <= stored else -(-needed // PAD_TO) * PAD_TO
+
+
+def _write_shards(
+    folder: Path,
+    sizes: Mapping[str, int],
+    read: Callable[[str], Tensor],
+    limit: int,
+) -> None:
+    """Write tensors to a model folder.
+
+    Args:
+        folder: an existing folder.
+        sizes: the names in the order in which they are best read, with their bytes.
+        read: returns the tensor of a name; called once for each.
+        limit: bytes of a shard; a larger tensor has one for itself.
+    """
+    shards = _shards(sizes, limit)
+    files: dict[str, str] = {}
+    for number, names in enumerate(shards, start=1):
+        file = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_file({n: read(n).contiguous() for n in names}, folder / file, {"format": "pt"})
+        files |= dict.fromkeys(names, file)
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _shards(sizes: Mapping[str, int], limit: int) -> Sequence[Sequence[str]]:
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if shards[-1] and filled + size > limit:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    return shards

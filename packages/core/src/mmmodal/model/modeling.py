@@ -20,15 +20,14 @@ from transformers.modeling_outputs import (
 
 from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
-from mmmodal.model.features import MediaFeatures, as_features
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
 from mmmodal.model.markers import MarkerEmbedding
-from mmmodal.model.perception import Perception
+from mmmodal.model.perception import MediaFeatures, Perception, as_features
 from mmmodal.model.processing import MMModalProcessor
 from mmmodal.model.restoring import finish_loading
 from mmmodal.model.splice import check, splice
-from mmmodal.model.varlen import place_bounds
+from mmmodal.model.varlen import PACK, place_bounds
 
 __all__ = [
     "MMModalForConditionalGeneration",
@@ -152,7 +151,8 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         if position_ids is not None and attention_mask is None and past_key_values is None:
             # Packed samples, maybe, which transformers keeps apart only where no cache is made.
             kwargs.setdefault("use_cache", False)
-        attention_mask = place_bounds(self.language_model, attention_mask, kwargs)
+        if any(name in kwargs for name in PACK):
+            attention_mask = place_bounds(self.language_model, attention_mask, kwargs)
         media = self.encode_media(kwargs, mm_encoder_outputs)
         if inputs_embeds is None:
             assert input_ids is not None

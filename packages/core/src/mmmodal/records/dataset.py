@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
 from mmmodal.contracts.format import Place
-from mmmodal.contracts.record import Record
-from mmmodal.errors import RecordError
-from mmmodal.records.detection import find_format, read_row
+from mmmodal.contracts.record import MediaRef, Record
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.records.detection import find_format, formats, read_row
 from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
-from mmmodal.records.roots import RootMaps
 from mmmodal.records.rows import Row, RowSource
 
 __all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
@@ -49,10 +48,20 @@ class RecordReader:
         if format is not None:
             find_format(format)
 
-    def read(self, values: dict[str, Any], where: str, number: int) -> tuple[str, list[Record]]:
-        """Return the format of a row and its records, with the paths of this machine."""
+    def read(
+        self, values: dict[str, Any], where: str, number: int, known: str | None = None
+    ) -> tuple[str, list[Record]]:
+        """Return the format of a row and its records, with the paths of this machine.
+
+        Args:
+            values: of the row.
+            where: it is, for errors.
+            number: its line.
+            known: its format, where that was found out before.
+        """
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
-        chosen = find_format(self._format) if self._format else None
+        name = self._format or known
+        chosen = find_format(name) if name else None
         found, records = read_row(values, place, chosen)
         return found.name, [self._maps.apply(record) for record in records]
 
@@ -106,6 +115,9 @@ def _handle(error: RecordError, on_error: OnError) -> None:
     on_error(error)
 
 
+FIELDS = 5  # numbers that are kept of a record
+
+
 class RecordDataset:
     """The records of a file by index, as PyTorch's data loader wants them.
 
@@ -130,17 +142,19 @@ class RecordDataset:
         """The number of bad rows that were left out."""
 
         self._reader = RecordReader(open_rows(path), format=format, root_maps=root_maps)
-        # Four integers for each record: the row's position (two) and number, and its part.
+        # Five integers for each record: the row's position (two), number and format, and its part.
         self._index = array("q")
+        self._formats = sorted(formats())
         for item in self._reader.scan():
             if item.error is not None:
                 _handle(item.error, on_error)
                 self.skipped += 1
             else:
-                self._index.extend((*item.row.position, item.row.number, item.part))
+                form = self._formats.index(item.format)
+                self._index.extend((*item.row.position, item.row.number, form, item.part))
 
     def __len__(self) -> int:
-        return len(self._index) // 4
+        return len(self._index) // FIELDS
 
     def __getitem__(self, index: SupportsIndex) -> tuple[str, Record]:
         """Return where a record is and the record.
@@ -153,10 +167,41 @@ class RecordDataset:
         place = number + len(self) if number < 0 else number
         if not 0 <= place < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        first, second, line, part = self._index[4 * place : 4 * place + 4]
+        begin = FIELDS * place
+        first, second, line, form, part = self._index[begin : begin + FIELDS]
         source = self._reader.source
         where = source.where(line)
-        _, records = self._reader.read(source.read((first, second), where), where, line)
+        values = source.read((first, second), where)
+        _, records = self._reader.read(values, where, line, self._formats[form])
         if part >= len(records):
             raise RecordError(where, "the file changed while it was in use; start again")
         return where, records[part]
+
+
+class RootMaps:
+    """Replace the beginnings of media paths; of several that fit, the longest."""
+
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        pairs = [_root_map(text) for text in texts]
+        self._pairs = sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)
+
+    def apply(self, record: Record) -> Record:
+        """Return the record with the paths of this machine."""
+        if not self._pairs:
+            return record
+        media = tuple(self._mapped(ref) for ref in record.media)
+        return record.model_copy(update={"media": media})
+
+    def _mapped(self, ref: MediaRef) -> MediaRef:
+        for old, new in self._pairs:
+            rest = ref.uri.removeprefix(f"{old}/")
+            if rest != ref.uri:
+                return ref.model_copy(update={"uri": f"{new}{rest}"})
+        return ref
+
+
+def _root_map(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not equals or not old.rstrip("/"):
+        raise ConfigError("root map", [f"{text!r} is not of the form OLD=NEW"])
+    return old.rstrip("/"), f"{new.rstrip('/')}/" if new else ""

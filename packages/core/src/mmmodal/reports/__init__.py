@@ -1,10 +1,5 @@
-"""What the reports of this project have in common: their look, and curves."""
+"""Pieces of HTML reports, which load nothing."""
 
-from importlib.resources import files
+from mmmodal.reports.pieces import style
 
 __all__ = ["style"]
-
-
-def style() -> str:
-    """Return the style sheet of a report, which loads nothing."""
-    return (files(__name__) / "report.css").read_text(encoding="utf-8")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from importlib.resources import files
 
-__all__ = ["duration", "fact_rows", "figure_list"]
+__all__ = ["duration", "fact_rows", "figure_list", "style"]
 
 
 def figure_list(figures: Mapping[str, str]) -> str:
@@ -33,3 +34,8 @@ def duration(seconds: float, decimals: int = 0) -> str:
     if minutes:
         return f"{minutes}&thinsp;min {rest}&thinsp;s"
     return f"{seconds:.{decimals}f}&thinsp;s"
+
+
+def style() -> str:
+    """Return the style sheet of a report, which loads nothing."""
+    return (files("mmmodal.reports") / "report.css").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import RecordError
 from mmmodal.files import replacing
-from mmmodal.ranks import everyones, place
+from mmmodal.ranks import everyones, rank, ranks
 from mmmodal.records.dataset import OnError
 from mmmodal.samples.dataset import PreparedDataset
 
@@ -59,15 +59,15 @@ def measure_lengths(
         return known
     lengths = np.zeros(len(dataset), np.int32)
     errors: list[Refused] = []
-    for rank, (found, refused) in enumerate(everyones(_share(dataset, workers))):
-        lengths[rank :: place()[1]] = found
+    for number, (found, refused) in enumerate(everyones(_share(dataset, workers))):
+        lengths[number :: ranks()] = found
         errors += refused
     for _, where, reason in sorted(errors):
         error = RecordError(where, reason)
         if on_error == "raise":
             raise error
         on_error(error)
-    if place()[0] == 0:
+    if rank() == 0:
         _write(folder / FILE, key, lengths)
     return lengths
 
@@ -94,8 +94,7 @@ def _share(dataset: PreparedDataset, workers: int) -> Share:
     """Measure what falls to this rank."""
     from torch.utils.data import DataLoader
 
-    rank, ranks = place()
-    share: Any = _Lengths(dataset, range(rank, len(dataset), ranks))
+    share: Any = _Lengths(dataset, range(rank(), len(dataset), ranks()))
     lengths: list[int] = []
     refused: list[Refused] = []
     for found in DataLoader(share, TOGETHER, num_workers=workers, collate_fn=list):

@@ -77,7 +77,8 @@ class Preparer:
         """
         self.tokenizer = tokenizer
         self.entries = dict(entries or {})
-        self._limits = LimitSettings()
+        self._allowed = LimitSettings()
+        self._limits: dict[str, Limits] = {}
 
     @functools.cached_property
     def modalities(self) -> dict[str, Modality]:
@@ -120,12 +121,15 @@ class Preparer:
 
     def allow(self, limits: LimitSettings) -> None:
         """Read media up to these limits from now on; they are not saved."""
-        self._limits = limits
+        self._allowed, self._limits = limits, {}
 
     def limits(self, modality: str) -> Limits:
         """Return how large an item of a modality may be: what `allow` was given, or the defaults,
         and what the encoder's options allow beyond."""
-        return self.encoders[modality].limits(self._limits.of(self.modalities[modality]))
+        if modality not in self._limits:
+            general = self._allowed.of(self.modalities[modality])
+            self._limits[modality] = self.encoders[modality].limits(general)
+        return self._limits[modality]
 
     def modality_named(self, keyword: str) -> str:
         """Return the modality that a keyword such as `image` or `images` means.

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal.contracts.record import ContentPart, Message, text_message
+from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
-from mmmodal.conversation.prompts import Prompts
+from mmmodal.conversation.rendering import Rendered
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RenderError
 from mmmodal.samples.preparer import PreparedMedium, Preparer
@@ -41,7 +42,8 @@ class Transcript:
         self.origins: list[str | None] = []
         """The path or data URI of each medium; None of one that was given as an object."""
 
-        self._prompts = Prompts(preparer.renderer)
+        self._before = TokenizedText("", [])
+        """The prompt before this one: each is tokenized from where it is new."""
 
     def hear(self, content: Content, media: Mapping[str, Any] | None = None) -> None:
         """Add a user's turn and prepare its media; where that fails, nothing is added.
@@ -109,8 +111,9 @@ class Transcript:
         """
         layouts = [medium.layout for medium in self.media]
 
-        def render(messages: Sequence[Message]) -> Any:
-            return self._prompts.render(messages, layouts)
+        def render(messages: Sequence[Message]) -> Rendered:
+            rendered, self._before = self.preparer.renderer.prompt(messages, layouts, self._before)
+            return rendered
 
         return shorten(render, self.messages, layouts, limit, allowed_by, room=room)
 

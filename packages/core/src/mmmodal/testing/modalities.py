@@ -48,6 +48,17 @@ class ModalityTests:
         assert all(tokens)
         assert len(set(tokens)) == 4
 
+    def test_its_limits_have_defaults_and_are_numbers(self, modality: Modality) -> None:
+        # A user sets one of them as `limits.<modality>.<name>`, and leaves the others.
+        for name, value in modality.Limits():
+            assert isinstance(value, int | float), f"Limits.{name} has no number as its default"
+
+    def test_its_endings_are_those_of_file_names(self, modality: Modality) -> None:
+        for ending in modality.endings:
+            assert ending == ending.lower() and ending.startswith("."), (
+                f"{ending!r} is no ending of file names such as '.jpg'"
+            )
+
     def test_a_valid_file_is_read(self, modality: Modality, data: bytes) -> None:
         assert self.read(modality, data) is not None
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mmmodal.config import Config
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import Config, PartError
 from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.contracts import BackendError, Confidence, Recogniser, Segment, Transcript
 

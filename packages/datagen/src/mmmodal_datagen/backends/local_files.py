@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mmmodal.config import Config
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import Config, PartError
 
 __all__ = ["LocalOptions", "device_of", "loaded"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import (

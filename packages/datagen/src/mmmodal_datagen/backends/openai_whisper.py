@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mmmodal.config import Config
-from mmmodal.errors import PartError
-from mmmodal.pretrained import read_pickled
+from mmmodal.authoring.parts import Config, PartError
+from mmmodal.authoring.pretrained import read_pickled
 from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.contracts import (
     RATE,

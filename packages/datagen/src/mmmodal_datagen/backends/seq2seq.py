@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.backends.batcher import Batcher
 from mmmodal_datagen.backends.local_files import LocalOptions, loaded
 from mmmodal_datagen.contracts import BackendError, Translator

@@ -8,8 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mmmodal.media.limits import Limits
-from mmmodal.media.source import Source
+from mmmodal.authoring.media import Limits, Source
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, Sampling
 from mmmodal_datagen.contracts.recogniser import Confidence, Transcript
 from mmmodal_datagen.rows import Call, Medium, Origin, Row

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmmodal.config import Config
-from mmmodal.errors import ConfigError, MediaError, PartError, PluginError
+from mmmodal.authoring.parts import Config, ConfigError, MediaError, PartError, PluginError
 from mmmodal_datagen.contracts.context import Context, RowContext
 from mmmodal_datagen.contracts.outcomes import Failed, Rejected, StopRun
 from mmmodal_datagen.rows import Row

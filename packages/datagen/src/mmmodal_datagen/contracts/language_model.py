@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 
 __all__ = ["ChatTurn", "Completion", "LanguageModel", "Sampling"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 
 if TYPE_CHECKING:
     from mmmodal_datagen.rows import Row

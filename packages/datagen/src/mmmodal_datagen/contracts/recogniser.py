@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 
 if TYPE_CHECKING:
     import numpy as np

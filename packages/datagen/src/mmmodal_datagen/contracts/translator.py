@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 
 __all__ = ["Translator"]
 

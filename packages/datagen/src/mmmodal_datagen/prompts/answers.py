@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Completion, Rejected
 from mmmodal_datagen.texts.markup import TAGS
 

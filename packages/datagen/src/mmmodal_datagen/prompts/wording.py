@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import model_validator
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Piece
 
 __all__ = ["Wording", "same_languages"]

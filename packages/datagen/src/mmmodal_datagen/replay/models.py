@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import PartError
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, LanguageModel, Sampling
 from mmmodal_datagen.contracts.outcomes import Failed
 from mmmodal_datagen.contracts.recogniser import Confidence, Recogniser, Transcript

@@ -7,10 +7,8 @@ import io
 from html import escape
 from pathlib import Path
 
-from mmmodal.errors import MediaError
-from mmmodal.media import read_media
-from mmmodal.modalities.audio import Audio
-from mmmodal.modalities.image import Image
+from mmmodal.authoring.media import Audio, Image, read_media
+from mmmodal.authoring.parts import MediaError
 from mmmodal_datagen.contracts import RATE, Medium
 from mmmodal_datagen.reports.charts import PIECES, wave
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from mmmodal.config import without_password
-from mmmodal.reports import style
-from mmmodal.reports.pieces import duration, fact_rows, figure_list
+from mmmodal.authoring.parts import without_password
+from mmmodal.authoring.reports import duration, fact_rows, figure_list, style
 from mmmodal_datagen.contracts import Completion, ShardFile
 from mmmodal_datagen.files import publish_bytes
 from mmmodal_datagen.pipeline import Pipeline, build_backend, resolve

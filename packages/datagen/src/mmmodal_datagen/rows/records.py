@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record
-from mmmodal.errors import RecordError
+from mmmodal.authoring.parts import RecordError
+from mmmodal.authoring.records import ContentPart, MediaRef, Message, Record
 from mmmodal_datagen.rows.row import Medium, Piece, Row, Turn
 
 __all__ = ["records_of", "row_of"]

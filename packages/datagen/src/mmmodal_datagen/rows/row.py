@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 
 __all__ = ["Call", "Gate", "Medium", "Origin", "Piece", "Relation", "Row", "Turn"]
 

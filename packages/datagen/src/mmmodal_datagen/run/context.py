@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mmmodal.errors import ConfigError
-from mmmodal.limits import LimitSettings
-from mmmodal.media.limits import Limits
-from mmmodal.media.source import Source, open_source
+from mmmodal.authoring.media import Limits, LimitSettings, Source, open_source
+from mmmodal.authoring.parts import ConfigError
 from mmmodal_datagen.contracts import Context, RowContext
 from mmmodal_datagen.contracts.language_model import ChatTurn, Completion, Sampling
 from mmmodal_datagen.contracts.recogniser import RATE, Confidence, Transcript
@@ -150,7 +148,7 @@ class StepRowContext(RowContext):
         """Read a clip, and resample it to 16 kHz."""
         import soxr
 
-        from mmmodal.modalities.audio import Audio
+        from mmmodal.authoring.media import Audio
 
         audio = Audio()
         wave = audio.read(self.open(medium), self.run.limits.of(audio))

@@ -12,8 +12,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from mmmodal.modalities.audio import Audio
-from mmmodal.modalities.image import Image
+from mmmodal.authoring.media import Audio, Image
 from mmmodal_playground.build.vision import GRID
 from mmmodal_playground.dialogues import Clip, Dialogue, Medium
 from mmmodal_playground.things import TALKS, Thing

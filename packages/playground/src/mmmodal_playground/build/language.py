@@ -13,8 +13,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmmodal.modalities.audio import Audio
-from mmmodal.modalities.image import Image
+from mmmodal.authoring.media import Audio, Image
 from mmmodal_playground.build.describing import BLANK, in_words
 from mmmodal_playground.build.fitting import Log, fit
 from mmmodal_playground.build.lessons import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mmmodal.cli.talking import talking
+from mmmodal.authoring.commands import talking
 from mmmodal_playground.writing import writing
 
 OUT = Path("quickstart")
@@ -57,7 +57,7 @@ def quickstart(out: Path, seed: int, as_json: bool) -> None:
 
 
 def _print_accuracies(results: dict[str, Any]) -> None:
-    from mmmodal.cli.table import print_table
+    from mmmodal.authoring.commands import print_table
 
     columns = {
         "task": "TASK",

@@ -11,9 +11,8 @@ from statistics import fmean
 from string import Template
 from typing import Any
 
-from mmmodal.reports import style
-from mmmodal.reports.curves import loss_chart
-from mmmodal.reports.pieces import fact_rows, figure_list
+from mmmodal.authoring.files import write_whole
+from mmmodal.authoring.reports import fact_rows, figure_list, loss_chart, style
 from mmmodal_playground.quickstart.report_charts import TARGET, accuracy_scale, mark, row_chart
 from mmmodal_playground.quickstart.report_chats import (
     Shown,
@@ -22,7 +21,6 @@ from mmmodal_playground.quickstart.report_chats import (
     language_name,
     task_name,
 )
-from mmmodal_playground.writing import write_whole
 
 __all__ = ["Shown", "write_report"]
 
@@ -79,7 +77,7 @@ def write_report(
         facts=fact_rows(facts),
         quality="".join(_quality(part, measured) for part, measured in quality.items()),
     )
-    write_whole(path, page)
+    write_whole(path, page, errors="replace")
 
 
 def _resource(name: str) -> str:

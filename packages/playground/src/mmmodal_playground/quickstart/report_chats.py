@@ -11,9 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mmmodal.media import read_media
-from mmmodal.modalities.audio import Audio
-from mmmodal.modalities.image import Image
+from mmmodal.authoring.media import Audio, Image, read_media
 from mmmodal_playground.quickstart.report_charts import wave
 from mmmodal_playground.quickstart.scoring import normalise
 from mmmodal_playground.wording import ANSWERS

@@ -11,7 +11,7 @@ from mmmodal_playground.quickstart.scoring import accuracies, majorities, task_o
 from mmmodal_playground.quickstart.steps import Quickstart, write_json
 
 if TYPE_CHECKING:
-    from mmmodal.contracts.record import Record
+    from mmmodal.authoring.records import Record
 
 __all__ = ["results_of"]
 

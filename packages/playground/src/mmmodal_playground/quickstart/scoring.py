@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmmodal.contracts.record import Record
+from mmmodal.authoring.records import Record
 
-__all__ = ["accuracies", "majorities", "normalise", "task_of", "true_answers"]
+__all__ = ["accuracies", "majorities", "normalise", "shuffle_media", "task_of", "true_answers"]
 
 QUIET = str.maketrans("", "", string.punctuation)
 
@@ -73,3 +73,26 @@ def _scored(record: Record) -> Iterable[tuple[str, str]]:
 def _meta(record: Record) -> dict[str, Any]:
     assert record.meta is not None, "records of the playground say what they ask"
     return record.meta
+
+
+def shuffle_media(records: Sequence[Record]) -> list[Record]:
+    """Give every conversation media of others: the same kinds, in the same places.
+
+    Media go round within each kind, by more places than a conversation has, so that none keeps
+    one of its own.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for row, record in enumerate(records):
+        for index, medium in enumerate(record.media):
+            places.setdefault(medium.kind, []).append((row, index))
+    media = [list(record.media) for record in records]
+    for kind, ring in places.items():
+        most = max(sum(m.kind == kind for m in record.media) for record in records)
+        if len(ring) < 2 * most:
+            raise ValueError(f"{len(ring)} media of kind {kind!r} are too few to exchange")
+        for (row, index), (other, place) in zip(ring, ring[most:] + ring[:most], strict=True):
+            media[row][index] = records[other].media[place]
+    return [
+        record.model_copy(update={"media": tuple(changed)})
+        for record, changed in zip(records, media, strict=True)
+    ]

@@ -15,14 +15,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.files import write_whole
+from mmmodal.authoring.parts import MMModalError
 from mmmodal_playground.dialogues import TASKS, Dialogue
 from mmmodal_playground.records import dialogues, quizzes, write_records
 from mmmodal_playground.things import TALKS
-from mmmodal_playground.writing import write_whole
 
 if TYPE_CHECKING:
-    from mmmodal.contracts.record import Record
+    from mmmodal.authoring.records import Record
 
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
@@ -149,8 +149,7 @@ class Quickstart:
         Raises:
             Interrupted: a signal stopped it; a checkpoint was written.
         """
-        from mmmodal.train.recipe.recipe import load_recipe
-        from mmmodal.train.stage.stage import run_stage
+        from mmmodal.authoring.training import load_recipe, run_stage
 
         out, metrics = self.out / end, self.out / end / "run" / "metrics.jsonl"
         if not (out / "config.json").exists():
@@ -181,9 +180,8 @@ class Quickstart:
         from tqdm import tqdm
 
         import mmmodal
-        from mmmodal.answering import answer_records
-        from mmmodal_playground.quickstart.answering import shuffle_media
-        from mmmodal_playground.quickstart.scoring import task_of
+        from mmmodal.authoring.training import answer_records
+        from mmmodal_playground.quickstart.scoring import shuffle_media, task_of
 
         records = self.tested()
         if shuffled:
@@ -203,7 +201,7 @@ class Quickstart:
 
     def tested(self) -> list[Record]:
         """Return the held-out conversations."""
-        from mmmodal.contracts.record import Record
+        from mmmodal.authoring.records import Record
 
         path = self.out / "data" / "test" / "records.jsonl"
         return [Record.model_validate(row) for row in read_lines(path)]
@@ -219,7 +217,8 @@ class Quickstart:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file that is there whole or not at all."""
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_whole(path, text, errors="replace")
 
 
 def read_lines(path: Path) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from mmmodal.errors import MMModalError
+from mmmodal.authoring.parts import MMModalError
 from mmmodal_playground.serving.writer import Said, Turn, Writer, read_raw
 
 __all__ = ["MODEL", "serving"]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mmmodal.modalities.audio import Audio
-from mmmodal.modalities.image import Image
+from mmmodal.authoring.media import Audio, Image
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.serving.understanding import questions_about, things_in
 from mmmodal_playground.things import TALKS

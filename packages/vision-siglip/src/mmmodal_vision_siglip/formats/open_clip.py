@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal import pretrained
-from mmmodal.downloads import hub_files
-from mmmodal.errors import PartError
+from mmmodal.authoring import pretrained
+from mmmodal.authoring.parts import PartError
+from mmmodal.authoring.pretrained import hub_files
 from mmmodal_vision_siglip.formats.timm_trunk import read_architecture, trunk_name
 from mmmodal_vision_siglip.formats.weights_file import WeightsFile
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmmodal.config import suggest
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import PartError, suggest
 from mmmodal_vision_siglip.formats.open_clip import (
     CONFIG_FILE,
     OpenClipCheckpoint,

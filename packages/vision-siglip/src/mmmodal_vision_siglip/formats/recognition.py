@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmmodal import pretrained
-from mmmodal.config import suggest
-from mmmodal.errors import PartError
+from mmmodal.authoring import pretrained
+from mmmodal.authoring.parts import PartError, suggest
 from mmmodal_vision_siglip.formats.open_clip import CONFIG_FILE, from_repository
 from mmmodal_vision_siglip.formats.open_clip_names import from_file, from_name, model_names
 from mmmodal_vision_siglip.formats.transformers import MODEL_TYPES, TransformersCheckpoint

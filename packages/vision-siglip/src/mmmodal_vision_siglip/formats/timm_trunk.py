@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import PartError
 
 if TYPE_CHECKING:
     from torch import nn

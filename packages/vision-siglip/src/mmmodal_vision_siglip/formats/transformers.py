@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal import pretrained
-from mmmodal.downloads import hub_files
-from mmmodal.errors import PartError
+from mmmodal.authoring import pretrained
+from mmmodal.authoring.parts import PartError
+from mmmodal.authoring.pretrained import hub_files
 
 if TYPE_CHECKING:
     from torch import Tensor

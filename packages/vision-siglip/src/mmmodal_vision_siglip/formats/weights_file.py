@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import PartError
-from mmmodal.pretrained import read_pickled
+from mmmodal.authoring.parts import PartError
+from mmmodal.authoring.pretrained import read_pickled
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mmmodal.byte_sizes import readable
 from mmmodal.errors import RecordError
 from mmmodal.precision import read_dtype
-from mmmodal.ranks import place, summed
+from mmmodal.ranks import rank, ranks, summed
 from mmmodal.samples.feature_cache.key import name_of
 from mmmodal.samples.feature_cache.media import Medium, Perceived, UnseenMedia, fingerprints
 from mmmodal.samples.feature_cache.room import check_growth, check_room, estimate
@@ -54,14 +54,13 @@ def fill_cache(
     for tower in towers.values():
         tower.network.eval()
     stores = {name: _open(tower, cache) for name, tower in towers.items()}
-    rank, ranks = place()
-    missing = list(_missing(media[rank::ranks], stores, preparer, cache))
+    missing = list(_missing(media[rank() :: ranks()], stores, preparer, cache))
     unseen = UnseenMedia(missing, preparer)
     expected = summed(estimate(unseen, towers, cache.dtype))
     count = summed(len(missing))
     if count:
         check_room(cache, expected)
-        if rank == 0:
+        if rank() == 0:
             told = f"Computing features of {count:,.0f} media, about {readable(expected)}"
             print(told, file=sys.stderr)
         _compute(towers, unseen, stores, cache)
@@ -81,7 +80,7 @@ def _missing(
     """Yield what has no features, once for each content."""
     seen: set[tuple[str, str]] = set()
     found = fingerprints(media, preparer, cache.on_error)
-    quiet = place()[0] != 0
+    quiet = rank() != 0
     bar = tqdm(found, "Looking up", len(media), leave=False, unit="medium", disable=quiet)
     for medium, sha256 in bar:
         if sha256 not in stores[medium.kind] and (medium.kind, sha256) not in seen:
@@ -115,7 +114,7 @@ def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, Non
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
-    with tqdm(None, "Encoding", len(unseen), unit="medium", disable=place()[0] != 0) as bar:
+    with tqdm(None, "Encoding", len(unseen), unit="medium", disable=rank() != 0) as bar:
         for item in loader:
             bar.update()
             yield item

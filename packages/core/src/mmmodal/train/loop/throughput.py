@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmmodal.ranks import place, summed
+from mmmodal.ranks import ranks, summed
 from mmmodal.train.loop.overrides import OverriddenTrainer
 
 __all__ = ["MeteredTrainer", "Throughput"]
@@ -46,7 +46,7 @@ class Throughput:
         the batches could hold; `waiting_seconds` is the mean of the ranks.
         """
         tokens = summed(float(sum(int(count) for count in self._tokens)))
-        places, waited = summed(self._places), summed(self._waited) / place()[1]
+        places, waited = summed(self._places), summed(self._waited) / ranks()
         seconds = time.perf_counter() - self._since
         self._begin()
         return {

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from mmmodal.model.attention import use_attention
-from mmmodal.model.features import project
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.model.perception import project
 from mmmodal.samples.feature_cache.stored import StoredTower
 from mmmodal.train.preflight.live_memory import LiveMemory
 from mmmodal.train.preflight.skeleton import give_shapes, skeleton, trained_rows

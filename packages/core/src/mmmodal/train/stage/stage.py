@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.ranks import rank, wait
 from mmmodal.train.loop.feed import feed
 from mmmodal.train.recipe import Recipe
-from mmmodal.train.run.folder import METRICS, RUN, as_begun, begin_run, clear_finished, find_run
-from mmmodal.train.run.journal import cut_journals
+from mmmodal.train.run.disk import naming_full_disk
+from mmmodal.train.run.folder import (
+    METRICS,
+    RUN,
+    as_begun,
+    begin_run,
+    clear_finished,
+    find_run,
+    moving_in,
+)
+from mmmodal.train.run.journal import Journal, cut_journals
 from mmmodal.train.run.report import report_stage
 from mmmodal.train.run.reporters import check_reporters, reporters
 from mmmodal.train.stage.inputs import Inputs, open_inputs
-from mmmodal.train.stage.result import name_skipped, write_result
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from mmmodal.samples.feature_cache.store import FeatureStore
     from mmmodal.train.loop.bad_samples import Skipped
     from mmmodal.train.run.checkpoints import Checkpoint, Checkpoints
+    from mmmodal.train.stage.start import Start
 
 __all__ = ["Outcome", "cache_features", "run_stage"]
 
@@ -89,8 +100,8 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have noted the rows they skipped
     if interruption.signal is None:
-        name_skipped(skipped, run, trainer.state.global_step)
-        write_result(trainer, recipe, run, inputs.start)
+        _name_skipped(skipped, run, trainer.state.global_step)
+        _write_result(trainer, recipe, run, inputs.start)
         report_stage(recipe, run, data.mixture, counts)
     return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
 
@@ -147,3 +158,49 @@ def _outcome(
         signal.Signals(told).name if told is not None else None,
         skipped,
     )
+
+
+def _name_skipped(skipped: Skipped, run: Path, step: int) -> None:
+    """Name the rows that were left out, on stderr and in the metrics."""
+    rows = skipped.all()
+    if rank() == 0 and rows:
+        skipped.tell()
+        Journal(run / METRICS).note(step, {"skipped_rows": len(rows), "skipped": rows})
+
+
+def _write_result(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None:
+    """Write the result beside `run`, a whole model or the adapter alone; remove the checkpoints.
+
+    Raises:
+        CheckpointError: the disk is full.
+    """
+    from mmmodal.train.loop.trainable import read_trained
+
+    last = run / "trained"
+    with naming_full_disk("the trained model", recipe.out):
+        trainer.save_model(str(last))
+        if rank() == 0:
+            trained = read_trained(last)
+            if recipe.train.lora is not None:
+                model = trainer.accelerator.unwrap_model(trainer.model)
+                with moving_in(recipe.out, ADAPTER_CONFIG) as folder:
+                    start.write_adapter(folder, model, recipe.train.lora, trained)
+            else:
+                with moving_in(recipe.out, "config.json") as folder:
+                    _write_whole(folder, recipe, trained)
+            shutil.rmtree(last)
+            shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        trainer.accelerator.wait_for_everyone()
+
+
+def _write_whole(folder: Path, recipe: Recipe, trained: Mapping[str, Any]) -> None:
+    """Write the input's weights, bitwise, with what was trained put in."""
+    from mmmodal.making.loading import load
+    from mmmodal.model.zero3 import whole_weights
+    from mmmodal.train.loop.trainable import add_trained
+
+    with whole_weights():
+        whole = load(recipe.model, device="cpu")
+    add_trained(whole, trained)
+    whole.save_pretrained(folder)
+    whole.processor.save_pretrained(folder)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from mmmodal.errors import ConfigError
+from mmmodal.authoring.parts import ConfigError
 from mmmodal_datagen.contracts.generator import Shard
 from mmmodal_datagen.contracts.outcomes import StopRun
 from mmmodal_datagen.pipeline import Pipeline, resolve

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmmodal.errors import PartError
+from mmmodal.authoring.parts import PartError
 from mmmodal_datagen.contracts.generator import Shard
 from mmmodal_datagen.contracts.outcomes import StopRun
 from mmmodal_datagen.pipeline import Pipeline

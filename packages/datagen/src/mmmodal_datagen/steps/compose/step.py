@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from pydantic import Field, model_validator
 
-from mmmodal.config import Config
-from mmmodal.errors import ConfigError
+from mmmodal.authoring.parts import Config, ConfigError
 from mmmodal_datagen.contracts import Context, Generator, Results, Shard, ShardFile
 from mmmodal_datagen.splits import split_of
 from mmmodal_datagen.steps.compose.draw import Drawn, draw

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from mmmodal.contracts.record import Record
-from mmmodal.media.limits import Limits
-from mmmodal.media.source import open_source
-from mmmodal.records.detection import find_format
-from mmmodal.records.json_text import dump_json
+from mmmodal.authoring.files import replacing
+from mmmodal.authoring.media import Limits, open_source
+from mmmodal.authoring.records import Record, dump_json, find_format
 from mmmodal_datagen.contracts import Row
 from mmmodal_datagen.files import stopping
 
@@ -43,18 +41,17 @@ def bring(row: Row, root: Path, folder: Path, how: How) -> None:
 
 
 def _place(path: Path, target: Path, how: How) -> None:
-    working = target.with_name(f".{target.name}.writing-{os.getpid()}")
-    working.unlink(missing_ok=True)
-    try:
-        if how == "link":
-            os.link(path, working)
-        else:
-            shutil.copyfile(path, working)
-    except OSError:
-        if how == "copy":
-            raise
-        shutil.copyfile(path, working)  # other file system, or one without links
-    working.replace(target)
+    with replacing(target) as working:
+        working.unlink(missing_ok=True)  # of a process of this number that was killed
+        try:
+            if how == "link":
+                os.link(path, working)
+            else:
+                shutil.copyfile(path, working)
+        except OSError:
+            if how == "copy":
+                raise
+            shutil.copyfile(path, working)  # other file system, or one without links
 
 
 def write_tar(records: Sequence[Record], file: BinaryIO, root: Path) -> None:

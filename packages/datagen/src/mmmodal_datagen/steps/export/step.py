@@ -7,11 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmmodal.config import Config
-from mmmodal.contracts.record import Record
-from mmmodal.errors import ConfigError, MediaError, RecordError
-from mmmodal.records.detection import find_format
-from mmmodal.records.writing import write_records
+from mmmodal.authoring.parts import Config, ConfigError, MediaError, RecordError
+from mmmodal.authoring.records import Record, find_format, write_records
 from mmmodal_datagen.contracts import (
     Context,
     Generator,

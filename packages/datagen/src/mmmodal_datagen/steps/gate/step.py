@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Context, Generator, Refusal, Results, Row, Shard, ShardFile
 from mmmodal_datagen.contracts import Gate as Check
 from mmmodal_datagen.steps.gate.duplicates import known_duplicates

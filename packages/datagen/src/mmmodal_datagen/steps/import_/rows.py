@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmmodal.contracts.format import Place
-from mmmodal.contracts.record import Record
-from mmmodal.errors import RecordError
-from mmmodal.records.detection import find_format, read_row
-from mmmodal.records.foreign import validated
+from mmmodal.authoring.parts import RecordError
+from mmmodal.authoring.plugins import registry
+from mmmodal.authoring.records import Place, Record, find_format, read_row, validated
 from mmmodal_datagen.contracts import Medium, Row
 from mmmodal_datagen.rows.records import row_of
 from mmmodal_datagen.rows.tables import row_values
@@ -23,13 +21,7 @@ __all__ = [
     "read_values",
 ]
 
-ENDINGS = {
-    "audio": (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"),
-    "image": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
-}
-"""The kind of a file by its ending; its true format is checked when it is read."""
-
-MEDIUM_KEYS = ("image", "audio", "file")
+FILE_KEY = "file"  # of a medium whose modality its name tells
 DESCRIPTION_KEYS = ("caption", "description", "text", "transcript", "title")
 TURN_KEYS = {"messages", "conversations", "chat", "instruction"}
 ROW_KEYS = {"kind", "groups", "media"}
@@ -44,8 +36,13 @@ class Folders(NamedTuple):
 
 def kind_of(file: Path) -> str | None:
     """Return the kind of a medium by the name of its file; None if it is not named like one."""
-    for kind, endings in ENDINGS.items():
-        if file.suffix.lower() in endings and file.is_file():
+    return _kind_by_ending(file) if file.is_file() else None
+
+
+def _kind_by_ending(file: Path) -> str | None:
+    """Return the modality whose files end so; the true format is checked when it is read."""
+    for kind, item in registry().provided("modalities"):
+        if file.suffix.lower() in item.part.endings:
             return kind
     return None
 
@@ -90,11 +87,8 @@ def _made(values: dict[str, Any], place: Place) -> Row:
 
 def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row:
     """Return the row of a medium with its caption or other facts."""
-    key = next((key for key in MEDIUM_KEYS if isinstance(values.get(key), str)), None)
-    if key is None:
-        known = ", ".join((*MEDIUM_KEYS, *sorted(TURN_KEYS)))
-        raise RecordError(place.where, f"it has neither a medium nor turns; known keys: {known}")
-    kind = key if key in ENDINGS else _kind_by_name(values[key], place)
+    key = _medium_key(values, place)
+    kind = _kind_by_name(values[key], place) if key == FILE_KEY else key
     uri = _relative_uri(values[key], place.where, *folders)
     said = next((name for name in DESCRIPTION_KEYS if isinstance(values.get(name), str)), None)
     sources = {"caption": "caption", "transcript": "asr"}
@@ -120,13 +114,24 @@ def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row
     return validated(Row, row, place.where)
 
 
+def _medium_key(values: Mapping[str, Any], place: Place) -> str:
+    """Return the key that names the medium: its modality, or `file`."""
+    known = (*registry().names("modalities"), FILE_KEY)
+    keys = [key for key in known if isinstance(values.get(key), str)]
+    if len(keys) > 1:
+        named = " and ".join(map(repr, keys))
+        raise RecordError(place.where, f"it names a medium in {named}; keep one of them")
+    if not keys:
+        listed = ", ".join((*known, *sorted(TURN_KEYS)))
+        raise RecordError(place.where, f"it has neither a medium nor turns; known keys: {listed}")
+    return keys[0]
+
+
 def _kind_by_name(name: str, place: Place) -> str:
-    for kind, endings in ENDINGS.items():
-        if Path(name).suffix.lower() in endings:
-            return kind
-    raise RecordError(
-        place.where, f"{name[:80]!r} has no ending of a medium; use the key 'image' or 'audio'"
-    )
+    if kind := _kind_by_ending(Path(name)):
+        return kind
+    keys = " or ".join(map(repr, registry().names("modalities")))
+    raise RecordError(place.where, f"{name[:80]!r} has no ending of a medium; use the key {keys}")
 
 
 def _moved(record: Record, folder: Path, target: Path) -> Record:

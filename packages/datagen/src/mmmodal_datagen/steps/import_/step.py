@@ -10,11 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
-from mmmodal.config import Config
-from mmmodal.contracts.format import Place
-from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.detection import find_format
-from mmmodal.records.files import open_rows
+from mmmodal.authoring.parts import Config, ConfigError, RecordError
+from mmmodal.authoring.records import Place, find_format, open_rows
 from mmmodal_datagen.contracts import (
     Context,
     Generator,

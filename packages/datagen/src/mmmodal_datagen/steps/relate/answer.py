@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Piece
 from mmmodal_datagen.prompts.answers import Ask, ask_for, ask_until_fit, speaks_of
 from mmmodal_datagen.rows import Relation

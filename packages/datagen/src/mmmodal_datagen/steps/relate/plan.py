@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmmodal.authoring.plugins import registry
 from mmmodal_datagen.contracts import Context, Rejected
 from mmmodal_datagen.steps.relate.pairs import Candidate, How, Pair, draw_pairs
 
 __all__ = ["GROUP", "Plan", "plan_pairs"]
 
-KINDS = ("image", "audio")
 GROUP = "group"
 """The name of the fact that clips of one recording share."""
 
@@ -116,8 +116,8 @@ def _cells(rows: pa.Table) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
 def _unfit(media: Sequence[Mapping[str, Any]]) -> str:
     if len(media) != 1:
         return "not one medium"
-    if media[0]["kind"] not in KINDS:
-        return "neither image nor audio"
+    if media[0]["kind"] not in registry().names("modalities"):
+        return "of a modality that no plugin brings"
     return "" if (media[0]["description"] or "").strip() else "no description"
 
 

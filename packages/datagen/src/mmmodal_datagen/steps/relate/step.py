@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet
 from pydantic import Field, model_validator
 
-from mmmodal.config import Config
-from mmmodal.errors import ConfigError
+from mmmodal.authoring.parts import Config, ConfigError, suggest
+from mmmodal.authoring.plugins import registry
 from mmmodal_datagen.contracts import (
     Context,
     Piece,
@@ -111,6 +111,7 @@ class RelateOptions(Config):
         if min(self.draw.values(), default=0) < 0 or not sum(self.draw.values()):
             raise ValueError("`draw`: shares must be at least 0, and one of them more")
         for kind in self.pairs:
+            _check_modalities(kind)
             if kind not in self.prompts or not self.instructions.get(kind):
                 raise ValueError(f"{kind}: give it a prompt and an instruction")
             if not all(f"{{{name}}}" in self.prompts[kind] for name in ("first", "second")):
@@ -122,6 +123,15 @@ class RelateOptions(Config):
         if self.malay and not self.structured:
             raise ValueError("`malay` needs `structured`, as a plain answer has one language")
         return self
+
+
+def _check_modalities(pair: str) -> None:
+    known = registry().names("modalities")
+    for name in pair.split("-"):
+        if name not in known:
+            raise ValueError(
+                f"{pair}: no plugin brings the modality {name!r}{suggest(name, known)}"
+            )
 
 
 class Relate(RowGenerator):
@@ -154,7 +164,7 @@ class Relate(RowGenerator):
         chosen = self.options
         plan = plan_pairs(
             _rows(tuple(inputs)),
-            {str(kind): number for kind, number in chosen.pairs.items()},
+            chosen.pairs,
             chosen.draw,
             shared=chosen.shared,
             similarity=chosen.similarity,
@@ -191,7 +201,7 @@ class Relate(RowGenerator):
 
     async def make(self, row: Row, context: RowContext) -> Sequence[Row]:
         """Return the pair with a question about it and the model's answer."""
-        kind: PairKind = "-".join(medium.kind for medium in row.media)  # type: ignore[assignment]
+        kind = "-".join(medium.kind for medium in row.media)
         wording = context.chance("instruction").choice(self.options.instructions[kind])
         made = await self._related(self._prompt(kind, wording, row), row, context)
         shown = tuple(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
+
+from pydantic import Field
 
 from mmmodal_datagen.prompts.wording import Wording
 
@@ -16,8 +18,8 @@ __all__ = [
     "PairKind",
 ]
 
-PairKind = Literal["image-image", "audio-audio", "audio-image"]
-"""The kinds of the first and the second medium of a pair."""
+PairKind = Annotated[str, Field(pattern=r"^\w+-\w+$")]
+"""The modalities of the first and the second medium of a pair: `audio-image`."""
 
 INSTRUCTIONS: dict[PairKind, tuple[Wording, ...]] = {
     "image-image": (

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from mmmodal.errors import MediaError
-from mmmodal.media.reading import decoding
-from mmmodal.media.source import Source
-from mmmodal.modalities.audio import HIGHEST_RATE, LOUDEST, LOWEST_RATE, AudioLimits
-from mmmodal.modalities.sound.forms import open_sound
+from mmmodal.authoring.media import (
+    HIGHEST_RATE,
+    LOUDEST,
+    LOWEST_RATE,
+    AudioLimits,
+    Source,
+    decoding,
+    open_sound,
+)
+from mmmodal.authoring.parts import MediaError
 from mmmodal_datagen.contracts import RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmmodal.modalities.sound.recording import Sound
+    from mmmodal.authoring.media import Sound
 
 __all__ = ["Recording", "recording_limits"]
 

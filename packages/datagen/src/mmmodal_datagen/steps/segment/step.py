@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import RATE, Medium, Rejected, Row, RowContext, RowGenerator
 from mmmodal_datagen.steps.segment.clips import Clip, cut_at_silences, cut_windows
 from mmmodal_datagen.steps.segment.recording import Recording, recording_limits

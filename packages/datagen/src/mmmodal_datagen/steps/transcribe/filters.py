@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Confidence, Gate, Transcript
 from mmmodal_datagen.contracts import Segment as Spoken
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import (
     BackendError,
     Piece,

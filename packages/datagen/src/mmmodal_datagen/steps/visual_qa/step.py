@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Piece, Rejected, Row, RowContext, RowGenerator, Sampling, Turn
 from mmmodal_datagen.prompts.answers import ask_for, speaks_of
 from mmmodal_datagen.prompts.prompt import Style, asking

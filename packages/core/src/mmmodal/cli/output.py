@@ -1,14 +1,26 @@
-"""Plain text tables for people and JSON for programs, on stdout."""
+"""What commands print: results on stdout, as tables or JSON; talk on stderr."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-__all__ = ["print_json", "print_table"]
+__all__ = ["print_json", "print_table", "talking"]
+
+
+@contextlib.contextmanager
+def talking() -> Iterator[None]:
+    """Send prints to stderr; DeepSpeed, for one, logs to stdout from its import on."""
+    # That the Hub is asked again and again is told once, by the error in the end.
+    logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(value: Any) -> None:

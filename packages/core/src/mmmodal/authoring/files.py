@@ -1,0 +1,14 @@
+"""Files that appear whole or not at all, and YAML files that come with a package."""
+
+from mmmodal.byte_sizes import readable
+from mmmodal.files import SUFFIXES, about, copy_to_own, replacing, sync, write_whole
+
+__all__ = [
+    "SUFFIXES",
+    "about",
+    "copy_to_own",
+    "readable",
+    "replacing",
+    "sync",
+    "write_whole",
+]

@@ -1,0 +1,66 @@
+"""What parts are made of: contracts, options and their checks, errors that users can act on."""
+
+from mmmodal.config import (
+    Config,
+    OfSource,
+    apply_overrides,
+    parse_value,
+    read_yaml,
+    suggest,
+    validate,
+    without_password,
+)
+from mmmodal.contracts import Backbone, BackboneCard, Card, Converter, Encoder, Modality, Projector
+from mmmodal.contracts.addition import Addition
+from mmmodal.contracts.converter import ComposedCheckpoint, Conversion, ConvertedModality
+from mmmodal.contracts.markup import Markup
+from mmmodal.errors import (
+    CheckpointError,
+    ConfigError,
+    MediaError,
+    MMModalError,
+    PartError,
+    PluginError,
+    RecordError,
+    RenderError,
+    TrainingError,
+    is_debugging,
+    one_line,
+)
+from mmmodal.making.composing import Part, addition_of
+
+__all__ = [
+    "Addition",
+    "Backbone",
+    "BackboneCard",
+    "Card",
+    "CheckpointError",
+    "ComposedCheckpoint",
+    "Config",
+    "ConfigError",
+    "Conversion",
+    "ConvertedModality",
+    "Converter",
+    "Encoder",
+    "MMModalError",
+    "Markup",
+    "MediaError",
+    "Modality",
+    "OfSource",
+    "Part",
+    "PartError",
+    "PluginError",
+    "Projector",
+    "RecordError",
+    "RenderError",
+    "TrainingError",
+    "addition_of",
+    "apply_overrides",
+    "is_debugging",
+    "one_line",
+    "parse_value",
+    "read_yaml",
+    "suggest",
+    "validate",
+    "without_password",
+]

@@ -1,0 +1,31 @@
+"""Weights and settings of published models, on this machine or the Hub."""
+
+from mmmodal.backbones.auto import AutoBackbone
+from mmmodal.downloads import hub_files
+from mmmodal.pretrained import (
+    WEIGHT_FILES,
+    Checkpoint,
+    find_file,
+    layers_to_run,
+    make_config,
+    read_json,
+    read_pickled,
+    read_processor,
+    read_tensors,
+    tensor_shapes,
+)
+
+__all__ = [
+    "WEIGHT_FILES",
+    "AutoBackbone",
+    "Checkpoint",
+    "find_file",
+    "hub_files",
+    "layers_to_run",
+    "make_config",
+    "read_json",
+    "read_pickled",
+    "read_processor",
+    "read_tensors",
+    "tensor_shapes",
+]

@@ -1,0 +1,33 @@
+"""Records, the rows of data files that hold them, and formats of rows."""
+
+from mmmodal.contracts.format import Format, Place
+from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record, text_message
+from mmmodal.records.dataset import RecordDataset, read_records
+from mmmodal.records.detection import find_format, formats, read_row
+from mmmodal.records.files import open_rows
+from mmmodal.records.foreign import validated
+from mmmodal.records.json_text import dump_json, parse_json
+from mmmodal.records.rows import Row, RowSource
+from mmmodal.records.writing import write_records
+
+__all__ = [
+    "ContentPart",
+    "Format",
+    "MediaRef",
+    "Message",
+    "Place",
+    "Record",
+    "RecordDataset",
+    "Row",
+    "RowSource",
+    "dump_json",
+    "find_format",
+    "formats",
+    "open_rows",
+    "parse_json",
+    "read_records",
+    "read_row",
+    "text_message",
+    "validated",
+    "write_records",
+]

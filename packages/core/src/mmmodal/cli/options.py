@@ -1,0 +1,125 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from mmmodal.limits import LimitSettings
+
+__all__ = [
+    "chat_template_option",
+    "dtype_option",
+    "format_names",
+    "json_option",
+    "limit_option",
+    "path_argument",
+    "read_limits",
+    "read_media_options",
+    "reading_options",
+    "root_option",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def format_names() -> list[str]:
+    """List the formats of rows without importing them, and pydantic with them."""
+    spec = find_spec("mmmodal.records.formats")
+    places = spec.submodule_search_locations if spec else None
+    return sorted(module.name for module in iter_modules(places or []))
+
+
+def reading_options(command: Command) -> Command:
+    """Add the options that say how to read a data file."""
+    command = click.option(
+        "--root-map",
+        "root_maps",
+        multiple=True,
+        metavar="OLD=NEW",
+        help="Rewrite the beginning of media paths; can be repeated.",
+    )(command)
+    return click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(format_names()),
+        help="The format of all rows; guessed for each by default.",
+    )(command)
+
+
+path_argument = click.argument("path", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Where media paths begin; by default the folder that holds PATH.",
+)
+
+
+def limit_option(command: Command) -> Command:
+    """Add `--limit`; the command gets `limits`, for `read_limits`."""
+    return click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        help="Read larger media, as in image.pixels=200000000 or audio.seconds=3600; repeatable.",
+    )(command)
+
+
+def read_limits(given: tuple[str, ...]) -> LimitSettings:
+    """Read what `--limit` was given.
+
+    Raises:
+        ConfigError: a limit that there is not, or no number.
+    """
+    from mmmodal import limits
+
+    return limits.read_limits(dict(each.partition("=")[::2] for each in given))
+
+
+def read_media_options(arguments: Sequence[str], known: Sequence[str]) -> list[tuple[str, str]]:
+    """Read `--MODALITY VALUE` pairs; click itself would lose their order.
+
+    Raises:
+        click.UsageError: an option is unknown or lacks its value.
+    """
+    from mmmodal.config import suggest
+
+    pairs = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in known:
+            options = [f"--{option}" for option in known]
+            raise click.UsageError(f"no such option: {argument}{suggest(argument, options)}")
+        if not equals:
+            value = next(rest, "")
+        if not value:
+            raise click.UsageError(f"--{name} needs a path")
+        pairs.append((name, value))
+    return pairs
+
+
+def chat_template_option(purpose: str) -> Callable[..., Any]:
+    """Take a Jinja file; `purpose` says what it is for."""
+    return click.option(
+        "--chat-template",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help=f"A Jinja file, {purpose}.",
+    )
+
+
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="The precision to hold it in; auto is the language model's own.",
+)

@@ -14,7 +14,7 @@ import torch
 
 import mmmodal
 from mmmodal_playground.records import make_records
-from worlds import compose, picture
+from worlds import picture
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "packages/core/src/mmmodal"
@@ -55,11 +55,6 @@ def entered(run: Callable[[], Any]) -> list[str]:
     finally:
         sys.setprofile(None)
     return list(found)
-
-
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path]) -> Any:
-    return compose(parts["llama"], parts)
 
 
 def test_the_road_of_a_record_is_the_one_on_the_page(model: Any, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def hub() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def dry_run(hub: str, folder: Path, siglip: Path) -> subprocess.CompletedProcess[str]:

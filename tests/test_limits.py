@@ -85,6 +85,7 @@ def test_a_larger_image_is_trained_on_where_the_recipe_allows_it(
         ("image.pixels=0", "greater than 0"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:limits.image_pixels is limits.image.pixels now")
 def test_a_limit_that_is_none_is_told(call: Run, data: Path, given: str, told: str) -> None:
     code, _, err = call("data", "check", data, "--limit", given)
     assert code == 1 and "--limit" in err and told in err

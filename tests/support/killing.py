@@ -28,11 +28,15 @@ from forking import PATIENCE, forked, redirect
 
 @dataclass(frozen=True)
 class Fate:
-    """Where a process kills itself: at the nth event of a kind that names a file with `part`."""
+    """Where a process kills itself: at the nth event of a kind that names a file with `part`.
+
+    Another signal than SIGKILL is one that it can act on; all that it started have it, too.
+    """
 
     event: str
     part: str
     count: int = 1
+    number: int = signal.SIGKILL
 
 
 @dataclass
@@ -217,7 +221,7 @@ def _await(fate: Fate) -> None:
         if event == fate.event and any(fate.part in str(argument) for argument in arguments):
             seen += 1
             if seen == fate.count:
-                os.killpg(0, signal.SIGKILL)
+                os.killpg(0, fate.number)
 
     sys.addaudithook(look)
 

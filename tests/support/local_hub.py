@@ -84,11 +84,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/api/repos/create":
             self._create(json.loads(body))
         elif found := re.fullmatch(r"/api/models/(.+)/preupload/main", self.path):
-            self._permitted(found[1]) and self._preupload(json.loads(body))
+            if self._permitted(found[1]):
+                self._preupload(json.loads(body))
         elif found := re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", self.path):
-            self._permitted(found[1]) and self._batch(json.loads(body))
+            if self._permitted(found[1]):
+                self._batch(json.loads(body))
         elif found := re.fullmatch(r"/api/models/(.+)/commit/main", self.path):
-            self._permitted(found[1]) and self._commit(found[1], body)
+            if self._permitted(found[1]):
+                self._commit(found[1], body)
         else:
             self._answer(404, {"error": f"no POST {self.path}"})
 

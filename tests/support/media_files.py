@@ -131,7 +131,7 @@ def _draw(out: Any, picture: Any, seconds: float) -> None:
 
 def _remuxed(data: bytes, container: str) -> bytes:
     buffer = io.BytesIO()
-    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format=container) as out:
+    with av.open(io.BytesIO(data), "r") as source, av.open(buffer, "w", format=container) as out:
         stream = source.streams.audio[0]
         copy = out.add_stream_from_template(stream)
         for packet in source.demux(stream):

@@ -140,4 +140,5 @@ def _random(architecture: str, sizes: Mapping[str, Any]) -> PreTrainedModel:
         bias = getattr(model.get_output_embeddings(), "bias", None)
         if bias is not None:
             torch.nn.init.normal_(bias)
-    return model.eval()
+    model.eval()
+    return model

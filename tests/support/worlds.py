@@ -13,12 +13,16 @@ import torch
 from PIL import Image
 
 import mmmodal
+from mmmodal.conversation.layout import MarkerIds
+from mmmodal.conversation.rendering import Renderer
 from mmmodal.modalities.audio import Waveform
 from mmmodal.model.modeling import MMModalForConditionalGeneration
+from mmmodal.testing.languages import tiny_tokenizer
 from mmmodal_playground.tiny import tiny_siglip, tiny_whisper
 from mmmodal_playground.tiny_language import FAMILIES, tiny_language_model
 
 __all__ = [
+    "MARKERS",
     "PAPER_EXAMPLES",
     "RATE",
     "ROOT",
@@ -34,6 +38,7 @@ __all__ = [
     "picture",
     "read_lines",
     "record",
+    "renderer_of",
     "tiny_parts",
     "user",
     "write_lines",
@@ -46,6 +51,9 @@ PAPER_EXAMPLES = ROOT / "packages/core/tests/data/paper_examples.jsonl"
 """Rows as the paper's authors published them."""
 
 RATE = 16_000  # Hz
+MARKERS = ["<image>", "</image>", "<|image|>"]
+"""What stands around and for a picture."""
+
 SOURCES = {"image": "siglip", "audio": "whisper"}
 """The encoder of each modality in tiny models."""
 
@@ -107,6 +115,14 @@ def compose(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return mmmodal.compose(out, **given | changes)
+
+
+def renderer_of(tokenizer: Any) -> Renderer:
+    """Return what renders conversations about pictures, for a tokenizer or a family of them."""
+    if isinstance(tokenizer, str):
+        tokenizer = tiny_tokenizer(tokenizer)
+    tokenizer.add_tokens(MARKERS, special_tokens=True)
+    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
 
 
 def user(*content: str | Image.Image | Waveform | Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import IGNORE, Rendered, Renderer
 from mmmodal.errors import RenderError
-from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
+from mmmodal.testing.languages import FAMILIES
+from worlds import MARKERS, renderer_of
 
-MARKERS = ["<image>", "</image>", "<|image|>"]
 IMAGE = {"type": "image", "image": "unread"}
 NO_SYSTEM = {"gemma2", "mistral-v0.1", "mistral-v0.2", "mistral-v0.3", "unigram"}
 
@@ -24,16 +23,12 @@ QUESTIONS = ["Hello  there\n", "Apa? é 😀\n\n  def f(x):", "And  this: it's 2
 ANSWERS = ["Yes, a circle.", "😀 Tidak\n\nbaris", "It's 2 clips;", "\nlines\n", " spaced "]
 
 
-@cache
-def renderer_of(family: str) -> Renderer:
-    tokenizer = tiny_tokenizer(family)
-    tokenizer.add_tokens(MARKERS, special_tokens=True)
-    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
+cached = cache(renderer_of)
 
 
 @pytest.fixture(params=FAMILIES)
 def renderer(request: pytest.FixtureRequest) -> Renderer:
-    return renderer_of(request.param)
+    return cached(request.param)
 
 
 @pytest.fixture
@@ -153,7 +148,7 @@ def test_answers_are_found_alike_with_and_without_offsets(renderer: Renderer, fa
 
 @pytest.mark.parametrize("family_name", ["qwen3", "qwen3-no-thinking"])
 def test_thoughts_stay_in_the_last_answer_alone_and_are_learned(family_name: str) -> None:
-    renderer = renderer_of(family_name)
+    renderer = cached(family_name)
     chat = conversation(4)
     chat[1]["content"] = "<think>\nfirst thought\n</think>\n\nYes."
     chat[3]["content"] = "<think>\nsecond thought\n</think>\n\nNo."
@@ -166,7 +161,7 @@ def test_thoughts_stay_in_the_last_answer_alone_and_are_learned(family_name: str
 
 
 def test_a_thought_that_a_user_types_is_text() -> None:
-    renderer = renderer_of("qwen3")
+    renderer = cached("qwen3")
     chat = conversation(2)
     chat[0]["content"] = "<think>\nmine\n</think>\n\nyours"
     rendered = render(renderer, chat)
@@ -189,7 +184,7 @@ def test_an_answer_cannot_spell_any_other_token(renderer: Renderer) -> None:
 
 def test_answers_marked_by_a_template_are_what_is_learned() -> None:
     """transformers reads the template's own `generation` blocks."""
-    renderer = renderer_of("smollm3")
+    renderer = cached("smollm3")
     chat = [message for message in conversation(6, system=True)]
     theirs = renderer.tokenizer.apply_chat_template(
         chat, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
@@ -201,7 +196,7 @@ def test_answers_marked_by_a_template_are_what_is_learned() -> None:
 
 
 def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> None:
-    shared = renderer_of("llama3")
+    shared = cached("llama3")
     renderer = Renderer(shared.tokenizer, shared.markers)
     chat, template = conversation(4), renderer.tokenizer.chat_template
     calm = render(renderer, chat)
@@ -221,7 +216,7 @@ def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> N
 
 @pytest.mark.parametrize("name", sorted(NO_SYSTEM))
 def test_a_template_that_takes_no_system_message_says_so(name: str) -> None:
-    renderer = renderer_of(name)
+    renderer = cached(name)
     renderer.tokenizer.name_or_path = "some/model"
     refusal = r"template of some/model refuses the role 'system' of message 1 \(.+\); move its"
     with pytest.raises(RenderError, match=refusal):
@@ -231,7 +226,7 @@ def test_a_template_that_takes_no_system_message_says_so(name: str) -> None:
 def test_a_role_that_comes_at_the_wrong_place_is_named() -> None:
     chat = [*conversation(2), {"role": "assistant", "content": "again"}]
     with pytest.raises(RenderError, match="refuses the role 'assistant' of message 3"):
-        render(renderer_of("gemma2"), chat)
+        render(cached("gemma2"), chat)
 
 
 def test_media_may_stand_anywhere_in_what_a_user_says(renderer: Renderer) -> None:

@@ -147,9 +147,7 @@ def test_media_may_stand_anywhere_in_a_turn(
     model: MMModalForConditionalGeneration, files: dict[str, str]
 ) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=4)
-    chat.say(
-        ["a", {"type": "image", "path": files["image1"]}, "b", Image.open(files["image2"])][:3]
-    )
+    chat.say(["a", {"type": "image", "path": files["image1"]}, "b"])
     kinds = [part.type for part in chat.messages[0].content]
     assert kinds == ["text", "image", "text"]
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mmmodal
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mmmodal.authoring.media import Limits, Source
+
 
 class TimeSeries(mmmodal.Modality):
     name = "timeseries"
 
-    def read(self, source: Any, limits: Any) -> Tensor:
+    def read(self, source: Source, limits: Limits) -> Tensor:
         import torch
 
         try:
@@ -37,6 +39,8 @@ class Patches(mmmodal.Encoder):
         channels: int = 1
         patch: int = 4  # time steps per token
         width: int = 32
+
+    options: Options
 
     @property
     def width(self) -> int:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 class Tower(nn.Module):
     """Combine each patch with its sines, so that small values have an effect too."""
 
+    frequency: Tensor
+
     def __init__(self, values: int, width: int, top: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2 * values, width), nn.GELU(), nn.LayerNorm(width))

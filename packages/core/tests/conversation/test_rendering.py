@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import IGNORE, Renderer
 from mmmodal.errors import RenderError
 from mmmodal_playground.tiny_language import FAMILIES
+from worlds import MARKERS, renderer_of
 
-MARKERS = ["<image>", "</image>", "<|image|>"]
 FRAGMENTS = [
     *MARKERS,
     "</audio>",
@@ -50,9 +49,8 @@ def renderer(request: pytest.FixtureRequest, parts: dict[str, Path]) -> Renderer
 
 def make_renderer(folder: Path) -> Renderer:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_tokens(MARKERS, special_tokens=True)
     tokenizer.add_tokens(["<think>"])  # added but not special, as in Qwen3
-    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
+    return renderer_of(tokenizer)
 
 
 def render(

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import mmmodal
-from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.conversation.truncation import Shortened, shorten
@@ -19,9 +18,8 @@ from mmmodal.errors import RecordError, RenderError
 from mmmodal.making.loading import load_processor
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
-from worlds import compose, picture
+from worlds import MARKERS, compose, picture, renderer_of
 
-MARKERS = ["<image>", "</image>", "<|image|>"]
 IMAGE = {"type": "image", "image": "unread"}
 SLOTS = 20
 
@@ -34,9 +32,7 @@ def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
 @pytest.fixture(scope="module", params=["qwen3", "llama3", "mistral-v0.3", "gemma3", "phi3"])
 def renderer(request: pytest.FixtureRequest) -> Renderer:
     assert request.param in FAMILIES
-    tokenizer = tiny_tokenizer(request.param)
-    tokenizer.add_tokens(MARKERS, special_tokens=True)
-    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
+    return renderer_of(request.param)
 
 
 def exchange(number: int) -> list[dict[str, Any]]:

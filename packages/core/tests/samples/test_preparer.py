@@ -23,7 +23,7 @@ from mmmodal.samples.dataset import prepare_record, record_length
 from mmmodal.samples.feature_cache.media import Medium, UnseenMedia
 from mmmodal.samples.preparer import Preparer
 from mmmodal.samples.transcript import Transcript
-from worlds import RATE, clip, compose, picture, record, write_lines
+from worlds import RATE, clip, picture, record, write_lines
 
 OPENED: list[str] = []
 """The paths that this process opened since it was last looked at."""
@@ -31,11 +31,6 @@ OPENED: list[str] = []
 sys.addaudithook(
     lambda event, arguments: OPENED.append(str(arguments[0])) if event == "open" else None
 )
-
-
-@pytest.fixture(scope="module")
-def model(parts: dict[str, Path]) -> MMModalForConditionalGeneration:
-    return compose(parts["llama"], parts)
 
 
 @pytest.fixture

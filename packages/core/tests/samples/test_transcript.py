@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from mmmodal.contracts.record import Message
-from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Rendered, Renderer
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
+from worlds import renderer_of
 
-MARKERS = ["<image>", "</image>", "<|image|>"]
 SLOTS = 3
 IMAGE = {"type": "image", "data": "x"}
 TEXTS = (
@@ -42,9 +41,7 @@ class Prompts:
 
 @pytest.fixture(params=FAMILIES)
 def renderer(request: pytest.FixtureRequest) -> Renderer:
-    tokenizer = tiny_tokenizer(request.param)
-    tokenizer.add_tokens(MARKERS, special_tokens=True)
-    return Renderer(tokenizer, {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))})
+    return renderer_of(request.param)
 
 
 def conversation(turns: int, seed: int) -> list[Message]:

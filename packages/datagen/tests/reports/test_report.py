@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -28,41 +27,12 @@ from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_playground.scenes import draw_scene, single_scene
 from mmmodal_playground.speech import any_voice, save_speech
 from mmmodal_playground.things import Thing
+from pages import Page
 
 VOID = {"img", "line", "link", "meta", "rect"}
 HOSTILE = (
     "</p><script>document.title='taken'</script><img src=http://evil/x onerror=alert(1)> & \u202e"
 )
-
-
-class Page(HTMLParser):
-    """Everything a page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.said = ""
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, (tag, self.getpos())
-
-    def handle_data(self, data: str) -> None:
-        self.said += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def make_media(folder: Path) -> None:
@@ -128,7 +98,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     with serving(hostile) as server:
         pipeline = validate(Pipeline, values_of(folder, server), "test")
         path = write_report(pipeline, run_pipeline(pipeline))
-    return Page(path.read_text(encoding="utf-8"))
+    return Page(path.read_text(encoding="utf-8"), VOID)
 
 
 def test_the_page_is_whole_loads_nothing_and_runs_nothing(page: Page) -> None:

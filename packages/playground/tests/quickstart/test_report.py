@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +15,7 @@ import pytest
 from mmmodal_playground.quickstart.report import Shown, write_report
 from mmmodal_playground.quickstart.scoring import true_answers
 from mmmodal_playground.records import make_records
+from pages import Page
 
 VOID = {"circle", "img", "line", "link", "meta", "path", "rect", "use"}
 TASKS = {
@@ -37,32 +37,6 @@ TASKS = {
 }
 CURVE = [{"step": 5 * n, "loss": 2.0 / n, "learning_rate": 1e-3} for n in range(1, 20)]
 CURVES = {"align": [*CURVE, {"step": 95, "train_runtime": 60.0}], "instruct": CURVE}
-
-
-class Page(HTMLParser):
-    """Everything a page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, (tag, self.getpos())
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
@@ -95,7 +69,7 @@ def written(folder: Path, conversations: list[Shown], **changed: Any) -> Page:
     }
     path = folder / "report.html"
     write_report(path, conversations=conversations, **(given | changed))
-    return Page(path.read_text(encoding="utf-8"))
+    return Page(path.read_text(encoding="utf-8"), VOID)
 
 
 def test_report_loads_nothing_from_elsewhere(tmp_path: Path, shown: list[Shown]) -> None:

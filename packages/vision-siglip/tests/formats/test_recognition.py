@@ -142,6 +142,7 @@ def test_missing_tensor_and_other_shape_are_named(folder: Path) -> None:
     assert "has shape [95, 32]" in refusal(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # by chance
 @pytest.mark.parametrize("name", [SAFE, "open_clip_pytorch_model.bin"])
 def test_damaged_weights_are_refused(folder: Path, name: str) -> None:
     data = (folder / SAFE).read_bytes()

@@ -196,11 +196,9 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(
 
 def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
     """The whole group is told, workers too, as service managers do."""
-    settings = {**training.settings, "workers": 1, "max_steps": 30}
+    settings = {**training.settings, "workers": 1, "max_steps": 12}
     training = training.elsewhere(training.out, settings=settings)
-    running = training.start()
-    training.wait_for(running, lambda: training.step() >= 2)
-    running.kill(signal.SIGTERM)
+    running = training.start(Fate("os.rename", "checkpoint-4", number=signal.SIGTERM))
     assert running.wait() == 0, running.text()
     assert "Stopped by SIGTERM after step" in running.text()
     assert "Run the same command again to resume" in running.text()
@@ -212,7 +210,7 @@ def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
 
 
 def test_a_killed_worker_is_one_message_and_the_run_goes_on(training: Training) -> None:
-    settings = {**training.settings, "workers": 1, "max_steps": 40}
+    settings = {**training.settings, "workers": 1, "max_steps": 100, "save_every": 50}
     training = training.elsewhere(training.out, settings=settings)
     running = training.start()
     training.wait_for(running, lambda: training.step() >= 3)

@@ -104,7 +104,7 @@ def test_a_rank_without_media_or_without_rows_hangs_nobody(
     two = training(start, path, tmp_path / "out", deepspeed=deepspeed, epochs=1, max_steps="null")
     two = dataclasses.replace(two, ranks=2)
     two.finish()
-    per_rank = [json.loads(line)["rows"] for line in (two.run / "rows-1.jsonl").open()]
+    per_rank = [row["rows"] for row in read_lines(two.run / "rows-1.jsonl")]
     assert [len(rows) for rows in per_rank] == [1, 1, 1, 0]
     before, after = weights(start), weights(two.out)
     moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,30 +14,10 @@ from mmmodal.train.recipe.recipe import Recipe, load_recipe
 from mmmodal.train.run.report import write_report
 from mmmodal.train.stage.stage import run_stage
 from mmmodal_playground.records import make_records
+from pages import Page
 from worlds import write_lines
 
 VOID = {"link", "meta"}
-
-
-class Page(HTMLParser):
-    """The tags of a page that are left open, and what it would load."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loaded: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None: ...
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 @pytest.fixture
@@ -75,7 +54,7 @@ ROWS: list[dict[str, float]] = [
 
 def test_the_report_is_whole_in_one_file(tmp_path: Path, recipe: Recipe) -> None:
     text = written(tmp_path, recipe, ROWS)
-    page = Page(text)
+    page = Page(text, VOID)
     assert page.open == []
     assert all(value.startswith("data:") for value in page.loaded)
     assert not re.search(r"<script|https?:|@import|url\(", text)
@@ -134,4 +113,4 @@ def test_a_stage_writes_its_report_when_it_is_done(
     assert f"Report: {path}" in capsys.readouterr().err
     text = path.read_text(encoding="utf-8")
     assert str(data) in text and "mmmodal-core" in text
-    assert Page(text).open == []
+    assert Page(text, VOID).open == []

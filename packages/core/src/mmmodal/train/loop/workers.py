@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -44,16 +45,29 @@ def naming_lost_processes() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if match := KILLED.search(str(error)):
+    except (RuntimeError, OSError, EOFError) as error:
+        if match := KILLED.search(_told_of(error)):
             raise TrainingError(
                 f"a process that reads media (pid {match[1]}) was killed, perhaps because memory "
                 "ran out; run the same command again to resume from the last checkpoint, with "
                 "fewer `workers` if necessary"
             ) from error
-        if LOST.search(str(error)):
+        if isinstance(error, RuntimeError) and LOST.search(str(error)):
             raise TrainingError(
                 "another process of this training has ended; see its error, if there is one. Run "
                 "the same command again to resume from the last checkpoint"
             ) from error
         raise
+
+
+def _told_of(error: Exception) -> str:
+    """Return what PyTorch tells of an error.
+
+    The connection to a worker that is killed is lost before PyTorch's handler of SIGCHLD raises.
+    """
+    if not isinstance(error, RuntimeError):
+        try:
+            time.sleep(1)
+        except RuntimeError as told:
+            return str(told)
+    return str(error)

@@ -1,11 +1,11 @@
-"""Language models: conversations rendered and tokenized per second, against transformers alone.
+"""Language models: conversations rendered and tokenized per second, compared with transformers.
 
     python bench/backbones.py [--quick] [--json FILE]
 
-Rendering: a conversation of text to ids, with the loss mask and with typed text kept text, against
-the tokenizer's own `apply_chat_template`, which gives the same ids and neither. Tokenizers are tiny
-ones of each family, so there are more tokens to a word than in earnest, for both. Both run in one
-process, in turn; the figures are medians, ratios those of neighbouring runs.
+Rendering: a conversation of text to ids, with the loss mask and with typed text kept as text,
+compared with the tokenizer's own `apply_chat_template`, which returns the same ids without either.
+The tokenizers are tiny ones of each family, so words have more tokens than in real ones, in both
+ways. Both run in one process, alternately; figures are medians, ratios those of adjacent runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TEXT = (
 
 
 def conversation(seed: int) -> list[dict[str, str]]:
-    """Make questions of 20 words and answers of 40, after one another."""
+    """Return a conversation of questions with 20 words and answers with 40."""
     random_ = random.Random(seed)
     lengths = {"user": 20, "assistant": 40}
     return [
@@ -42,7 +42,7 @@ def conversation(seed: int) -> list[dict[str, str]]:
 
 
 def rendering(families: tuple[str, ...], runs: int) -> Result:
-    """Render conversations of four questions and answers."""
+    """Return the figures of rendering conversations of four questions and answers."""
     chats = [conversation(seed) for seed in range(20)]
     messages = [read_messages(chat, ())[0] for chat in chats]
     results = {}

@@ -1,9 +1,9 @@
-"""A later turn with the key-value cache against reading the whole conversation anew.
+"""A later turn with the key-value cache, compared with reading the whole conversation again.
 
     python bench/chat.py [--json FILE]
 
-A composed model of random weights (8 layers of 256, one picture of 576 tokens a turn) answers four
-turns of eight tokens; both ways in one process, in turn; the figures are medians.
+A composed model of random weights (8 layers of 256, one picture of 576 tokens per turn) answers
+four turns with eight tokens. Both ways run in one process, alternately; the figures are medians.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The data pipeline: calls against an endpoint's limit, faults, drawing of sessions, replay.
+"""The data pipeline: calls relative to an endpoint's limit, faults, drawing of sessions, replay.
 
     python bench/datagen.py [--json FILE] [--rows N]
 
-The endpoint is a process of this machine that answers after a fixed time; its limit is the number
-of open calls over that time. The paper's draw of sessions is written anew from its description
-(section 4.4).
+The endpoint is a process on this machine that answers after a fixed time; its limit is the number
+of open calls divided by that time. The paper's draw of sessions is reimplemented from its
+description (section 4.4).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ POOL = 16_000
 
 
 def serve(pipe: Connection, wait_s: float, fault_every: int) -> None:
-    """Answer every completion after `wait_s`, and every n-th with an error."""
+    """Answer every completion after `wait_s`, and each `fault_every`-th with an error."""
     count = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +76,7 @@ def _until_closed(answer: Any) -> Any:
 
 @contextmanager
 def served(wait_s: float, fault_every: int = 0) -> Iterator[str]:
-    """Serve in a process of its own; yield its address."""
+    """Serve in a separate process; yield its URL."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=serve, args=(theirs, wait_s, fault_every), daemon=True
@@ -88,7 +88,7 @@ def served(wait_s: float, fault_every: int = 0) -> Iterator[str]:
 
 
 def calls(wait_s: float, each: int, runs: int = 5) -> dict[str, float]:
-    """Measure calls a second, as a share of what the endpoint can answer at this concurrency."""
+    """Return calls per second, also as a share of the endpoint's limit at this concurrency."""
 
     async def ask(url: str) -> float:
         options = OpenAIOptions(model="m", base_url=url, concurrency=CONCURRENCY)
@@ -107,7 +107,7 @@ def calls(wait_s: float, each: int, runs: int = 5) -> dict[str, float]:
 
 
 async def _ask_together(endpoint: OpenAIEndpoint, each: int) -> None:
-    """Ask as a pipeline does: so many rows are open, each asks again when it was answered."""
+    """Make calls as a pipeline does: each of the open rows calls again after its answer."""
 
     async def ask_in_turn(caller: int) -> None:
         for index in range(each):
@@ -117,7 +117,7 @@ async def _ask_together(endpoint: OpenAIEndpoint, each: int) -> None:
 
 
 def rows(wait_s: float, number: int) -> dict[str, float]:
-    """Measure rows a second of a whole step that asks once for each, files and store included."""
+    """Return rows per second of a whole step with one call for each, including files and store."""
     with tempfile.TemporaryDirectory() as name, served(wait_s) as url:
         folder = Path(name)
         write_rows(folder / "rows.jsonl", number)
@@ -127,7 +127,7 @@ def rows(wait_s: float, number: int) -> dict[str, float]:
 
 
 def pipeline_of(folder: Path, url: str) -> Pipeline:
-    """Return a pipeline that makes one question and answer of each row."""
+    """Return a pipeline that makes one question and answer for each row."""
     options = {"model": "m", "base_url": url, "endpoint": "bench", "backoff_s": 0.05}
     values = {
         "out": folder / "out",
@@ -157,9 +157,9 @@ def write_rows(path: Path, number: int) -> None:
 
 
 def faults_and_replay(number: int) -> dict[str, float]:
-    """Run rows through an endpoint that fails one call in five; then run them again.
+    """Return the times of a run with an endpoint that fails one call in five, and of two more runs.
 
-    Once all is finished, and once more with nothing left but the answers that were kept.
+    The second run finds all steps finished; the third has only the stored answers.
     """
     with tempfile.TemporaryDirectory() as name, served(0.02, fault_every=5) as url:
         folder = Path(name)
@@ -179,7 +179,7 @@ def faults_and_replay(number: int) -> dict[str, float]:
 
 
 def papers_draw(images: int, audio: int, sessions: int, seed: int) -> int:
-    """Draw as the paper prints it: every draw makes the list of all unused rows anew."""
+    """Draw as in the paper: every draw builds the list of all unused rows again."""
     chance = random.Random(seed)
     pools = (set(range(images)), set(range(audio)))
     used: tuple[set[int], set[int]] = (set(), set())
@@ -199,7 +199,7 @@ def papers_draw(images: int, audio: int, sessions: int, seed: int) -> int:
 
 
 def drawing() -> dict[str, float]:
-    """Compare the draws at 16,000 rows of each kind; time ours at a million sessions."""
+    """Return the times of both draws for 16,000 rows of each kind, and of ours for 1M sessions."""
     begun = time.perf_counter()
     made = papers_draw(POOL, POOL, 50_000, 0)
     paper = time.perf_counter() - begun

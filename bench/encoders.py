@@ -1,10 +1,10 @@
-"""Encoders on real media sizes: batched against one by one, trimmed against 30 s, preprocessing.
+"""Encoders on real media sizes: batched or one by one, trimmed or padded to 30 s, preprocessing.
 
     python bench/encoders.py [--quick] [--json FILE]
 
 Architectures are the published ones with random weights: SigLIP base of 224 pixels and Whisper
 tiny up to the paper's layer −2; with --quick three layers of SigLIP and fewer runs. Every pair runs
-in one process, in turn; the figures are medians, ratios those of neighbouring runs.
+in one process, alternately; the figures are medians, ratios those of adjacent runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PHOTOS = {"640 × 480": (640, 480), "1920 × 1080": (1920, 1080), "4000 × 3000"
 
 @dataclass(frozen=True)
 class Perception:
-    """An encoder with its network and its projector's, as a model holds them."""
+    """An encoder with its network and that of its projector, as in a model."""
 
     encoder: Encoder
     tower: nn.Module
@@ -97,7 +97,7 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
 
 @torch.inference_mode()
 def batches(image: Perception, audio: Perception, runs: int) -> Result:
-    """Encode a pack in one batch a modality, and item after item."""
+    """Return the figures of encoding a pack, in one batch per modality and item by item."""
     pictures = [image.encoder.preprocess(photo(300, 200, seed)) for seed in range(PACK)]
     lengths = np.random.default_rng(0).uniform(2, 30, PACK)
     clips = [audio.encoder.preprocess(clip(length)) for length in lengths]
@@ -117,7 +117,7 @@ def batches(image: Perception, audio: Perception, runs: int) -> Result:
 
 @torch.inference_mode()
 def trimming(trim: Perception, full: Perception, runs: int) -> Result:
-    """Encode a clip and let a language model read it: trimmed, and as 30 s like the paper."""
+    """Return the figures of encoding a clip and reading it by a language model, trimmed or not."""
     torch.manual_seed(0)
     reader = LlamaModel(
         LlamaConfig(
@@ -146,7 +146,7 @@ def trimming(trim: Perception, full: Perception, runs: int) -> Result:
 
 
 def pictures_prepared(runs: int) -> Result:
-    """Preprocess pictures for SigLIP base of 384 pixels."""
+    """Return the figures of preprocessing pictures for SigLIP base of 384 pixels."""
     ours = Siglip(SiglipOptions(image_size=384, resizer="torchvision"))
     pillows = Siglip(SiglipOptions(image_size=384))
     size = {"height": 384, "width": 384}
@@ -171,7 +171,7 @@ def pictures_prepared(runs: int) -> Result:
 
 
 def clips_prepared(runs: int) -> Result:
-    """Preprocess clips of 16 kHz for Whisper."""
+    """Return the figures of preprocessing clips of 16 kHz for Whisper."""
     ours, theirs = Whisper(WhisperOptions()), WhisperFeatureExtractor()
     results = {}
     for seconds in SECONDS:

@@ -1,10 +1,10 @@
-"""Generation of a composed model against its bare language model, on the same prompt embeddings.
+"""Generation of a composed model, compared with its bare language model on the same embeddings.
 
     python bench/generation.py [--quick] [--json FILE]
 
-Both share every weight, answer greedily with the same tokens, and run in turn in one process; the
-figures are medians, the share is the composed model's tokens per second over the bare one's. The
-last column is the composed model from a conversation on, its picture encoded each time.
+Both share all weights, generate the same tokens greedily, and run alternately in one process. The
+figures are medians; the share is the composed model's tokens per second divided by the bare one's.
+The last column is the composed model from a conversation, encoding its picture each time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ARCHITECTURES = {  # tokens of the vocabulary, width, layers
 
 
 def write_language_model(folder: Path, architecture: str) -> Path:
-    """Write a random language model whose tokenizer has as many tokens as real ones."""
+    """Write a random language model whose tokenizer has the size of real ones."""
     tokens, width, layers = ARCHITECTURES[architecture]
     tiny_language_model(folder, "qwen2" if architecture == "qwen2" else "llama")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -72,7 +72,7 @@ def build(folder: Path, architecture: str) -> tuple[Any, Any]:
 
 
 def prompt_of(composed: Any) -> tuple[Any, Tensor]:
-    """Return a conversation with a picture of 576 slots as a batch and as embeddings [1, T, D]."""
+    """Return a conversation with a picture of 576 slots, as a batch and as embeddings [1, T, D]."""
     content = [
         {"type": "image", "image": Image.new("RGB", (200, 200), "red")},
         {"type": "text", "text": "What is in this picture?"},
@@ -94,7 +94,7 @@ def prompt_of(composed: Any) -> tuple[Any, Tensor]:
 
 
 def compare(architecture: str, tokens: int, runs: int) -> dict[str, float]:
-    """Time the three ways in turn."""
+    """Return the speeds of the three ways, which run alternately."""
     with tempfile.TemporaryDirectory() as folder:
         composed, bare = build(Path(folder), architecture)
     batch, embeddings = prompt_of(composed)
@@ -112,7 +112,7 @@ def compare(architecture: str, tokens: int, runs: int) -> dict[str, float]:
         "composed": lambda: composed.generate(**given, **settings),
         "conversation": lambda: composed.generate(**batch, **settings)[:, -tokens:],
     }
-    answers = {name: way() for name, way in ways.items()}  # warms up, too
+    answers = {name: way() for name, way in ways.items()}  # also a warm-up
     assert not set(answers["bare"].flatten().tolist()) & set(never)
     assert all(torch.equal(answer, answers["bare"]) for answer in answers.values())
     rates: dict[str, list[float]] = {name: [] for name in ways}

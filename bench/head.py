@@ -1,10 +1,10 @@
-"""Peak memory of the loss over a large vocabulary: in chunks, against all logits at once.
+"""Peak memory of the loss over a large vocabulary: in chunks, compared with all logits at once.
 
     python bench/head.py [--quick] [--json FILE]
 
-Each way runs forward and backward in a process of its own, whose largest resident size is read;
-what the process takes before the loss is subtracted. The width is small, as it plays no part in
-the size of the logits. The plain way needs about 15 GiB at the full shapes.
+Each way runs forward and backward in a separate process, whose maximum resident size is read; the
+memory before the loss is subtracted. The width is small, as the size of the logits does not depend
+on it. The plain way needs about 15 GiB at the full shapes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUICK = {"quick": (32_000, 1024, 256, 1.0, True)}
 
 
 def run(way: str, vocabulary: int, tokens: int, width: int, share: float, trained: bool) -> None:
-    """Compute the loss and its gradients in one way; prints MiB and seconds."""
+    """Compute the loss and its gradients in one way; print MiB and seconds."""
     import torch
     from transformers import Qwen2Config
 

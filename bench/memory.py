@@ -1,11 +1,11 @@
-"""What `mmmodal train --check` says of memory against what training takes, on the CPU.
+"""The memory estimate of `mmmodal train --check`, compared with that of training, on the CPU.
 
     python bench/memory.py [--json FILE] [--only NAME]
 
-Every stage trains for two steps in a process of its own (a language model of 6 layers of 256 with a
-vocabulary of 16k, pictures of 576 tokens, random weights). Measured is how far the memory of that
-process grows while it trains, by the kernel's own high-water mark, over what it took when all was
-imported and a tiny stage had run; the weights are in it, what writing the result takes is not.
+Every stage trains for two steps in a separate process (a language model of 6 layers of 256 with a
+vocabulary of 16k, pictures of 576 tokens, random weights). The measured value is the kernel's peak
+of the process's memory during training, minus its memory after all imports and a tiny stage. It
+includes the weights, but not the writing of the result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STAGES: dict[str, tuple[str, list[str]]] = {
     "lora": ("lora", []),
     "towers": ("instruct", ["train=[projectors, language_model, towers]"]),
 }
-"""The recipe and what is changed in it."""
+"""The recipe and its overrides."""
 
 SMALL_MODEL = {"hidden_size": 64, "layers": 2, "rows": 1024}
 LARGE_MODEL = {"hidden_size": 256, "layers": 6, "rows": 16384}
@@ -38,7 +38,7 @@ GIVEN = ["batch_size=2", "max_steps=2", "epochs=1", "max_tokens=2048", "precisio
 
 
 def build(folder: Path, hidden_size: int, layers: int, rows: int) -> Path:
-    """Compose a model whose vocabulary is much larger than its tokenizer's, as published ones."""
+    """Return a composed model with a vocabulary much larger than that of its tokenizer."""
     import mmmodal
     from mmmodal_playground.tiny import tiny_siglip
     from mmmodal_playground.tiny_language import tiny_language_model
@@ -56,7 +56,7 @@ def build(folder: Path, hidden_size: int, layers: int, rows: int) -> Path:
 
 
 def write_data(folder: Path) -> Path:
-    """Write conversations about one picture each, of two lengths, so that every batch is padded."""
+    """Write conversations about one picture each, of two lengths, so that batches are padded."""
     from PIL import Image
 
     Image.new("RGB", (200, 200), (40, 80, 120)).save(folder / "a.png")
@@ -84,14 +84,14 @@ def recipe_of(name: str, model: Path, data: Path, out: Path) -> Any:
 
 
 def memory_of_this_process(key: str) -> int:
-    """Return VmRSS, or VmHWM, its highest, in bytes."""
+    """Return VmRSS, or its peak VmHWM, in bytes."""
     found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return 1024 * int(found[1])
 
 
 def measure(name: str, folder: Path) -> None:
-    """Train in this process, and print what it took."""
+    """Train in this process, and print the memory it took."""
     from mmmodal.train import stage
     from mmmodal.train.stage.stage import run_stage
 
@@ -105,13 +105,13 @@ def measure(name: str, folder: Path) -> None:
 
     stage._finish = finish_measured
     before = memory_of_this_process("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     run_stage(recipe_of(name, folder / "large/model", data, folder / f"{os.getpid()}-large"))
     print(json.dumps(taken[0] - before))
 
 
 def measured(name: str, folder: Path) -> int:
-    """Train in a process of its own, whose freed memory goes back to the system at once."""
+    """Train in a separate process, which returns freed memory to the system immediately."""
     settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(
         [sys.executable, __file__, "--measure", name, "--folder", str(folder)],
@@ -124,7 +124,7 @@ def measured(name: str, folder: Path) -> int:
 
 
 def estimated(name: str, folder: Path) -> int:
-    """Ask for the estimate that `--check` gives."""
+    """Return the estimate of `--check`."""
     from mmmodal.train.preflight.preflight import check_recipe
 
     recipe = recipe_of(name, folder / "large/model", folder / "data.jsonl", folder / "unused")

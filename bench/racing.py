@@ -1,4 +1,4 @@
-"""Ways of doing one thing, timed in turn in one process, and the table of it."""
+"""Time several ways of the same work alternately in one process, and print the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = dict[str, dict[str, float]]
 
 
 def seconds_of(way: Callable[[], Any]) -> float:
-    """Return the processor time: one thread does the work, and other processes do not count."""
+    """Return the processor time: the work has one thread, and other processes do not count."""
     start = time.process_time()
     way()
     return time.process_time() - start
@@ -25,9 +25,9 @@ def seconds_of(way: Callable[[], Any]) -> float:
 def race(
     ways: Mapping[str, Callable[[], Any]], runs: int, *, items: int | None = None
 ) -> dict[str, float]:
-    """Time several ways in turn: medians of each, and how often the first fits into them.
+    """Return the median time of each way, run alternately, and its ratio to that of the first.
 
-    They are in milliseconds, or in items per second where `items` says how many one run does.
+    Medians are in milliseconds, or in items per second if `items` is the number of items of a run.
     """
     for way in ways.values():
         way()

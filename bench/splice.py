@@ -1,8 +1,8 @@
-"""The splice against the plain way: concatenating every row of the batch piece by piece.
+"""The splice, compared with concatenating every row of the batch piece by piece.
 
     python bench/splice.py [--json FILE]
 
-Both run forward and backward in one process, in turn; the figures are medians.
+Both run forward and backward in one process, alternately; the figures are medians.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHAPES = {  # batch, tokens, width, items a row, vectors an item
 
 
 def plain(embeddings: Tensor, kinds: Tensor, items: list[Tensor]) -> Tensor:
-    """Cut each row at its runs of slots and concatenate what belongs there."""
+    """Return the rows, cut at their runs of slots and concatenated with the items."""
     upcoming = iter(items)
     rows = []
     for row, kind in zip(embeddings, kinds, strict=True):

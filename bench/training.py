@@ -1,16 +1,16 @@
-"""Training as the recipes do it, against padding and against the language model alone.
+"""Training as in the recipes, compared with padding and with the language model alone.
 
     python bench/training.py [--quick] [--json FILE]
 
-Tokens are real ones, without padding, per second of whole steps: forward, backward, clipping,
-optimizer. Batches are prepared between steps and timed for themselves; a step counts as long as the
-longer of both, as with one worker process that reads ahead. `loading` is the one over the other.
-Seconds are the processor's, so that what else the machine does changes little: give one thread,
-`OMP_NUM_THREADS=1`. The ways run in processes of their own, one step each in turn; the figures are
-medians. `padded` is LLaVA's way: conversations grouped by length, padded to the longest, SDPA; its
-loss is computed as ours. `alone` is the limit: the language model on packs of the same lengths with
-text in place of media. `full` is the share of places that hold tokens: of packs, in an epoch of
-8,192 conversations with lengths like these.
+Tokens are counted without padding, per second of whole steps: forward, backward, clipping,
+optimizer. Batches are prepared between steps and timed separately; the time of a step is the longer
+of both, as with one worker process that reads in advance. `loading` is their ratio. Seconds are
+processor time, so that other load has little effect: set one thread, `OMP_NUM_THREADS=1`. The ways
+run in separate processes, one step at a time, alternately; the figures are medians. `padded` is
+LLaVA's way: conversations grouped by length, padded to the longest, SDPA; its loss is computed as
+ours. `alone` is the upper limit: the language model on packs of the same lengths with text in place
+of media. `full` is the share of positions with tokens; for packs, in an epoch of 8,192
+conversations with such lengths.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ PRELOADED = [
     "mmmodal_vision_siglip.tower",
     "transformers.models.llama.modeling_llama",
 ]
-"""What takes long to import and is the same in all processes, which begin as copies of one."""
+"""The modules that are imported once, in the process from which all others are forked."""
 
 WAYS = ("padded", "packed", "cached", "alone")
 STAGES = ("align", "instruct")
 DATA = ("playground", "mixed")
 
 EPOCH = 8192
-"""Conversations of the epoch that tells how full packs are; their lengths are the records'."""
+"""The number of conversations of the epoch for `full`; their lengths are those of the records."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one process measures."""
+    """The way, stage and data that one process measures."""
 
     way: str
     stage: str
@@ -65,7 +65,7 @@ class Setting:
 
 
 def recipe_of(setting: Setting) -> Any:
-    """Return the recipe of a way: `padded` has neither packs nor stored features."""
+    """Return the recipe of a way; `padded` has neither packs nor stored features."""
     from mmmodal.train.recipe.recipe import load_recipe
 
     folder = Path(setting.folder)
@@ -87,7 +87,7 @@ def recipe_of(setting: Setting) -> Any:
 
 
 class Training:
-    """One way to train, a step at a time."""
+    """One way to train, step by step."""
 
     def __init__(self, setting: Setting) -> None:
         from mmmodal.train.stage.stored_features import store_features
@@ -124,7 +124,7 @@ class Training:
         from mmmodal.train.loop.feed import feed
 
         data = feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
-        # So few records leave the last packs half empty; an epoch has thousands of such lengths.
+        # With so few records the last packs are half empty, unlike in an epoch of thousands.
         chance = np.random.default_rng(0)
         lengths = chance.choice(data.plan.lengths, EPOCH)
         epoch = replace(data.plan, epochs=1.0, lengths=lengths, drawn=None)
@@ -132,7 +132,7 @@ class Training:
         return iter(data.loader(self.arguments))
 
     def _padded(self) -> Iterator[Any]:
-        """Return batches of about as many real tokens as a pack, as LLaVA's Trainer groups them."""
+        """Yield batches with about as many tokens as a pack, grouped as by LLaVA's Trainer."""
         import torch
         from torch.utils.data import DataLoader
         from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -153,7 +153,7 @@ class Training:
         return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))
 
     def _leave_media(self) -> None:
-        """Put text in place of media, for a language model that takes none."""
+        """Replace media by text, for a language model without modalities."""
         import torch
 
         from mmmodal.model.varlen import PACK
@@ -170,7 +170,7 @@ class Training:
         self.model.requires_grad_(self.setting.stage == "instruct")
 
     def step(self) -> dict[str, float]:
-        """Train one step and tell how long it took."""
+        """Train one step; return its times."""
         import torch
 
         start = time.process_time()
@@ -179,7 +179,9 @@ class Training:
         start += loading
         mask = batch.get("attention_mask")
         tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
-        if not self.trained:  # gradients go through the language model to what media are put in
+        if (
+            not self.trained
+        ):  # gradients must pass through the language model, as to projected media
             batch["inputs_embeds"] = self.model.model.embed(batch.pop("input_ids")).requires_grad_()
         self.model(**batch).loss.backward()
         if self.trained:
@@ -191,7 +193,7 @@ class Training:
 
 
 def serve(setting: Setting, pipe: Connection) -> None:
-    """Answer each request with a step; in the end tell the memory it took at most."""
+    """Train a step for each request; send the peak memory at the end."""
     training = Training(setting)
     pipe.send(training.efficiency)
     while pipe.recv():
@@ -200,14 +202,14 @@ def serve(setting: Setting, pipe: Connection) -> None:
 
 
 def fill(setting: Setting) -> None:
-    """Fill the feature cache, in a process whose memory counts for none of the ways."""
+    """Fill the feature cache, in a separate process, so that its memory is not measured."""
     from mmmodal.train.stage.stage import cache_features
 
     cache_features(recipe_of(setting))
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> None:
-    """Run a function in a process of its own, and wait for it."""
+    """Run a function in a separate process, and wait for it."""
     process = PROCESSES.Process(target=function, args=arguments)
     process.start()
     process.join()
@@ -216,13 +218,13 @@ def run(function: Callable[..., Any], *arguments: Any) -> None:
 
 
 def measure(settings: Sequence[Setting]) -> dict[str, dict[str, float]]:
-    """Let the ways take steps in turn."""
+    """Return the figures of the ways, which train steps alternately."""
     run(fill, replace(settings[0], way="cached"))
     pipes = {}
     for setting in settings:
         ours, theirs = PROCESSES.Pipe()
         PROCESSES.Process(target=serve, args=(setting, theirs), daemon=True).start()
-        theirs.close()  # so that one that fails is heard of
+        theirs.close()  # so that a failure of the process is noticed
         pipes[setting.way] = ours
     full = {way: pipe.recv() for way, pipe in pipes.items()}
     steps: dict[str, list[dict[str, float]]] = {way: [] for way in pipes}

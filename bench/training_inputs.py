@@ -1,4 +1,4 @@
-"""What `bench/training.py` trains on: a model with random weights, and two kinds of records."""
+"""The inputs of `bench/training.py`: a model with random weights, and two kinds of records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Shape:
-    """How large everything is."""
+    """The sizes of model and data."""
 
     layers: int = 8
     width: int = 256
@@ -29,7 +29,7 @@ class Shape:
     rounds: int = 5
 
     def tokens(self, stage: str) -> int:
-        """Return the tokens of a pack."""
+        """Return the number of tokens of a pack."""
         return self.align_tokens if stage == "align" else self.instruct_tokens
 
 
@@ -37,7 +37,7 @@ QUICK = Shape(2, 64, 2000, 64, 2, 16, 2, 12, (1, 3), (5, 40), 1024, 1024, 2)
 
 
 def write_parts(folder: Path, shape: Shape) -> None:
-    """Write a model with random weights, and its language model alone."""
+    """Write a model with random weights, and its language model as a separate folder."""
     import torch
     from tokenizers import AddedToken
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -82,7 +82,7 @@ def write_parts(folder: Path, shape: Shape) -> None:
 
 
 def write_data(path: Path, shape: Shape) -> None:
-    """Write the records of the kind that the folder of `path` is named by."""
+    """Write records of the kind that is the name of the folder of `path`."""
     from mmmodal_playground.records import make_records
 
     if path.parent.name == "playground":

@@ -1,6 +1,6 @@
-"""Drawn shapes, beeps, and conversations about them: what parts with random weights can learn.
+"""Drawn shapes, beeps, and conversations about them, which parts with random weights can learn.
 
-Speech would be too hard for an encoder that was never trained.
+Speech would be too hard for an untrained encoder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PITCHES = {"low": 330, "high": 1320}  # Hz
 COUNTS = (1, 2, 3)
 SIZE = 64  # pixels
 RATE = 16_000  # Hz
-BEEP = 0.15  # seconds, and as long a pause
+BEEP = 0.15  # seconds, followed by an equally long pause
 
 LANGUAGES = {
     "en": {
@@ -60,12 +60,12 @@ LANGUAGES = {
         "no": "Tidak.",
     },
 }
-"""How each language asks and answers."""
+"""The questions and answers of each language."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A coloured shape somewhere on a grey ground."""
+    """A coloured shape somewhere on a grey background."""
 
     colour: str
     shape: str
@@ -111,7 +111,7 @@ class Sound:
 
 
 def make_records(folder: Path, number: int, seed: int = 0) -> Path:
-    """Write media and `records.jsonl` with `number` conversations; the same seed gives the same."""
+    """Write media and `records.jsonl` with `number` conversations, as determined by the seed."""
     chance = random.Random(seed)
     (folder / "media").mkdir(parents=True, exist_ok=True)
     path = folder / "records.jsonl"
@@ -124,7 +124,7 @@ def make_records(folder: Path, number: int, seed: int = 0) -> Path:
 
 
 class _Conversation:
-    """Two to four turns; each brings media or asks back about earlier ones."""
+    """Two to four turns; each adds media or asks about earlier ones."""
 
     def __init__(
         self, folder: Path, seed: int, number: int, language: str, chance: random.Random

@@ -1,15 +1,15 @@
-"""What DeepSpeed compiles when it is first used; `make test` does it before any test's time counts."""
+"""Compile DeepSpeed's operators; `make test` does this before the time limits of tests apply."""
 
 from __future__ import annotations
 
 __all__ = ["compile_operators"]
 
 BUILDERS = ("CPUAdamBuilder", "ShareMemCommBuilder")
-"""The optimizer of ZeRO with offload, and what ranks on CPUs talk through."""
+"""The optimizer of ZeRO with offload, and the communication of ranks on CPUs."""
 
 
 def compile_operators() -> None:
-    """Compile what has not been compiled yet; took four minutes of one core."""
+    """Compile the operators that are not compiled yet, which takes four minutes on one core."""
     from deepspeed.accelerator import get_accelerator
 
     for name in BUILDERS:

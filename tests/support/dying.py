@@ -1,4 +1,4 @@
-"""Run a pipeline in a process that dies, or lacks something, at a chosen moment."""
+"""Run a pipeline in a process that is killed, or lacks a resource, at a chosen moment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def process(target: Callable[..., None], *arguments: Any) -> Any:
 
 def run_whole(values: Mapping[str, Any]) -> None:
     """Run a pipeline."""
-    os.environ["MMMODAL_PLUGINS"] = "mmmodal-datagen"  # the others take long to import
+    os.environ["MMMODAL_PLUGINS"] = "mmmodal-datagen"  # the others are slow to import
     from mmmodal.config import validate
     from mmmodal_datagen.pipeline import Pipeline
     from mmmodal_datagen.run.runner import run_pipeline
@@ -33,7 +33,7 @@ def run_whole(values: Mapping[str, Any]) -> None:
 
 
 def until_rename(values: Mapping[str, Any], number: int) -> None:
-    """Run a pipeline and be killed when a file is about to take its name for the n-th time."""
+    """Run a pipeline, and kill the process before the n-th renaming of a file."""
     seen = 0
 
     def watch(event: str, arguments: Any) -> None:
@@ -50,7 +50,7 @@ def until_rename(values: Mapping[str, Any], number: int) -> None:
 def limited(values: Mapping[str, Any], size: int) -> None:
     """Run a pipeline where no file can be larger than `size` bytes, as on a full disk.
 
-    What it says when it stops is left in `stopped.txt`.
+    Its error message is written to `stopped.txt`.
     """
     from mmmodal_datagen.contracts import StopRun
 

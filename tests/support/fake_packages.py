@@ -34,7 +34,7 @@ def install(
     requires: Sequence[str] = (),
     entry_points: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Put a package of one module into `folder`; without `entry_points` it is a plugin."""
+    """Install a package of one module into `folder`; without `entry_points` it is a plugin."""
     import_name = name.replace("-", "_")
     groups = entry_points or {"mmmodal": {name.removeprefix("mmmodal-"): import_name}}
     (folder / f"{import_name}.py").write_text(module)
@@ -54,7 +54,7 @@ def install(
 def run_python(
     *arguments: str, path: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run this Python in a process of its own, with the packages in `path` installed."""
+    """Run Python in a separate process, with the packages in `path` installed."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("MMMODAL_")}
     variables |= environment
     if path is not None:
@@ -74,5 +74,5 @@ def run_python(
 def run_mmmodal(
     *arguments: str, path: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the `mmmodal` command in a process of its own."""
+    """Run the `mmmodal` command in a separate process."""
     return run_python("-m", "mmmodal", *arguments, path=path, **environment)

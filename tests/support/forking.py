@@ -1,7 +1,7 @@
-"""Processes that begin in a moment: forked from one server that has imported what they need.
+"""Processes that start fast: forked from one server that has imported the slow packages.
 
-Torch, transformers and DeepSpeed take ten seconds to import; here they are imported once for all.
-Each process is one of its own all the same, with its own environment and exit code.
+Torch, transformers and DeepSpeed take ten seconds to import; here they are imported only once. Each
+process is separate, with its own environment and exit code.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ PRELOADED = (
     "transformers.models.siglip.modeling_siglip",
     "transformers.models.whisper.modeling_whisper",
 )
-PATIENCE = 240  # seconds for anything that a tiny training does
+PATIENCE = 240  # seconds for each wait for a tiny training
 
 
 def forked(function: Callable[..., None], *arguments: Any) -> Any:
-    """Return a process that calls a function, with all imported; it is not yet started."""
+    """Return a process, not started yet, that calls a function with all packages imported."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
@@ -49,8 +49,8 @@ def forked(function: Callable[..., None], *arguments: Any) -> Any:
 
 
 def _begin(function: Callable[..., None], *arguments: Any) -> None:
-    # As in any command: its own processes are not to be forked from yet another server, which
-    # would import everything again.
+    # As in any command: its own processes must not be forked from a further server, which would
+    # import everything again.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     function(*arguments)
 
@@ -58,13 +58,13 @@ def _begin(function: Callable[..., None], *arguments: Any) -> None:
 def run_forked(
     *arguments: object, path: Path | None = None, typed: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the `mmmodal` command in a process of its own.
+    """Run the `mmmodal` command in a separate process.
 
     Args:
-        arguments: those of the command.
+        arguments: the arguments of the command.
         path: a folder with installed packages.
-        typed: what it reads from standard input.
-        variables: of its environment.
+        typed: its standard input.
+        variables: environment variables.
     """
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def run_forked(
 
 
 def redirect(log: Path) -> None:
-    """Let this process write to a file."""
+    """Redirect the output of this process to a file."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)

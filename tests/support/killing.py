@@ -1,6 +1,6 @@
-"""Real training processes that are killed: started in a moment, watched by what they write.
+"""Start real training processes, watch their files, and kill them.
 
-Each is a process of its own, with a process group of its own.
+Each is a separate process in its own process group.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from forking import PATIENCE, forked, redirect
 
 @dataclass(frozen=True)
 class Fate:
-    """Where a process kills itself: at the nth event of a kind that names a file with `part`.
+    """The moment when a process kills itself: the nth event of a kind on a file named with `part`.
 
-    Another signal than SIGKILL is one that it can act on; all that it started have it, too.
+    The process can handle any signal but SIGKILL; its child processes get the signal too.
     """
 
     event: str
@@ -41,30 +41,30 @@ class Fate:
 
 @dataclass
 class Running:
-    """A training on its way, on all its ranks."""
+    """A running training, with all its ranks."""
 
     processes: list[Any]
     logs: list[Path]
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to every rank and what it started."""
+        """Send a signal to every rank and its child processes."""
         for process in self.processes:
             if process.is_alive():
                 try:
                     os.killpg(process.pid, number)
-                except ProcessLookupError:  # it has only just begun, and leads no group yet
-                    with contextlib.suppress(ProcessLookupError):  # or has ended in between
+                except ProcessLookupError:  # it has just started, and has no process group yet
+                    with contextlib.suppress(ProcessLookupError):  # or it has ended in between
                         os.kill(process.pid, number)
 
     def wait(self) -> int:
-        """Wait for all ranks and return the exit code of the first that failed, which ends all."""
+        """Wait for all ranks; return the exit code of the first that failed, which ends all."""
         deadline = time.monotonic() + PATIENCE
         failed = 0
         while any(process.is_alive() for process in self.processes):
             codes = [p.exitcode for p in self.processes if not p.is_alive() and p.exitcode]
             if codes and not failed:
                 failed = int(codes[0])
-                # What the others say of it; after a kill they wait for it and say nothing.
+                # Wait for the messages of the others, unless it was killed: then they print none.
                 deadline = time.monotonic() + (0.5 if failed == -signal.SIGKILL else 10)
             if time.monotonic() > deadline:
                 self.kill()
@@ -72,13 +72,13 @@ class Running:
         return failed or next((int(p.exitcode) for p in self.processes if p.exitcode), 0)
 
     def text(self) -> str:
-        """Return what all ranks wrote."""
+        """Return the output of all ranks."""
         return "\n".join(log.read_text(errors="replace") for log in self.logs if log.exists())
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training that can be started again and again."""
+    """A training that can be started repeatedly."""
 
     stage: str
     settings: Mapping[str, Any]
@@ -88,13 +88,13 @@ class Training:
 
     @classmethod
     def said(cls, stage: str, out: Path, *settings: str, ranks: int = 1) -> Training:
-        """Return a training whose settings are `key=value`, of which the last one counts."""
+        """Return a training with settings `key=value`; the last one of a key counts."""
         pairs = dict(text.split("=", 1) for text in settings)
         return cls(stage, pairs, out, ranks)
 
     @property
     def run(self) -> Path:
-        """Where its checkpoints and journals are."""
+        """The folder of its checkpoints and journals."""
         return self.out / "run"
 
     def elsewhere(self, out: Path, **changes: Any) -> Training:
@@ -102,7 +102,7 @@ class Training:
         return dataclasses.replace(self, out=out, **changes)
 
     def start(self, fate: Fate | None = None, *more: str) -> Running:
-        """Start it, or go on with it."""
+        """Start or resume it."""
         arguments = [f"{key}={value}" for key, value in self.settings.items()]
         command = ["train", self.stage, *arguments, f"out={self.out}", *more]
         if self.settings.get("deepspeed", "none") != "none":
@@ -122,13 +122,13 @@ class Training:
         return running
 
     def finish(self) -> str:
-        """Start it and wait for its good end; return what it wrote."""
+        """Start it and wait until it succeeds; return its output."""
         running = self.start()
         assert running.wait() == 0, running.text()[-3000:]
         return running.text()
 
     def is_finished(self) -> bool:
-        """Return whether the result is there."""
+        """Return whether the result exists."""
         return any((self.out / name).exists() for name in ("config.json", "adapter_config.json"))
 
     def step(self) -> int:
@@ -137,13 +137,13 @@ class Training:
         return int(rows[-1]["step"]) if rows else 0
 
     def wait_for(self, running: Running, is_so: Callable[[], bool]) -> None:
-        """Wait until something is so, or the training has ended."""
+        """Wait until a condition is true or the training has ended."""
         deadline = time.monotonic() + PATIENCE
         while not is_so() and running.processes[0].is_alive() and time.monotonic() < deadline:
             time.sleep(0.003)
 
     def story(self) -> dict[str, Any]:
-        """Return what must be the same however often it was killed."""
+        """Return the results that must not depend on how often it was killed."""
         journals = sorted(self.run.glob("rows-*.jsonl"))
         weights = sorted(self.out.glob("*.safetensors"))
         return {
@@ -158,7 +158,7 @@ class Training:
 
 
 def kill_at_random(training: Training, kills: int, chance: random.Random, steps: int) -> int:
-    """Train to the end through so many kills at random moments; return how many there were."""
+    """Train to the end with up to `kills` kills at random moments; return their number."""
     moments = sorted(chance.randrange(steps) for _ in range(kills))
     done = 0
     for moment in moments:
@@ -171,7 +171,7 @@ def kill_at_random(training: Training, kills: int, chance: random.Random, steps:
         for process in running.processes:
             process.join()
         if training.is_finished():
-            # Killed after its result was there: the next start removes what is left beside it.
+            # Killed after the result was written: the next start removes the remaining files.
             training.start().wait()
             return done
     training.finish()
@@ -179,19 +179,19 @@ def kill_at_random(training: Training, kills: int, chance: random.Random, steps:
 
 
 def _has_come(training: Training, running: Running, step: int) -> bool:
-    """Return whether this start, not the one before, has begun a step."""
+    """Return whether this start, not an earlier one, has begun a step."""
     return "parameters: " in running.text() and training.step() >= step
 
 
 def copy_of(training: Training, out: Path) -> Training:
-    """Copy a run that was interrupted; what it trains from and on stays where it is."""
+    """Copy an interrupted run; its model and data are not copied."""
     shutil.copytree(training.out, out)
     return training.elsewhere(out)
 
 
 @functools.cache
 def compile_first() -> None:
-    """Wait for what DeepSpeed compiles when it is first used, which nobody's patience counts."""
+    """Compile DeepSpeed's operators, which must not count towards the time limits of waits."""
     process = forked(compile_operators)
     process.start()
     process.join()
@@ -246,7 +246,7 @@ def _free_port() -> int:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Return the whole rows of a journal, which may just be written."""
+    """Return the complete rows of a journal, to which a process may be writing."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""A local server that speaks OpenAI's protocol, and can be told to misbehave."""
+"""A local server of OpenAI's protocol that can be set to fail."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ __all__ = ["Reply", "Server", "serving"]
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server does with a request."""
+    """The server's response to a request."""
 
     text: str = ""
     status: int = 200
     finish_reason: str = "stop"
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    """Sent instead of an answer of the protocol's form."""
+    """A body that is sent instead of a response that follows the protocol."""
 
     wait_s: float = 0.0
     disconnect: bool = False
 
 
 def by_digest(request: dict[str, Any], number: int) -> Reply:
-    """Answer the same request with the same text, whatever came before."""
+    """Return the same text for equal requests, independent of earlier ones."""
     prompt = json.dumps(request.get("messages") or request.get("prompt"), ensure_ascii=False)
     return Reply(text=f" answer {hashlib.sha256(prompt.encode()).hexdigest()[:12]}")
 
 
 @dataclass
 class Server:
-    """What the server was asked, and how it answers."""
+    """The requests that the server received, and its function for responses."""
 
     url: str = ""
     reply: Callable[[dict[str, Any], int], Reply] = by_digest
-    """Makes the answer to a request, which is the n-th one (from 0) with that body."""
+    """A function of a request, and of its number (from 0) among those with the same body."""
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
-    """The keys that requests brought along."""
+    """The API keys of requests."""
 
     seen: Counter[str] = field(default_factory=Counter)
     open: int = 0
     highest: int = 0
-    """The most requests that were open at once."""
+    """The maximum number of open requests."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
 

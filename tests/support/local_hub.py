@@ -1,7 +1,7 @@
-"""The part of the Hub's API that our downloads and uploads need, as a real HTTP server here.
+"""The part of the Hub's API that our downloads and uploads need, as a local HTTP server.
 
-It keeps what it is sent: repositories, large files by their SHA-256, and commits. Tokens are
-`good` (may write to `lab`), `reader` (may not) and no others.
+It stores repositories, large files by their SHA-256, and commits. The tokens are `good` (write
+access to `lab`) and `reader` (no write access).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["LocalHub", "Repository", "instead_of_the_hub", "local_hub"]
 
 @dataclass
 class Repository:
-    """What one repository holds."""
+    """The content of one repository."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
@@ -35,20 +35,20 @@ class Repository:
 
 @dataclass
 class LocalHub:
-    """What the server was told."""
+    """The state of the server."""
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)
-    """Large files by SHA-256, also of commits that never came."""
+    """Large files by SHA-256, also of commits that were not completed."""
 
     breaks_after: int | None = None
-    """Refuse uploads of large files after so many."""
+    """The number of uploads of large files after which further ones are refused."""
 
 
 @contextlib.contextmanager
 def local_hub() -> Iterator[LocalHub]:
-    """Run a server; what it was told can be looked at afterwards."""
+    """Yield the state of a running server, which stays readable afterwards."""
     hub = LocalHub()
     handler = type("Handler", (_Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -63,7 +63,7 @@ def local_hub() -> Iterator[LocalHub]:
 
 @contextlib.contextmanager
 def instead_of_the_hub(hub: LocalHub, cache: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Let huggingface_hub, in this process, speak with `hub` and keep what it gets in `cache`."""
+    """Make huggingface_hub in this process use `hub`, and the folder `cache` for downloads."""
     with pytest.MonkeyPatch.context() as patch:
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         patch.setattr(constants, "ENDPOINT", hub.url)
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"commitUrl": url, "commitOid": commit, "hookOutput": ""})
 
     def _content(self) -> bytes:
-        """Read a body of known length or in chunks."""
+        """Return a body of known length or in chunks."""
         if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         content = b""
@@ -223,4 +223,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
-        """Keep quiet."""
+        """Log no requests."""

@@ -1,4 +1,4 @@
-"""Pictures, recordings and films as files: every container and codec that is read."""
+"""Pictures, recordings and films as files of every supported container and codec."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 RATE = 48_000
-# How each file is called in tests, what encodes its sound, and what writes it.
+# The name of each file in tests, the codec of its sound, and its container.
 CLIPS = {
     "m4a-aac": ("aac", "ipod"),
     "m4a-alac": ("alac", "ipod"),
@@ -46,7 +46,7 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}
 
 
 def encode_picture(image: Image.Image, form: str, **options: Any) -> bytes:
-    """Write a picture by Pillow; options are those of its format."""
+    """Return a picture encoded by Pillow; options are those of its format."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
@@ -59,7 +59,7 @@ def encode_sound(
     rate: int = 16_000,
     **options: Any,
 ) -> bytes:
-    """Write samples [S] or [S, channels] by libsndfile."""
+    """Return samples [S] or [S, channels] encoded by libsndfile."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=form, subtype=subtype, **options)
     return buffer.getvalue()
@@ -68,7 +68,7 @@ def encode_sound(
 def write_clip(
     samples: np.ndarray, name: str, rate: int = RATE, film: bool = False, **options: str
 ) -> bytes:
-    """Encode samples [S] or [S, channels] as `name` of CLIPS; with a picture track if `film`."""
+    """Return samples [S] or [S, channels] as `name` of CLIPS; with a picture track if `film`."""
     codec, container = CLIPS[name]
     return write_sound(samples, codec, container, rate, film, **options)
 
@@ -81,8 +81,8 @@ def write_sound(
     film: bool = False,
     **options: str,
 ) -> bytes:
-    """Encode samples [S] or [S, channels] with `codec` into `container`; options are libav's."""
-    if codec == "vorbis":  # libav has no good encoder of it, libsndfile does
+    """Return samples [S] or [S, channels] with `codec` in `container`; options are libav's."""
+    if codec == "vorbis":  # libav's encoder is poor, that of libsndfile is not
         return _remuxed(encode_sound(samples, "OGG", "VORBIS", rate), container)
     columns = samples[:, None] if samples.ndim == 1 else samples  # [S, channels]
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def write_sound(
 
 
 def write_film(seconds: float, container: str = "mp4") -> bytes:
-    """Write pictures without sound."""
+    """Return a film without sound."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as out:
         picture: Any = out.add_stream("mpeg4", rate=10)

@@ -21,14 +21,14 @@ SIDE, PATCH = 16, 4  # pixels
 
 
 class Mosaic(mmmodal.Encoder):
-    """Squares from left to right and, of more than one, the whole picture behind them."""
+    """Cut a picture into squares from left to right, followed by the whole if there are several."""
 
     name = "mosaic"
     modality = "image"
     width = 8
 
     class Options(mmmodal.Config):
-        """How far it cuts."""
+        """The maximum number of tiles."""
 
         tiles: int = Field(4, ge=1)
 
@@ -75,7 +75,7 @@ def mmmodal_encoders() -> list[type[mmmodal.Encoder]]:
 
 @contextmanager
 def installed(folder: Path) -> Iterator[None]:
-    """Install the plugin for this process, from a folder of its own."""
+    """Install the plugin for this process, from a separate folder."""
     install(folder, "mmmodal-mosaic", "from mosaic import mmmodal_encoders\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Tower(nn.Module):
-    """Encode tiles [T, 3, H, W] of pictures of `counts` [N] tiles as N of [tiles, h, w, D]."""
+    """Return N features of [tiles, h, w, D] for tiles [T, 3, H, W] of `counts` [N] per picture."""
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One step of the data pipeline on rows that a test writes, with the models it names."""
+"""Run one step of the data pipeline on a test's rows, with the models that it names."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def run_step(
     options: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> StepOutcome:
-    """Run one step on rows; return what became of them."""
+    """Run one step on rows; return the outcome."""
     entry = {"inputs": ["rows"], "preset": preset, "options": dict(options or {})}
     pipeline = steps_on(folder, rows, {step: entry}, server=server, **changes)
     return run_pipeline(pipeline)[-1]
 
 
 def made(outcome: StepOutcome) -> list[Row]:
-    """Return the rows that a step made."""
+    """Return the rows that a step wrote."""
     return [row for file in outcome.files for row in file.read()]
 
 
 def seen_by(server: Server) -> list[str]:
-    """Return all that the server was sent as prompts, in order: raw ones and last messages."""
+    """Return the prompts that the server received, in order: raw prompts and last messages."""
     return [
         request["prompt"] if "prompt" in request else request["messages"][-1]["content"]
         for request in server.requests

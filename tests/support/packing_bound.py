@@ -1,4 +1,4 @@
-"""How few packs any packing could need: a bound, for to find the fewest takes too long."""
+"""A lower bound for the number of packs, as finding the minimum takes too long."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["fewest_packs"]
 
 
 def fewest_packs(lengths: Sequence[int], capacity: int) -> int:
-    """Return a number of packs that no packing of these lengths can go below.
+    """Return a lower bound for the number of packs of samples of these lengths.
 
-    The larger of two: as many as the shortest samples fit into a pack, more never do; and Martello
-    and Toth's L2 (1990, §8.3), where samples of more than half a pack are alone with short ones.
+    It is the larger of two bounds: one from the maximum number of samples in a pack, which is that
+    of the shortest ones; and L2 of Martello and Toth (1990, §8.3), in which samples of more than
+    half a pack share it only with short ones.
     """
     ordered = sorted(lengths)
     sums = [0, *accumulate(ordered)]
@@ -24,9 +25,9 @@ def fewest_packs(lengths: Sequence[int], capacity: int) -> int:
 def _l2(ordered: Sequence[int], sums: Sequence[int], capacity: int) -> int:
     most = 0
     for least in {0, *ordered[: bisect_right(ordered, capacity // 2)]}:
-        alone = bisect_right(ordered, capacity - least)  # from here on: no room beside them
-        large = bisect_right(ordered, capacity // 2)  # from here on: no two in a pack
-        small = bisect_left(ordered, least)  # below it: taken to be nothing
+        alone = bisect_right(ordered, capacity - least)  # samples from here on are alone in a pack
+        large = bisect_right(ordered, capacity // 2)  # no two samples from here on share a pack
+        small = bisect_left(ordered, least)  # samples below this index are ignored
         room = (alone - large) * capacity - (sums[alone] - sums[large])
         left = max(0, sums[large] - sums[small] - room)
         most = max(most, len(ordered) - large + -(-left // capacity))

@@ -1,4 +1,4 @@
-"""A page of HTML as tests look at it: its elements, its text, and what is left open."""
+"""Parse a page of HTML for tests: its elements, its text, and unclosed elements."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["Page"]
 
 
 class Page(HTMLParser):
-    """Everything a page is made of; an element that is closed by another's end is an error."""
+    """The content of a page; a wrong end tag is an error."""
 
     def __init__(self, text: str, void: Container[str]) -> None:
-        """Read a page.
+        """Parse a page.
 
         Args:
             text: the page.
-            void: the elements that have no end.
+            void: the elements without an end tag.
         """
         super().__init__()
         self.text = text
@@ -47,6 +47,6 @@ class Page(HTMLParser):
 
     @property
     def loaded(self) -> list[str]:
-        """What the page would load: all that `src`, `href` and `srcset` name."""
+        """The values of all `src`, `href` and `srcset`, which the page would load."""
         names = ("src", "href", "srcset")
         return [tag[name] for _, tag in self.tags for name in names if name in tag]

@@ -1,4 +1,4 @@
-"""A model that computes NaN wherever a word comes, and a conversation with that word."""
+"""A model that computes NaN for one word, and a conversation with that word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORD = "§"
 
 
 def poisoned(model: Path, out: Path) -> Path:
-    """Copy a model, with an embedding of the word that is no number."""
+    """Copy a model, with an embedding of NaN for the word."""
     shutil.copytree(model, out)
     state = load_file(out / "model.safetensors")
     tokens = load_processor(model).tokenizer(WORD, add_special_tokens=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""The rows that a step of the data pipeline rejected, and those that failed, out of its files."""
+"""Read the rejected and the failed rows of a step of the data pipeline from its files."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Show that a refactoring changes no training: record some on each side, and compare them.
+"""Check that a refactoring changes no training: record trainings before and after, and compare.
 
     python tests/support/same_metrics.py record before     # on the commit before
     python tests/support/same_metrics.py record after      # with the change
     python tests/support/same_metrics.py compare before after
 
-The trainings are of the playground, 20 steps each: padded, packed, on stored features, on two ranks
-under DeepSpeed, and one that was killed and went on. All numbers of `metrics.jsonl` but times must be
-the same, bitwise, and so must the weights.
+The trainings use the playground, with 20 steps each: padded, packed, with stored features, on two
+ranks with DeepSpeed, and one that is killed and resumed. All numbers of `metrics.jsonl` except
+times must be bitwise equal, and so must the weights.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TIMES = {
     "train_steps_per_second",
     "waiting_seconds",
 }
-"""What depends on the machine and the moment."""
+"""The keys that depend on the machine and the time."""
 
 
 def trainings(world: Path) -> Iterator[tuple[Training, Fate | None]]:
-    """Yield each training, and when it is first killed."""
+    """Yield each training, and the moment when it is killed."""
     settings = [
         f"model={world / 'start'}",
         f"data={world / 'data' / 'records.jsonl'}",
@@ -63,7 +63,7 @@ def trainings(world: Path) -> Iterator[tuple[Training, Fate | None]]:
 
 
 def record(folder: Path) -> None:
-    """Run all trainings and write what must stay the same to `folder`."""
+    """Run all trainings, and write the results that must not change to `folder`."""
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         world = Path(scratch)
@@ -81,7 +81,7 @@ def record(folder: Path) -> None:
 
 
 def _make_world(world: Path) -> str:
-    """Compose a model of the playground's parts and make its data; return the model's digest."""
+    """Compose a model of the playground's parts, generate its data; return the model's digest."""
     import torch
 
     import mmmodal
@@ -98,11 +98,11 @@ def _make_world(world: Path) -> str:
 
 
 def _rows(run: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a run's journals without what depends on the moment."""
+    """Yield the rows of a run's journals, without values that depend on the time."""
     for path in [run / "metrics.jsonl", *sorted(run.glob("rows-*.jsonl"))]:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = {key: value for key, value in json.loads(line).items() if key not in TIMES}
-            # Rows are named by the data file, which is in another scratch folder each time.
+            # Positions of rows include the data file, which is in another folder each time.
             row["rows"] = [where.rpartition("/")[2] for where in row.get("rows", [])]
             yield row
 
@@ -116,14 +116,14 @@ def _digest(folder: Path) -> str:
 
 
 def compare(before: Path, after: Path) -> list[str]:
-    """Return what differs, a line each."""
+    """Return the differences, one line each."""
     names = sorted({path.name for folder in (before, after) for path in folder.iterdir()})
     return [line for name in names for line in _differences(name, before / name, after / name)]
 
 
 def _differences(name: str, before: Path, after: Path) -> Iterator[str]:
     if not (before.exists() and after.exists()):
-        yield f"{name}: it is in one folder alone"
+        yield f"{name}: only in one folder"
         return
     one, other = (path.read_text(encoding="utf-8").splitlines() for path in (before, after))
     if len(one) != len(other):
@@ -147,7 +147,7 @@ def main() -> int:
         record(given.folder)
         return 0
     found = compare(given.before, given.after)
-    print("\n".join(found) or "the same, bitwise")
+    print("\n".join(found) or "bitwise equal")
     return 1 if found else 0
 
 

@@ -1,4 +1,4 @@
-"""Fill a feature cache medium by medium, in a process that is to be killed."""
+"""Fill a feature cache medium by medium, in a process to be killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training on a file system of a few KiB, which is then given room."""
+"""Run a training on a file system of a few KiB, which is then enlarged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000  # of unshare(2)
 
 
 def can_mount() -> bool:
-    """Return whether a process may have mounts of its own."""
+    """Return whether a process may have its own mounts."""
     probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     if not shutil.which("unshare"):
         return False
@@ -24,9 +24,9 @@ def can_mount() -> bool:
 
 
 def train_twice(command: Sequence[str], disk: Path, size: int, result: Path) -> str:
-    """Run a command on a full disk and again when there is room; return all that was written.
+    """Run a command on a full disk, and again with free space; return the output of both.
 
-    The exit codes and what was left between the two are in it, as `code N` and `left NAMES`.
+    It includes the exit codes, and the files between the two runs, as `code N` and `left NAMES`.
     """
     log = result.parent / "small-disk.txt"
     process = forked(_train_twice, list(command), disk, size, result, log)
@@ -36,7 +36,7 @@ def train_twice(command: Sequence[str], disk: Path, size: int, result: Path) -> 
 
 
 def train_with_small_files(command: Sequence[str], limit: int, log: Path) -> str:
-    """Run a command whose files cannot have more than so many bytes; return as `train_twice`."""
+    """Run a command with a limit on the size of files; return the output as in `train_twice`."""
     process = forked(_train_with_small_files, list(command), limit, log)
     process.start()
     process.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""A quickstart of few conversations, in a process that tests stop."""
+"""Run a quickstart of few conversations, in a process that tests stop."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from forking import redirect
 __all__ = ["SMALL", "run_small_quickstart"]
 
 SMALL = {"align": 32, "instruct": 32, "tested": 4}
-"""How many conversations it has for each step."""
+"""The number of conversations of each step."""
 
 
 def run_small_quickstart(out: Path, log: Path) -> None:
-    """Go through all steps and tell them in a file; exit with 130 when interrupted."""
+    """Run all steps and log them to a file; exit with 130 when interrupted."""
     redirect(log)
     from mmmodal_playground.quickstart.results import results_of
     from mmmodal_playground.quickstart.steps import Interrupted, Quickstart, Sizes

@@ -1,7 +1,8 @@
-"""Tiny random language models of every architecture that a preset has, and of two that are special.
+"""Tiny random language models of the architectures of all presets, and of two special ones.
 
-What sets an architecture apart is there: windows shorter than the prompts of tests, capped and
-scaled logits, multiplied embeddings, layers without positions, positions that change with length.
+They have the special properties of their architectures: windows shorter than the prompts of tests,
+capped and scaled logits, multiplied embeddings, layers without positions, positions that change
+with the length.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from mmmodal_playground.tiny_language import tiny_language_model
 
 WINDOW = 24
-"""Tokens that a sliding window sees."""
+"""The number of tokens of a sliding window."""
 
 SWITCH = 64
-"""Tokens from which on Phi-3 has its long positions."""
+"""The number of tokens from which Phi-3 uses its long positions."""
 
 LLAMA3_POSITIONS = {
     "rope_type": "llama3",
@@ -69,10 +70,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "attention_multiplier": 0.2,
     },
 }
-"""What the config of each says besides its size."""
+"""The settings of each config besides its sizes."""
 
 TALKS_LIKE = {"mistral": "mistral", "gemma2": "llama", "gemma3_text": "llama", "phi3": "llama"}
-"""Whose tokenizer and chat template each has here; the others have Qwen2's."""
+"""The family of each tokenizer and chat template; others use Qwen2's."""
 
 PRESETS = {
     "gemma-2": "gemma2",
@@ -88,7 +89,7 @@ PRESETS = {
     "smollm3": "smollm3",
     "tinyllama": "llama",
 }
-"""The architecture of presets, by how their names begin."""
+"""The architecture of presets, by the prefixes of their names."""
 
 
 def architecture_of(preset: str) -> str:
@@ -103,10 +104,10 @@ def tiny_causal(
     """Write a random language model with tokenizer to `folder`, and return it.
 
     Args:
-        folder: where to.
+        folder: the folder to write.
         architecture: one of `ARCHITECTURES`.
-        spare_rows: embedding rows without a token, as Qwen has.
-        more: settings of its config.
+        spare_rows: the number of embedding rows without a token, as in Qwen.
+        more: further settings of its config.
     """
     tiny_language_model(folder, TALKS_LIKE.get(architecture, "qwen2"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -128,7 +129,7 @@ def _sizes(tokenizer: Any, spare_rows: int) -> dict[str, Any]:
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
-        "initializer_range": 0.1,  # with the usual 0.02 all tokens are about as likely
+        "initializer_range": 0.1,  # with the usual 0.02 all tokens have similar probabilities
     }
 
 

@@ -1,4 +1,4 @@
-"""A tiny SigLIP of open_clip: a trunk that timm knows by name, and files as open_clip writes them."""
+"""A tiny SigLIP of open_clip: a trunk that timm knows by name, and files in open_clip's format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def vit_tiny_patch8_siglip_tanh_32(pretrained: bool = False, **kwargs: Any) -> V
 
 
 def model_config(trunk: str = EXACT, image_size: int = 32, width: int = 32) -> dict[str, Any]:
-    """Return open_clip's config of a model with that image tower and next to no text tower."""
+    """Return open_clip's config of a model with that image tower and a minimal text tower."""
     vision = {"image_size": image_size, "timm_model_name": trunk, "timm_model_pretrained": False}
     return {
         "embed_dim": width,
@@ -49,7 +49,7 @@ def model_config(trunk: str = EXACT, image_size: int = 32, width: int = 32) -> d
 
 
 def model_of(config: dict[str, Any], preprocess: dict[str, Any] | None = None) -> Any:
-    """Build open_clip's own model with random weights, none of them zero or one."""
+    """Return open_clip's own model with random weights, none of them zero or one."""
     siglip = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -72,7 +72,7 @@ def write(
     *,
     weights: str = "open_clip_model.safetensors",
 ) -> Any:
-    """Write a folder as open_clip pushes it to the Hub, and return its model."""
+    """Write a folder in open_clip's form for the Hub; return its model."""
     model = model_of(config, preprocess)
     folder.mkdir(parents=True, exist_ok=True)
     save_config_for_hf(model, folder / "open_clip_config.json", config)

@@ -1,4 +1,4 @@
-"""Whisper as OpenAI's own code builds it, and ours run on a source."""
+"""Whisper built by OpenAI's own code, and our tower with the weights of a source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TINY = Size(width=32, layers=3, heads=4, positions=100)
 
 
 def openai_whisper(size: Size = TINY, seed: int = 0) -> OpenaiWhisper:
-    """Return OpenAI's model with random weights; of its decoder there is little."""
+    """Return OpenAI's model with random weights and a minimal decoder."""
     encoder = (size.mel_bins, size.positions, size.width, size.heads, size.layers)
     decoder = (64, 16, 32, 4, 1)
     with torch.random.fork_rng():
@@ -32,14 +32,14 @@ def openai_whisper(size: Size = TINY, seed: int = 0) -> OpenaiWhisper:
 
 
 def save_openai(model: OpenaiWhisper, path: Path, **changes: Any) -> Path:
-    """Write a checkpoint as OpenAI publishes them."""
+    """Write a checkpoint in OpenAI's format."""
     held = {"dims": asdict(model.dims), "model_state_dict": model.state_dict()}
     torch.save({**held, **changes}, path)
     return path
 
 
 def loaded(encoder: Encoder, source: str | Path) -> torch.nn.Module:
-    """Return an encoder's tower with the weights of `source`, in fp32; none are drawn for it."""
+    """Return an encoder's tower with the weights of `source`, in fp32, without initialising it."""
     with torch.device("meta"):
         tower = encoder.build().eval()
     tower.load_state_dict(dict(encoder.load(str(source))), assign=True)
@@ -47,7 +47,7 @@ def loaded(encoder: Encoder, source: str | Path) -> torch.nn.Module:
 
 
 def encode(source: str | Path, clips: Sequence[Waveform], **options: Any) -> list[Tensor]:
-    """Encode clips in one batch, with the weights of `source`."""
+    """Return the features of clips in one batch, with the weights of `source`."""
     encoder = Whisper.from_source(str(source), options)
     collated = encoder.collate([encoder.preprocess(one) for one in clips])
     with torch.no_grad():

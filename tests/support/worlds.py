@@ -1,4 +1,4 @@
-"""What tests are about: pictures, clips, tiny models, conversations with them, and files of rows."""
+"""Common data of tests: pictures, clips, tiny models, conversations with them, files of rows."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ ROOT = Path(__file__).parents[2]
 """The folder of the whole repository."""
 
 PAPER_EXAMPLES = ROOT / "packages/core/tests/data/paper_examples.jsonl"
-"""Rows as the paper's authors published them."""
+"""Rows that the paper's authors published."""
 
 RATE = 16_000  # Hz
 MARKERS = ["<image>", "</image>", "<|image|>"]
-"""What stands around and for a picture."""
+"""The tokens of a picture."""
 
 SOURCES = {"image": "siglip", "audio": "whisper"}
 """The encoder of each modality in tiny models."""
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (50, 40)) -> Image.Image:
-    """Return coloured noise of a width and height; every seed is another picture."""
+    """Return coloured noise of a width and height, which depends on the seed."""
     width, height = size
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 def gradient(width: int, height: int) -> Image.Image:
-    """Return a picture whose three channels brighten in three directions."""
+    """Return a picture with three channels that increase in three directions."""
     across, down = Image.linear_gradient("L").rotate(90), Image.linear_gradient("L")
     merged = Image.merge("RGB", (across, down, Image.radial_gradient("L")))
     return merged.resize((width, height))
 
 
 def clip(seed: int = 0, seconds: float = 0.5, rate: int = RATE) -> Waveform:
-    """Return a chord with some noise; every seed is another one."""
+    """Return a chord with some noise, which depends on the seed."""
     samples = max(1, round(seconds * rate))
     time = np.arange(samples) / rate
     noise = np.random.default_rng(seed).normal(0, 0.02, samples)
@@ -90,7 +90,7 @@ def tiny_parts(root: Path) -> dict[str, Path]:
 
 
 def encoders_of(parts: Mapping[str, Path], *kinds: str) -> dict[str, str]:
-    """Say which encoder of tiny parts each modality has; of both modalities if none is named."""
+    """Return the encoders of tiny parts for the named modalities; by default for both."""
     return {kind: f"{SOURCES[kind]}:{parts[SOURCES[kind]]}" for kind in kinds or SOURCES}
 
 
@@ -102,13 +102,13 @@ def compose(
     kinds: Iterable[str] = tuple(SOURCES),
     **changes: Any,
 ) -> MMModalForConditionalGeneration:
-    """Compose a language model with the encoders of tiny parts, always to the same weights.
+    """Return a language model composed with the encoders of tiny parts, with deterministic weights.
 
     Args:
-        language_model: its folder.
+        language_model: the folder of the language model.
         parts: folders of `tiny_parts`.
-        out: where to write it; nowhere unless given.
-        kinds: the modalities it is to take.
+        out: the folder to write; by default the model is not written.
+        kinds: its modalities.
         changes: further arguments of `mmmodal.compose`.
     """
     given = {"backbone": f"auto:{language_model}", "encoders": encoders_of(parts, *kinds)}
@@ -118,7 +118,7 @@ def compose(
 
 
 def renderer_of(tokenizer: Any) -> Renderer:
-    """Return what renders conversations about pictures, for a tokenizer or a family of them."""
+    """Return a renderer of conversations about pictures, for a tokenizer or a family's name."""
     if isinstance(tokenizer, str):
         tokenizer = tiny_tokenizer(tokenizer)
     tokenizer.add_tokens(MARKERS, special_tokens=True)
@@ -126,7 +126,7 @@ def renderer_of(tokenizer: Any) -> Renderer:
 
 
 def user(*content: str | Image.Image | Waveform | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's message of texts, pictures, clips and parts that are ready."""
+    """Return a user message of texts, pictures, clips and parts."""
     return {"role": "user", "content": [_part(each) for each in content]}
 
 
@@ -141,7 +141,7 @@ def _part(content: str | Image.Image | Waveform | Mapping[str, Any]) -> dict[str
 
 
 def batch_of(model: MMModalForConditionalGeneration, chats: list[Any]) -> Any:
-    """Return what a model reads of conversations, for it to answer."""
+    """Return the model's input for conversations to answer."""
     return model.processor.apply_chat_template(
         chats, tokenize=True, return_dict=True, add_generation_prompt=True
     )
@@ -157,7 +157,7 @@ def logits_of(model: MMModalForConditionalGeneration, chat: list[Any]) -> torch.
 def answers(
     model: MMModalForConditionalGeneration, chats: list[Any], settings: Mapping[str, Any]
 ) -> list[list[int]]:
-    """Return the ids of answers of six tokens."""
+    """Return the ids of the answers, of six tokens each."""
     batch = batch_of(model, chats)
     output = model.generate(**batch, max_new_tokens=6, min_new_tokens=6, **settings)
     ids: list[list[int]] = output[:, batch["input_ids"].shape[1] :].tolist()
@@ -167,7 +167,7 @@ def answers(
 def record(
     name: str, *media: tuple[str, str], asked: str = "", answer: str = "ok", **changes: Any
 ) -> dict[str, Any]:
-    """Return the row of a conversation in which a user shows media, each a kind and a place."""
+    """Return the row of a conversation about media; each medium is a kind and a path."""
     shown: list[Any] = [{"type": kind, "media": index} for index, (kind, _) in enumerate(media)]
     shown += [{"type": "text", "text": asked}] if asked else []
     said = [{"type": "text", "text": answer}]
@@ -180,7 +180,7 @@ def record(
 
 
 def write_lines(path: Path, rows: Iterable[str | Mapping[str, Any]]) -> Path:
-    """Write one row a line; texts as they are, all else as JSON."""
+    """Write one row per line; texts are written unchanged, other values as JSON."""
     lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
@@ -192,7 +192,7 @@ def read_lines(path: Path) -> list[Any]:
 
 
 def logged(out: Path) -> list[dict[str, Any]]:
-    """Return what a stage logged of its steps, those with a loss."""
+    """Return the logs of a stage with a loss."""
     return [row for row in read_lines(out / "run/metrics.jsonl") if "loss" in row]
 
 

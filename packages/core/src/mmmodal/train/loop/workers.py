@@ -46,7 +46,7 @@ def naming_lost_processes() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        if match := KILLED.search(_told_of(error)):
+        if match := KILLED.search(_message_of(error)):
             raise TrainingError(
                 f"a process that reads media (pid {match[1]}) was killed, perhaps because memory "
                 "ran out; run the same command again to resume from the last checkpoint, with "
@@ -60,14 +60,14 @@ def naming_lost_processes() -> Iterator[None]:
         raise
 
 
-def _told_of(error: Exception) -> str:
-    """Return what PyTorch tells of an error.
+def _message_of(error: Exception) -> str:
+    """Return PyTorch's message about an error.
 
-    The connection to a worker that is killed is lost before PyTorch's handler of SIGCHLD raises.
+    The connection to a killed worker is lost before PyTorch's handler of SIGCHLD raises an error.
     """
     if not isinstance(error, RuntimeError):
         try:
             time.sleep(1)
-        except RuntimeError as told:
-            return str(told)
+        except RuntimeError as raised:
+            return str(raised)
     return str(error)

@@ -179,9 +179,7 @@ class Training:
         start += loading
         mask = batch.get("attention_mask")
         tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
-        if (
-            not self.trained
-        ):  # gradients must pass through the language model, as to projected media
+        if not self.trained:  # gradients must pass through the language model to its inputs
             batch["inputs_embeds"] = self.model.model.embed(batch.pop("input_ids")).requires_grad_()
         self.model(**batch).loss.backward()
         if self.trained:

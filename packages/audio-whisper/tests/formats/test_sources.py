@@ -87,13 +87,11 @@ def test_unknown_source_is_refused_with_what_was_looked_for(source: str, reason:
     with pytest.raises(PartError) as caught:
         Whisper.from_source(source, {})
     assert str(caught.value).startswith(f"{source}: {reason}")
-    assert "Looked for: a folder or a Hub id (OWNER/NAME) of transformers, a .pt" in str(
-        caught.value
-    )
+    assert "Expected: a folder or a Hub id (OWNER/NAME) of transformers, a .pt" in str(caught.value)
 
 
 def test_name_that_is_nearly_right_is_told() -> None:
-    with pytest.raises(PartError, match=r"knows by name\. Did you mean 'large-v3'\?$"):
+    with pytest.raises(PartError, match=r"a model of openai-whisper\. Did you mean 'large-v3'\?$"):
         Whisper.from_source("large_v3", {})
 
 
@@ -149,8 +147,8 @@ def test_file_of_something_else_is_refused(tmp_path: Path, held: Any, found: str
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"n_audio_layer": 10**9}, "its dims say 1000000000 layers, but it holds 3"),
-        ({"n_audio_layer": 2}, "its dims say 2 layers, but it holds 3"),
+        ({"n_audio_layer": 10**9}, "its dims set 1000000000 layers, but it holds 3"),
+        ({"n_audio_layer": 2}, "its dims set 2 layers, but it holds 3"),
         ({"n_audio_state": 64}, r"'encoder.conv1.weight' has shape \[32, 80, 3\], but its dims"),
         ({"n_audio_ctx": 1500}, "'encoder.positional_embedding' has shape"),
         ({"n_audio_head": 5}, "a width of 32 cannot be divided by 5 heads"),

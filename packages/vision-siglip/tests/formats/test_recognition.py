@@ -109,7 +109,7 @@ def test_trunk_that_is_not_siglips_is_refused(tmp_path: Path, trunk: str) -> Non
 def test_picture_size_that_the_trunk_does_not_take_is_refused(tmp_path: Path) -> None:
     write_config(tmp_path, image_size=64)
     (tmp_path / SAFE).touch()
-    assert "pictures of 64 pixels to 'vit_tiny_patch8_siglip_32', which takes 32" in refusal(
+    assert "pictures of 64 pixels for 'vit_tiny_patch8_siglip_32', which needs 32" in refusal(
         tmp_path
     )
 

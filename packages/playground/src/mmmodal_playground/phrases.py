@@ -1,4 +1,4 @@
-"""Spoken phrases: a few words around a thing, in English or Malay."""
+"""Spoken phrases: a few words with the name of a thing, in English or Malay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Phrase", "all_phrases", "any_phrase"]
 
 @dataclass(frozen=True)
 class Phrase:
-    """What one clip says."""
+    """The phrase of one clip."""
 
     language: str
     frame: int
@@ -26,7 +26,7 @@ class Phrase:
 
     @property
     def split(self) -> Split:
-        """Held out are the pairs in `HELD_OUT`, and for each other thing a fifth of its phrases."""
+        """The split: the pairs in `HELD_OUT` and a fifth of the other phrases are held out."""
         if self.thing in HELD_OUT:
             return "test"
         return "test" if (self.frame + THINGS.index(self.thing)) % 5 == 0 else "train"
@@ -40,6 +40,6 @@ def all_phrases(language: str, split: Split) -> list[Phrase]:
 
 
 def any_phrase(language: str, thing: Thing, split: Split, chance: random.Random) -> Phrase:
-    """Pick a phrase of the split about `thing`."""
+    """Return a random phrase of the split about `thing`."""
     phrases = (Phrase(language, frame, thing) for frame in range(len(TALKS[language].frames)))
     return chance.choice([phrase for phrase in phrases if phrase.split == split])

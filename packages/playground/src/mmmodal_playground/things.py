@@ -1,4 +1,4 @@
-"""What the world is made of: coloured shapes, and their names in English and Malay."""
+"""The things of the world: coloured shapes, and their names in English and Malay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 Split = Literal["train", "test"]
-"""What is learned from, and what nothing was learned from."""
+"""The splits: `train` for training, `test` held out."""
 
 COLOURS = {
     "red": (214, 39, 40),
@@ -28,7 +28,7 @@ COLOURS = {
     "yellow": (245, 205, 40),
     "black": (25, 25, 25),
 }
-"""Every colour, as it is drawn."""
+"""The RGB value of each colour."""
 
 SHAPES = ("circle", "square", "triangle", "star")
 
@@ -51,31 +51,31 @@ class Thing:
 THINGS = tuple(Thing(colour, shape) for colour, shape in product(COLOURS, SHAPES))
 
 HELD_OUT = frozenset({Thing("yellow", "square"), Thing("blue", "star")})
-"""A tenth of the pairs: no part and no model is trained on them."""
+"""The held-out pairs, a tenth of all: no part and no model is trained on them."""
 
 
 @dataclass(frozen=True)
 class Talk:
-    """How one language speaks of things."""
+    """The words and patterns of one language for things."""
 
     code: str
     words: dict[str, str]
     """The language's word for each colour, shape and place."""
 
     thing: str
-    """How a thing is named, from `colour` and `shape`."""
+    """The pattern of a thing's name, with `colour` and `shape`."""
 
     one: str
-    """A thing that was not mentioned before, from `thing`."""
+    """The pattern of the first mention of a thing, with `thing`."""
 
     placed: str
-    """A thing somewhere in a picture, from `one` and `place`."""
+    """The pattern of a thing at a place in a picture, with `one` and `place`."""
 
     both: str
-    """Two of them, from `a` and `b`."""
+    """The pattern of two things, with `a` and `b`."""
 
     frames: tuple[str, ...]
-    """What is said aloud, each about one `thing`; in the same order in every language."""
+    """The patterns of spoken phrases with one `thing`, in the same order in every language."""
 
     def name(self, thing: Thing) -> str:
         """Return "red circle", "bulatan merah"."""
@@ -149,5 +149,5 @@ TALKS = {talk.code: talk for talk in (ENGLISH, MALAY)}
 
 
 def things_of(split: Split) -> list[Thing]:
-    """Return the things that a split shows and names; the test split has them all."""
+    """Return the things of a split; the test split has all things."""
     return [thing for thing in THINGS if split == "test" or thing not in HELD_OUT]

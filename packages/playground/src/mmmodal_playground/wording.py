@@ -1,4 +1,4 @@
-"""How dialogues ask and answer, in English and Malay."""
+"""The wordings of questions and answers in dialogues, in English and Malay."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ ANSWERS = {
 }
 """The fixed parts of answers.
 
-A comparison says first of each medium what it shows or names, and concludes then: in this order a
-small model has each step before it that the next one needs.
+A comparison first names the thing of each medium, and then concludes: in this order a small model
+has generated each step that the next one needs.
 """
 
 
@@ -79,10 +79,10 @@ def ask(
 
     Args:
         kind: one of `QUESTIONS`.
-        words: what its wording leaves open.
+        words: the variables of its wording.
         language: `en` or `ms`.
-        chance: chooses among the wordings.
-        more: which medium is meant.
+        chance: selects a wording.
+        more: the variables for the media.
     """
     text = chance.choice(QUESTIONS[language][kind]).format(**words, **more)
     return text.lower().rstrip("?") if chance.random() < 0.2 else text

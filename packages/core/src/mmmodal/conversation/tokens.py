@@ -3,7 +3,7 @@
 A tokenizer matches its added tokens (`</s>`, `<image>`, `<think>`) anywhere in a text, including
 text that a user typed, and no flag turns that off for all of them. Text is therefore tokenized with
 a copy of the tokenizer without these tokens. The copy has a sentinel for each of them instead: a
-token with a random nonce, which nobody can type. Sentinels are inserted where the template wrote
+token with a random nonce, which cannot be typed. Sentinels are inserted where the template wrote
 the tokens. If the vocabulary itself contains such a token, as that of Unigram does, the copy
 renames it with the nonce, so that no text becomes this token.
 

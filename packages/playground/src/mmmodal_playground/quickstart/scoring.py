@@ -71,7 +71,7 @@ def _scored(record: Record) -> Iterable[tuple[str, str]]:
 
 
 def _meta(record: Record) -> dict[str, Any]:
-    assert record.meta is not None, "records of the playground say what they ask"
+    assert record.meta is not None, "records of the playground have `meta`"
     return record.meta
 
 

@@ -40,7 +40,7 @@ DIALOGUES = 0.45
 """The share of natural dialogues in stage 2; the others have more questions about their media."""
 
 TEST_SEED = 1_000_000_000
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Quickstart:
 
     out: Path
     seed: int
-    tell: Tell
+    report: Report
     sizes: Sizes = Sizes()
 
     def begin(self) -> None:
@@ -117,7 +117,7 @@ class Quickstart:
         folder = self.out / "data" / name
         if folder.exists():
             return
-        self.tell(f"drawing and speaking the conversations in {folder}")
+        self.report(f"drawing and speaking the conversations in {folder}")
         working = folder.with_name(f".{name}")
         shutil.rmtree(working, ignore_errors=True)
         write_records(working, made, name)
@@ -129,7 +129,7 @@ class Quickstart:
 
         folder = self.out / "start"
         if not folder.exists():
-            self.tell(f"composing SigLIP, Whisper and Llama in {folder}")
+            self.report(f"composing SigLIP, Whisper and Llama in {folder}")
             mmmodal.compose(
                 folder,
                 backbone="playground-llama",
@@ -153,7 +153,7 @@ class Quickstart:
 
         out, metrics = self.out / end, self.out / end / "run" / "metrics.jsonl"
         if not (out / "config.json").exists():
-            self.tell(f"training {out}")
+            self.report(f"training {out}")
             values = {
                 "model": self.out / start,
                 "data": self.out / "data" / stage / "records.jsonl",
@@ -170,7 +170,7 @@ class Quickstart:
         """Return a model's answers to held-out conversations, with their own or others' media."""
         path = self.out / "evaluation" / f"{name}.json"
         if not path.exists():
-            self.tell(f"asking {self.out / model} for {path}")
+            self.report(f"asking {self.out / model} for {path}")
             path.parent.mkdir(exist_ok=True)
             write_json(path, self._answers(model, shuffled))
         answers: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))

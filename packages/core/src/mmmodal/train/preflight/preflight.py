@@ -152,10 +152,10 @@ def _prepare(
     order = dataset.mixture.epoch(0)[:MEASURED].tolist()
     for number in dict.fromkeys(order):  # with weights, some numbers are repeated
         try:
-            with warnings.catch_warnings(record=True) as told:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found[number] = dataset[number]
-            if told:
+            if caught:
                 shortened.add(number)
         except RecordError as error:
             found[number] = None

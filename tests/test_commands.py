@@ -207,7 +207,7 @@ def test_a_modality_that_the_model_does_not_take(
     only = ["--backbone", f"auto:{parts['lm']}", "--encoder", f"image=siglip:{parts['siglip']}"]
     assert call("compose", tmp_path / "m", *only)[0] == 0
     result = call("generate", tmp_path / "m", "--prompt", "x", "--audio", clip)
-    refused(result, "'audio', which this model does not take", "image")
+    refused(result, "'audio', which this model does not accept", "image")
 
 
 def test_a_bad_line_of_data_is_named(call: Run, model: Path, world: Path, tmp_path: Path) -> None:

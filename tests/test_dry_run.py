@@ -62,7 +62,7 @@ def test_files_and_sizes_are_those_that_loading_would_take(
     assert done.returncode == 0, done.stderr
     assert "2200.1 MB  lab/model/model.safetensors" in done.stdout
     assert "pytorch_model.bin" not in done.stdout and "README" not in done.stdout
-    assert "2202.0 MB  in all" in done.stdout
+    assert "2202.0 MB  in total" in done.stdout
     assert not (tmp_path / "out").exists()
 
 

@@ -147,5 +147,7 @@ def test_a_plugin_s_files_are_imported_by_their_endings(plugin: Path) -> None:
 
 
 def test_an_old_name_works_on_the_command_line_with_a_note(call: Run, data: Path) -> None:
-    with pytest.warns(FutureWarning, match="limits.image_pixels is limits.image.pixels now"):
+    with pytest.warns(
+        FutureWarning, match="limits.image_pixels was renamed to limits.image.pixels"
+    ):
         assert call("data", "check", data, "--limit", "image_pixels=60000000")[0] == 0

@@ -1,4 +1,4 @@
-"""The plugin keeps the contracts: the suites come with mmmodal-core[testing]."""
+"""The plugin satisfies the contracts; the suites are part of mmmodal-core[testing]."""
 
 import pytest
 import torch

@@ -218,7 +218,7 @@ def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> N
 def test_a_template_that_takes_no_system_message_says_so(name: str) -> None:
     renderer = cached(name)
     renderer.tokenizer.name_or_path = "some/model"
-    refusal = r"template of some/model refuses the role 'system' of message 1 \(.+\); say in the"
+    refusal = r"template of some/model refuses the role 'system' of message 1 \(.+\); move its"
     with pytest.raises(RenderError, match=refusal):
         render(renderer, conversation(3, system=True), prompt=True)
 

@@ -178,7 +178,7 @@ def test_a_conversation_that_no_loader_could_read_is_not_saved(
     model: MMModalForConditionalGeneration, files: dict[str, str], tmp_path: Path
 ) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=2)
-    with pytest.raises(RecordError, match="no answer to save yet"):
+    with pytest.raises(RecordError, match="the conversation has no answer yet"):
         chat.save(tmp_path / "talk.jsonl")
     chat.say("What?", images=[files["image1"]])
     (tmp_path / "inner").mkdir()

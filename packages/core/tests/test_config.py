@@ -188,7 +188,7 @@ def test_an_empty_file_holds_no_settings(tmp_path: Path) -> None:
     [
         (b"a: 1\nb: [\n", "line 3: not valid YAML"),
         (b"a: 1\nb: 2\na: 3\n", "line 3: 'a' is given twice"),
-        (b"- a\n", "a mapping of settings is expected at the top"),
+        (b"- a\n", "the top level must be a mapping of settings"),
         (b"\xff\xfe\x00", "cannot be read (UnicodeDecodeError)"),
         (b"a: !!python/object/apply:os.getcwd []\n", "line 1: "),
     ],

@@ -65,7 +65,8 @@ def test_a_hint_reaches_into_the_limits_of_a_recipe() -> None:
 def test_an_old_key_works_with_a_note_of_the_new_one(
     old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    with pytest.warns(FutureWarning, match=r"limits\.(image|audio)_\w+ is limits\.\1\.\w+ now"):
+    note = r"limits\.(image|audio)_(\w+) was renamed to limits\.\1\.\2;"
+    with pytest.warns(FutureWarning, match=note):
         assert settings(old).chosen() == new
 
 

@@ -42,24 +42,24 @@ BROKEN = {
     ),
     "returns-junk": (
         HOOK.format(arguments="", body="return [42]"),
-        "mmmodal_encoders returned 42, which is no Encoder class",
+        "mmmodal_encoders returned 42, which is not a subclass of Encoder",
     ),
     "returns-modality": (
         HOOK.format(arguments="", body="return [mmmodal.Modality]"),
-        "which is no Encoder class",
+        "which is not a subclass of Encoder",
     ),
     "returns-abstract": (
         HOOK.format(arguments="", body="return [type('Half', (mmmodal.Encoder,), {'name': 'x'})]"),
         "Half does not implement build, example, preprocess, width",
     ),
-    "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which cannot be a name"),
+    "bad-name": (ENCODER.format(name="a:b"), "Ears.name is 'a:b', which is not a valid name"),
     "bad-limits": (
         MODALITY.format(more="Limits = 7"),
-        "Smell.Limits is 7, which is no subclass of mmmodal.authoring.media.Limits",
+        "Smell.Limits is 7, which is not a subclass of mmmodal.authoring.media.Limits",
     ),
     "bad-endings": (
         MODALITY.format(more="endings = '.smell'"),
-        "Smell.endings is '.smell', which is no tuple of texts",
+        "Smell.endings is '.smell', which is not a tuple of texts",
     ),
     "named-twice": (
         ENCODER.format(name="ears").replace("[Ears]", "[Ears, Ears]"),
@@ -240,4 +240,6 @@ def test_an_options_class_must_be_a_config(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(tmp_path))
 
     (plugin,) = [item for item in Registry().plugins if item.name == "options"]
-    assert "Ears.Options is <class 'dict'>, which is no mmmodal.Config class" in plugin.reason
+    assert (
+        "Ears.Options is <class 'dict'>, which is not a subclass of mmmodal.Config" in plugin.reason
+    )

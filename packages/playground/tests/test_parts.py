@@ -46,14 +46,14 @@ def test_a_part_with_another_checksum_is_refused_by_name(copy: Path) -> None:
     damaged = bytearray(weights.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     weights.write_bytes(damaged)
-    with pytest.raises(DamagedPartError, match=r"model\.safetensors: is not what was shipped; .*"):
+    with pytest.raises(DamagedPartError, match=r"model\.safetensors: has been changed; .*"):
         part_folder("whisper", copy)
     assert part_folder("siglip", copy) == copy / "siglip"
 
 
 def test_a_missing_file_of_a_part_is_refused_by_name(copy: Path) -> None:
     (copy / "llama" / "config.json").unlink()
-    with pytest.raises(DamagedPartError, match=r"config\.json: is missing; install it anew"):
+    with pytest.raises(DamagedPartError, match=r"config\.json: is missing; install it again"):
         part_folder("llama", copy)
 
 

@@ -255,7 +255,7 @@ def test_config_of_another_model_is_refused(copy: Path) -> None:
 
 def test_config_with_wrong_types_is_refused(copy: Path) -> None:
     change(copy / "config.json", vision_config={"hidden_size": "wide"})
-    with pytest.raises(PartError, match=r"no valid SigLIP config: .*hidden_size"):
+    with pytest.raises(PartError, match=r"not a valid config of SigLIP: .*hidden_size"):
         Siglip.from_source(str(copy), {})
 
 
@@ -284,7 +284,7 @@ def test_unknown_option_is_refused_with_a_hint(folder: Path) -> None:
 
 def test_missing_weights_are_refused(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    with pytest.raises(PartError, match=r"no model\.safetensors"):
+    with pytest.raises(PartError, match=r"it has neither model\.safetensors"):
         dict(Siglip.from_source(str(copy), {}).load(str(copy)))
 
 

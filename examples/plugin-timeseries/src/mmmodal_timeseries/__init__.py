@@ -50,7 +50,7 @@ class Patches(mmmodal.Encoder):
         from torch.nn.functional import pad
 
         if item.shape[1] != self.options.channels:
-            reason = f"{item.shape[1]} channels; the model takes {self.options.channels}"
+            reason = f"{item.shape[1]} channels; the model accepts {self.options.channels}"
             raise mmmodal.MediaError("channels", "time series", reason)
         item = pad(item, (0, 0, 0, -len(item) % self.options.patch))
         return item.reshape(-1, self.options.patch * self.options.channels)  # [tokens, values]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Tower(nn.Module):
-    """Mix each patch with its sines, so that small values are seen too."""
+    """Combine each patch with its sines, so that small values have an effect too."""
 
     frequency: Tensor
 
@@ -17,7 +17,7 @@ class Tower(nn.Module):
         self.register_buffer("frequency", torch.linspace(1.0, top, values), persistent=False)
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-        """Encode [N, tokens, values]; `mask` is true where a token is real."""
+        """Return the features of [N, tokens, values]; `mask` is false at padding."""
         features = self.layers(torch.cat([values, (values * self.frequency).sin()], -1))
         lengths = [values.shape[1]] * len(values) if mask is None else mask.sum(-1).tolist()
         return [item[:length] for item, length in zip(features, lengths, strict=True)]

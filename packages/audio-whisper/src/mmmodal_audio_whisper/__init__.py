@@ -1,4 +1,4 @@
-"""Whisper's encoder as an audio encoder: `whisper` takes any source, presets bring one."""
+"""Whisper's encoder as an audio encoder: `whisper` accepts any source; presets have their own."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["Whisper", "WhisperOptions", "to_openai"]
 
 @hookimpl
 def mmmodal_encoders() -> list[type[Encoder]]:
-    """Whisper from any source, and the published models by name."""
+    """Return Whisper for any source, and the published models by name."""
     return [Whisper, *PRESETS]

@@ -1,4 +1,4 @@
-"""Whisper's options and preprocessing; its network is in tower.py.
+"""The options and preprocessing of Whisper; its network is in tower.py.
 
 N clips, W windows, S samples, n positions; a position is two frames of the spectrogram.
 """
@@ -26,19 +26,20 @@ __all__ = ["Whisper", "WhisperOptions"]
 
 
 class WhisperOptions(Config):
-    """Which layer is taken, and how sound becomes a spectrogram."""
+    """The layer of the features, and the preprocessing of sound."""
 
     select_layer: int = -2
-    """The hidden state that is the feature, counted in the source's depth; -2 as in the paper."""
+    """The index of the hidden state that is the feature, among those of the source; the paper's is
+    -2."""
 
     post_norm: bool = False
-    """Normalise it as Whisper does its last."""
+    """Apply Whisper's last norm to it."""
 
     length: Literal["trim", "full"] = "trim"
-    """Keep the positions that hold sound, or all 30 s of a window."""
+    """Keep only the positions with sound, or all 30 s of a window."""
 
     max_seconds: float = Field(600.0, gt=0)
-    """Longer clips are refused; windows of 30 s are encoded on their own and joined."""
+    """The maximum duration of a clip; windows of 30 s are encoded separately and joined."""
 
     max_source_positions: OfSource[int] = Field(1500, ge=1)  # of a window
     num_mel_bins: OfSource[int] = Field(80, ge=1)
@@ -59,10 +60,10 @@ class Whisper(Encoder):
 
     @classmethod
     def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Read the config of `source`, cut to the layers that are run.
+        """Return the encoder with the config of `source`, limited to the layers that are run.
 
         Raises:
-            PartError: there is no source, it is no such model, or `options` do not fit it.
+            PartError: there is no source, it holds another model, or `options` do not fit it.
         """
         source = source or cls.source
         if source is None:
@@ -87,9 +88,9 @@ class Whisper(Encoder):
         return self._config().d_model
 
     def preprocess(self, item: Any) -> dict[str, Tensor]:
-        """Resample a clip, cut it into windows and take their spectrograms.
+        """Return the spectrograms of a clip's windows, after resampling it.
 
-        `values` is [W, mel bands, frames], `length` the number of positions the clip has.
+        `values` is [W, mel bands, frames]; `length` is the number of positions of the clip.
         """
         import torch
 
@@ -109,15 +110,15 @@ class Whisper(Encoder):
         return {"values": values, "length": torch.tensor(length)}
 
     def shape(self, features: Mapping[str, Tensor]) -> tuple[int, ...]:
-        """Tell the number of positions (n,)."""
+        """Return the number of positions (n,)."""
         return (int(features["length"]),)
 
     def measure(self, item: Any) -> tuple[int, ...]:
-        """Tell the number of positions (n,) without a spectrogram."""
+        """Return the number of positions (n,), without a spectrogram."""
         return (self._positions(self._samples(item))[0],)
 
     def collate(self, batch: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Join the windows of all clips, [W, mel bands, frames]; `lengths` is [N]."""
+        """Return the windows of all clips, [W, mel bands, frames], and their `lengths`, [N]."""
         import torch
 
         return {
@@ -135,7 +136,7 @@ class Whisper(Encoder):
         return Waveform(np.zeros(rate // 10, np.float32), rate)
 
     def build(self) -> nn.Module:
-        """Build the tower that `tower_config` describes."""
+        """Return the tower of `tower_config`."""
         from mmmodal_audio_whisper.tower import WhisperTower
 
         return WhisperTower(self._config(), self.options.post_norm)
@@ -145,21 +146,21 @@ class Whisper(Encoder):
         return open_checkpoint(source).tensors(tensor_shapes(self.build))
 
     def limits(self, limits: AudioLimits) -> AudioLimits:
-        """Let clips be read that last as long as `max_seconds` says."""
+        """Return the limits, with the duration raised to `max_seconds`."""
         seconds = max(limits.seconds, self.options.max_seconds)
         return limits.model_copy(update={"seconds": seconds})
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """List the weight files that are not on this machine yet."""
+        """Return the weight files to download, as (file, bytes)."""
         return open_checkpoint(source).download_size()
 
     @property
     def _step(self) -> int:
-        """The samples of a position: Whisper's second convolution halves the frames."""
+        """The number of samples per position: Whisper's second convolution halves the frames."""
         return 2 * self.options.hop_length
 
     def _positions(self, samples: NDArray[np.float32]) -> tuple[int, int]:
-        """Return the number of positions of a clip, and of the windows that hold them."""
+        """Return the numbers of positions and of windows of a clip."""
         length = max(1, -(-len(samples) // self._step))
         windows = -(-length // self.options.max_source_positions)
         if self.options.length == "full":
@@ -167,10 +168,10 @@ class Whisper(Encoder):
         return length, windows
 
     def _cut(self, samples: NDArray[np.float32], windows: int, length: int) -> Tensor:
-        """Cut a clip that takes `length` positions into windows [W, S].
+        """Return the windows [W, S] of a clip of `length` positions.
 
-        The last of several windows ends where the clip ends and so overlaps the one before it:
-        the little that may be left over is then heard in 30 s of sound, not alone in silence.
+        The last of several windows ends with the clip, and overlaps the one before: a short rest is
+        then encoded within 30 s of sound, not alone in silence.
         """
         import torch
 
@@ -185,11 +186,11 @@ class Whisper(Encoder):
 
     def _config(self) -> WhisperConfig:
         if self.tower_config is None:
-            raise PartError(f"encoder {self.name!r} was made without a source and has no tower")
+            raise PartError(f"encoder {self.name!r} was created without a source and has no tower")
         return self.tower_config
 
     def _samples(self, item: Any) -> NDArray[np.float32]:
-        """Check a clip and return its samples [S] at the encoder's rate."""
+        """Return the samples [S] of a clip at the encoder's rate, after checking the clip."""
         import numpy as np
         import soxr  # type: ignore[import-untyped, unused-ignore]
 
@@ -203,7 +204,7 @@ class Whisper(Encoder):
             raise MediaError("empty", "audio", f"{found}; pass mono samples [S]")
         if item.seconds > self.options.max_seconds:
             found = f"audio of {item.seconds:,.2f} s ({len(item.samples):,} samples)"
-            limit = f"at most {self.options.max_seconds:,g} s are encoded"
+            limit = f"longer than the limit of {self.options.max_seconds:,g} s"
             todo = "cut it into clips or raise the encoder's `max_seconds`"
             raise MediaError("too-large", found, f"{limit}; {todo}")
         rate = self.options.sampling_rate

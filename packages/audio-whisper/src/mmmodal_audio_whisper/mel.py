@@ -11,15 +11,15 @@ from transformers.audio_utils import mel_filter_bank
 
 __all__ = ["log_mel"]
 
-HIGHEST = 8_000.0  # Hz; of the mel bands
+HIGHEST = 8_000.0  # Hz, of the mel bands
 SILENCE = 1e-10  # power
-RANGE = 8.0  # powers of ten below the loudest that are told apart
+RANGE = 8.0  # powers of ten below the maximum, at which values are clipped
 
 
 def log_mel(samples: Tensor, frames: int, rate: int, bands: int, n_fft: int, hop: int) -> Tensor:
-    """Turn windows [W, S] into [W, M, F], each scaled by its own loudest point.
+    """Return the spectrograms [W, M, F] of windows [W, S], each scaled by its own maximum.
 
-    Behind the samples there is silence up to `frames`, of which no transform is taken.
+    After the samples there is silence up to `frames`, for which no transform is computed.
     """
     length = min(frames * hop, samples.shape[1] + n_fft)
     heard = torch.nn.functional.pad(samples, (0, length - samples.shape[1]))

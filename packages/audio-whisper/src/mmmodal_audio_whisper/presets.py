@@ -1,7 +1,7 @@
-"""The published models by name: a table, and the encoder classes made of it.
+"""The published models by name: a table, and an encoder class for each.
 
-`whisper-large-v1` is `openai/whisper-large`: what openai-whisper calls `large` is large-v3, so the
-bare name would mean either.
+`whisper-large-v1` is `openai/whisper-large`: in openai-whisper `large` is large-v3, so that name
+alone would be ambiguous.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPENAI = {
     "whisper-large-v3": ("openai/whisper-large-v3", "large-v3", "Apache-2.0"),
     "whisper-turbo": ("openai/whisper-large-v3-turbo", "large-v3-turbo", "MIT"),
 }
-"""Source, size and licence, as the model card on the Hub declares it."""
+"""The source, the size, and the licence in the model card on the Hub."""
 
 MALAYSIAN = {
     "malaysian-whisper-tiny": "tiny",
@@ -38,7 +38,7 @@ MALAYSIAN = {
     "malaysian-whisper-medium-v2": "medium",
     "malaysian-whisper-large-v3-turbo": "large-v3-turbo",
 }
-"""Mesolitica's, trained on; their model cards declare no licence."""
+"""Mesolitica's fine-tuned models; their model cards state no licence."""
 
 PUBLISHED = OPENAI | {
     name: (f"mesolitica/{name}", size, "NOASSERTION") for name, size in MALAYSIAN.items()
@@ -54,5 +54,5 @@ def _preset(name: str, source: str, size: str, licence: str) -> type[Whisper]:
 
 PRESETS = tuple(_preset(name, *published) for name, published in PUBLISHED.items())
 
-# Data workers that are spawned find a class by its name in its module.
+# Spawned data workers find a class by its name in its module.
 globals().update({preset.__name__: preset for preset in PRESETS})

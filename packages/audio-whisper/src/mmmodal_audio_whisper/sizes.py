@@ -1,4 +1,4 @@
-"""The sizes in which Whisper's encoder is published, known without any file."""
+"""The sizes of Whisper's published encoders, known without their files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["SIZES", "Size"]
 
 @dataclass(frozen=True)
 class Size:
-    """What the architecture of an encoder leaves open."""
+    """The parameters of an encoder's architecture."""
 
     width: int
     layers: int
     heads: int
     mel_bins: int = 80
     positions: int = 1500
-    """Features of a window; 30 s in every published model."""
+    """The number of features of a window, which has 30 s in every published model."""
 
     def config(self) -> WhisperConfig:
-        """Describe this encoder as transformers does."""
+        """Return the config of this encoder in transformers."""
         from transformers import WhisperConfig
 
         return WhisperConfig(
@@ -36,8 +36,8 @@ class Size:
         )
 
 
-# The paper's table 1 (Radford et al. 2022), and openai/whisper's model card for what came later:
-# large-v3 has more mel bins, turbo is large-v3 with another decoder.
+# From table 1 of the paper (Radford et al. 2022), and for later models from openai/whisper's model
+# card: large-v3 has more mel bins, turbo is large-v3 with another decoder.
 SIZES = {
     "tiny": Size(384, 4, 6),
     "base": Size(512, 6, 8),

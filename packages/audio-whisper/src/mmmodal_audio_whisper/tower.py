@@ -16,7 +16,7 @@ __all__ = ["WhisperTower"]
 
 
 class WhisperTower(WhisperEncoder):  # type: ignore[no-untyped-call, unused-ignore]
-    """Run all layers of the config; what they return, normalised or not, are the features."""
+    """A tower whose features are the output of its last layer, normalised or not."""
 
     def __init__(self, config: WhisperConfig, post_norm: bool = False) -> None:
         super().__init__(config)
@@ -25,12 +25,12 @@ class WhisperTower(WhisperEncoder):  # type: ignore[no-untyped-call, unused-igno
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[no-untyped-call, unused-ignore]
-        # transformers does this for its own class only, not where it is a base class (5.23).
+        # transformers does this for its own class only, not for subclasses (5.23).
         if module is self.embed_positions:
             initialization.copy_(module.weight, sinusoids(*module.weight.shape))
 
     def forward(self, values: Tensor, lengths: Tensor, **kwargs: Any) -> list[Tensor]:
-        """Encode windows [W, mel bands, frames] of clips of `lengths` [N] as N of [n, D]."""
+        """Return the features, N of [n, D], of windows [W, mel bands, frames] of `lengths` [N]."""
         kwargs["return_dict"] = True
         hidden = super().forward(values, **kwargs).last_hidden_state  # [W, P, D]
         counts: list[int] = lengths.tolist()
@@ -40,7 +40,7 @@ class WhisperTower(WhisperEncoder):  # type: ignore[no-untyped-call, unused-igno
 
 
 def _join(windows: Tensor, count: int) -> Tensor:
-    """Join a clip's windows [W, P, D] to [n, D]; of a last one that overlaps, take the end."""
+    """Return a clip's windows [W, P, D] joined to [n, D]; an overlapping last one is cut."""
     if len(windows) == 1:
         return windows[0, :count]
     before = windows[:-1].flatten(0, 1)  # [(W - 1) * P, D]

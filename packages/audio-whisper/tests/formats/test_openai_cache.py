@@ -129,7 +129,7 @@ def test_model_of_another_size_than_it_is_known_by_is_refused(
     wrong = published.rename(published.with_name("base.pt"))
     url = whisper._MODELS["tiny"].replace("tiny.pt", wrong.name)
     monkeypatch.setitem(whisper._MODELS, "base", url)
-    with pytest.raises(PartError, match="not of the size that 'base' is known by"):
+    with pytest.raises(PartError, match="does not have the size of 'base'"):
         dict(Whisper.from_source("base", {}).load("base"))
 
 

@@ -104,7 +104,7 @@ def test_fifo_is_refused_without_being_opened(tmp_path: Path) -> None:
 
 
 def test_file_of_transformers_is_refused_as_a_source(folder: Path) -> None:
-    with pytest.raises(PartError, match="a file of no known format. Looked for: a folder"):
+    with pytest.raises(PartError, match="a file of unknown format. Expected: a folder"):
         Whisper.from_source(str(folder / "model.safetensors"), {})
 
 
@@ -140,7 +140,9 @@ def test_truncated_file_is_refused(openai_file: Path, tmp_path: Path, size: int)
 )
 def test_file_of_something_else_is_refused(tmp_path: Path, held: Any, found: str) -> None:
     torch.save(held, tmp_path / "other.pt")
-    with pytest.raises(PartError, match=rf"other\.pt is no checkpoint of openai-whisper.*{found}"):
+    with pytest.raises(
+        PartError, match=rf"other\.pt is not a checkpoint of openai-whisper.*{found}"
+    ):
         Whisper.from_source(str(tmp_path / "other.pt"), {})
 
 
@@ -152,8 +154,8 @@ def test_file_of_something_else_is_refused(tmp_path: Path, held: Any, found: str
         ({"n_audio_state": 64}, r"'encoder.conv1.weight' has shape \[32, 80, 3\], but its dims"),
         ({"n_audio_ctx": 1500}, "'encoder.positional_embedding' has shape"),
         ({"n_audio_head": 5}, "a width of 32 cannot be divided by 5 heads"),
-        ({"n_audio_head": 0}, "is no checkpoint of openai-whisper"),
-        ({"n_mels": "80"}, "is no checkpoint of openai-whisper"),
+        ({"n_audio_head": 0}, "is not a checkpoint of openai-whisper"),
+        ({"n_mels": "80"}, "is not a checkpoint of openai-whisper"),
     ],
 )
 def test_dims_that_do_not_fit_are_refused_before_anything_is_built(
@@ -213,7 +215,7 @@ def test_config_of_another_model_is_refused(copy: Path) -> None:
 
 def test_config_with_wrong_types_is_refused(copy: Path) -> None:
     (copy / "config.json").write_text('{"model_type": "whisper", "d_model": "wide"}')
-    with pytest.raises(PartError, match=r"no valid Whisper config: .*d_model"):
+    with pytest.raises(PartError, match=r"not a valid config of Whisper: .*d_model"):
         Whisper.from_source(str(copy), {})
 
 
@@ -228,7 +230,9 @@ def test_missing_tensor_is_named(copy: Path) -> None:
 def test_weights_that_only_a_pickle_holds_are_refused(copy: Path) -> None:
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    with pytest.raises(PartError, match=r"no model\.safetensors .*no other format is read"):
+    with pytest.raises(
+        PartError, match=r"neither model\.safetensors nor .*other formats are not supported"
+    ):
         dict(Whisper.from_source(str(copy), {}).load(str(copy)))
 
 

@@ -1,4 +1,4 @@
-"""Language models by name, and the paper's recipes: presets over core's `auto` backbone."""
+"""Language models by name, as presets of core's `auto` backbone, converters, and recipes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["BACKBONES", "CONVERTERS"]
 
 @mmmodal.hookimpl
 def mmmodal_backbones() -> list[type[mmmodal.Backbone]]:
-    """The presets, as classes."""
+    """Return a backbone class for each preset."""
     return BACKBONES
 
 
 @mmmodal.hookimpl
 def mmmodal_converters() -> list[type[mmmodal.Converter]]:
-    """The paper's published models, and LLaVA."""
+    """Return the converters of the paper's published models and of LLaVA."""
     return CONVERTERS
 
 
 @mmmodal.hookimpl
 def mmmodal_recipes() -> list[Path]:
-    """The paper's stages for the paper's language models."""
+    """Return the folder of the recipes of the paper's stages for its language models."""
     return [Path(__file__).parent / "recipes"]

@@ -1,4 +1,4 @@
-"""Which language models have a name of their own: a table, and the backbone classes made of it."""
+"""The language models with a name: a table, and a backbone class for each."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ PRESETS = (
         16_384,
         None,
     ),
-    # The models they were made from.
+    # The models from which they were trained.
     ("mistral-7b", "mistralai/Mistral-7B-Instruct-v0.2", 7_241_732_096, 32_768, "Apache-2.0"),
     ("qwen1.5-0.5b", "Qwen/Qwen1.5-0.5B-Chat", 463_987_712, 32_768, "tongyi-qianwen-research"),
     ("tinyllama-1.1b", "TinyLlama/TinyLlama-1.1B-Chat-v1.0", 1_100_048_384, 2_048, "Apache-2.0"),
-    # What people pick today.
+    # Models in common use.
     ("gemma-2-2b", "google/gemma-2-2b-it", 2_614_341_888, 8_192, "gemma"),
     ("gemma-2-9b", "google/gemma-2-9b-it", 9_241_705_984, 8_192, "gemma"),
     ("gemma-3-1b", "google/gemma-3-1b-it", 999_885_952, 32_768, "gemma"),
@@ -60,7 +60,7 @@ PRESETS = (
     ("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1_711_376_384, 8_192, "Apache-2.0"),
     ("smollm3-3b", "HuggingFaceTB/SmolLM3-3B", 3_075_098_624, 65_536, "Apache-2.0"),
 )
-"""Name, Hub repository, parameters, positions, licence; any other model is `auto:HUB_ID`."""
+"""The name, Hub repository, parameters, positions and licence; other models are `auto:HUB_ID`."""
 
 
 def _preset(

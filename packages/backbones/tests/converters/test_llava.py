@@ -267,7 +267,7 @@ def test_an_image_token_that_the_tokenizer_lacks_is_refused(tmp_path: Path) -> N
     for key in ("image_token_index", "image_token_id"):
         config[key] = 7
     path.write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(MMModalError, match="stands for a picture"):
+    with pytest.raises(MMModalError, match="is not an added token"):
         mmmodal.convert(tmp_path / "llava", tmp_path / "ours")
 
 

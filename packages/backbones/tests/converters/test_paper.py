@@ -358,7 +358,7 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_refused(damaged: Path) -> Non
 
 def test_a_vocabulary_other_than_configured_is_refused(damaged: Path) -> None:
     _change_config(damaged, lambda config: config["llm_config"].update(vocab_size=32000))
-    assert "vocabulary has 32000 tokens" in _refusal(damaged, damaged.parent / "out")
+    assert "sets a vocabulary of 32000 tokens" in _refusal(damaged, damaged.parent / "out")
 
 
 def test_a_tokenizer_without_the_markers_is_refused(damaged: Path) -> None:
@@ -382,7 +382,7 @@ def test_an_unknown_format_is_told_with_what_was_looked_for(damaged: Path) -> No
 
 def test_a_config_of_a_billion_layers_is_refused_before_it_is_built(damaged: Path) -> None:
     _change_config(damaged, lambda config: config["llm_config"].update(num_hidden_layers=10**9))
-    assert "asks for 1000000000 layers" in _refusal(damaged, damaged.parent / "out")
+    assert "sets 1000000000 layers" in _refusal(damaged, damaged.parent / "out")
 
 
 def test_the_command_says_what_came_out(tmp_path: Path, capsys: Any) -> None:

@@ -1,7 +1,7 @@
-"""A model's answers to many conversations at once, turn by turn, each on its own history.
+"""Answer many conversations at once, turn by turn, each with its own history.
 
-Every turn is asked after the answers that the model itself gave before. A medium is read and
-encoded once, however many turns follow it. D width of the language model.
+The history of a turn holds the model's own answers to the turns before. A medium is read and
+encoded once, however many turns follow it. D: width of the language model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["answer_records"]
 
 Progress = Callable[[int], Any]
-"""Is called with how many conversations were finished since it was called last."""
+"""A function that is called with the number of conversations finished since its last call."""
 
 
 def answer_records(
@@ -40,21 +40,21 @@ def answer_records(
     max_new_tokens: int = 512,
     progress: Progress = lambda finished: None,
 ) -> list[list[str]]:
-    """Return for each record the model's answer to each user turn, taken greedily.
+    """Return the model's answers to the user turns of each record, decoded greedily.
 
-    What the assistant says in the records is not read.
+    The assistant messages of the records are ignored.
 
     Args:
         model: with its processor.
         records: the conversations.
-        root: where relative media paths begin, which none may leave.
-        batch_size: how many conversations are answered together.
-        max_new_tokens: the longest answer.
-        progress: is called after each batch.
+        root: the folder of relative media paths; a medium outside of it is refused.
+        batch_size: the number of conversations answered together.
+        max_new_tokens: the maximum length of an answer.
+        progress: a function called after each batch.
 
     Raises:
         MediaError: a medium cannot be read.
-        RenderError: a turn cannot be rendered, or is longer than the model's context.
+        RenderError: a turn cannot be rendered, or exceeds the model's context.
     """
     order = sorted(range(len(records)), key=lambda index: len(records[index].media))
     answers: list[list[str]] = [[] for _ in records]
@@ -69,14 +69,14 @@ def answer_records(
 
 @dataclass
 class _Asked:
-    """One conversation as far as it has come."""
+    """One conversation: its turns so far, and those that wait for an answer."""
 
     transcript: Transcript
     waiting: list[Message]
-    """The turns of the user that are not answered yet."""
+    """The user messages without an answer."""
 
     encoded: list[Tensor]
-    """Of each medium, [slots, D]."""
+    """The projected features of each medium, [slots, D]."""
 
     answers: list[str]
 
@@ -107,7 +107,7 @@ class _Group:
         ]
 
     def answers(self) -> list[list[str]]:
-        """Go through all turns."""
+        """Return the answers to all turns of all conversations."""
         while going := [one for one in self._asked if one.waiting]:
             for one in going:
                 one.transcript.add(one.waiting.pop(0))
@@ -117,7 +117,7 @@ class _Group:
         return [one.answers for one in self._asked]
 
     def _begun(self, record: Record, root: Path) -> Transcript:
-        """Return a conversation of which nothing was said but what the system says."""
+        """Return the transcript of a record that holds only its system messages and media."""
         transcript = Transcript(self._preparer, root=root)
         for ref in record.media:
             transcript.attach(ref.kind, ref.uri)
@@ -127,7 +127,7 @@ class _Group:
         return transcript
 
     def _encode(self, media: Sequence[PreparedMedium]) -> list[Tensor]:
-        """Encode all media, one call for each modality, and return them in their order."""
+        """Return the encoded media in their order; each modality is encoded in one call."""
         inputs: dict[str, Any] = dict(self._preparer.collate_media(media))
         with torch.inference_mode():
             encoded = self._model.model.encode_media(inputs)

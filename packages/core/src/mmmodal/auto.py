@@ -29,5 +29,5 @@ AutoModel.register(MMModalConfig, MMModalModel, exist_ok=True)
 AutoModelForMultimodalLM.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoModelForImageTextToText.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoProcessor.register(MMModalConfig, MMModalProcessor, exist_ok=True)
-# Pipelines and `transformers serve` look the class up by this static name list.
+# Pipelines and `transformers serve` find the class by name in this static list.
 modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["mmmodal"] = "MMModalForConditionalGeneration"

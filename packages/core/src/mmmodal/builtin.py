@@ -1,4 +1,4 @@
-"""The parts that ship with core, found through an entry point like any other plugin's."""
+"""The parts that ship with core, found through an entry point as those of any plugin."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from mmmodal.projectors.pixel_shuffle import PixelShuffle
 
 @hookimpl
 def mmmodal_modalities() -> list[type[Modality]]:
-    """Images and audio."""
+    """Return images and audio."""
     return [Image, Audio]
 
 
 @hookimpl
 def mmmodal_projectors() -> list[type[Projector]]:
-    """The projectors of the paper, the plain linear one, and two that make fewer tokens."""
+    """Return the projectors of the paper, a linear one, and two that output fewer tokens."""
     return [Linear, MLP, Conv, PixelShuffle, Perceiver]
 
 
 @hookimpl
 def mmmodal_backbones() -> list[type[Backbone]]:
-    """Any causal language model of transformers."""
+    """Return the backbone for any causal language model of transformers."""
     return [AutoBackbone]
 
 
 @hookimpl
 def mmmodal_recipes() -> list[Path]:
-    """The two stages of the paper, and the second one by adapters."""
+    """Return the folder of the recipes: the two stages of the paper, and the second with LoRA."""
     return [Path(__file__).parent / "train" / "recipe" / "recipes"]

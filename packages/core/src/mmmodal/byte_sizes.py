@@ -1,4 +1,4 @@
-"""Numbers of bytes as people read and write them."""
+"""Numbers of bytes with units, as users read and write them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["readable"]
 
 
 def readable(size: float) -> str:
-    """Say a number of bytes: `1.5 GB`."""
+    """Return a number of bytes with its unit: `1.5 GB`."""
     return ByteSize(size).human_readable(decimal=True, separator=" ")

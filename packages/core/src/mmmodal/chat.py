@@ -1,4 +1,4 @@
-"""A conversation of several turns that computes each token and each medium once."""
+"""A chat of several turns that computes each token and each medium once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Chat"]
 
 BYTE = re.compile("<0x[0-9A-F]{2}>")
-"""How sentencepiece's tokenizers write a token of one byte."""
+"""The form of a one-byte token in the vocabularies of sentencepiece."""
 
 
 class Chat:
-    """Talk to a composed model; earlier turns stay in the key-value cache.
+    """A conversation with a composed model; earlier turns stay in the key-value cache.
 
     Example:
         chat = mmmodal.Chat(mmmodal.load("chatty"))
@@ -44,13 +44,13 @@ class Chat:
         root: Path | None = None,
         **generation: Any,
     ) -> None:
-        """Begin a conversation.
+        """Begin an empty conversation.
 
         Args:
             model: a model with its processor, as `mmmodal.load` returns.
-            system: what the model is told before the first turn.
-            root: where relative media paths begin; the working folder by default. Media outside
-                of a given root are refused.
+            system: the system message in front of the first turn.
+            root: the folder of relative media paths; the working folder by default. If it is given,
+                media outside of it are refused.
             generation: transformers' generation settings (`max_new_tokens`, `temperature` …).
         """
         self.model = model
@@ -73,32 +73,32 @@ class Chat:
 
     @property
     def messages(self) -> list[Message]:
-        """What was said so far, the oldest first."""
+        """The messages so far, the oldest first."""
         return self._transcript.messages
 
     def say(
         self, content: Content, *, stream: Callable[[str], Any] | None = None, **media: Any
     ) -> str:
-        """Say something, with media, and return the answer.
+        """Add a user message, with media, and return the model's answer.
 
-        Where the conversation outgrows the model's context, its oldest turns are left out of what
-        the model reads, and a warning says so; `messages` keeps them.
+        If the conversation exceeds the model's context, its oldest turns are left out of the prompt
+        with a warning; `messages` keeps them.
 
         Args:
-            content: a text, or texts and media parts in the order in which they are to be read.
-            stream: called with each piece of the answer as it comes.
-            media: items before the text, by modality or its plural: `images=[…]`, `audio=[…]`.
+            content: a text, or texts and media parts in their order.
+            stream: a function called with each piece of the answer once it is generated.
+            media: media in front of the text, by modality or its plural: `images=[…]`, `audio=[…]`.
 
         Raises:
-            RenderError: nothing was said, or this turn alone does not fit the context.
-            MediaError: a medium cannot be read. The conversation is as before in any case.
+            RenderError: the message is empty, or this turn alone exceeds the context.
+            MediaError: a medium cannot be read. After any error the conversation is unchanged.
         """
         kept = len(self.messages), len(self._transcript.media)
         try:
             self._transcript.hear(content, media)
             answer = self._answer(stream)
         except BaseException:
-            # The turn did not happen: a later one must not build on half of it.
+            # Remove the whole turn: a later one must not follow half of it.
             self._transcript.forget(*kept)
             self._cache, self._cached_ids = None, []
             raise
@@ -106,14 +106,16 @@ class Chat:
         return answer
 
     def save(self, path: str | Path) -> None:
-        """Write the conversation as a record, one JSON line; media by their path from there.
+        """Write the conversation as a record, one JSON line, with media paths relative to the file.
 
         Raises:
-            RecordError: nothing was said yet, a medium came from no file, or one lies outside of
-                the target's folder, where no loader would look for it.
+            RecordError: there is no answer yet, a medium was not given as a file, or its file is
+                outside of the folder of `path`, where loaders do not search.
         """
         if not any(message.role == "assistant" for message in self.messages):
-            raise RecordError(str(path), "there is no answer to save yet")
+            raise RecordError(
+                str(path), "the conversation has no answer yet; save it after the first one"
+            )
         said = zip(self._transcript.media, self._transcript.origins, strict=True)
         media = [
             {"kind": medium.modality, "uri": self._uri(origin, Path(path))}
@@ -129,7 +131,9 @@ class Chat:
 
     def _uri(self, origin: str | None, target: Path) -> str:
         if origin is None:
-            raise RecordError(str(target), "a medium was given as an object; give files to save")
+            raise RecordError(
+                str(target), "a medium was given as an object; give media as files to save the chat"
+            )
         if origin.startswith("data:"):
             return origin
         medium = (self.root or Path()) / origin
@@ -160,7 +164,7 @@ class Chat:
         ends: Any = self.model.generation_config.eos_token_id
         self.cut_short = sequence[-1] not in ends
         several = len(output.sequences) > 1 or self.generation.get("num_beams", 1) > 1
-        # After a beam search the cache holds the beams that go on, not the answer that was taken.
+        # After a beam search the cache holds the running beams, not the returned answer.
         self._cache = None if several else output.past_key_values
         self._cached_ids = sequence[: self._cache.get_seq_length()] if self._cache else []
         answer: str = self.processor.tokenizer.decode(
@@ -172,14 +176,15 @@ class Chat:
         context = self._context
         room = min(self.generation["max_new_tokens"], context // 4)
         allowed_by = f"the model's context of {context}"
-        fitting = self._transcript.prompt(context - 1, allowed_by, room)  # one to answer with
+        # One token of the context is for the answer.
+        fitting = self._transcript.prompt(context - 1, allowed_by, room)
         if fitting.dropped:
-            lost = f"{fitting.told()} to fit the model's context of {context}"
-            warnings.warn(lost, stacklevel=4)
+            warning = f"{fitting.summary()} to fit the model's context of {context}"
+            warnings.warn(warning, stacklevel=4)
         return fitting.rendered
 
     def _reusable(self, ids: list[int]) -> int:
-        """Keep of the cache what the new ids begin with, and return how many that are."""
+        """Crop the cache to the common beginning of its ids and `ids`; return the length."""
         same = 0
         while (
             same < min(len(ids) - 1, len(self._cached_ids)) and ids[same] == self._cached_ids[same]
@@ -187,23 +192,23 @@ class Chat:
             same += 1
         markers = self.processor.preparer.markers.values()
         inside = {id_ for marker in markers for id_ in (marker.slot, marker.separator)}
-        while same and ids[same] in inside:  # never from the middle of a medium
+        while same and ids[same] in inside:  # a medium is reused whole or not at all
             same -= 1
         if self._cache is None or same == 0:
             self._cache = None
             return 0
         surplus = self._cache.get_seq_length() - same
         if surplus and any(getattr(layer, "is_sliding", False) for layer in self._cache.layers):
-            self._cache = None  # a sliding window has forgotten what it would go back to
+            self._cache = None  # a sliding window no longer holds the tokens before the surplus
             return 0
         if surplus:
             self._cache.crop(-surplus)
         return same
 
     def _is_recomputed(self, start: int, end: int) -> bool:
-        """Tell whether the language model discards its cache between two lengths.
+        """Return whether the language model discards its cache between two lengths.
 
-        Phi-3 does, where its long positions begin; what it then reads again are all media.
+        Phi-3 does, where its long positions begin; it then needs all media again.
         """
         config = self.model.config.text_config
         point = getattr(config, "original_max_position_embeddings", None)
@@ -221,7 +226,7 @@ class Chat:
 
 
 class _Stream(BaseStreamer):
-    """Pass on text as soon as later tokens cannot change it."""
+    """Emit text as soon as later tokens cannot change it."""
 
     def __init__(self, tokenizer: Any, emit: Callable[[str], Any]) -> None:
         self._tokenizer = tokenizer
@@ -231,21 +236,21 @@ class _Stream(BaseStreamer):
         self._past_prompt = False
 
     def put(self, value: torch.Tensor) -> None:
-        """Take the prompt first, then token after token."""
+        """Receive the prompt first, then token after token."""
         if not self._past_prompt:
             self._past_prompt = True
             return
         self._ids += value.reshape(-1).tolist()
         text = self._text()
-        if not text.endswith("\ufffd") and not self._ends_in_a_byte():  # half of a character
+        if not text.endswith("\ufffd") and not self._ends_in_a_byte():  # not half of a character
             self._flush(text)
 
     def end(self) -> None:
-        """Pass on the rest."""
+        """Emit the rest."""
         self._flush(self._text())
 
     def _ends_in_a_byte(self) -> bool:
-        """Tell whether the last token is one byte, which the next one can make invalid."""
+        """Return whether the last token is a single byte, which the next token can make invalid."""
         token = self._tokenizer.convert_ids_to_tokens(self._ids[-1])
         return BYTE.fullmatch(str(token)) is not None
 

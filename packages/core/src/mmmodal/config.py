@@ -1,4 +1,4 @@
-"""Settings as frozen data: unknown keys are errors, and all errors are told at once."""
+"""Settings as frozen data: unknown keys are errors, and all errors are reported together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Config(BaseModel):
-    """Base of every options class: immutable, and strict about keys.
+    """Base class of all options: immutable; an unknown key is an error.
 
     The docstring below a field is its description.
     """
@@ -47,20 +47,20 @@ T = TypeVar("T")
 SET_BY_SOURCE = "set by source"
 
 OfSource = Annotated[T, SET_BY_SOURCE]
-"""The type of an option that a part's source sets, so that its default tells nothing of a part."""
+"""The type of an option whose value comes from the part's source; its default is not listed."""
 
 
 @dataclass(frozen=True)
 class Deferred:
-    """Marks a section whose keys are known when it is read: `Annotated[Config, Deferred(schema)]`.
+    """Mark a section whose schema is computed at validation: `Annotated[Config, Deferred(schema)]`.
 
-    So a schema can have sections for what plugins bring, and needs no plugin to be defined.
+    A schema with sections for the parts of plugins can then be defined without loading a plugin.
     """
 
     schema: Callable[[], type[BaseModel]]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        """Validate a mapping by the schema of the moment; an instance is taken as it is."""
+        """Validate a mapping by the current schema; keep an instance unchanged."""
 
         def read(value: Any) -> Any:
             given = isinstance(value, BaseModel)
@@ -73,38 +73,38 @@ class Deferred:
 
 
 Lines = Mapping[tuple[str, ...], int]
-"""The line of a file in which each setting stands, by its path: `("train", "parts")`."""
+"""The line of each setting in its file, by its path: `("train", "parts")`."""
 
 
 def validate(
     model: type[C], values: Mapping[str, Any], where: str, lines: Lines | None = None
 ) -> C:
-    """Build `model` from `values`, or raise one ConfigError that lists every problem.
+    """Return an instance of `model` with `values`, or raise a ConfigError that lists all problems.
 
     Args:
         model: the schema.
         values: the settings.
-        where: what they are, for the error.
-        lines: where each stands in its file; a problem with one of them names its line.
+        where: the name of the settings in the error.
+        lines: the line of each setting in its file, which the error names.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        told = [(_line(lines or {}, i["loc"]), _explain(model, i)) for i in _causes(error)]
-        told.sort(key=lambda pair: pair[0])  # as in the file; what is in none comes first
-        problems = [f"line {line}: {text}" if line else text for line, text in told]
+        found = [(_line(lines or {}, i["loc"]), _explain(model, i)) for i in _causes(error)]
+        found.sort(key=lambda pair: pair[0])  # in the order of the file; those without a line first
+        problems = [f"line {line}: {text}" if line else text for line, text in found]
         raise ConfigError(where, list(dict.fromkeys(problems))) from None
 
 
 def _causes(error: ValidationError) -> list[Any]:
-    """Return the errors but those of a list that is too short because its items are wrong."""
+    """Return the errors without "too short" of a list whose invalid items are errors already."""
     items = error.errors()
     around = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
     return [i for i in items if i["type"] != "too_short" or i["loc"] not in around]
 
 
 def _line(lines: Lines, place: Sequence[int | str]) -> int:
-    """Return the line of a setting, or of the nearest one around it; 0 where it is in no file."""
+    """Return the line of a setting or of the section around it; 0 if the file has neither."""
     path = tuple(map(str, place))
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
 
@@ -123,12 +123,12 @@ def _explain(model: type[BaseModel], item: Any) -> str:
 
 
 def without_password(text: str) -> str:
-    """Leave out what stands before the hosts of addresses: perhaps passwords."""
+    """Return `text` without the user names and passwords of the URLs in it."""
     return re.sub(r"(?<=://)[^/@\s]+@", "…@", text)
 
 
 def _meant(item: Any) -> str:
-    """Say which of the allowed words a wrong one is close to."""
+    """Return ". Did you mean …?" if the value resembles an allowed word; else an empty text."""
     if item["type"] != "literal_error" or not isinstance(item["input"], str):
         return ""
     close = closest(item["input"], re.findall(r"'([^']+)'", item["ctx"]["expected"]))
@@ -139,13 +139,13 @@ def known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that are allowed in the section of `model` at `path`."""
     section: type[BaseModel] | None = model
     for name in path:
-        if not name.isdigit():  # which counts the items of a list
+        if not name.isdigit():  # a number is the index of a list's item
             section = section_of(section, name)
     return list(section.model_fields) if section else []
 
 
 def section_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    """Return the model of the section `name`, or of its items, where it has one and only one."""
+    """Return the model of the section `name`, or of its items; None unless there is exactly one."""
     field = model.model_fields.get(name) if model else None
     for mark in field.metadata if field else ():
         if isinstance(mark, Deferred):
@@ -156,7 +156,7 @@ def section_of(model: type[BaseModel] | None, name: str) -> type[BaseModel] | No
 
 
 def _item(kind: Any) -> Any:
-    """Return what a tuple of any length is of; anything else as it is."""
+    """Return the type of the items of a tuple of any length; any other type unchanged."""
     return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 
@@ -177,7 +177,7 @@ def _is_model(kind: Any) -> bool:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Say ". Did you mean …?" when `word` is close to a known one, else list what is known."""
+    """Return ". Did you mean …?" if `word` resembles a known name; else the list of those."""
     names = sorted(known)
     if close := closest(word, names):
         return f". Did you mean {close!r}?"
@@ -185,7 +185,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that `word` was probably meant to be, whatever its case."""
+    """Return the known name that `word` resembles, ignoring case; None if there is none."""
     names = {_plain(name): name for name in known}
     close = difflib.get_close_matches(_plain(word), names, n=1, cutoff=0.6)
     return names[close[0]] if close else None
@@ -196,7 +196,7 @@ def _plain(word: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key that is given twice, of which it would keep the last in silence."""
+    """A YAML loader that refuses a duplicate key; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -208,7 +208,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def yaml_lines(path: Path) -> Lines:
-    """Return the line of each setting of a YAML file that `read_yaml` could read."""
+    """Return the line of each setting of a YAML file that `read_yaml` accepts."""
     found: dict[tuple[str, ...], int] = {}
 
     def walk(node: yaml.Node | None, place: tuple[str, ...]) -> None:
@@ -228,7 +228,7 @@ def yaml_lines(path: Path) -> Lines:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; a syntax error names the line."""
+    """Return the mapping of a YAML file; a syntax error names the line."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
@@ -246,17 +246,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(str(path), ["a mapping of settings is expected at the top"])
+        raise ConfigError(str(path), ["the top level must be a mapping of settings"])
     return values
 
 
 def apply_overrides(
     values: Mapping[str, Any], overrides: Sequence[str], model: type[BaseModel] | None = None
 ) -> dict[str, Any]:
-    """Return `values` with `key=value` overrides applied; dotted keys reach into sections.
+    """Return `values` with `key=value` overrides applied; a dotted key sets a key of a section.
 
-    The value is read as YAML, so `lr=1e-4`, `bf16=true` and `data=[a.jsonl, b.jsonl]` have types.
-    Where `model` says that a setting is text or a path, it is taken as typed: `out=2024` is a name.
+    A value is parsed as YAML, so `lr=1e-4`, `bf16=true` and `data=[a.jsonl, b.jsonl]` have types.
+    If the setting of `model` is a text or a path, the value is not parsed: `out=2024` is a name.
     """
     result: dict[str, Any] = {**values}
     for text in overrides:
@@ -291,7 +291,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def parse_value(text: str) -> Any:
-    """Read a command-line value as YAML; numbers such as 1e-4, which YAML 1.1 calls text, too."""
+    """Parse a value of the command line as YAML; 1e-4, a text in YAML 1.1, is a number here."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

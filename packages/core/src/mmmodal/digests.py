@@ -1,4 +1,4 @@
-"""One number that tells the weights of a checkpoint from any others."""
+"""A digest that identifies the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["tensors_digest", "weight_files", "weights_digest"]
 def weights_digest(source: str) -> str:
     """Return the SHA-256 of all tensors of a checkpoint: their names, types, shapes and values.
 
-    It does not depend on how they are spread over files. Tensors are mapped to memory and hashed
-    by several threads, so that even large models take seconds.
+    It does not depend on the distribution over files. Tensors are mapped to memory and hashed by
+    several threads, so that even large models take seconds.
 
     Raises:
-        CheckpointError: it has no safetensors, or they are damaged.
+        CheckpointError: the checkpoint has no safetensors files, or one is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -37,7 +37,7 @@ def weights_digest(source: str) -> str:
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors in memory, which is that of a checkpoint that holds them."""
+    """Return the SHA-256 of tensors in memory; it equals that of a checkpoint of these tensors."""
     return _digest(tensors, lambda name: tensors[name].detach().cpu())
 
 

@@ -1,4 +1,4 @@
-"""What loading a source would download, before it does."""
+"""List the files that loading a source would download."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["hub_files"]
 
 
 def hub_files(source: str, patterns: Sequence[str]) -> list[tuple[str, int]] | None:
-    """List (file, bytes) of a Hub repository that match and are not in the cache yet.
+    """Return (file, bytes) of the files of a Hub repository that match and are not cached.
 
-    Returns an empty list for a local folder and for a repository that is cached whole, None where
-    the Hub cannot be asked.
+    The list is empty for a local folder and for a repository that is cached whole; None if the Hub
+    cannot be reached.
     """
     if Path(source).exists():
         return []
@@ -21,7 +21,7 @@ def hub_files(source: str, patterns: Sequence[str]) -> list[tuple[str, int]] | N
 
     try:
         siblings = HfApi().model_info(source, files_metadata=True).siblings or []
-    except Exception:  # any failure of the network or the Hub: the size is not known
+    except Exception:  # after any error of the network or the Hub the size is unknown
         return None
     return [
         (file.rfilename, file.size or 0)

@@ -1,4 +1,4 @@
-"""The errors users meet: each says where, what is wrong and what to do."""
+"""The errors that users see: each names the place, the problem and what to do."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ __all__ = [
 
 
 def is_debugging() -> bool:
-    """Return whether `MMMODAL_DEBUG=1` asks for the errors behind our own, with their traces."""
+    """Return whether `MMMODAL_DEBUG=1` is set, which shows the tracebacks of errors."""
     return os.environ.get("MMMODAL_DEBUG") == "1"
 
 
 def one_line(error: object, most: int = 500) -> str:
-    """Return what an error of another library says, on one line and cut to `most` characters."""
+    """Return the message of another library's error, on one line of at most `most` characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class MMModalError(Exception):
-    """Any refusal a user can act on; the command line prints it, no traceback, and exits with 1."""
+    """An error that a user can fix; a command prints it without traceback and exits with 1."""
 
 
 class ConfigError(MMModalError):
-    """Settings that do not fit their schema; holds every problem, not only the first."""
+    """Settings that violate their schema; it lists all problems."""
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:
         self.where = where
@@ -49,11 +49,11 @@ class ConfigError(MMModalError):
 
 
 class PluginError(MMModalError):
-    """A plugin that is needed is missing, broken or in conflict with another."""
+    """A required plugin is missing, broken or in conflict with another."""
 
 
 class PartError(MMModalError):
-    """An encoder, projector, backbone or modality that is unknown, or does not fit the others."""
+    """An encoder, projector, backbone or modality that is unknown or does not fit the others."""
 
 
 class MediaError(MMModalError):
@@ -70,7 +70,7 @@ class RecordError(MMModalError):
     """A row of data that is not a valid record; names the file and line."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(where, reason)  # which is what makes it again in another process
+        super().__init__(where, reason)  # pickle passes these to the constructor in another process
         self.where = where
         self.reason = reason
 
@@ -83,15 +83,15 @@ class RenderError(MMModalError):
 
 
 class SpliceError(MMModalError):
-    """Slots and media features that disagree; names the sample."""
+    """Numbers of slots and media features that differ; names the sample."""
 
 
 class CheckpointError(MMModalError):
-    """A model folder that cannot be loaded: what is missing and how to get it."""
+    """A model folder that cannot be loaded: what is wrong and what to do."""
 
 
 class PublishingError(MMModalError):
-    """A model that could not be brought to the Hub: why, and what to do."""
+    """A model that could not be uploaded to the Hub: why, and what to do."""
 
 
 class FeatureCacheError(MMModalError):
@@ -99,4 +99,4 @@ class FeatureCacheError(MMModalError):
 
 
 class TrainingError(MMModalError):
-    """A training that cannot go on: why, and from where the same command goes on."""
+    """A training that cannot continue: why, and where the same command resumes it."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and YAML files that users copy to own."""
+"""Write files and folders whole or not at all, and copy YAML files for users to edit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 SUFFIXES = (".yaml", ".yml")
-"""How the names of YAML files end."""
+"""The suffixes of YAML files."""
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, onto the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -36,17 +36,17 @@ def sync(path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """Return a name for what is being written, which no process of any machine has besides."""
+    """Return a temporary name that no other process of any machine uses."""
     return path.with_name(f".{path.name}.writing-{platform.node()}-{os.getpid()}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a path beside `path` whose file takes its name when the block ends well, else vanishes.
+    """Yield a temporary path; its file is renamed to `path` after the block, or removed on error.
 
     Args:
-        path: the file that appears whole or stays as it was.
-        durable: force the file and its name onto the disk, so that a power cut leaves either.
+        path: the file, which is written whole or stays unchanged.
+        durable: flush the file and its name to the disk, so that this holds after a power cut too.
     """
     working = _beside(path)
     try:
@@ -61,9 +61,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str, *, durable: bool = False, errors: str = "strict") -> None:
-    """Write a text file in UTF-8 that appears whole, or stays as it was; see `replacing`.
+    """Write a text file in UTF-8 whole or leave it unchanged; see `replacing`.
 
-    `errors` is what becomes of half a surrogate pair, as for `open`.
+    `errors` selects the treatment of half a surrogate pair, as for `open`.
     """
     with replacing(path, durable=durable) as working:
         working.write_text(text, encoding="utf-8", errors=errors)
@@ -71,10 +71,10 @@ def write_whole(path: Path, text: str, *, durable: bool = False, errors: str = "
 
 @contextlib.contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes its name when the block ends well, else vanishes.
+    """Yield a temporary folder that is renamed to `path` after the block, or removed on error.
 
     Raises:
-        CheckpointError: something stands there, or it cannot be made.
+        CheckpointError: `path` exists already, or cannot be created.
     """
     target = check_new(path)
     working = _beside(target)
@@ -83,7 +83,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             working.mkdir()
         except OSError as error:
-            raise CheckpointError(f"{target} cannot be made ({error.strerror})") from None
+            raise CheckpointError(f"{target} cannot be created ({error.strerror})") from None
         yield working
         if target.exists():
             target.rmdir()
@@ -93,10 +93,10 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def check_new(path: str | Path) -> Path:
-    """Return the path if nothing stands there, or an empty folder.
+    """Return the path if it does not exist or is an empty folder.
 
     Raises:
-        CheckpointError: something does; nothing is ever overwritten.
+        CheckpointError: it exists; nothing is ever overwritten.
     """
     target = Path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -105,25 +105,25 @@ def check_new(path: str | Path) -> Path:
 
 
 def about(path: Path) -> str:
-    """Return what a file says of itself: the comment at its beginning, on one line."""
-    told = []
+    """Return the comment at the beginning of a file, on one line."""
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
-        told.append(line.lstrip("# "))
-    return " ".join(told)
+        lines.append(line.lstrip("# "))
+    return " ".join(lines)
 
 
 def copy_to_own(source: Path, target: Path, kind: str) -> None:
-    """Copy a file to one that does not exist yet.
+    """Copy a file to a new one.
 
     Args:
-        source: what is copied.
+        source: the file to copy.
         target: the new file.
-        kind: what it is, for errors: `recipe`.
+        kind: the kind of file, for errors: `recipe`.
 
     Raises:
-        ConfigError: the file cannot be made, or is no YAML file.
+        ConfigError: the file exists or cannot be written, or its name is not that of a YAML file.
     """
     text = source.read_text(encoding="utf-8")
     if target.suffix not in SUFFIXES:

@@ -1,6 +1,6 @@
-"""Every hook a plugin can implement.
+"""The hooks that a plugin can implement.
 
-A hook returns classes, and core decides when to build them; that of recipes returns folders.
+A hook returns classes, of which core creates instances; `mmmodal_recipes` returns folders.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ __all__ = [
 ENTRY_POINT_GROUP = "mmmodal"
 
 hookspec = pluggy.HookspecMarker("mmmodal")
-"""Marks a function that says what a hook is; for packages that bring hooks of their own."""
+"""Mark a function as the specification of a hook; for packages that define their own hooks."""
 
 hookimpl = pluggy.HookimplMarker("mmmodal")
-"""Marks a plugin's function that implements a hook."""
+"""Mark a function of a plugin as the implementation of a hook."""
 
 
 @hookspec
 def mmmodal_modalities() -> Iterable[type[Modality]]:  # type: ignore[empty-body]
-    """Return the kinds of data this plugin brings."""
+    """Return the modalities that this plugin provides."""
 
 
 @hookspec
 def mmmodal_encoders() -> Iterable[type[Encoder]]:  # type: ignore[empty-body]
-    """Return the ways this plugin turns media items into features."""
+    """Return the encoders that this plugin provides."""
 
 
 @hookspec
 def mmmodal_projectors() -> Iterable[type[Projector]]:  # type: ignore[empty-body]
-    """Return the ways this plugin maps features to the language model's width."""
+    """Return the projectors that this plugin provides."""
 
 
 @hookspec
 def mmmodal_backbones() -> Iterable[type[Backbone]]:  # type: ignore[empty-body]
-    """Return the language models this plugin knows."""
+    """Return the backbones that this plugin provides."""
 
 
 @hookspec
 def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-body]
-    """Return the formats of others' composed checkpoints this plugin can convert."""
+    """Return the converters for checkpoints of other projects that this plugin provides."""
 
 
 @hookspec
 def mmmodal_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
-    """Return the folders of this plugin whose YAML files are recipes, named as the files are."""
+    """Return the folders of this plugin's recipes: YAML files named `<recipe>.yaml`."""

@@ -1,4 +1,4 @@
-"""The limits that a user sets: of media of every modality, and of each modality's own."""
+"""The limits of media that a user sets: for all modalities, and for each one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LimitSettings", "OpenLimitSettings", "limit_schema", "read_limits"]
 
 
 class LimitSettings(Limits):
-    """`{file_bytes: …, image: {pixels: …}}`: a section for each modality, in `limit_schema`."""
+    """`{file_bytes: …, image: {pixels: …}}`; `limit_schema` adds a section for each modality."""
 
     @model_validator(mode="before")
     @classmethod
@@ -28,7 +28,7 @@ class LimitSettings(Limits):
     def of(self, modality: Modality) -> Any:
         """Return the limits of a modality, an instance of its `Limits`.
 
-        What is set for it counts, then what is set for all, then its defaults.
+        A limit of the modality precedes one for all modalities, and that precedes its default.
         """
         own: Limits | None = getattr(self, modality.name, None)
         chosen = {name: getattr(self, name) for name in self.model_fields_set & set(_GENERAL)}
@@ -37,7 +37,7 @@ class LimitSettings(Limits):
         return modality.Limits(**chosen)
 
     def chosen(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as JSON values."""
+        """Return the limits that differ from the defaults, as JSON values."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
@@ -45,7 +45,7 @@ _GENERAL = tuple(Limits.model_fields)
 
 
 def limit_schema() -> type[LimitSettings]:
-    """Return the settings with a section for each modality that a plugin brings."""
+    """Return the schema of limits with a section for each modality of the installed plugins."""
     return _schema(registry())
 
 
@@ -59,14 +59,14 @@ def _schema(known: Registry) -> type[LimitSettings]:
 
 
 OpenLimitSettings = Annotated[LimitSettings, Deferred(limit_schema)]
-"""The type of a setting: its sections are those of the modalities that are installed then."""
+"""The type of a setting with sections for the modalities that are installed at validation."""
 
 
 def read_limits(given: Mapping[str, Any]) -> LimitSettings:
-    """Read `{"image.pixels": "200000000"}`, as the command line gives it.
+    """Return the limits of `{"image.pixels": "200000000"}`, the form of the command line.
 
     Raises:
-        ConfigError: a limit that there is not, or no number.
+        ConfigError: a limit is unknown, or its value is not a number.
     """
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -77,14 +77,15 @@ def read_limits(given: Mapping[str, Any]) -> LimitSettings:
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Move `image_pixels`, as it was written before sections, to `image: {pixels: …}`."""
+    """Return limits with `image_pixels`, the form before sections, as `image: {pixels: …}`."""
     moved: dict[str, Any] = {}
     for key, value in values.items():
         modality, name = _old_name(str(key))
         if name:
             moved.setdefault(modality, {})[name] = value
-            told = f"limits.{key} is limits.{modality}.{name} now; the next release has that alone"
-            warnings.warn(told, FutureWarning, stacklevel=2)
+            new = f"limits.{modality}.{name}"
+            renamed = f"limits.{key} was renamed to {new}; the next release accepts only {new}"
+            warnings.warn(renamed, FutureWarning, stacklevel=2)
     if not moved:
         return dict(values)
     kept = {key: value for key, value in values.items() if not _old_name(str(key))[1]}
@@ -97,7 +98,7 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _old_name(key: str) -> tuple[str, str]:
-    """Return the modality and the limit that an old key is made of; empty for any other key."""
+    """Return the modality and the limit of a key of the old form; empty texts for any other key."""
     for modality, item in registry().provided("modalities"):
         name = key.removeprefix(f"{modality}_")
         if name != key and key not in _GENERAL and name in item.part.Limits.model_fields:

@@ -1,4 +1,4 @@
-"""Find a part by its name; an unknown one is told with what was meant and what provides it."""
+"""Find a part by its name; the error for an unknown name suggests a name or a package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["encoder_from", "find", "find_for_checkpoint", "modality_of", "projec
 
 
 def find(kind: str, name: str) -> Provided:
-    """Return the part of that name; `kind` is one of `KINDS`.
+    """Return the part named `name`; `kind` is one of `KINDS`.
 
     Raises:
         PartError: no plugin provides it.
@@ -34,10 +34,10 @@ def find(kind: str, name: str) -> Provided:
 
 
 def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Provided:
-    """Return the part that a checkpoint was made with, of the package that it records.
+    """Return the part of a checkpoint, from the package that the checkpoint records.
 
     Raises:
-        CheckpointError: that package is not installed, does not load, or lacks the part.
+        CheckpointError: the package is not installed, fails to load, or lacks the part.
     """
     if not package:
         return find(kind, name)
@@ -54,7 +54,7 @@ def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Pro
 
 
 def modality_of(name: str) -> Modality:
-    """Return the modality of that name."""
+    """Return the modality named `name`."""
     modality: Modality = find("modalities", name).part()
     return modality
 
@@ -84,7 +84,7 @@ def projector_from(entry: Mapping[str, Any]) -> Projector:
 
 
 def _unknown(kind: str, name: str) -> str:
-    """Say what an unknown name may have meant, in the order of how sure that is."""
+    """Return the error message for an unknown name, with the most certain suggestion."""
     word, names = KINDS[kind], registry().names(kind)
     package = _known_package(kind, name)
     plugins = _plugins_of(package) if package else []
@@ -109,7 +109,7 @@ def _unknown(kind: str, name: str) -> str:
 
 @functools.cache
 def _phone_book(kind: str) -> dict[str, str]:
-    """Read which names (or their beginnings) which package provides; only hints are made of it."""
+    """Return the package for each known name, or its beginning; it is used for hints only."""
     text = files("mmmodal").joinpath("known_parts.json").read_text(encoding="utf-8")
     book: dict[str, dict[str, str]] = json.loads(text)
     return book.get(kind, {})
@@ -127,7 +127,7 @@ def _plugins_of(package: str) -> list[Plugin]:
 
 
 def _broken(plugins: list[Plugin]) -> str:
-    """Say why the first of a package's plugins that is not ok is not, or nothing."""
+    """Return the problem of the first plugin of a package that is not ok; empty if all are ok."""
     for plugin in plugins:
         if plugin.status == "failed":
             check = f"Run `mmmodal plugins check {plugin.name}`"
@@ -146,7 +146,8 @@ def _is_package_name(package: str) -> bool:
 
 
 def _install(package: str, version: str = "") -> str:
-    """Say how to install a package; a checkpoint may hold anything as its name, so check that."""
+    """Return the command that installs a package, unless its name, which may come from a file of
+    unknown origin, is not valid."""
     if not (_is_package_name(package) and re.fullmatch(r"[\w.+!-]*", version)):
         return ""
     return f". Run: pip install {package}{f'=={version}' if version else ''}"

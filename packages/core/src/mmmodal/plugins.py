@@ -1,4 +1,4 @@
-"""Find, check and load plugins. A broken one is a status that names its reason, never a crash."""
+"""Find, check and load plugins. A broken plugin gets a status with a reason; it never crashes."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ KINDS = {
     "backbones": "backbone",
     "converters": "converter",
 }
-"""What plugins provide, and the word for one; the hook of each kind is `mmmodal_<kind>`."""
+"""The kinds of parts and the word for one part; the hook of each kind is `mmmodal_<kind>`."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Kinds of parts whose hooks one package brings."""
+    """The kinds of parts whose hooks one package defines."""
 
     hookspecs: ModuleType
     contracts: str
-    """The module of the classes that parts subclass; imported when the first part is checked."""
+    """The module of the base classes of parts; imported when the first part is checked."""
 
     kinds: Mapping[str, str]
-    """As `KINDS`; the contract of a `language model` is the class `LanguageModel`."""
+    """As in `KINDS`; the base class of a `language model` is `LanguageModel`."""
 
     def contract(self, kind: str) -> type[Any]:
-        """Return the class that parts of a kind subclass."""
+        """Return the base class of the parts of a kind."""
         name = "".join(word.capitalize() for word in self.kinds[kind].split())
         contract: type[Any] = getattr(import_module(self.contracts), name)
         return contract
@@ -63,14 +63,14 @@ Status = Literal["ok", "failed", "incompatible", "disabled"]
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point and what became of it."""
+    """One entry point, and the result of loading it."""
 
     name: str
     package: str
     version: str
     status: Status
     reason: str = ""
-    """Why it is not ok; for one that is, what its author or user should know."""
+    """Why the plugin is not ok; if it is ok, a note for its author or user."""
 
     provides: dict[str, list[str]] = field(default_factory=dict)
     details: str = ""
@@ -79,7 +79,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe that a plugin brings: its file, and the package that it comes with."""
+    """A recipe of a plugin: its file, and its package."""
 
     name: str
     path: Path
@@ -88,7 +88,7 @@ class RecipeFile:
 
 
 class Registry:
-    """All plugins of this environment and the parts of a family they provide."""
+    """All plugins of this environment, and the parts of a family that they provide."""
 
     def __init__(self, family: Family = CORE_PARTS) -> None:
         self.family = family
@@ -106,13 +106,13 @@ class Registry:
         return sorted(self._parts[kind])
 
     def provided(self, kind: str) -> Iterator[tuple[str, Provided]]:
-        """Yield (name, part) of a kind, sorted by name; a name in conflict comes more than once."""
+        """Yield (name, part) of a kind, sorted by name; a name in conflict is repeated."""
         for name in self.names(kind):
             for item in self._parts[kind][name]:
                 yield name, item
 
     def get(self, kind: str, name: str, package: str | None = None) -> Provided | None:
-        """Return the one part of that name, of that package where one is named, or None.
+        """Return the part of a name, or None; `package` restricts the search to one package.
 
         Raises:
             PluginError: two plugins provide it.
@@ -127,7 +127,7 @@ class Registry:
         return found[0] if found else None
 
     def conflicts(self, kind: str) -> dict[str, str]:
-        """Return, for each name that several plugins provide, what to say about it."""
+        """Return the error message for each name that several plugins provide."""
         return {
             name: self._conflict(kind, name, found)
             for name, found in sorted(self._parts[kind].items())
@@ -144,7 +144,7 @@ class Registry:
             parts, recipes, note = self._collect(entry)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # SystemExit, and the panics of Rust extensions, too
+        except BaseException as error:  # includes SystemExit and the panics of Rust extensions
             if is_debugging():
                 traceback.print_exc()
             reason = f"{type(error).__name__}: {one_line(error)}"
@@ -161,9 +161,9 @@ class Registry:
         return Plugin(*known, "ok", note, provides={k: v for k, v in provides.items() if v})
 
     def _collect(self, entry: EntryPoint) -> tuple[dict[str, list[type[Any]]], list[Path], str]:
-        """Import a plugin and call its hooks, all or nothing; return parts, recipes and a note."""
+        """Import a plugin and call all its hooks; return parts, recipes and a note."""
         name = f"{_package(entry.dist)[0]}:{entry.name}"
-        # What a plugin prints must not end up in the result of a command.
+        # Text that a plugin prints must not become part of a command's result.
         with contextlib.redirect_stdout(sys.stderr):
             plugin = entry.load()
             try:
@@ -172,29 +172,31 @@ class Registry:
                 parts = {kind: self._ask_parts(plugin, kind) for kind in self.family.kinds}
                 recipes = self._ask_recipes(plugin) if self.family is CORE_PARTS else []
             finally:
-                # Hooks are asked once, here, so that one that raises cannot break a later call.
+                # Hooks are called once, here, so that one that raises cannot break a later call.
                 if self._manager.has_plugin(name):
                     self._manager.unregister(name=name)
-        note = "" if hooked else "it has no hook; mark its functions with @mmmodal.hookimpl"
+        note = "" if hooked else "it implements no hook; mark its functions with @mmmodal.hookimpl"
         return parts, recipes, note
 
     def _ask_parts(self, plugin: object, kind: str) -> list[type[Any]]:
-        """Ask a plugin for its parts of a kind."""
+        """Return a plugin's parts of a kind."""
         contract = self.family.contract(kind)
         parts = self._ask(plugin, kind, f"a list of {contract.__name__} classes")
         _check(kind, parts, contract)
         return parts
 
     def _ask_recipes(self, plugin: object) -> list[Path]:
-        """Ask a plugin for its recipes."""
+        """Return a plugin's folders of recipes."""
         folders = self._ask(plugin, "recipes", "a list of folders")
         for folder in folders:
             if not isinstance(folder, Path) or not folder.is_dir():
-                raise TypeError(f"mmmodal_recipes returned {folder!r}, which is no folder's Path")
+                raise TypeError(
+                    f"mmmodal_recipes returned {folder!r}, which is not the Path of a folder"
+                )
         return sorted(path for folder in folders for path in folder.glob("*.yaml"))
 
     def _ask(self, plugin: object, kind: str, expected: str) -> list[Any]:
-        """Call a plugin's hook `mmmodal_<kind>`, if it has one; it returns what is `expected`."""
+        """Return the result of a plugin's hook `mmmodal_<kind>`; an empty list if it has none."""
         caller: Any = getattr(self._manager.hook, f"mmmodal_{kind}")
         parts: list[Any] = []
         for implementation in caller.get_hookimpls():
@@ -211,15 +213,15 @@ class Registry:
         return parts
 
     def _with_conflicts(self, plugin: Plugin) -> Plugin:
-        """Say in a plugin's reason which of its names another plugin provides too."""
-        told = [
+        """Return a plugin whose reason names the conflicts with other plugins."""
+        notes = [
             text
             for kind, names in plugin.provides.items()
             if kind in self.family.kinds
             for name, text in self.conflicts(kind).items()
             if name in names
         ]
-        return replace(plugin, reason="; ".join(told)) if told else plugin
+        return replace(plugin, reason="; ".join(notes)) if notes else plugin
 
     def _conflict(self, kind: str, name: str, found: list[Provided]) -> str:
         providers = " and ".join(f"{item.package} (plugin {item.plugin!r})" for item in found)
@@ -230,11 +232,11 @@ class Registry:
 
 
 def _check(kind: str, parts: list[type[Any]], contract: type[Any]) -> None:
-    """Refuse what is no part of that kind, before a user meets it."""
+    """Raise a TypeError if one of `parts` is not a valid part of that kind."""
     for part in parts:
         if not (isinstance(part, type) and issubclass(part, contract)):
             found = f"mmmodal_{kind} returned {part!r}"
-            raise TypeError(f"{found}, which is no {contract.__name__} class")
+            raise TypeError(f"{found}, which is not a subclass of {contract.__name__}")
         if missing := sorted(getattr(part, "__abstractmethods__", ())):
             raise TypeError(f"{part.__name__} does not implement {', '.join(missing)}")
         _check_attributes(kind, part)
@@ -252,24 +254,27 @@ def _check_attributes(kind: str, part: type[Any]) -> None:
     # A modality's name becomes attributes of the model; in `NAME:SOURCE` a colon ends the name.
     good = name.isidentifier() and name != "text" if kind == "modalities" else _is_word(name)
     if not good:
-        raise TypeError(f"{part.__name__}.name is {name!r}, which cannot be a name")
+        raise TypeError(f"{part.__name__}.name is {name!r}, which is not a valid name")
     if kind == "encoders" and not isinstance(getattr(part, "modality", None), str):
         raise TypeError(f"{part.__name__} has no `modality`")
     if kind == "modalities":
         _check_limits(part)
     options = getattr(part, "Options", Config)
     if not (isinstance(options, type) and issubclass(options, Config)):
-        raise TypeError(f"{part.__name__}.Options is {options!r}, which is no mmmodal.Config class")
+        raise TypeError(
+            f"{part.__name__}.Options is {options!r}, which is not a subclass of mmmodal.Config"
+        )
 
 
 def _check_limits(part: type[Any]) -> None:
     from mmmodal.media.limits import Limits
 
     if not (isinstance(part.Limits, type) and issubclass(part.Limits, Limits)):
-        wanted = "which is no subclass of mmmodal.authoring.media.Limits"
+        wanted = "which is not a subclass of mmmodal.authoring.media.Limits"
         raise TypeError(f"{part.__name__}.Limits is {part.Limits!r}, {wanted}")
     if isinstance(part.endings, str) or not all(isinstance(each, str) for each in part.endings):
-        raise TypeError(f"{part.__name__}.endings is {part.endings!r}, which is no tuple of texts")
+        wanted = "which is not a tuple of texts"
+        raise TypeError(f"{part.__name__}.endings is {part.endings!r}, {wanted}")
 
 
 def _is_word(name: str) -> bool:
@@ -278,12 +283,12 @@ def _is_word(name: str) -> bool:
 
 def _entry_points() -> list[EntryPoint]:
     found = entry_points(group=hookspecs.ENTRY_POINT_GROUP)
-    # Core first, so that a clash with a built-in name reads the same on every machine.
+    # Core first, so that a conflict with a built-in name has the same message on every machine.
     return sorted(found, key=lambda e: (_package(e.dist)[0] != CORE, _package(e.dist)[0], e.name))
 
 
 def _package(dist: Distribution | None) -> tuple[str, str]:
-    """Return name and version of a distribution, also of one whose metadata is damaged."""
+    """Return the name and version of a distribution, even if its metadata are damaged."""
     try:
         metadata: Any = dist.metadata if dist is not None else {}
         return metadata["Name"] or "unknown", metadata["Version"] or ""
@@ -299,7 +304,7 @@ def _is_enabled(name: str, package: str) -> bool:
 
 
 def _core_requirement_clash(dist: Distribution | None) -> str:
-    """Say which mmmodal-core a package needs when it is not the one installed."""
+    """Return the conflict between the mmmodal-core a package requires and the installed one."""
     for text in (dist.requires or []) if dist is not None else []:
         try:
             requirement = Requirement(text)
@@ -316,5 +321,5 @@ def _core_requirement_clash(dist: Distribution | None) -> str:
 
 @functools.cache
 def registry() -> Registry:
-    """Return the registry of this process; plugins are loaded on the first call."""
+    """Return the registry of this process; the first call loads the plugins."""
     return Registry()

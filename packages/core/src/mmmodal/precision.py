@@ -1,4 +1,4 @@
-"""In what precision a model is held: the words for it, and quantization through bitsandbytes."""
+"""The precision of a model in memory: names of dtypes, and quantization with bitsandbytes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WORDS = {
 
 
 def read_dtype(value: str | torch.dtype) -> Any:
-    """Return torch's type for a word such as `bf16` or `bfloat16`; `auto` stays what it is.
+    """Return torch's dtype for a name such as `bf16` or `bfloat16`; return `auto` unchanged.
 
     Raises:
-        ConfigError: it is no floating-point type that models are held in.
+        ConfigError: the name is not that of a floating-point dtype for models.
     """
     import torch
 
@@ -43,10 +43,10 @@ def read_dtype(value: str | torch.dtype) -> Any:
 
 
 def check_quantization(choice: str) -> None:
-    """Refuse what is unknown or not installed, before anything is loaded.
+    """Check a quantization before a model is loaded.
 
     Raises:
-        ConfigError: says what is missing.
+        ConfigError: it is unknown, or bitsandbytes is not installed.
     """
     if choice not in get_args(Quantization):
         hint = suggest(choice, get_args(Quantization))
@@ -57,15 +57,15 @@ def check_quantization(choice: str) -> None:
 
 
 def quantized(choice: str, modalities: Sequence[str], compute: Any) -> Any:
-    """Describe to transformers a model whose language model is held in 4 or 8 bits.
+    """Return transformers' settings for a model whose language model is quantized to 4 or 8 bits.
 
-    The 4 bits are NF4 with quantized constants, as in QLoRA (https://arxiv.org/abs/2305.14314).
-    What trains first, projectors and the head, stays as it is, and so do the towers.
+    4 bits means NF4 with quantized constants, as in QLoRA (https://arxiv.org/abs/2305.14314).
+    Towers, projectors and the head are not quantized.
 
     Args:
         choice: `4bit` or `8bit`.
-        modalities: whose towers and projectors are left alone.
-        compute: the precision to multiply in.
+        modalities: the modalities of the model.
+        compute: the precision of multiplications.
     """
     from transformers import BitsAndBytesConfig
 

@@ -1,6 +1,6 @@
-"""Pretrained weights: what a source of any format can tell, and how transformers' is read.
+"""Pretrained weights: the interface to a source of any format, and readers for transformers'.
 
-A checkpoint of transformers is JSON files and safetensors, in a folder or on the Hub.
+A checkpoint of transformers consists of JSON and safetensors files, in a folder or on the Hub.
 """
 
 from __future__ import annotations
@@ -39,46 +39,46 @@ ConfigT = TypeVar("ConfigT", bound="PreTrainedConfig")
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 WEIGHT_FILES = (SINGLE, INDEX, "model-*-of-*.safetensors")
-"""The files of a checkpoint that hold its weights, as patterns."""
+"""Patterns of the files that hold a checkpoint's weights."""
 
 
 class Checkpoint(ABC, Generic[ConfigT]):
-    """A source whose format is known; what it holds is read when it is asked for.
+    """A source of a known format; its files are read when a method needs them.
 
     An encoder that reads several formats has one subclass for each.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
-        """As the user wrote it, for errors."""
+        """The source as the user wrote it, for errors."""
 
     @abstractmethod
     def config(self) -> ConfigT:
-        """Describe the tower with all its layers.
+        """Return the config of the tower with all its layers.
 
         Raises:
-            PartError: `source` cannot be had, or is of another model.
+            PartError: `source` is not available, or holds another model.
         """
 
     @abstractmethod
     def preprocessing(self) -> dict[str, Any]:
-        """Return those of the encoder's options that say how the source was trained to perceive."""
+        """Return the encoder's options for the preprocessing that the source was trained with."""
 
     @abstractmethod
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Yield the tensors of those names of the tower and these shapes; no others are read.
+        """Yield the tensors of the tower that `shapes` names; no other tensor is read.
 
         Raises:
-            PartError: one is missing, damaged or of another shape.
+            PartError: one is missing, damaged or has another shape.
         """
 
     @abstractmethod
     def download_size(self) -> list[tuple[str, int]] | None:
-        """List what `tensors` would download as (file, bytes); None where that is not known."""
+        """Return the files that `tensors` would download as (file, bytes); None if unknown."""
 
 
 def find_file(source: str, name: str) -> Path | None:
-    """Return where a file of the checkpoint is on this machine, or None if it has no such file.
+    """Return the local path of a file of the checkpoint, or None if there is no such file.
 
     Raises:
         PartError: `source` is neither a folder nor reachable on the Hub.
@@ -95,15 +95,15 @@ def find_file(source: str, name: str) -> Path | None:
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
         raise PartError(
-            f"{source}: no such folder, and the Hub does not give it: {reason}"
+            f"{source}: no such folder, and it cannot be downloaded from the Hub: {reason}"
         ) from None
-    if not found and name == "config.json":  # which every model has: there is no such model
-        raise PartError(f"{source}: no such folder, and no such model could be had from the Hub")
+    if not found and name == "config.json":  # every model has one: there is no such model
+        raise PartError(f"{source}: no such folder, and no such model was found on the Hub")
     return Path(found) if found else None
 
 
 def read_json(source: str, name: str) -> dict[str, Any] | None:
-    """Read a JSON object of the checkpoint; None if it has no such file.
+    """Return the JSON object of a file of the checkpoint; None if there is no such file.
 
     Raises:
         PartError: the file is damaged.
@@ -116,14 +116,14 @@ def read_json(source: str, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         raise PartError(f"{source}: {name} is not valid JSON") from None
     if not isinstance(values, dict):
-        raise PartError(f"{source}: {name} holds no JSON object")
+        raise PartError(f"{source}: {name} does not hold a JSON object")
     return values
 
 
 def read_processor(source: str, part: str) -> dict[str, Any]:
-    """Read the settings of a feature extractor or image processor; {} if there are none.
+    """Return the settings of a feature extractor or image processor; {} if there are none.
 
-    They are a file of their own, or `part` of what a processor saves for all its parts.
+    They have their own file, or are the section `part` of a processor's file.
 
     Raises:
         PartError: the file is damaged.
@@ -138,7 +138,7 @@ def read_processor(source: str, part: str) -> dict[str, Any]:
 def make_config(
     config: type[ConfigT], values: Mapping[str, Any], title: str, source: str
 ) -> ConfigT:
-    """Build a config of transformers from what config.json says; `title` names the model.
+    """Return a config of transformers with the values of config.json; `title` names the model.
 
     Raises:
         PartError: transformers refuses the values.
@@ -149,11 +149,13 @@ def make_config(
         return config(**values)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = one_line(error)
-        raise PartError(f"{source}: config.json is no valid {title} config: {reason}") from None
+        raise PartError(
+            f"{source}: config.json is not a valid config of {title}: {reason}"
+        ) from None
 
 
 def tensor_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """List the tensors of the module that `build` makes by name, without memory for them."""
+    """Return the shapes of the tensors of a module by name; the module is built without memory."""
     import torch
 
     with torch.device("meta"):
@@ -162,7 +164,7 @@ def tensor_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
 
 
 def layers_to_run(select_layer: int, depth: int, source: str) -> int:
-    """Return how many of `depth` layers make `hidden_states[select_layer]`, which starts with 0."""
+    """Return the number of layers that compute `hidden_states[select_layer]` of `depth` layers."""
     count = select_layer if select_layer >= 0 else depth + 1 + select_layer
     if not 1 <= count <= depth:
         raise PartError(
@@ -175,17 +177,17 @@ def layers_to_run(select_layer: int, depth: int, source: str) -> int:
 def read_tensors(
     source: str, shapes: Mapping[str, Sequence[int]], prefixes: Sequence[str]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of those names and shapes, which the checkpoint may hold under a prefix.
+    """Yield the tensors that `shapes` names; the checkpoint may store the names with a prefix.
 
     Raises:
-        PartError: files or tensors are missing, damaged or of other shapes.
+        PartError: a file or tensor is missing, damaged or has another shape.
     """
     files = files_of_tensors(source)
     prefix = max(prefixes, key=lambda prefix: sum(prefix + name in files for name in shapes))
     missing = sorted(name for name in shapes if prefix + name not in files)
     if missing:
         raise PartError(
-            f"{source}: {prefix + missing[0]!r} is missing in its weights"
+            f"{source}: {prefix + missing[0]!r} is missing from its weights"
             + (f", and {len(missing) - 1} others" if len(missing) > 1 else "")
         )
     for file in sorted({files[prefix + name] for name in shapes}):
@@ -196,16 +198,16 @@ def read_tensors(
                 if list(found) != list(shapes[name]):
                     raise PartError(
                         f"{source}: {stored!r} has shape {list(found)}, but config.json "
-                        f"asks for {list(shapes[name])}"
+                        f"requires {list(shapes[name])}"
                     )
                 yield name, weights.get_tensor(stored)
 
 
 def read_pickled(path: Path) -> Any:
-    """Read tensors and plain values from a `.pt` file, the only form some weights are published in.
+    """Return the tensors and values of a `.pt` file, the only format of some published weights.
 
-    Nothing in the file is run, and tensors are mapped to memory, not copied. This is the one place
-    that reads pickles from others; formats that have safetensors are read from those.
+    No code of the file is executed, and tensors are mapped to memory, not copied. No other function
+    reads pickles of other projects; weights that exist as safetensors are read from those.
 
     Raises:
         PartError: the file is damaged, or holds anything but tensors and plain values.
@@ -222,27 +224,29 @@ def read_pickled(path: Path) -> Any:
         )
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError):
         raise PartError(
-            f"{path}: it is damaged, or holds more than tensors and plain values, and nothing else "
-            "is unpickled; download it again"
+            f"{path}: it is damaged, or holds more than tensors and plain values, "
+            "which is refused; download it again"
         ) from None
 
 
 def files_of_tensors(source: str) -> dict[str, str]:
-    """Map each tensor's name to the file that holds it."""
+    """Return the file of each tensor by the tensor's name."""
     if find_file(source, SINGLE) is not None:
         with open_weights(source, SINGLE) as weights:
             return dict.fromkeys(weights.keys(), SINGLE)
     files = read_index(source, INDEX)
     if files is None:
-        raise PartError(f"{source}: it has no {SINGLE} and no {INDEX}; no other format is read")
+        raise PartError(
+            f"{source}: it has neither {SINGLE} nor {INDEX}; other formats are not supported"
+        )
     return files
 
 
 def read_index(source: str, name: str) -> dict[str, str] | None:
-    """Read which file holds which tensor of a checkpoint in several; None if it has no index.
+    """Return the file of each tensor of a checkpoint of several files; None if there is no index.
 
     Raises:
-        PartError: the index is damaged, or names a file elsewhere.
+        PartError: the index is damaged, or names a file outside of the checkpoint.
     """
     index = read_json(source, name)
     if index is None:
@@ -254,7 +258,7 @@ def read_index(source: str, name: str) -> dict[str, str] | None:
 
 
 def open_weights(source: str, file: str) -> Any:
-    """Open a safetensors file of the checkpoint; nothing is read before it is asked for.
+    """Open a safetensors file of the checkpoint; tensors are read on request.
 
     Raises:
         PartError: the file is missing or damaged.
@@ -271,9 +275,9 @@ def open_weights(source: str, file: str) -> Any:
 
 
 def damaged_file(folder: Path) -> Path | None:
-    """Find the file of a folder that cannot be read: JSON that does not parse, safetensors cut off.
+    """Return the first damaged file of a folder: invalid JSON, or truncated safetensors.
 
-    Of a checkpoint in several files it also finds one that is named but not there.
+    A file that the index of a checkpoint names but that does not exist counts as damaged.
     """
     from safetensors import safe_open
 
@@ -288,6 +292,6 @@ def damaged_file(folder: Path) -> Path | None:
             else:
                 with safe_open(str(path), framework="pt"):
                     pass
-        except Exception:  # safetensors has an error class of its own
+        except Exception:  # safetensors has its own error class
             return path
     return None

@@ -1,4 +1,4 @@
-"""What the processes of a training agree on; with a single process nothing is sent."""
+"""Collective operations of the processes of a training; a single process sends nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["anyone", "everyones", "of_first", "rank", "ranks", "summed", "wait"]
 
 
 def rank() -> int:
-    """Return the number of this process among those that train together.
+    """Return the rank of this process among those that train together.
 
-    Before they have joined it is what the launcher says in `RANK`.
+    Before the process group exists, it is the launcher's `RANK`.
     """
     if not _joined():
         return int(os.environ.get("RANK", "0"))
@@ -22,7 +22,7 @@ def rank() -> int:
 
 
 def ranks() -> int:
-    """Return how many processes train together; before they have joined by `WORLD_SIZE`."""
+    """Return the number of processes that train together; `WORLD_SIZE` before the group exists."""
     if not _joined():
         return int(os.environ.get("WORLD_SIZE", "1"))
     import torch
@@ -31,7 +31,7 @@ def ranks() -> int:
 
 
 def wait() -> None:
-    """Go on when all ranks have come here."""
+    """Wait until all ranks have called this function."""
     if _several():
         import torch
 
@@ -39,19 +39,19 @@ def wait() -> None:
 
 
 def anyone(number: int) -> int:
-    """Return the largest of the ranks' numbers."""
+    """Return the maximum of the ranks' numbers."""
     if not _several():
         return number
     import torch
 
     distributed = torch.distributed
-    told = torch.tensor([number], device=collective_device())
-    distributed.all_reduce(told, distributed.ReduceOp.MAX)
-    return int(told)
+    largest = torch.tensor([number], device=collective_device())
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)
 
 
 def summed(value: float) -> float:
-    """Add up a number over all processes, which wait for one another."""
+    """Return the sum of a number over all ranks, which wait for each other."""
     if not _several():
         return value
     import torch
@@ -62,7 +62,7 @@ def summed(value: float) -> float:
 
 
 def of_first(value: Any) -> Any:
-    """Return what rank 0 gave, on every rank."""
+    """Return the value of rank 0, on every rank."""
     if not _several():
         return value
     import torch
@@ -73,7 +73,7 @@ def of_first(value: Any) -> Any:
 
 
 def everyones(value: Any) -> list[Any]:
-    """Return what every rank gave, in their order."""
+    """Return the values of all ranks, in the order of ranks."""
     if not _several():
         return [value]
     import torch
@@ -84,7 +84,7 @@ def everyones(value: Any) -> list[Any]:
 
 
 def collective_device() -> str:
-    """Return where a tensor must be for the ranks to send it."""
+    """Return the device of tensors that the ranks exchange."""
     import torch
 
     return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
@@ -96,7 +96,7 @@ def _several() -> bool:
 
 def _joined() -> bool:
     if "torch" not in sys.modules:
-        return False  # nobody could have joined
+        return False  # without torch there is no process group
     import torch
 
     return bool(torch.distributed.is_available() and torch.distributed.is_initialized())

@@ -217,12 +217,12 @@ def test_adapters_of_a_tower_learn(untied: Trained, data: Path, tmp_path: Path) 
 BAD = {
     "unknown key": (["train.lora.rnk=4"], "Did you mean 'rank'?"),
     "rank": (["train.lora.rank=0"], "'train.lora.rank'"),
-    "whole and lora": (["train=[language_model]"], "language_model cannot train whole"),
+    "whole and lora": (["train=[language_model]"], "language_model cannot be trained whole"),
     "projectors twice": (
         ["train=[projectors]", "train.lora.targets=[projectors]"],
-        "projectors train whole or by lora",
+        "projectors can be trained whole or with lora",
     ),
-    "nothing": (["train={}"], "nothing trains"),
+    "nothing": (["train={}"], "no part is trained"),
 }
 
 
@@ -243,7 +243,7 @@ def test_settings_reach_into_a_recipe_that_lists_parts() -> None:
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ("{imgae: all}", "'imgae' is no part of this model. Did you mean 'image'?"),
+        ("{imgae: all}", "'imgae' is not a part of this model. Did you mean 'image'?"),
         ("{language_model: [q_prj]}", "no layer named 'q_prj'. Did you mean 'q_proj'?"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_base_that_moved_is_named(untied: Trained, data: Path, tmp_path: Path)
     config = json.loads((adapter / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/no/such/place"
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="an adapter of /no/such/place, which is not there"):
+    with pytest.raises(CheckpointError, match="an adapter of /no/such/place, which does not exist"):
         mmmodal.load(adapter)
     found = mmmodal.load(adapter, base=untied.base)
     assert torch.equal(logits(found, data), logits(mmmodal.load(untied.adapter), data))
@@ -337,7 +337,7 @@ def test_an_adapter_trains_on_with_its_own_rank_alone(
 ) -> None:
     with pytest.raises(CheckpointError, match=r"another train\.lora\.rank .*its rank is 2"):
         train(untied.adapter, data, tmp_path / "out", "train.lora.rank=4")
-    with pytest.raises(CheckpointError, match=r"trains on with train\.lora alone"):
+    with pytest.raises(CheckpointError, match=r"can only be trained further with train\.lora"):
         train(untied.adapter, data, tmp_path / "out", stage="instruct")
 
 
@@ -379,7 +379,7 @@ def test_what_is_no_adapter_is_not_merged(
     untied: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["merge", str(untied.base), str(tmp_path / "out")]) == 1
-    assert "is no adapter" in capsys.readouterr().err
+    assert "is not an adapter" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(900)  # DeepSpeed compiles its CPU optimizer when it is first used
@@ -403,7 +403,7 @@ def test_two_ranks_train_adapters_under_deepspeed(
 
 
 def test_quantization_without_adapters_is_refused() -> None:
-    with pytest.raises(ConfigError, match="give train.lora"):
+    with pytest.raises(ConfigError, match="set train.lora"):
         load_recipe("instruct", ["model=a", "data=b", "out=c", "quantization=4bit"])
 
 

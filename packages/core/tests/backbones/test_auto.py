@@ -98,7 +98,7 @@ def test_an_option_of_a_backbone_needs_one(
 ) -> None:
     arguments = ["--from", str(tmp_path), "--set", "backbone.chat_template=x"]
     assert run(["compose", str(tmp_path / "out"), *arguments]) == 2
-    assert "name the backbone with --backbone too" in capsys.readouterr().err
+    assert "an option of the backbone needs --backbone" in capsys.readouterr().err
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(

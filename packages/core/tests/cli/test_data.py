@@ -60,11 +60,11 @@ def test_check_prints_every_error_with_its_line_and_fails(folder: Path, data: Ru
     expected = [
         "2: not valid JSON",
         "3: medium 0: media/none.png: no such file",
-        "4: medium 0: ../a.png: it leads out of the media root",
-        "4: medium 1: https://x.org/b: https: addresses are not fetched; download it first",
+        "4: medium 0: ../a.png: it is outside of the media root",
+        "4: medium 1: https://x.org/b: https: URLs are not downloaded; download the file",
         "5: the id 'r1' is also that of row 1; make it unique",
         "6: medium 0: media/broken.png: ",
-        "7: medium 1: media/b.wav: its SHA-256 is not the row's",
+        "7: medium 1: media/b.wav: its SHA-256 differs from the row's",
         "8: medium 1: media/a.png: ",
         "7 records, 8 errors",
     ]
@@ -147,7 +147,7 @@ def test_check_of_a_file_without_rows_is_an_error(folder: Path, data: Run) -> No
     code, out, _ = data("check", path)
 
     assert code == 1
-    assert out == f"{path}: there is not a single record in it\nno records, 1 error\n"
+    assert out == f"{path}: it has no records\nno records, 1 error\n"
 
 
 @pytest.mark.parametrize("command", ["check", "stats"])
@@ -291,7 +291,7 @@ def test_ids_that_another_format_repeats_become_unique_and_our_own_must_be(
     code, _, err = data("convert", lines(folder / "b.jsonl", conversation(1), conversation(1)), out)
     assert (code, err) == (
         1,
-        f"Error: {folder}/b.jsonl:2: the id 'r1' came before; make it unique\n",
+        f"Error: {folder}/b.jsonl:2: the id 'r1' is used by an earlier row; make it unique\n",
     )
 
 
@@ -301,7 +301,7 @@ def test_converting_onto_the_file_itself_is_refused(folder: Path, data: Run) -> 
     code, _, err = data("convert", path, folder / "media" / ".." / "a.jsonl")
 
     assert code == 2
-    assert "OUT is IN; choose another name" in err
+    assert "OUT is the same file as IN; choose another name" in err
 
 
 def test_an_output_of_unknown_kind_is_refused(folder: Path, data: Run) -> None:

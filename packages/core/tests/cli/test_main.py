@@ -73,7 +73,7 @@ def test_help_lists_commands_of_core_and_of_packages(commands: Path) -> None:
 
     assert result.returncode == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert "plugins List the plugins and what became of them." in lines
+    assert "plugins List the plugins and their status." in lines
     assert "hello from mmmodal-commands" in lines
     assert "nope from mmmodal-broken" in lines
     assert result.stderr == ""
@@ -176,7 +176,7 @@ def test_an_unknown_plugin_to_check_suggests_a_close_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["plugins", "check", "cor"]) == 1
-    assert "no plugin is named 'cor'. Did you mean 'core'?" in capsys.readouterr().err
+    assert "there is no plugin 'cor'. Did you mean 'core'?" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,4 +113,4 @@ def test_preview_of_a_folder_that_is_no_model_says_so(folder: Path, data: Run) -
     code, _, err = data("preview", path, "--model", folder)
 
     assert code == 1
-    assert f"Error: {folder} holds no config.json" in err
+    assert f"Error: {folder} has no config.json" in err

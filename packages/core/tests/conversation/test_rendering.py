@@ -164,7 +164,7 @@ def test_a_role_that_the_template_refuses_is_one_clear_error(parts: dict[str, Pa
 def test_a_tokenizer_without_template_says_how_to_give_one(parts: dict[str, Path]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(parts["llama"])
     tokenizer.chat_template = None
-    with pytest.raises(RenderError, match="has no chat template; give one"):
+    with pytest.raises(RenderError, match="has no chat template; give a Jinja file"):
         Renderer(tokenizer, {})
 
 
@@ -173,7 +173,7 @@ def test_a_template_without_turn_end_is_refused(parts: dict[str, Path]) -> None:
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     )
-    with pytest.raises(RenderError, match="never learn to stop"):
+    with pytest.raises(RenderError, match="cannot learn to stop"):
         Renderer(tokenizer, {}).turn_end_ids()
 
 

@@ -95,10 +95,10 @@ def test_a_system_message_stays() -> None:
 def test_what_went_is_told(renderer: Renderer) -> None:
     longest = len(fit(renderer, conversation(5), 100_000).rendered.input_ids)
     two = len(fit(renderer, conversation(5)[4:], 100_000).rendered.input_ids)
-    assert fit(renderer, conversation(5), two).told() == (
+    assert fit(renderer, conversation(5), two).summary() == (
         "the 2 oldest turns were left out (4 messages, 2 × image)"
     )
-    assert fit(renderer, conversation(5), longest - 1).told() == (
+    assert fit(renderer, conversation(5), longest - 1).summary() == (
         "the oldest turn was left out (2 messages)"
     )
 

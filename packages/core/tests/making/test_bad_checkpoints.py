@@ -162,7 +162,7 @@ def test_quantized_weights_are_refused_with_what_to_do(
 ) -> None:
     for folder in (model, language_model):
         change(folder / "config.json", quantization_config={"quant_method": "bitsandbytes"})
-    with pytest.raises(CheckpointError, match="load the model they were made from with `quantiz"):
+    with pytest.raises(CheckpointError, match="load the original model with `quantiz"):
         mmmodal.load(model)
     with pytest.raises(PartError, match="weights of .*lm are quantized"):
         compose(language_model, parts, kinds=["image"])

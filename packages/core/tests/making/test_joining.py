@@ -136,7 +136,7 @@ def test_a_language_model_may_have_the_markers_as_words(tmp_path: Path) -> None:
 
 
 def test_the_same_modality_twice_is_refused(aligned: dict[str, Path]) -> None:
-    with pytest.raises(CheckpointError, match="both take 'image'"):
+    with pytest.raises(CheckpointError, match="both have the modality 'image'"):
         join(aligned["image"], aligned["image"])
 
 
@@ -149,7 +149,9 @@ def test_another_weight_of_the_language_model_is_named(
     name = "model.language_model.layers.1.mlp.up_proj.weight"
     weights[name][0, 0] += 1e-3
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match="other weights in layers.1.mlp.up_proj.weight$"):
+    with pytest.raises(
+        CheckpointError, match="differ in the weights of layers.1.mlp.up_proj.weight$"
+    ):
         join(aligned["image"], other)
 
 
@@ -157,7 +159,7 @@ def test_another_language_model_is_refused_with_what_differs(
     family: str, aligned: dict[str, Path], parts: dict[str, Path], tmp_path: Path
 ) -> None:
     compose(parts["mistral"], parts, tmp_path / "other", kinds=["audio"])
-    with pytest.raises(CheckpointError, match=r"another \w+ \("):
+    with pytest.raises(CheckpointError, match=r"language models differ in \w+ \("):
         join(aligned["image"], tmp_path / "other")
 
 

@@ -161,7 +161,7 @@ def test_addresses_are_not_fetched(uri: str, root: Path) -> None:
     for scope in (root, None):
         error = refusal(uri, scope)
         assert error.code == "scheme"
-        assert "download it first" in error.reason
+        assert "download the file and give its path" in error.reason
 
 
 def test_file_name_with_a_colon_is_reached_as_the_message_says(root: Path) -> None:
@@ -256,7 +256,7 @@ def test_file_passes_at_the_limit_and_not_one_byte_above(root: Path) -> None:
     (root / "a.txt").write_bytes(b"x" * 101)
     error = refusal("a.txt", root)
     assert error.code == "too-large"
-    assert "101 bytes, and at most 100" in error.reason
+    assert "101 bytes exceed the limit of 100" in error.reason
     assert "`limits.file_bytes`" in error.reason
 
 

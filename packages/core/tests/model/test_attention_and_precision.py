@@ -67,7 +67,7 @@ def test_the_command_line_says_how_a_model_is_loaded(start: Path) -> None:
         done = run_forked("generate", start, "--prompt", "Hello!", *options, name)
         assert done.returncode == code, done.stderr
         if code:
-            assert done.stderr.strip().endswith("and there is none; use sdpa")
+            assert done.stderr.strip().endswith("but there is none; use sdpa")
 
 
 def test_an_unknown_attention_suggests_a_known_one(start: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_unknown_attention_suggests_a_known_one(start: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_flash_attention_without_a_gpu_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="flash_attention_2 needs a GPU, and there is none"):
+    with pytest.raises(ConfigError, match="flash_attention_2 needs a GPU, but there is none"):
         check_attention("flash_attention_2")
     with pytest.raises(ConfigError, match="needs a GPU"):
         mmmodal.compose(
@@ -155,5 +155,5 @@ def test_the_language_model_alone_is_quantized(start: Path, tmp_path: Path, bits
     found, expected = logits_of(model, CHAT), logits_of(whole, CHAT)
     assert torch.nn.functional.cosine_similarity(found, expected, dim=-1).min() > 0.9
     assert model.generate(**batch_of(model, [CHAT]), max_new_tokens=4).shape[1] > 4
-    with pytest.raises(CheckpointError, match="a quantized model is not written"):
+    with pytest.raises(CheckpointError, match="a quantized model cannot be saved"):
         save(model, tmp_path / "out")

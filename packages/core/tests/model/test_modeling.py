@@ -250,7 +250,7 @@ def test_text_then_tokens_equals_both_at_once(composed: Composed, family: str) -
 def test_arguments_of_the_chat_template_are_not_dropped(
     model: MMModalForConditionalGeneration,
 ) -> None:
-    with pytest.raises(RenderError, match="does not take max_length"):
+    with pytest.raises(RenderError, match="does not accept max_length"):
         model.processor.apply_chat_template([user("x")], tokenize=True, max_length=3)
 
 
@@ -330,7 +330,7 @@ def test_a_modality_is_added_to_a_trained_model(parts: dict[str, Path], tmp_path
     found = logits_of(both, [user(picture(1), "x")])
     torch.testing.assert_close(found[..., : expected.shape[-1]], expected, atol=1e-5, rtol=0)
     assert logits_of(both, [user(picture(1), clip(1), "x")]).isfinite().all()
-    with pytest.raises(MMModalError, match="takes 'image' already"):
+    with pytest.raises(MMModalError, match="has the modality 'image' already"):
         mmmodal.compose(from_model=tmp_path / "two", encoders=encoders_of(parts, "image"))
 
 

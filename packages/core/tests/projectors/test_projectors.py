@@ -221,8 +221,8 @@ def test_pixel_shuffle_does_the_work_of_no_padding() -> None:
     [
         ((1, 27, 27), "cannot fold a grid of 27 × 27 by 2; set factor to 3"),
         ((2, 9, 18), "cannot fold a grid of 9 × 18 by 2; set factor to 3"),
-        ((1, 13, 26), "nor do any of the factors 2, 3, 4 divide it; use 'mlp' or 'perceiver'"),
-        ((1500,), r"takes grids .* not sequences such as \(1500,\); use 'conv'"),
+        ((1, 13, 26), "nor does any of the factors 2, 3, 4 fit; use 'mlp' or 'perceiver'"),
+        ((1500,), r"accepts grids .* not sequences such as \(1500,\); use 'conv'"),
     ],
 )
 def test_pixel_shuffle_refusal_says_what_would_do(shape: tuple[int, ...], message: str) -> None:

@@ -93,5 +93,5 @@ def test_a_loaded_model_sees_media_as_large_as_words(folder: Path) -> None:
 
 
 def test_the_size_of_words_is_not_guessed_without_a_language_model() -> None:
-    with pytest.raises(PartError, match="known when a model is composed"):
+    with pytest.raises(PartError, match="measured only when a model is composed"):
         MLP(ScaledOptions(scale="words")).build(8, 12)

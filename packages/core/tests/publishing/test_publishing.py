@@ -177,7 +177,10 @@ def test_the_card_says_what_is_known(trained: dict[str, Path]) -> None:
     losses = [row["loss"] for row in logged(trained["model"])]
     assert f"{losses[0]:.3f} to {losses[-1]:.3f}" in stage
     assert f"stage 1 trained with mmmodal-core {version('mmmodal-core')}" in card
-    assert "None were measured" in card and "The licence of these weights is not stated" in card
+    assert (
+        "The model's folder has no measured results" in card
+        and "The licence of these weights is not stated" in card
+    )
 
 
 def version(name: str) -> str:
@@ -188,7 +191,7 @@ def version(name: str) -> str:
 
 def test_a_model_that_was_never_trained_claims_nothing(trained: dict[str, Path]) -> None:
     card = dry(trained["root"] / "start").card
-    assert "Whether and on what it was trained is not known." in card
+    assert "Its training is not known." in card
     assert "license" not in yaml.safe_load(card.split("---\n")[1])
 
 
@@ -220,7 +223,10 @@ def test_measured_results_are_in_the_card(model: Path) -> None:
     tasks = {"image_en": {"accuracy": 0.912, "n": 240, "majority": 0.25}}
     (model / "results.json").write_text(json.dumps({"tasks": tasks, "seconds": 1}))
     card = dry(model).card
-    assert "| image_en | 0.912 | 0.250 | 240 |" in card and "None were measured" not in card
+    assert (
+        "| image_en | 0.912 | 0.250 | 240 |" in card
+        and "The model's folder has no measured results" not in card
+    )
 
 
 def test_the_code_in_the_card_runs(trained: dict[str, Path], tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ def test_a_card_that_was_edited_on_the_hub_is_kept(push: Push, hub: LocalHub, mo
 def test_an_adapter_is_pushed_with_its_base_by_name(
     push: Push, hub: LocalHub, trained: dict[str, Path]
 ) -> None:
-    refused(push(trained["adapter"], "lab/adapter"), "which others do not have", "--base")
+    refused(push(trained["adapter"], "lab/adapter"), "which is not published", "--base")
     done = push(trained["adapter"], "lab/adapter", "--base", "lab/base")
     assert done.returncode == 0, done.stderr
     files = hub.repositories["lab/adapter"].files
@@ -288,7 +294,7 @@ def test_an_upload_that_breaks_off_commits_nothing(push: Push, hub: LocalHub, mo
         loaded.lm_head.weight[0] += 1  # a file that the server does not have
     loaded.save_pretrained(model)
     try:
-        refused(push(model, "lab/broken"), "nothing was committed", "the same command")
+        refused(push(model, "lab/broken"), "nothing was published", "the same command")
         assert hub.repositories["lab/broken"].commits == 0
     finally:
         hub.breaks_after = None
@@ -297,10 +303,10 @@ def test_an_upload_that_breaks_off_commits_nothing(push: Push, hub: LocalHub, mo
 
 
 REFUSALS: dict[str, tuple[list[str], str | None, list[str]]] = {
-    "no token": (["lab/x"], None, ["nobody is logged in", "hf auth login"]),
+    "no token": (["lab/x"], None, ["not logged in", "hf auth login"]),
     "unknown token": (["lab/x"], "stolen", ["does not know this token"]),
-    "no right": (["lab/x"], "reader", ["may not write to lab/x"]),
-    "another's": (["others/x"], "good", ["may not write to others/x"]),
+    "no right": (["lab/x"], "reader", ["no write access to lab/x"]),
+    "another's": (["others/x"], "good", ["no write access to others/x"]),
     "no owner": (["model"], "good", ["OWNER/NAME"]),
     "malformed": (["lab/my model"], "good", ["OWNER/NAME"]),
 }
@@ -327,7 +333,7 @@ def test_an_unreachable_hub_is_told(
     trained: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     push = Push(LocalHub(url="http://127.0.0.1:9"), tmp_path, capfd)
-    refused(push(trained["model"], "lab/x"), "could not be published", "nothing was committed")
+    refused(push(trained["model"], "lab/x"), "could not be published", "nothing was published")
 
 
 @pytest.mark.parametrize(
@@ -354,4 +360,4 @@ def test_a_dry_run_shows_files_and_card_and_asks_nobody(
     assert run(["push", str(trained["model"]), "lab/model", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "lab/model/model.safetensors" in out and "Not published: run/" in out
-    assert "# model\n" in out and "MB  in all" in out
+    assert "# model\n" in out and "MB  in total" in out

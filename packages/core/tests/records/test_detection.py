@@ -29,9 +29,9 @@ from mmmodal.records.detection import find_format, formats
 def test_a_row_of_no_known_format_is_told_what_rows_look_like() -> None:
     refuses(
         {"prompt": "x", "reply": "y"},
-        r"no known format has its keys \('prompt', 'reply'\). .*llava: ",
+        r"no format has its keys \('prompt', 'reply'\). .*llava: ",
     )
-    refuses([1], r"a row is a JSON object \{…\}, got list")
+    refuses([1], r"a row must be a JSON object \{…\}, got list")
 
 
 def test_a_format_can_be_named_and_a_wrong_name_is_told_what_was_meant() -> None:
@@ -43,7 +43,7 @@ def test_a_format_can_be_named_and_a_wrong_name_is_told_what_was_meant() -> None
 def test_a_row_that_two_formats_claim_must_be_named() -> None:
     row = LLAVA | {"messages": OPENAI["messages"]}
 
-    refuses(row, r"it may be llava and openai; say which with --format")
+    refuses(row, r"its format may be llava and openai; choose one with --format")
 
 
 def test_columns_that_hold_json_as_text_are_opened() -> None:

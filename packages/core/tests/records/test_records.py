@@ -188,11 +188,11 @@ TWO = [{"kind": "image", "uri": "a.jpg"}, {"kind": "image", "uri": "b.jpg"}]
         ({"messages": [turn("system", TEXT)], "media": []}, r"there is no user turn; add one"),
         (
             {"messages": [turn("user", TEXT), turn("assistant", IMAGE)]},
-            r"media belong into user turns",
+            r"put media into user turns",
         ),
         (
             {"messages": [turn("system", IMAGE), turn("user", TEXT)]},
-            r"media belong into user turns",
+            r"put media into user turns",
         ),
         ({"meta": [1]}, r"'meta': input should be a valid dictionary"),
         ({"meta": "{"}, r"^x:7: 'meta': not valid JSON: expecting property name"),
@@ -231,7 +231,7 @@ def test_writing_leaves_nothing_behind_when_a_record_is_refused(tmp_path: Path) 
     bad = good.model_copy(update={"meta": {"score": float("nan")}})
     path = tmp_path / "out.jsonl"
 
-    with pytest.raises(RecordError, match="record '1': JSON cannot hold it"):
+    with pytest.raises(RecordError, match="record '1': JSON cannot represent it"):
         write_records([good, bad], path)
 
     assert list(tmp_path.iterdir()) == []

@@ -59,7 +59,7 @@ def test_a_bad_line_does_not_hide_the_others(tmp_path: Path) -> None:
     assert values(path) == [
         (1, {"a": 1}),
         ":2: not valid JSON: expecting value (at character 8); correct it",
-        ":3: a row is a JSON object {…}, got list",
+        ":3: a row must be a JSON object {…}, got list",
         (4, {"a": 4}),
         ":5: not valid JSON: expecting ',' delimiter (at character 8); correct it",
     ]
@@ -81,8 +81,8 @@ def test_a_bad_line_does_not_hide_the_others(tmp_path: Path) -> None:
         (b'{"a": "x\ty"}', r"not valid JSON: invalid control character"),
         (b"{'a': 1}", r"not valid JSON: expecting property name"),
         (b'{"a": 1} {"a": 2}', r"not valid JSON: extra data"),
-        (b"null", r"a row is a JSON object \{…\}, got NoneType"),
-        (b'"text"', r"a row is a JSON object \{…\}, got str"),
+        (b"null", r"a row must be a JSON object \{…\}, got NoneType"),
+        (b'"text"', r"a row must be a JSON object \{…\}, got str"),
     ],
 )
 @pytest.mark.parametrize("form", ["lines", "list"])
@@ -147,8 +147,8 @@ def test_a_file_without_rows_has_none(tmp_path: Path, text: str) -> None:
         ('[{"a": 1}, {"a": 3},\n]', ":2: not valid JSON: expecting value"),
         ('[{"a": 1}, {"a": 3}\n', ":1: the list does not end: the file is cut off"),
         ('[{"a": 1}, {"a": 3}, {"b', ":1: the list does not end: the file is cut off"),
-        ('[{"a": 1}, {"a": 3}]\n]', ":2: there is text behind the end of the list"),
-        ('[{"a": 1}, {"a": 3}}', ":1: a bracket closes that none opened"),
+        ('[{"a": 1}, {"a": 3}]\n]', ":2: there is text after the end of the list"),
+        ('[{"a": 1}, {"a": 3}}', ":1: a closing bracket has no opening bracket"),
     ],
 )
 def test_a_bad_list_tells_its_problem_and_keeps_the_good_rows(
@@ -259,7 +259,7 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path: Path) -> Non
         with pytest.raises(RecordError, match=r"a\.parquet: it is damaged or cut off"):
             list(open_rows(path))
     write(path, b"not parquet")
-    with pytest.raises(RecordError, match=r"a\.parquet: it is no Parquet file"):
+    with pytest.raises(RecordError, match=r"a\.parquet: it is not a Parquet file"):
         open_rows(path)
 
 
@@ -358,7 +358,7 @@ def test_what_is_no_file_of_rows_is_refused_by_name(tmp_path: Path) -> None:
         write(
             tmp_path / "utf16.json", '{"a": 1}'.encode("utf-16")
         ): "UTF-16 text; save it as UTF-8",
-        write(tmp_path / "pretty.json", '{\n  "a": 1\n}'): "its rows run over several lines",
+        write(tmp_path / "pretty.json", '{\n  "a": 1\n}'): "its rows span several lines",
         write(tmp_path / "a.zip", b"PK\x03\x04..."): "a zip archive",
     }
     for path, reason in cases.items():

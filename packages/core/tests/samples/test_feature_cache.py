@@ -198,7 +198,7 @@ def test_a_changed_medium_is_encoded_anew_and_never_read_stale(model: Any, tmp_p
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody looks at its time
     encoder = StoredEncoder(model.processor.preparer.encoders["image"], stores["image"], 32)
-    with pytest.raises(MediaError, match="changed since"):
+    with pytest.raises(MediaError, match="the file has changed"):
         encoder.recall(find_source(medium.uri, root=medium.root, limits=Limits()))
     renewed = fill(model, data, tmp_path / "cache")["image"]
     found = renewed.read(medium.sha256(model.processor.preparer))
@@ -220,7 +220,7 @@ def test_what_exceeds_the_limit_is_refused_before_any_tower_runs(
 ) -> None:
     count = runs_of(model)
     with pytest.raises(
-        FeatureCacheError, match=r"take about [\d.]+ KB.* of 1\.0 KB allowed; raise"
+        FeatureCacheError, match=r"take about [\d.]+ KB.* of its limit of 1\.0 KB; raise"
     ):
         fill(model, data, tmp_path / "cache", limit=1000)
     assert count() == 0 and not shards(tmp_path)
@@ -311,7 +311,7 @@ def test_a_bad_medium_names_its_row_or_is_told(model: Any, tmp_path: Path) -> No
 
 def test_towers_that_train_are_not_kept(start: Path, data: Path, tmp_path: Path) -> None:
     cache = (f"feature_cache={tmp_path / 'cache'}", "train=[projectors, towers]")
-    with pytest.raises(ConfigError, match="every tower trains"):
+    with pytest.raises(ConfigError, match="all towers are trained"):
         run_stage(recipe("align", start, data, tmp_path / "out", *cache))
     assert not (tmp_path / "cache").exists()
 

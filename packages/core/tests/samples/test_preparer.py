@@ -97,7 +97,7 @@ def test_a_medium_that_changes_while_it_is_read_keeps_no_features(
 ) -> None:
     path = media["image"]
     unseen = UnseenMedia([(Medium("image", path.name, path.parent, "row 1"), "0" * 64)], preparer)
-    assert "changed while it was read" in str(unseen[0].error)
+    assert "changed while it was being read" in str(unseen[0].error)
 
 
 @pytest.mark.parametrize("kind", ["image", "audio"])

@@ -1,3 +1,3 @@
-"""A small world with ground truth: drawn scenes, sounds, dialogues about them, and tiny parts."""
+"""A small world with ground truth: pictures, speech, dialogues about them, and tiny parts."""
 
 __all__: list[str] = []

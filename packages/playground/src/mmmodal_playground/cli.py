@@ -1,4 +1,4 @@
-"""`mmmodal playground`: data and parts to try everything with, made on the spot."""
+"""`mmmodal playground`: generate data to try all commands, and list the trained parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmmodal_playground.writing import writing
 
 @click.group()
 def playground() -> None:
-    """Make data and parts to try everything with; nothing is downloaded."""
+    """Generate data to try all commands, without downloads."""
 
 
 @playground.command()
@@ -24,7 +24,7 @@ def playground() -> None:
     type=click.Choice(get_args(Split)),
     default="train",
     show_default=True,
-    help="test has scenes, phrases and pairs that train never has.",
+    help="test has scenes, phrases and pairs that train does not have.",
 )
 @click.option(
     "--n",
@@ -32,7 +32,7 @@ def playground() -> None:
     type=click.IntRange(1),
     default=200,
     show_default=True,
-    help="Conversations to make.",
+    help="The number of conversations.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
 def make(out: Path, split: Split, number: int, seed: int) -> None:
@@ -52,7 +52,7 @@ def make(out: Path, split: Split, number: int, seed: int) -> None:
     type=click.IntRange(1),
     default=8,
     show_default=True,
-    help="Recordings, half of them in Malay; there are 16 pictures for each.",
+    help="The number of recordings, half in Malay, with 16 pictures for each.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
 def raw(out: Path, number: int, seed: int) -> None:
@@ -69,7 +69,7 @@ def raw(out: Path, number: int, seed: int) -> None:
 def serve(port: int) -> None:
     """Serve the language model part by OpenAI's protocol, on this machine, until Ctrl-C.
 
-    It knows the playground's world alone. Questions come from a list, answers from the model.
+    It only knows the playground's world. Questions come from a list, answers from the model.
     """
     import threading
 
@@ -84,7 +84,7 @@ def serve(port: int) -> None:
 @click.argument("colour", type=click.Choice(list(COLOURS)))
 @click.argument("shape", type=click.Choice(SHAPES))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--seed", default=0, show_default=True, help="Where it lies, and how large it is.")
+@click.option("--seed", default=0, show_default=True, help="The seed of place and size.")
 def draw(colour: str, shape: str, out: Path, seed: int) -> None:
     """Draw one shape to the PNG file OUT."""
     import random
@@ -102,7 +102,7 @@ def draw(colour: str, shape: str, out: Path, seed: int) -> None:
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--lang", type=click.Choice(list(TALKS)), default="en", show_default=True)
 @click.option("--voice", help="A voice of espeak-ng, such as en-us+f3, instead of a random one.")
-@click.option("--seed", default=0, show_default=True, help="Voice, speed and pitch.")
+@click.option("--seed", default=0, show_default=True, help="The seed of voice, speed and pitch.")
 def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
     """Speak TEXT to the WAV file OUT."""
     import random
@@ -119,7 +119,7 @@ def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
 @playground.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
-    """List the trained parts that ship with this package, and how good they are."""
+    """List the trained parts of this package, with their measured quality."""
     from mmmodal.authoring.commands import print_json, print_table
     from mmmodal_playground.parts import PARTS, part_folder, part_quality
 

@@ -1,4 +1,4 @@
-"""Conversations with ground truth, about pictures, clips and what they have in common."""
+"""Conversations with true answers, about pictures, clips and what they have in common."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TASKS: tuple[Task, ...] = ("image", "audio", "images", "audios", "image-audio", 
 
 
 ALONE = 0.75
-"""How many of several pictures show one thing, so that they can be compared."""
+"""The share of pictures with one thing among several, so that they can be compared."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A phrase and the voice that says it."""
+    """A phrase and its voice."""
 
     phrase: Phrase
     voice: Voice
@@ -47,17 +47,17 @@ Medium = Scene | Clip
 
 @dataclass(frozen=True)
 class Turn:
-    """One question with the media it brings, and its answer."""
+    """One question with its new media, and its answer."""
 
     media: tuple[int, ...]
     media_first: bool
-    """Whether the media stand before the question."""
+    """Whether the media are in front of the question."""
 
     kind: str
     question: str
     answer: str
     scored: bool
-    """Whether the answer tells how well the dialogue's task is mastered."""
+    """Whether the answer counts for the accuracy of the dialogue's task."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Dialogue:
 
 
 def make_dialogue(task: Task, language: str, split: Split, chance: random.Random) -> Dialogue:
-    """Make one conversation; all its media are of the split."""
+    """Return one conversation; all its media are of the split."""
     making = _Making(task, language, split, chance)
     if task in ("image", "audio"):
         making.one()
@@ -94,11 +94,11 @@ def make_quiz(
     meant: float = 0.0,
     heard: float = 0.5,
 ) -> Dialogue:
-    """Make a long conversation: many questions about at most `media` media that come first.
+    """Return a long conversation: many questions about at most `media` media at its beginning.
 
-    The share `heard` of its media are clips. The share `alone` of its pictures must show one
-    thing; the others show one or two. The share `compared` of the questions is about several
-    media; of those, `meant` are made to ask which medium is meant, where that can be asked.
+    `heard` is the share of clips among its media. `alone` is the share of its pictures that must
+    show one thing; the others show one or two. `compared` is the share of questions about several
+    media; `meant` is the share of those that ask which medium is meant, if possible.
     """
     making = _Making("image-audio", language, split, chance, alone, meant)
     for _ in range(chance.randint(1, media)):
@@ -128,17 +128,17 @@ class _Making:
         self.talk = TALKS[language]
         self.media: list[Medium] = []
         self.turns: list[Turn] = []
-        self.brought = 0  # media, by earlier turns
+        self.brought = 0  # media of earlier turns
         self.asked: set[tuple[str, tuple[int, ...]]] = set()
 
     def one(self) -> None:
-        """Ask two or three times about one medium."""
+        """Add two or three questions about one medium."""
         self.bring(self.task)
         for _ in range(self.chance.randint(2, 3)):
             self.ask_about(0)
 
     def several(self) -> None:
-        """Bring media at once or over several turns, ask about each and about pairs of them."""
+        """Add media at once or over several turns, with questions about each and about pairs."""
         kinds = self.kinds()
         one_by_one = self.chance.random() < 0.5
         for index, kind in enumerate(kinds):
@@ -153,14 +153,14 @@ class _Making:
                 self.ask_about(self.chance.randrange(len(self.media)))
 
     def recall(self) -> None:
-        """Talk about two or three media, one after the other, then about an earlier one."""
+        """Add questions about two or three media in turn, then about an earlier one."""
         for index in range(self.chance.randint(2, 3)):
             self.bring(self.chance.choice(("image", "audio")))
             self.ask_about(index, scored=False)
         self.ask_about(self.chance.randrange(len(self.media) - 1))
 
     def kinds(self) -> list[str]:
-        """Choose two to four media; both modalities are among those of a mix."""
+        """Return the modalities of two to four media; a mix has both modalities."""
         if self.task == "image-audio":
             kinds = ["image", "audio", *self.chance.choices(("image", "audio"), k=2)]
             kinds = kinds[: self.chance.choice((2, 2, 3, 4))]
@@ -169,7 +169,7 @@ class _Making:
         return [self.task.removesuffix("s")] * self.chance.choice((2, 2, 3))
 
     def bring(self, kind: str) -> None:
-        """Add a medium, which has something in common with an earlier one or nothing."""
+        """Add a medium, which may have something in common with an earlier one."""
         earlier = [medium.things[0] for medium in self.media if len(medium.things) == 1]
         thing = self.chance.choice(things_of(self.split))
         if earlier:
@@ -183,7 +183,7 @@ class _Making:
             self.media.append(any_scene(self.split, self.chance))
 
     def ask_about(self, index: int, scored: bool = True) -> None:
-        """Ask about one medium what was not asked before."""
+        """Add a question about one medium that was not asked before."""
         medium = self.media[index]
         questions = (
             about_scene(medium, self.talk, self.chance)
@@ -193,7 +193,7 @@ class _Making:
         self.say(questions, (index,), scored, n=self.number(index))
 
     def compare(self) -> None:
-        """Ask what two media have in common, or which of several is meant."""
+        """Add a question what two media have in common, or which of several is meant."""
         alone = [index for index, medium in enumerate(self.media) if len(medium.things) == 1]
         if len(alone) < 2:
             self.ask_about(self.chance.randrange(len(self.media)))
@@ -205,7 +205,7 @@ class _Making:
         if self.is_only_one(chosen):
             kind, thing = self.kind(chosen), self.media[chosen].things[0]
             which = which_of(kind, thing, self.name(chosen), self.talk)
-            # Nothing random where nothing is preferred: dialogues of a seed stay what they are.
+            # No random number without a preference, so that the dialogues of a seed do not change.
             prefer = self.meant and self.chance.random() < self.meant
             questions = [which] if prefer else [*questions, which]
         self.say(questions, (i, j))
@@ -213,7 +213,7 @@ class _Making:
     def say(
         self, questions: list[Question], about: tuple[int, ...], scored: bool = True, **more: int
     ) -> None:
-        """Add a turn with one of `questions`, and with the media that no turn brought yet."""
+        """Add a turn with one of `questions`, and with the media added since the last turn."""
         new = [question for question in questions if (question.kind, about) not in self.asked]
         question = self.chance.choice(new or questions)
         self.asked.add((question.kind, about))
@@ -228,15 +228,15 @@ class _Making:
         return "image" if isinstance(self.media[index], Scene) else "audio"
 
     def number(self, index: int) -> int:
-        """Return which of its kind a medium is, from 1."""
+        """Return the number of a medium among those of its kind, from 1."""
         return [self.kind(i) for i in range(index + 1)].count(self.kind(index))
 
     def name(self, index: int) -> str:
-        """Return what a medium is called."""
+        """Return the name of a medium."""
         return medium_name(self.language, self.kind(index), self.number(index))
 
     def is_only_one(self, index: int) -> bool:
-        """Tell whether no other medium of its kind has its thing, and there are others."""
+        """Return whether there are other media of its kind, none of which has its thing."""
         thing = self.media[index].things[0]
         others = [
             medium
@@ -247,6 +247,6 @@ class _Making:
 
 
 def _alike(thing: Thing, split: Split, chance: random.Random) -> Thing:
-    """Return a thing that shares both, colour, shape or nothing, each as often."""
+    """Return a thing that shares colour and shape, colour, shape or nothing, with equal chances."""
     shared = chance.choice(("both", "colour", "shape", "nothing"))
     return chance.choice([other for other in things_of(split) if other.shares(thing) == shared])

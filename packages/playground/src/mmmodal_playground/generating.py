@@ -1,4 +1,4 @@
-"""The trained parts as models of the data pipeline, for those who have `mmmodal-datagen`."""
+"""The trained parts as models of the data pipeline; it needs `mmmodal-datagen`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PREFIXES = {"ms": "translate English to Malay: ", "en": "translate Malay to Engl
 
 
 class RecogniserOptions(LocalOptions):
-    """Where it runs; it brings its weights."""
+    """The device and limits; the weights are included."""
 
     source: str = Field(default_factory=lambda: str(shipped() / "whisper"))
 
 
 class TranslatorOptions(Seq2SeqOptions):
-    """Where it runs; it brings its weights."""
+    """The device and limits; the weights are included."""
 
     source: str = Field(default_factory=lambda: str(shipped() / "translator"))
     prefixes: dict[str, str] = Field(PREFIXES)
@@ -44,26 +44,26 @@ class PlaygroundRecogniser(LocalRecogniser):
     Options: ClassVar[type[Config]] = RecogniserOptions
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, by what they are and not by where they lie."""
+        """Return the identity of the weights, independent of their path."""
         return super().identity() | _named("whisper", self.options.source)
 
 
 class PlaygroundTranslator(Seq2Seq):
     """The tiny T5 that knows the playground's sentences, English to Malay and back.
 
-    It has never read a word that stands alone, as many answers do; those are looked up.
+    It was not trained on single words, which many answers are; these are translated by a table.
     """
 
     name: ClassVar[str] = "playground"
     Options: ClassVar[type[Config]] = TranslatorOptions
 
     def identity(self) -> dict[str, Any]:
-        """Return which weights, by what they are and not by where they lie."""
+        """Return the identity of the weights, independent of their path."""
         named = _named("translator", self.options.source)
         return super().identity() | named | {"looked_up": len(_words("en", "ms"))}
 
     async def translate(self, texts: Sequence[str], *, source: str, target: str) -> list[str]:
-        """Translate each text as one line."""
+        """Return the translation of each text, taken as one line."""
         known = _words(source, target)
         left = [text for text in texts if text.casefold() not in known]
         made = iter(await super().translate(left, source=source, target=target))
@@ -72,7 +72,7 @@ class PlaygroundTranslator(Seq2Seq):
 
 @functools.cache
 def _words(source: str, target: str) -> dict[str, str]:
-    """Return the words of the world, and those of fixed answers, in another language."""
+    """Return the translations of the world's words and of fixed answers."""
     pairs = list(zip(TALKS[source].words.values(), TALKS[target].words.values(), strict=True))
     fixed = [name for name, text in ANSWERS[source].items() if "{" not in text]
     return dict(pairs) | {ANSWERS[source][name]: ANSWERS[target][name] for name in fixed}
@@ -80,7 +80,7 @@ def _words(source: str, target: str) -> dict[str, str]:
 
 @functools.cache
 def _named(part: str, source: str) -> dict[str, Any]:
-    """Return the name and revision of a shipped part, whose files are checked; else nothing."""
+    """Return the name and revision of a shipped part, after verifying it; else an empty dict."""
     if source != str(shipped() / part):
         return {}
     part_folder(part)

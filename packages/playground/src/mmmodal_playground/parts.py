@@ -1,4 +1,4 @@
-"""The trained parts that ship with this package, checked before they are used."""
+"""The trained parts of this package, whose checksums are verified before use."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ CHECKSUMS = "checksums.json"
 
 
 class DamagedPartError(MMModalError):
-    """A file of a shipped part is missing or not what was shipped."""
+    """A file of a shipped part is missing or has been changed."""
 
 
 def shipped() -> Path:
-    """Return the folder of the shipped parts, with their checksums, log and quality."""
+    """Return the folder of the shipped parts, with their checksums, logs and quality."""
     return Path(str(files("mmmodal_playground"))) / "trained"
 
 
 def part_folder(name: str, root: Path | None = None) -> Path:
-    """Return the folder of a part, each file of which is what was shipped.
+    """Return the folder of a part, after verifying the checksums of its files.
 
     Raises:
         DamagedPartError: a file is missing or has another checksum.
@@ -45,12 +45,12 @@ def part_folder(name: str, root: Path | None = None) -> Path:
         raise DamagedPartError(f"{root / CHECKSUMS}: cannot be read; {REPAIR}") from None
     for path, checksum in expected.items():
         if path.startswith(f"{name}/") and _sha256(root / path) != checksum:
-            state = "is not what was shipped" if (root / path).is_file() else "is missing"
+            state = "has been changed" if (root / path).is_file() else "is missing"
             raise DamagedPartError(f"{root / path}: {state}; {REPAIR}")
     return root / name
 
 
-REPAIR = "install it anew: pip install --force-reinstall --no-deps mmmodal-playground"
+REPAIR = "install it again: pip install --force-reinstall --no-deps mmmodal-playground"
 
 
 def checksums(root: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _sha256(path: Path) -> str:
 
 
 def part_quality(name: str) -> dict[str, float]:
-    """Return what was measured of a part on what it was not trained on."""
+    """Return the measured quality of a part on held-out data."""
     quality: dict[str, dict[str, float]] = json.loads(
         (shipped() / "quality.json").read_text(encoding="utf-8")
     )

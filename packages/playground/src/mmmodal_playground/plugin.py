@@ -1,4 +1,4 @@
-"""The trained parts as plugins: encoders and a backbone that bring their weights along."""
+"""The trained parts as plugins: encoders and a backbone that include their weights."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["PlaygroundLlama", "PlaygroundSiglip", "PlaygroundWhisper"]
 
 
 class _Shipped(Encoder):
-    """An encoder whose own weights are checked before they are read."""
+    """An encoder whose weights are verified before they are read."""
 
     part: ClassVar[str]
 
     @classmethod
     def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Check the shipped weights, then read their config."""
+        """Verify the shipped weights, and return their config."""
         if source in (None, cls.source):
             source = str(part_folder(cls.part))
         return super().from_source(source, options)
@@ -50,13 +50,13 @@ class PlaygroundWhisper(_Shipped, Whisper):
 
 
 class PlaygroundLlama(AutoBackbone):
-    """The tiny Llama that talks of the playground in English and Malay."""
+    """The tiny Llama that knows the playground's dialogues in English and Malay."""
 
     name: ClassVar[str] = "playground-llama"
     source: ClassVar[str | None] = str(shipped() / "llama")
 
     def config(self, source: str) -> PreTrainedConfig:
-        """Check the shipped weights, then read their config."""
+        """Verify the shipped weights, and return their config."""
         if source == self.source:
             part_folder("llama")
         return super().config(source)
@@ -64,19 +64,19 @@ class PlaygroundLlama(AutoBackbone):
 
 @hookimpl
 def mmmodal_encoders() -> list[type[Encoder]]:
-    """The trained SigLIP and Whisper."""
+    """Return the trained SigLIP and Whisper."""
     return [PlaygroundSiglip, PlaygroundWhisper]
 
 
 @hookimpl
 def mmmodal_backbones() -> list[type[Backbone]]:
-    """The trained Llama."""
+    """Return the trained Llama."""
     return [PlaygroundLlama]
 
 
 @hookimpl
 def mmmodal_recognisers() -> list[type[Recogniser]]:
-    """The trained Whisper, for the data pipeline; only that package asks."""
+    """Return the trained Whisper, for the data pipeline; only that package calls this hook."""
     from mmmodal_playground.generating import PlaygroundRecogniser
 
     return [PlaygroundRecogniser]
@@ -84,7 +84,7 @@ def mmmodal_recognisers() -> list[type[Recogniser]]:
 
 @hookimpl
 def mmmodal_translators() -> list[type[Translator]]:
-    """The trained translator, for the data pipeline."""
+    """Return the trained translator, for the data pipeline."""
     from mmmodal_playground.generating import PlaygroundTranslator
 
     return [PlaygroundTranslator]

@@ -1,4 +1,4 @@
-"""What can be asked about media, with the true answers."""
+"""Questions about media, with their true answers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Question", "about_pair", "about_phrase", "about_scene", "which_of"]
 
 @dataclass(frozen=True)
 class Question:
-    """One question before it is worded."""
+    """One question, before its wording is chosen."""
 
     kind: str
-    """Which of `wording.QUESTIONS`."""
+    """The key in `wording.QUESTIONS`."""
 
     answer: str
     words: Mapping[str, str] = field(default_factory=dict)
-    """What the wording leaves open, except which medium is meant."""
+    """The variables of the wording, except for the medium."""
 
 
 def about_scene(scene: Scene, talk: Talk, chance: random.Random) -> list[Question]:
-    """Ask what a picture shows, and in which colours."""
+    """Return questions about the content of a picture and its colours."""
     things = scene.things
     absent = [shape for shape in SHAPES if shape not in {thing.shape for thing in things}]
     present = chance.random() < 0.5
@@ -47,7 +47,7 @@ def about_scene(scene: Scene, talk: Talk, chance: random.Random) -> list[Questio
 
 
 def about_phrase(phrase: Phrase, talk: Talk, chance: random.Random) -> list[Question]:
-    """Ask what a clip says and what it names."""
+    """Return questions about the words of a clip and the thing it names."""
     thing, present = phrase.thing, chance.random() < 0.5
     others = [shape for shape in SHAPES if shape != thing.shape]
     shape = thing.shape if present else chance.choice(others)
@@ -60,7 +60,7 @@ def about_phrase(phrase: Phrase, talk: Talk, chance: random.Random) -> list[Ques
 
 
 def about_pair(a: Thing, b: Thing, names: tuple[str, str], talk: Talk) -> list[Question]:
-    """Ask what two media have in common; each shows or names one thing."""
+    """Return questions about two media, each of which shows or names one thing."""
     said = ANSWERS[talk.code]
     words = dict(zip("ab", names, strict=True))
 
@@ -77,7 +77,7 @@ def about_pair(a: Thing, b: Thing, names: tuple[str, str], talk: Talk) -> list[Q
 
 
 def which_of(kind: str, thing: Thing, name: str, talk: Talk) -> Question:
-    """Ask which medium of a kind shows or names `thing`; `name` is that medium's."""
+    """Return the question which medium of a kind shows or names `thing`; `name` is the answer."""
     return Question(f"which-{kind}", name, {"thing": talk.name(thing)})
 
 

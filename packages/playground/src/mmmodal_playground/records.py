@@ -1,4 +1,4 @@
-"""Dialogues as records with their media in files, as every other command reads them."""
+"""Write dialogues as records, with their media as files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["dialogues", "make_records", "quizzes", "write_records"]
 def dialogues(
     number: int, *, split: Split, seed: int = 0, tasks: Sequence[Task] = TASKS
 ) -> Iterator[Dialogue]:
-    """Make `number` dialogues, tasks and languages in turn; the same seed makes the same."""
+    """Yield `number` dialogues, with tasks and languages in turn, as determined by the seed."""
     chance = random.Random(f"{split} {seed}")
     turns = [(task, language) for task in tasks for language in TALKS]
     for index in range(number):
@@ -38,7 +38,7 @@ def dialogues(
 def quizzes(
     number: int, *, seed: int = 0, turns: int, media: int, **shares: float
 ) -> Iterator[Dialogue]:
-    """Make long training dialogues about at most `media` media, languages in turn.
+    """Yield long training dialogues about at most `media` media, with languages in turn.
 
     `shares` are those of `make_quiz`.
     """
@@ -55,7 +55,7 @@ def make_records(folder: Path, number: int, seed: int = 0, split: Split = "train
 
 
 def write_records(folder: Path, made: Iterable[Dialogue], name: str) -> Path:
-    """Write dialogues and their media to `folder`; `name` begins every id and file name."""
+    """Write dialogues and their media to `folder`; `name` is the prefix of ids and file names."""
     (folder / "media").mkdir(parents=True, exist_ok=True)
     path = folder / "records.jsonl"
     with path.open("w", encoding="utf-8") as file, speaking() as say:

@@ -1,4 +1,4 @@
-"""Pictures: one coloured shape anywhere, or two in different quarters, on a pale ground."""
+"""Pictures: one coloured shape anywhere, or two in different quarters, on a pale background."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
 
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 SIZE = 128  # pixels
-SMOOTH = 4  # drawn so many times larger, then averaged down
-CELLS = 5  # of 25 in which a shape can lie, a fifth is held out for each thing
+SMOOTH = 4  # pictures are drawn this many times larger, then averaged
+CELLS = 5  # on each side of the grid of places; a fifth of them is held out for each thing
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A thing with its place on a canvas of 1 by 1."""
+    """A thing with its place on a canvas of 1 × 1."""
 
     thing: Thing
     x: float
@@ -42,14 +42,14 @@ class Shape:
     turn: float  # radians
 
     def covers(self, index: int, rows: int) -> bool:
-        """Tell whether it covers cell `index` of a grid of `rows` by `rows`, row by row."""
+        """Return whether it covers cell `index` of a grid of `rows` × `rows`, row by row."""
         x, y = (index % rows + 0.5) / rows, (index // rows + 0.5) / rows
         return max(abs(x - self.x), abs(y - self.y)) < 0.6 * self.radius + 0.5 / rows
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows; `places` has the quarters of two shapes and is empty for one."""
+    """The content of a picture; `places` has the quarters of two shapes and is empty for one."""
 
     shapes: tuple[Shape, ...]
     places: tuple[str, ...]
@@ -57,15 +57,15 @@ class Scene:
 
     @property
     def things(self) -> tuple[Thing, ...]:
-        """The things it shows, from the top left to the bottom right."""
+        """The things in the scene, from the top left to the bottom right."""
         return tuple(shape.thing for shape in self.shapes)
 
     @property
     def split(self) -> Split:
-        """Where it belongs: scenes of the one split are never drawn for the other.
+        """The split of the scene, in which alone it is drawn.
 
-        Held out are the pairs of colour and shape in `HELD_OUT`, a fifth of the arrangements of
-        two things, and for each thing alone a fifth of the places where it can be.
+        Held out are the pairs of colour and shape in `HELD_OUT`, a fifth of the arrangements of two
+        things, and for each single thing a fifth of its places.
         """
         if HELD_OUT.intersection(self.things):
             return "test"
@@ -78,12 +78,12 @@ class Scene:
         return "test" if (cell + THINGS.index(shape.thing)) % 5 == 0 else "train"
 
     def mention(self, talk: Talk) -> str:
-        """Say what there is to see, in one language."""
+        """Return the things in the scene, in one language."""
         said = [talk.mention(thing) for thing in self.things]
         return talk.both.format(a=said[0], b=said[1]) if self.places else said[0]
 
     def describe(self, talk: Talk) -> str:
-        """Say what there is to see, and of two things where."""
+        """Return a description of the scene, with the places of two things."""
         said = [talk.mention(thing) for thing in self.things]
         if not self.places:
             return said[0]
@@ -95,7 +95,7 @@ class Scene:
 
 
 def any_scene(split: Split, chance: random.Random) -> Scene:
-    """Make a scene of one thing, or more often of two."""
+    """Return a scene of one thing, or more often of two."""
     while True:
         if chance.random() < 0.35:
             return single_scene(chance.choice(things_of(split)), split, chance)
@@ -106,7 +106,7 @@ def any_scene(split: Split, chance: random.Random) -> Scene:
 
 
 def single_scene(thing: Thing, split: Split, chance: random.Random) -> Scene:
-    """Place one thing, large or small, where the split allows it."""
+    """Return a scene of one thing, large or small, in a place of the split."""
     while True:
         radius = chance.uniform(0.18, 0.42)
         x, y = (chance.uniform(radius, 1 - radius) for _ in range(2))
@@ -116,7 +116,7 @@ def single_scene(thing: Thing, split: Split, chance: random.Random) -> Scene:
 
 
 def pair_scene(a: Thing, b: Thing, split: Split, chance: random.Random) -> Scene | None:
-    """Place two things in different quarters; None where the split has no room for them."""
+    """Return a scene of two things in different quarters; None if the split has no such scene."""
     pairs = [(i, j) for i in PLACES for j in PLACES if PLACES.index(i) < PLACES.index(j)]
     chance.shuffle(pairs)
     for places in pairs:
@@ -133,9 +133,9 @@ Colour = tuple[int, int, int]
 
 
 def draw_scene(scene: Scene, size: int = SIZE, *, fills: Sequence[Colour] = ()) -> Image:
-    """Draw an RGB picture of `size` by `size` pixels with smooth edges.
+    """Return an RGB picture of `size` × `size` pixels with smooth edges.
 
-    `fills` are other colours than those of the things, one for each shape.
+    `fills` are colours that replace those of the things, one for each shape.
     """
     from PIL import Image, ImageDraw
 

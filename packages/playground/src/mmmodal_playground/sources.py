@@ -1,4 +1,4 @@
-"""Raw material, as people have it: long recordings of speech, and pictures with captions."""
+"""Raw material for a data pipeline: long recordings of speech, and pictures with captions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["make_sources"]
 
-PHRASES = 8  # of a recording
-PAUSE_S = 1.0  # between two of them
+PHRASES = 8  # in a recording
+PAUSE_S = 1.0  # between two phrases
 PICTURES = 16  # for each recording
 
 
 def make_sources(folder: Path, number: int, seed: int = 0) -> Path:
     """Write `number` recordings, each in one language, and pictures.
 
-    `recordings` and `pictures.jsonl` are what a data pipeline starts from; `spoken.jsonl` has the
-    words of every recording, to compare with.
+    `recordings` and `pictures.jsonl` are the input of a data pipeline; `spoken.jsonl` has the words
+    of every recording as a reference.
     """
     chance = random.Random(f"sources {seed}")
     (folder / "recordings").mkdir(parents=True, exist_ok=True)
@@ -51,12 +51,14 @@ def _recordings(
         things = chance.choices(things_of("train"), k=PHRASES)
         texts = [any_phrase(language, thing, "train", chance).text for thing in things]
         uri = f"recordings/{language}-{index:03d}.wav"
-        soundfile.write(folder / uri, _said(texts, language, chance, say), RATE, subtype="PCM_16")
+        soundfile.write(folder / uri, _spoken(texts, language, chance, say), RATE, subtype="PCM_16")
         yield {"audio": uri, "lang": language, "phrases": texts}
 
 
-def _said(texts: list[str], language: str, chance: random.Random, say: Say) -> NDArray[np.float32]:
-    """Say texts in one voice with pauses between them: samples [S]."""
+def _spoken(
+    texts: list[str], language: str, chance: random.Random, say: Say
+) -> NDArray[np.float32]:
+    """Return the samples [S] of texts in one voice, with pauses between them."""
     import numpy as np
 
     voice = replace(any_voice(language, chance), noise=0.0, lead=0.0)

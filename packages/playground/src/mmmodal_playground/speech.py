@@ -1,7 +1,7 @@
-"""Speech from espeak-ng, through ctypes and the library that the `espeakng-loader` wheel carries.
+"""Speech from espeak-ng, through ctypes and the library in the `espeakng-loader` wheel.
 
-The calls are those of espeak-ng's `speak_lib.h`. The library holds one voice for the process, so
-one thread speaks at a time.
+The calls are those of espeak-ng's `speak_lib.h`. The library has one voice per process, so only one
+thread may speak at a time.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ UNSEEN = "+steph"
 """The speaker that no part was trained on."""
 
 VOICES = {code: tuple(a + v for a in names for v in VARIANTS) for code, names in ACCENTS.items()}
-"""The voices of each language, by espeak-ng's names: an accent, and a speaker behind the plus."""
+"""The voices of each language, by espeak-ng's names: an accent, and a speaker after the plus."""
 
 SYNCHRONOUS, UTF8, BY_CHARACTER, DO_NOT_EXIT = 0x02, 1, 1, 0x8000
 SPEED, VOLUME, PITCH, PITCH_RANGE = 1, 2, 3, 4
 
 
-REPAIR = "install it anew: pip install --force-reinstall --no-deps espeakng-loader"
+REPAIR = "install it again: pip install --force-reinstall --no-deps espeakng-loader"
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class SpeechError(MMModalError):
-    """espeak-ng cannot speak: which voice, and what to do."""
+    """espeak-ng failed: the voice or library, and what to do."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How one utterance sounds."""
+    """The voice of one utterance."""
 
     name: str
     speed: int = 165  # words per minute
@@ -70,11 +70,11 @@ class Voice:
 
 
 Say = Callable[[str, Voice], "NDArray[np.float32]"]
-"""Text and voice in, samples [S] at 16 kHz out, without the silence behind the last word."""
+"""A function of text and voice that returns samples [S] at 16 kHz, without silence at the end."""
 
 
 def any_voice(language: str, chance: random.Random) -> Voice:
-    """Pick a voice, its speed, pitch and noise."""
+    """Return a random voice with its speed, pitch and noise."""
     return Voice(
         name=chance.choice(VOICES[language]),
         speed=chance.randint(145, 200),
@@ -88,12 +88,12 @@ def any_voice(language: str, chance: random.Random) -> Voice:
 
 
 def unseen_voice(language: str, chance: random.Random) -> Voice:
-    """Pick a voice of the speaker that no part was trained on."""
+    """Return a random voice of the speaker that no part was trained on."""
     return replace(any_voice(language, chance), name=ACCENTS[language][0] + UNSEEN)
 
 
 def speak(text: str, voice: Voice) -> NDArray[np.float32]:
-    """Say one thing: samples [S] at 16 kHz, always the same ones.
+    """Return the samples [S] at 16 kHz of a text; equal arguments give equal samples.
 
     Raises:
         SpeechError: the espeak-ng library or the voice is missing.
@@ -103,20 +103,20 @@ def speak(text: str, voice: Voice) -> NDArray[np.float32]:
 
 
 def save_speech(path: Path, text: str, voice: Voice, say: Say = speak) -> None:
-    """Speak a text into a WAV file of 16-bit samples."""
+    """Write a spoken text to a WAV file of 16-bit samples."""
     import soundfile
 
-    file = io.BytesIO()  # libsndfile does not say why it cannot write to a disk
+    file = io.BytesIO()  # libsndfile gives no reason if it cannot write to a disk
     soundfile.write(file, say(text, voice), RATE, subtype="PCM_16", format="WAV")
     path.write_bytes(file.getvalue())
 
 
 @contextlib.contextmanager
 def speaking() -> Iterator[Say]:
-    """Yield a function that says several things; the same ones in the same order sound the same.
+    """Yield a function that speaks; equal utterances in the same order give equal samples.
 
-    espeak-ng's library keeps a state from one utterance to the next that nothing resets but
-    loading it anew, which takes longer than a phrase: so it is loaded once for a whole series.
+    espeak-ng's library keeps state between utterances, which only loading it again resets. That
+    takes longer than a phrase, so it is loaded once for a series of utterances.
 
     Raises:
         SpeechError: the espeak-ng library or a voice is missing.
@@ -140,7 +140,7 @@ def _load() -> ctypes.CDLL:
 
 
 class _Speaker:
-    """The espeak-ng of this process, as long as its library is loaded."""
+    """The espeak-ng of this process, while its library is loaded."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         import espeakng_loader
@@ -152,7 +152,7 @@ class _Speaker:
         if self.rate <= 0:
             raise SpeechError(f"espeak-ng does not find its voices; {REPAIR}")
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-        self._hear: Callable[..., Any] = kind(self._keep)  # kept alive as long as the library
+        self._hear: Callable[..., Any] = kind(self._keep)  # must live as long as the library
         library.espeak_SetSynthCallback(self._hear)
 
     def __call__(self, text: str, voice: Voice) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Tiny encoders of the true architectures with random weights, in the folders users have."""
+"""Tiny encoders of the real architectures with random weights, as folders of transformers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tiny_siglip(
     layers: int = 3,
     seed: int = 0,
 ) -> Path:
-    """Write a random-init SiglipModel, text tower and head included, with its image processor."""
+    """Write a SiglipModel with random weights, text tower and head, and its image processor."""
     import torch
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
@@ -48,9 +48,9 @@ def tiny_whisper(
     num_mel_bins: int = 80,
     seed: int = 0,
 ) -> Path:
-    """Write a random-init Whisper model for chunks of `chunk_length` seconds.
+    """Write a Whisper model with random weights for windows of `chunk_length` seconds.
 
-    Its decoder and its feature extractor are there, too; its tokenizer is not.
+    It has a decoder and a feature extractor, but no tokenizer.
     """
     import torch
     from transformers import (
@@ -77,7 +77,7 @@ def tiny_whisper(
         eos_token_id=1,
         pad_token_id=1,
         decoder_start_token_id=2,
-        init_std=0.15,  # with the usual 0.02 so small a network hears positions alone
+        init_std=0.15,  # with 0.02, the output of so small a network depends on positions only
         begin_suppress_tokens=None,
     )
     with torch.random.fork_rng():

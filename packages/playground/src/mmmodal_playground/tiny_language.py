@@ -1,7 +1,7 @@
-"""Tiny language models of true architectures with random weights, in the folders users have.
+"""Tiny language models of real architectures with random weights, as folders of transformers.
 
-Each comes with a tokenizer of its family, trained on a few sentences, and a chat template that
-follows the family's documented format.
+Each has a tokenizer of its family, trained on a few sentences, and a chat template in the family's
+documented format.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ INST = (
 
 
 def _byte_level(size: int) -> Tokenizer:
-    """Build the kind of Qwen and Llama 3: bytes, no prefix space."""
+    """Return a tokenizer like those of Qwen and Llama 3: bytes, without a prefix space."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -77,7 +77,7 @@ def _byte_level(size: int) -> Tokenizer:
 
 
 def _sentencepiece(size: int) -> Tokenizer:
-    """Build the kind of Llama 1, TinyLlama and Mistral: a prefix space, bytes as a fallback."""
+    """Return a tokenizer as in Llama 1, TinyLlama and Mistral: prefix space, byte fallback."""
     from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
     special = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
@@ -101,7 +101,7 @@ def _sentencepiece(size: int) -> Tokenizer:
 
 
 def _only_special(tokenizer: Tokenizer, special: list[str]) -> Tokenizer:
-    """Keep only `special` as added tokens: the byte pieces are plain vocabulary."""
+    """Return a tokenizer with only `special` as added tokens: byte pieces are in the vocabulary."""
     import json
 
     state = json.loads(tokenizer.to_str())
@@ -132,7 +132,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "tied": False,
     },
 }
-"""The language model families that can be made, with how they talk."""
+"""The families of language models, with their tokenizers and chat templates."""
 
 
 def tiny_language_model(
@@ -144,7 +144,7 @@ def tiny_language_model(
     positions: int = 2048,
     seed: int = 0,
 ) -> Path:
-    """Write a random-init language model with tokenizer and chat template to `folder`."""
+    """Write a language model with random weights, tokenizer and chat template to `folder`."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 

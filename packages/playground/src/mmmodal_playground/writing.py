@@ -1,4 +1,4 @@
-"""One clear error for what cannot be written."""
+"""Raise errors of writing as one MMModalError."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["writing"]
 
 @contextlib.contextmanager
 def writing(out: Path, advice: str = "choose another place or make room") -> Iterator[None]:
-    """Turn what the system refuses, such as a full disk, into an error that names the file.
+    """Raise errors of the system, such as a full disk, as an MMModalError that names the file.
 
     Raises:
-        MMModalError: something could not be written.
+        MMModalError: a file could not be written.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""SigLIP as an image encoder: `siglip` takes any source, presets bring one."""
+"""SigLIP as an image encoder: `siglip` accepts any source; presets have their own."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["Siglip", "SiglipOptions"]
 
 @hookimpl
 def mmmodal_encoders() -> list[type[Encoder]]:
-    """SigLIP from any source, and the published models by name."""
+    """Return SigLIP for any source, and the published models by name."""
     return [Siglip, *PRESETS]

@@ -1,4 +1,4 @@
-"""SigLIP's options and preprocessing; its network is in tower.py, its sources in formats."""
+"""The options and preprocessing of SigLIP; its network is in tower.py, its sources in formats/."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ if TYPE_CHECKING:
 __all__ = ["Siglip", "SiglipOptions"]
 
 STORED_WHERE_SET = ("drop_first", "tiles", "resizer", "resize_mode", "fill_color")
-"""Options that a checkpoint holds only where they are not the default, as from before they were."""
+"""Options that a checkpoint stores only if they are not the default, as older ones lack them."""
 
 
 class SiglipOptions(Config):
-    """Which layer is taken, and how pictures become pixels; the source sets what is not given."""
+    """The layer of the features, and the preprocessing of pictures; a source sets the defaults."""
 
     select_layer: int = -2
-    """The hidden state that is the feature, counted in the source's depth; -2 as in the paper."""
+    """The index of the hidden state that is the feature, among those of the source; the paper's is
+    -2."""
 
     post_norm: bool = False
-    """Normalise it as SigLIP does its last."""
+    """Apply SigLIP's last norm to it."""
 
     drop_first: bool = False
-    """Leave out the first patch, as LLaVA does that takes it for a class token."""
+    """Leave out the first patch, as LLaVA does, which treats it as a class token."""
 
     tiles: int = Field(1, ge=1, le=12)
-    """Cut pictures into up to so many tiles, and add the whole as one more; 1: never."""
+    """The maximum number of tiles of a picture, besides a tile of the whole; 1: no tiles."""
 
     image_size: OfSource[int] = Field(384, ge=1)  # pixels
     patch_size: OfSource[int] = Field(16, ge=1)  # pixels
     resizer: OfSource[Resizer] = "pillow"
-    """Who resizes: what the source's own preprocessing takes."""
+    """The library that resizes, as in the source's own preprocessing."""
 
     resample: OfSource[Filter] = "bicubic"
     resize_mode: OfSource[ResizeMode] = "squash"
     fill_color: OfSource[int] = Field(0, ge=0, le=255)
-    """What is around a picture whose longest side was fitted."""
+    """The grey level around a picture whose longer side was fitted."""
 
     rescale_factor: OfSource[float] = 1 / 255
     image_mean: OfSource[tuple[float, float, float]] = (0.5, 0.5, 0.5)
@@ -63,7 +64,7 @@ class SiglipOptions(Config):
     @model_validator(mode="after")
     def _tiles_are_squashed(self) -> Self:
         if self.tiles > 1 and self.drop_first:
-            raise ValueError("tiles are whole grids; leave out drop_first")
+            raise ValueError("tiles need all patches; leave out drop_first")
         if self.tiles > 1 and self.resize_mode != "squash":
             raise ValueError(f"tiles need resize_mode=squash, not {self.resize_mode!r}")
         return self
@@ -86,10 +87,10 @@ class Siglip(Encoder):
 
     @classmethod
     def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Read the config of `source`, cut to the layers that are run.
+        """Return the encoder with the config of `source`, limited to the layers that are run.
 
         Raises:
-            PartError: there is no source, it is no such model, or `options` do not fit it.
+            PartError: there is no source, it holds another model, or `options` do not fit it.
         """
         source = source or cls.source
         if source is None:
@@ -117,13 +118,13 @@ class Siglip(Encoder):
 
     @property
     def tiled(self) -> bool:
-        """Whether pictures are cut."""
+        """Whether pictures are cut into tiles."""
         return self.options.tiles > 1
 
     def preprocess(self, item: Any) -> Tensor:
-        """Resize a picture to the square the tower takes and normalise it: [3, H, W].
+        """Return a picture resized to the tower's square and normalised: [3, H, W].
 
-        With `tiles`, it is cut into such squares: [tiles, 3, H, W], row by row, the whole last.
+        With `tiles`, it is cut into such squares: [tiles, 3, H, W], row by row; the whole is last.
         """
         import torch
         from PIL import Image
@@ -142,16 +143,16 @@ class Siglip(Encoder):
         return torch.stack([self._normalised(t) for t in cut(image, side, resize, options.tiles)])
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
-        """Tell the grids of patches (tiles, h, w), or (n,) without the first."""
+        """Return the grids of patches (tiles, h, w), or (n,) without the first patch."""
         return self._grids(len(features) if self.tiled else 1)
 
     @property
     def fixed_shape(self) -> tuple[int, ...] | None:
-        """The grid of every picture, where they are not cut."""
+        """The grid of every picture, if pictures are not cut; else None."""
         return None if self.tiled else self._grids(1)
 
     def measure(self, item: Any) -> tuple[int, ...]:
-        """Tell the grids of a picture by its size."""
+        """Return the grids of a picture by its size."""
         from PIL import Image
 
         options = self.options
@@ -159,7 +160,7 @@ class Siglip(Encoder):
             return super().measure(item)
         columns, rows = best_grid(*item.size, options.image_size, options.tiles)
         tiles = columns * rows
-        return self._grids(tiles if tiles == 1 else tiles + 1)  # the whole picture besides
+        return self._grids(tiles if tiles == 1 else tiles + 1)  # plus the whole picture
 
     def _grids(self, tiles: int) -> tuple[int, ...]:
         side = self.options.image_size // self.options.patch_size
@@ -168,7 +169,7 @@ class Siglip(Encoder):
         return (tiles, side, side)
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Stack the pictures; where they are cut, join all tiles, with the `counts` of each."""
+        """Return the stacked pictures; if they are cut, all tiles with the `counts` per picture."""
         import torch
 
         if not self.tiled:
@@ -183,20 +184,20 @@ class Siglip(Encoder):
         return Image.new("RGB", (16, 16), "grey")
 
     def build(self) -> nn.Module:
-        """Build the tower that `tower_config` describes."""
+        """Return the tower of `tower_config`."""
         from mmmodal_vision_siglip.tower import SiglipTower
 
         return SiglipTower(self._config(), self.options.post_norm, self.options.drop_first)
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights of the layers that are run, in whatever format `source` has."""
+        """Yield the weights of the layers that are run, from a source of any format."""
         from mmmodal_vision_siglip.tower import tensor_shapes
 
         shapes = tensor_shapes(self._config(), self.options.post_norm)
         return open_checkpoint(source).tensors(shapes)
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """List the weight files that are not on this machine yet."""
+        """Return the weight files to download, as (file, bytes)."""
         return open_checkpoint(source).download_size()
 
     def _normalised(self, image: Pillow.Image) -> Tensor:
@@ -214,5 +215,5 @@ class Siglip(Encoder):
 
     def _config(self) -> SiglipVisionConfig:
         if self.tower_config is None:
-            raise PartError(f"encoder {self.name!r} was made without a source and has no tower")
+            raise PartError(f"encoder {self.name!r} was created without a source and has no tower")
         return self.tower_config

@@ -1,4 +1,4 @@
-"""How a picture becomes squares of the size that a tower takes. S is the side of a square."""
+"""Resize and cut pictures to squares of the tower's size. S is the side of a square."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ ResizeMode = Literal["squash", "shortest", "longest"]
 Filter = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 
 Resizer = Literal["pillow", "torchvision"]
-"""Who resizes. They differ by a step of 1/255 here and there, by more in narrow strips."""
+"""The library that resizes. They differ by 1/255 in some pixels, and by more in narrow strips."""
 
 Resize = Callable[["Pillow.Image", tuple[int, int]], "Pillow.Image"]
-"""Takes a picture and its new width and height."""
+"""A function of a picture and its new width and height."""
 
 LONGEST = 32
-"""Of a strip longer than so many times its shorter side, `shortest` looks at the middle alone: of
-16,384 × 1 it would make millions of pixels, to cut off all but S.
+"""If a picture is longer than this many times its shorter side, `shortest` resizes only the middle:
+otherwise 16,384 × 1 would become millions of pixels, of which all but S are cut off.
 """
 
 
 def resizing(resizer: Resizer, resample: Filter) -> Resize:
-    """Return what resizes as a model's own preprocessing does.
+    """Return a function that resizes as the model's own preprocessing.
 
-    torchvision has no filters but these two; transformers leaves the others to Pillow, too.
+    torchvision has only these two filters; transformers also uses Pillow for the others.
     """
     if resizer == "torchvision" and resample in ("bilinear", "bicubic"):
         return lambda image, size: _by_torchvision(image, size, resample)
@@ -46,7 +46,7 @@ def _by_torchvision(image: Pillow.Image, size: tuple[int, int], resample: str) -
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    # Channels stay last in memory, which takes a third of the time.
+    # Channels stay last in memory, which is three times as fast.
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # [3, H, W]
     width, height = size
     resized = functional.resize(
@@ -58,11 +58,11 @@ def _by_torchvision(image: Pillow.Image, size: tuple[int, int], resample: str) -
 def square(
     image: Pillow.Image, side: int, resize: Resize, mode: ResizeMode, fill: int
 ) -> Pillow.Image:
-    """Resize a picture to S × S.
+    """Return a picture resized to S × S.
 
-    `squash` changes its proportions, as SigLIP was trained; `shortest` fits the shorter side and
+    `squash` changes its proportions, as in SigLIP's training; `shortest` fits the shorter side and
     cuts off the ends of the longer one; `longest` fits the longer side and fills the rest with the
-    grey level `fill`. Sizes are rounded as open_clip's `image_transform` does
+    grey level `fill`. Sizes are rounded as in open_clip's `image_transform`
     (open_clip/transform.py).
     """
     if mode == "shortest":
@@ -73,12 +73,12 @@ def square(
 
 
 def best_grid(width: int, height: int, side: int, limit: int) -> tuple[int, int]:
-    """Choose the columns and rows of at most `limit` tiles of S × S for a picture of that size.
+    """Return the columns and rows of at most `limit` tiles of S × S for a picture of that size.
 
-    The grid of the closest proportions wins. Of grids of the same ones, the larger is taken where
-    the picture has more than half of the pixels that fit in it. This is the dynamic resolution of
-    InternVL 1.5 (arXiv 2404.16821, section 3.3), but proportions are compared by their quotient,
-    so that a turned picture has the turned grid.
+    The grid with the closest proportions is selected. Of grids with equal proportions, the larger
+    is selected if the picture has more than half of its pixels. This is the dynamic resolution of
+    InternVL 1.5 (arXiv 2404.16821, section 3.3), except that proportions are compared by their
+    quotient, so that a rotated picture has the rotated grid.
     """
     grids = [(c, r) for c in range(1, limit + 1) for r in range(1, limit // c + 1)]
 
@@ -93,9 +93,9 @@ def best_grid(width: int, height: int, side: int, limit: int) -> tuple[int, int]
 
 
 def cut(image: Pillow.Image, side: int, resize: Resize, limit: int) -> list[Pillow.Image]:
-    """Resize a picture to its best grid and cut it into tiles of S × S, row by row.
+    """Return the tiles of S × S, row by row, of a picture resized to its best grid.
 
-    Where there is more than one tile, the whole picture follows as a thumbnail of S × S.
+    If there is more than one tile, the whole picture follows as a thumbnail of S × S.
     """
     columns, rows = best_grid(*image.size, side, limit)
     resized = resize(image, (columns * side, rows * side))

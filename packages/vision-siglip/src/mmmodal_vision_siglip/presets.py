@@ -1,4 +1,4 @@
-"""The published models of fixed resolution by name: a table, and the encoder classes made of it."""
+"""The published models of fixed resolution by name: a table, and an encoder class for each."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ SOURCES = {
     "siglip2-giant-256": "google/siglip2-giant-opt-patch16-256",
     "siglip2-giant-384": "google/siglip2-giant-opt-patch16-384",
 }
-"""A name tells the patch size only where two models would share it: then the unusual one does."""
+"""A name includes the patch size only if two models would have the same name, for the rarer one."""
 
 WIDTHS = {"base": 768, "large": 1024, "so400m": 1152, "giant": 1536}
 
 
 def _card(source: str) -> Card:
-    """Read off a Hub id what the model is; all of them are under one licence."""
+    """Return the card of a model, from its Hub id; all have the same licence."""
     size, patch, side = re.findall(r"siglip2?-([a-z0-9]+)-.*patch(\d+)-(\d+)", source)[0]
     return Card(WIDTHS[size], (int(side) // int(patch)) ** 2, "image", "Apache-2.0")
 
@@ -63,5 +63,5 @@ def _preset(name: str, source: str) -> type[Siglip]:
 
 PRESETS = tuple(_preset(name, source) for name, source in SOURCES.items())
 
-# Data workers that are spawned find a class by its name in its module.
+# Spawned data workers find a class by its name in its module.
 globals().update({preset.__name__: preset for preset in PRESETS})

@@ -16,7 +16,7 @@ __all__ = ["SiglipTower", "tensor_shapes"]
 
 
 class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ignore]
-    """Run all layers of the config; what they return, normalised or not, are the features."""
+    """A tower whose features are the output of its last layer, normalised or not."""
 
     def __init__(
         self, config: SiglipVisionConfig, post_norm: bool = False, drop_first: bool = False
@@ -27,10 +27,10 @@ class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ig
             self.add_module("post_layernorm", nn.Identity())
 
     def forward(self, values: Tensor, counts: Tensor | None = None, **kwargs: Any) -> list[Tensor]:
-        """Encode pixels [n, 3, H, W], all in one batch, as N of [tiles, h, w, D].
+        """Return the features of pixels [n, 3, H, W], in one batch, as N of [tiles, h, w, D].
 
-        `counts` [N] says how many tiles each image has; without it, each has one. Without the
-        first patch, an image is [h * w - 1, D].
+        `counts` [N] is the number of tiles of each image; by default one. Without the first patch,
+        the features of an image are [h * w - 1, D].
         """
         kwargs["return_dict"] = True
         hidden = super().forward(values, **kwargs).last_hidden_state  # [n, h * w, D]
@@ -43,5 +43,5 @@ class SiglipTower(SiglipVisionModel):  # type: ignore[no-untyped-call, unused-ig
 
 
 def tensor_shapes(config: SiglipVisionConfig, post_norm: bool) -> dict[str, tuple[int, ...]]:
-    """List the tensors of a tower by name, without memory for them."""
+    """Return the shapes of a tower's tensors by name, without allocating memory."""
     return pretrained.tensor_shapes(lambda: SiglipTower(config, post_norm))

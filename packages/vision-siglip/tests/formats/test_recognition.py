@@ -79,7 +79,7 @@ def test_folder_of_timm_says_what_was_looked_for(tmp_path: Path) -> None:
 
 def test_word_that_is_nothing_brings_the_nearest_name_of_open_clip() -> None:
     told = refusal("vit-b16-siglip-384")
-    assert "no Hub id (OWNER/NAME) and no model of open_clip" in told
+    assert "neither a Hub id (OWNER/NAME) nor a model of open_clip" in told
     assert "Did you mean 'ViT-B-16-SigLIP-384'?" in told
 
 
@@ -160,7 +160,7 @@ def test_file_of_no_known_kind_is_refused(folder: Path) -> None:
 def test_file_that_holds_no_weights_by_name_is_refused(folder: Path, values: Any) -> None:
     torch.save(values, folder / "weights.pt")
     told = refusal(folder / "weights.pt")
-    assert "holds no tensors by name" in told or "is missing" in told
+    assert "is not a mapping of names to tensors" in told or "is missing" in told
 
 
 def test_file_alone_with_shapes_of_no_model_asks_for_its_name(folder: Path) -> None:

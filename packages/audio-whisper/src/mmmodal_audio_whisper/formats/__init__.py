@@ -1,4 +1,4 @@
-"""The formats of Whisper's weights, told apart by the source; each is a module of this package."""
+"""The formats of Whisper's weights: one module for each, and their detection."""
 
 from mmmodal_audio_whisper.formats.recognition import open_checkpoint
 

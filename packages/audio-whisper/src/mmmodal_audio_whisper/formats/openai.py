@@ -1,4 +1,4 @@
-"""Whisper as OpenAI publishes it: a `.pt` file, or a name that openai-whisper downloads."""
+"""Whisper in OpenAI's format: a `.pt` file, or a name that openai-whisper downloads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCKS = "encoder.blocks."
 
 class _Openai(Checkpoint["WhisperConfig"]):
     def preprocessing(self) -> dict[str, Any]:
-        """Return openai-whisper's constants, which all of its models share."""
+        """Return openai-whisper's constants, which are the same for all models."""
         from whisper import audio  # type: ignore[import-untyped, unused-ignore]
 
         return {
@@ -37,11 +37,11 @@ class OpenaiFile(_Openai):
     """A file with the `dims` of a whole model and its `model_state_dict`, of any precision."""
 
     def config(self) -> WhisperConfig:
-        """Translate the encoder's part of `dims`."""
+        """Return the config of the encoder, from `dims`."""
         return self.size().config()
 
     def size(self) -> Size:
-        """Read the encoder's size, and check that the tensors have it before any is built."""
+        """The encoder's size, after comparing it with the tensors."""
         size, held = self._read()
         for name, shape in {
             "encoder.conv1.weight": (size.width, size.mel_bins, 3),
@@ -51,18 +51,18 @@ class OpenaiFile(_Openai):
         blocks = {name.split(".")[2] for name in map(str, held) if name.startswith(BLOCKS)}
         if len(blocks) != size.layers:
             raise PartError(
-                f"{self.source}: its dims say {size.layers} layers, but it holds {len(blocks)}"
+                f"{self.source}: its dims set {size.layers} layers, but it holds {len(blocks)}"
             )
         return size
 
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Yield tensors that are mapped to memory, in the precision of the file."""
+        """Yield tensors mapped to memory, in the precision of the file."""
         _, held = self._read()
         for name, shape in shapes.items():
             yield name, self._tensor(held, f"encoder.{openai_name(name)}", shape)
 
     def download_size(self) -> list[tuple[str, int]] | None:
-        """Say that there is nothing to download."""
+        """Return an empty list: nothing is downloaded."""
         return []
 
     def _read(self) -> tuple[Size, dict[str, Any]]:
@@ -87,7 +87,7 @@ class OpenaiFile(_Openai):
 
     def _unknown(self, found: str) -> str:
         return (
-            f"{self.source} is no checkpoint of openai-whisper, which holds `dims` and "
+            f"{self.source} is not a checkpoint of openai-whisper, which holds `dims` and "
             f"`model_state_dict`; found {found}"
         )
 
@@ -96,10 +96,10 @@ class OpenaiFile(_Openai):
 
         found = held.get(name)
         if not isinstance(found, torch.Tensor) or not found.is_floating_point():
-            raise PartError(f"{self.source}: {name!r} is missing in its weights")
+            raise PartError(f"{self.source}: {name!r} is missing from its weights")
         if list(found.shape) != list(shape):
             raise PartError(
-                f"{self.source}: {name!r} has shape {list(found.shape)}, but its dims ask for "
+                f"{self.source}: {name!r} has shape {list(found.shape)}, but its dims require "
                 f"{list(shape)}"
             )
         return found
@@ -109,23 +109,23 @@ class OpenaiModel(_Openai):
     """A model by openai-whisper's name; its config is known without the file."""
 
     def config(self) -> WhisperConfig:
-        """Look the size up, or read it from the file of a model that is newer than the table."""
+        """Return the config from the table of sizes, or from the file of a newer model."""
         size = self._published()
         return size.config() if size else self._file().config()
 
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Download the file unless it is there, and yield its tensors."""
+        """Yield the tensors of the file, which is downloaded unless it exists."""
         file = self._file()
         if self._published() not in (None, file.size()):
-            raise PartError(f"{file.source} is not of the size that {self.source!r} is known by")
+            raise PartError(f"{file.source} does not have the size of {self.source!r}; remove it")
         yield from file.tensors(shapes)
 
     def download_size(self) -> list[tuple[str, int]] | None:
-        """Ask the server, unless the file is there."""
+        """Return the file to download and its size, unless it exists."""
         return openai_cache.download_size(self.source)
 
     def _published(self) -> Size | None:
-        # By the file and not the name, since `large` moves on to the newest.
+        # By the file, not the name, as `large` is always the newest one.
         return SIZES.get(openai_cache.target(self.source).stem.removesuffix(".en"))
 
     def _file(self) -> OpenaiFile:

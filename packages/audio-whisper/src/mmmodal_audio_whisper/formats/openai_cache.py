@@ -1,7 +1,7 @@
-"""The models that openai-whisper knows by name: in its own cache, downloaded by itself.
+"""The models that openai-whisper knows by name, downloaded by openai-whisper to its own cache.
 
-It has no public function that downloads a model without building it, decoder and all, so its
-private table and download function are used; this is the one file that does.
+It has no public function that downloads a model without building it with its decoder, so this
+module uses its private table and download function; no other module does.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from mmmodal.authoring.parts import PartError
 
 __all__ = ["download_size", "fetch", "names", "target"]
 
-TIMEOUT = 10  # seconds, to ask for a size
+TIMEOUT = 10  # seconds, for the request of a file's size
 
 
 def names() -> list[str]:
-    """List the names that openai-whisper knows."""
+    """Return the names of openai-whisper's models."""
     import whisper  # type: ignore[import-untyped, unused-ignore]
 
     return list(whisper.available_models())
 
 
 def target(name: str) -> Path:
-    """Return where openai-whisper keeps the file of a model."""
+    """Return the path of a model's file in openai-whisper's cache."""
     home = os.getenv("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home, "whisper", _url(name).rpartition("/")[2])
 
 
 def fetch(name: str) -> Path:
-    """Return the file of a model, downloaded unless it is there with the right checksum.
+    """Return the file of a model, downloaded unless it exists with the right checksum.
 
     Raises:
-        PartError: it cannot be downloaded, or what came has another checksum.
+        PartError: it cannot be downloaded, or has a wrong checksum.
     """
     import whisper  # type: ignore[import-untyped, unused-ignore]
 
@@ -44,7 +44,7 @@ def fetch(name: str) -> Path:
         return path
     try:
         return Path(whisper._download(url, str(path.parent), in_memory=False))
-    except RuntimeError as error:  # how it tells of a wrong checksum, and of a folder at `path`
+    except RuntimeError as error:  # raised for a wrong checksum, and for a folder at `path`
         reason = str(error).partition(".")[0]
         raise PartError(f"{name}: {reason}; remove {path} and try again") from None
     except (OSError, HTTPException, TypeError, ValueError) as error:
@@ -55,7 +55,7 @@ def fetch(name: str) -> Path:
 
 
 def download_size(name: str) -> list[tuple[str, int]] | None:
-    """List the file and its size unless it is there whole; None where the server does not say."""
+    """Return the file and its size unless it is downloaded; None if the server gives no size."""
     from urllib.request import Request, urlopen
 
     path, url = target(name), _url(name)
@@ -76,9 +76,9 @@ def _url(name: str) -> str:
 
 
 def _is_whole(path: Path, url: str) -> bool:
-    """Check a file by its checksum, which is in its URL.
+    """Return whether a file has the checksum in its URL.
 
-    openai-whisper would do so, too, but by reading all of it into memory.
+    openai-whisper checks this too, but reads the whole file into memory.
     """
     if not path.is_file():
         return False

@@ -1,4 +1,4 @@
-"""What openai-whisper calls the tensors of the encoder."""
+"""openai-whisper's names of the encoder's tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_A_LAYER = {
 
 
 def to_openai(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a tower's tensors to what openai-whisper's `AudioEncoder` loads; the way back.
+    """Return a tower's tensors by the names that openai-whisper's `AudioEncoder` loads.
 
     That class has all layers and the last norm: build the tower with `select_layer=-1` and
     `post_norm=True`.
@@ -33,7 +33,7 @@ def to_openai(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def openai_name(name: str) -> str:
-    """Turn the name of a tensor in transformers' encoder into that in openai-whisper's."""
+    """Return openai-whisper's name of a tensor in transformers' encoder."""
     module, _, kind = name.rpartition(".")
     if layer := re.fullmatch(r"layers\.(\d+)\.(.+)", module):
         number, part = layer.groups()

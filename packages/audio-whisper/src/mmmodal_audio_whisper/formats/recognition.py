@@ -1,4 +1,4 @@
-"""Which format the weights of Whisper at a source are in."""
+"""Detect the format of Whisper's weights at a source."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["open_checkpoint"]
 
 LOOKED_FOR = (
     "a folder or a Hub id (OWNER/NAME) of transformers, a .pt file of openai-whisper, "
-    "or a model that it knows by name"
+    "or a name of a model of openai-whisper"
 )
 
 
 def open_checkpoint(source: str) -> Checkpoint[WhisperConfig]:
-    """Recognise the format of a source.
+    """Return the checkpoint of a source.
 
-    A folder is transformers', whatever its name; OWNER/NAME is on the Hub; a name without a slash
-    is openai-whisper's.
+    A folder is one of transformers; OWNER/NAME is on the Hub; a name without a slash is one of
+    openai-whisper.
 
     Raises:
-        PartError: it is none of them; says what was looked for.
+        PartError: it is none of these.
     """
     path = Path(source)
     if path.is_dir():
@@ -37,12 +37,12 @@ def open_checkpoint(source: str) -> Checkpoint[WhisperConfig]:
     if path.is_file():
         if path.suffix == ".pt":
             return OpenaiFile(source)
-        raise PartError(f"{source}: a file of no known format. Looked for: {LOOKED_FOR}")
+        raise PartError(f"{source}: a file of unknown format. Expected: {LOOKED_FOR}")
     if path.suffix == ".pt" or path.exists() or source.startswith((".", "/", "~")):
-        raise PartError(f"{source}: no such folder or file. Looked for: {LOOKED_FOR}")
+        raise PartError(f"{source}: no such folder or file. Expected: {LOOKED_FOR}")
     if source.count("/") == 1:
         return TransformersCheckpoint(source)
     if source in openai_cache.names():
         return OpenaiModel(source)
     known = suggest(source, openai_cache.names())
-    raise PartError(f"{source}: no such folder, file or model. Looked for: {LOOKED_FOR}{known}")
+    raise PartError(f"{source}: no such folder, file or model. Expected: {LOOKED_FOR}{known}")

@@ -1,4 +1,4 @@
-"""Formats of others' composed checkpoints, one module each; the encoders are found by name."""
+"""Formats of other projects' composed checkpoints: one module for each."""
 
 from mmmodal_backbones.converters.llava import Llava
 from mmmodal_backbones.converters.paper import Paper

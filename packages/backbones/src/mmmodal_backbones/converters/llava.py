@@ -1,6 +1,6 @@
-"""LLaVA as transformers stores it (`model_type: llava`), with a SigLIP tower of one picture size.
+"""Convert LLaVA in transformers' format (`model_type: llava`), with SigLIP of fixed resolution.
 
-An image is written as its slots alone: LLaVA has no markers around them.
+An image is written as its slots only: LLaVA has no markers around them.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ TEXT_PARTS = (
     "{%- set turns.all = turns.all + [dict(message, content=[part])] -%}{%- endfor -%}"
     "{%- set messages = turns.all -%}"
 )
-"""Put before a template that wants a list of parts: gives it a message as one part of text."""
+"""Code in front of a template that requires lists of parts: it makes each message a text part."""
 
 
 class Llava(Converter):
-    """LLaVA 1.5 and its kin; not LLaVA-NeXT, which cuts pictures into tiles."""
+    """Convert LLaVA 1.5 and similar models, but not LLaVA-NeXT, which cuts pictures into tiles."""
 
     name: ClassVar[str] = "llava"
     shape: ClassVar[str] = "a config.json with model_type 'llava'"
 
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """Tell by the model type."""
+        """Return whether the model type is LLaVA's."""
         return config.get("model_type") == "llava"
 
     def read(self, source: ComposedCheckpoint, chat_template: str | None) -> Conversion:
-        """Describe the parts, in the layout of transformers 5 and in that of older versions."""
+        """Return the parts, with the prefixes of transformers 5 and of older versions."""
         _check(source)
         tokenizer = source.tokenizer(chat_template)
         tokenizer.chat_template = _for_texts(tokenizer)
@@ -61,7 +61,7 @@ class Llava(Converter):
 
 def _image(source: ComposedCheckpoint, tokenizer: Any) -> ConvertedModality:
     values = source.config
-    # SigLIP has no class token: where LLaVA drops the first feature, that of a patch goes.
+    # SigLIP has no class token: if LLaVA drops the first feature, it is that of a patch.
     options = {
         "select_layer": values.get("vision_feature_layer", -2),
         "drop_first": values.get("vision_feature_select_strategy", "default") == "default",
@@ -88,41 +88,41 @@ def _image_id(source: ComposedCheckpoint, tokenizer: Any) -> int:
     id_ = source.config.get("image_token_index", source.config.get("image_token_id", 32000))
     if not isinstance(id_, int) or id_ not in tokenizer.added_tokens_decoder:
         raise PartError(
-            f"{source.source}: config.json says that token {id_!r} stands for a picture, which is "
-            "no added token of tokenizer.json; the vocabulary is of another model"
+            f"{source.source}: the image token {id_!r} of config.json is not an added token of "
+            "tokenizer.json; the vocabulary belongs to another model"
         )
     return id_
 
 
 def _check(source: ComposedCheckpoint) -> None:
-    """Refuse by name what our parts do not compute."""
+    """Raise a PartError for a setting that our parts do not support."""
     values = source.config
     tower = source.part_config("vision_config").get("model_type")
     layer = values.get("vision_feature_layer", -2)
     strategy = values.get("vision_feature_select_strategy", "default")
     problem = None
     if tower not in TOWERS:
-        problem = f"its vision tower is {tower!r}; only SigLIP is converted"
+        problem = f"its vision tower is {tower!r}; only SigLIP is supported"
     elif not isinstance(layer, int):
-        problem = f"it joins several layers (vision_feature_layer {layer}); only one is converted"
+        problem = f"it joins several layers (vision_feature_layer {layer}); only one is supported"
     elif strategy not in ("default", "full"):
         problem = f"vision_feature_select_strategy {strategy!r} is unknown"
     elif values.get("projector_hidden_act", "gelu") != "gelu":
         problem = f"its projector has {values['projector_hidden_act']!r} between its layers"
     elif values.get("multimodal_projector_bias", True) is not True:
-        problem = "its projector has no bias, which projector 'mlp' has"
+        problem = "its projector has no bias, but projector 'mlp' has one"
     if problem is not None:
         raise PartError(f"{source.source}: {problem}")
 
 
 def _for_texts(tokenizer: Any) -> str:
-    """Return the chat template, made to take messages that are one text each."""
+    """Return the chat template, changed to accept messages that are texts."""
     template: str = tokenizer.chat_template
     probe = "zqprobezq"
     try:
         written = tokenizer.apply_chat_template(
             [{"role": "user", "content": probe}], tokenize=False
         )
-    except Exception:  # templates raise anything
+    except Exception:  # a template can raise any error
         written = ""
     return template if probe in written else TEXT_PARTS + template

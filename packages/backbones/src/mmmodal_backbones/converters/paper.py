@@ -1,13 +1,13 @@
-"""The paper's published models: `model_type: mm_llms` (github mesolitica/multimodal-LLM).
+"""Convert the paper's published models: `model_type: mm_llms` (github mesolitica/multimodal-LLM).
 
-What they were trained with comes out: the chat template is the tokenizer's, a picture or clip is
-written `<image> </image>` with its features behind the begin marker and single spaces around it,
-a clip always takes all 30 s of a window, and features are those of `hidden_states[-2]`.
+The conversion keeps the form of their training: the chat template is the tokenizer's; a picture or
+clip is written `<image> </image>`, with its features after the begin marker and single spaces
+around it; a clip always takes all 30 s of a window; features are those of `hidden_states[-2]`.
 
-Their code computes other numbers than ours where it is wrong, so that results agree for one
-conversation at a time, not for its padded batches: it sets the attention mask to one over the
-padding of each row that has a medium, and in its training mode hides the first positions of a
-row, where training put an empty picture and clip before each text. Neither is imitated.
+Two errors of their code are not reproduced, so that results agree for single conversations, but not
+for padded batches. It sets the attention mask to one over the padding of each row with a medium. In
+training mode it masks the first positions of a row, where training put an empty picture and clip
+before each text.
 """
 
 from __future__ import annotations
@@ -29,26 +29,28 @@ from mmmodal.authoring.parts import (
 __all__ = ["Paper"]
 
 CONFIG_KEYS = {"image": "image_config", "audio": "audio_config"}
-"""Where the config of each modality's encoder is; the variants for one modality lack the other."""
+"""The key of the config of each modality's encoder; variants for one modality lack the other."""
 
 
 class Paper(Converter):
-    """Models of all sizes, for pictures, for sound, or for both."""
+    """Convert models of all sizes, for pictures, for sound, or for both."""
 
     name: ClassVar[str] = "paper"
     shape: ClassVar[str] = "a config.json with model_type 'mm_llms'"
 
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """Tell by the model type."""
+        """Return whether the model type is that of the paper."""
         return config.get("model_type") == "mm_llms"
 
     def read(self, source: ComposedCheckpoint, chat_template: str | None) -> Conversion:
-        """Describe the parts; which encoders there are is told by the configs."""
+        """Return the parts; the configs determine the encoders."""
         readers = {"image": _image, "audio": _audio}
         found = [key for key, name in CONFIG_KEYS.items() if source.config.get(name) is not None]
         if not found:
             wanted = " nor ".join(CONFIG_KEYS.values())
-            raise PartError(f"{source.source}: config.json has neither {wanted}; no encoder is in")
+            raise PartError(
+                f"{source.source}: config.json has neither {wanted}: there is no encoder"
+            )
         return Conversion(
             text_config=source.text_config("llm_config"),
             tokenizer=source.tokenizer(chat_template),
@@ -60,9 +62,9 @@ class Paper(Converter):
 
 def _image(source: ComposedCheckpoint) -> ConvertedModality:
     layer = source.config.get("vision_select_layer")
-    # Without a layer their code takes the last one's output, normalised.
+    # Without a layer their code uses the normalised output of the last one.
     layers = {"select_layer": -1, "post_norm": True} if layer is None else {"select_layer": layer}
-    options = {**layers, "resizer": "pillow"}  # transformers had no other at that time
+    options = {**layers, "resizer": "pillow"}  # the only one in transformers at that time
     part = Part(name="siglip", options=options)
     return _modality(source, "image", part, "mlp", "image_mean", "image_encoder.vision_model.")
 
@@ -76,10 +78,10 @@ def _audio(source: ComposedCheckpoint) -> ConvertedModality:
 def _modality(
     source: ComposedCheckpoint, name: str, part: Part, projector: str, setting: str, weights: str
 ) -> ConvertedModality:
-    """Describe a modality; `setting` is one that its preprocessor's file must hold."""
+    """Return the parts of a modality; `setting` is a key that its preprocessor's file must have."""
     config = _of_type(source, name, part.name)
     settings = source.json("preprocessor_config.json")
-    # Pushing the audio processor overwrote this file in the models for both.
+    # In models for both modalities the audio processor has overwritten this file.
     settings = settings if setting in settings else {}
     with source.as_checkpoint(config, settings) as folder:
         addition = addition_of(name, part.model_copy(update={"source": folder}), projector)
@@ -91,11 +93,11 @@ def _markup(name: str) -> Markup:
 
 
 def _of_type(source: ComposedCheckpoint, name: str, model_type: str) -> dict[str, Any]:
-    """Return an encoder's config; the published models have one of each kind."""
+    """Return an encoder's config; the published models have one type for each modality."""
     config = source.part_config(CONFIG_KEYS[name])
     found = config.get("model_type")
     if found != model_type:
         raise PartError(
-            f"{source.source}: its {name} encoder is {found!r}; only {model_type!r} is converted"
+            f"{source.source}: its {name} encoder is {found!r}; only {model_type!r} is supported"
         )
     return config

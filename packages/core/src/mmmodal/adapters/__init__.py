@@ -1,1 +1,1 @@
-"""LoRA through PEFT: what gets adapters, the folder they are kept in, and how they are merged."""
+"""LoRA through PEFT: the target layers, the folder of an adapter, attaching and merging."""

@@ -1,4 +1,4 @@
-"""Put adapters on a model, fill them from a folder, and merge them into its weights."""
+"""Attach adapters to a model, load their weights from a folder, and merge them into the model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["attach", "fill", "merge", "put_on", "settings_of", "stored_tensors"]
 
 PREFIX = "base_model.model."
-"""What PEFT puts before every name it stores."""
+"""The prefix of every name that PEFT stores."""
 
 ROWS = ".token_adapter.trainable_tokens_delta"
-"""How PEFT calls the stored rows of an embedding."""
+"""PEFT's name for the stored rows of an embedding."""
 
 OVERLAY = "model.marker_embedding.rows.weight"
 
@@ -36,10 +36,10 @@ def attach(
     alpha: float,
     dropout: float = 0.0,
 ) -> None:
-    """Put a new adapter, which changes nothing yet, on each of `layers`; all else is frozen.
+    """Attach a new adapter, which changes no output yet, to each of `layers`; freeze the rest.
 
     Raises:
-        PartError: a layer cannot have one.
+        PartError: a layer cannot have an adapter.
     """
     from peft import LoraConfig
 
@@ -48,17 +48,17 @@ def attach(
     try:
         model.add_adapter(config)
     except ValueError as error:
-        raise PartError(f"LoRA cannot be put on this model: {error}") from None
+        raise PartError(f"LoRA cannot be attached to this model: {error}") from None
     if (found := adapted_layers(model)) != sorted(layers):
         wrong = sorted(set(found) ^ set(layers))
-        raise PartError(f"LoRA was put on other layers than asked for, such as {wrong[0]!r}")
+        raise PartError(f"PEFT attached LoRA to layers not requested, such as {wrong[0]!r}")
 
 
 def put_on(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:
-    """Attach an adapter to its base and fill it.
+    """Attach an adapter to its base model, with its weights.
 
     Raises:
-        CheckpointError: it does not fit.
+        CheckpointError: it does not fit the model.
     """
     settings = adapter.settings
     known = dict(model.named_modules())
@@ -77,7 +77,7 @@ def put_on(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:
 
 @torch.no_grad()
 def fill(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:
-    """Copy what an adapter holds into a model with the same adapters: all of it, or it is refused.
+    """Copy all tensors of an adapter into a model to which the same adapters are attached.
 
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape.
@@ -86,7 +86,7 @@ def fill(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:
     parameters = dict(model.named_parameters())
     expected = {_stored(name) for name in parameters if ".lora_" in name}
     if missing := sorted(expected - tensors.keys()):
-        raise CheckpointError(f"{adapter.source}: {missing[0]!r} is missing in its weights")
+        raise CheckpointError(f"{adapter.source}: {missing[0]!r} is missing from its weights")
     for name, tensor in tensors.items():
         if name.endswith(ROWS):
             _fill_rows(model, adapter, tensor)
@@ -98,7 +98,7 @@ def fill(model: MMModalForConditionalGeneration, adapter: Adapter) -> None:
 
 
 def _fill_rows(model: MMModalForConditionalGeneration, adapter: Adapter, rows: Tensor) -> None:
-    """Put marker rows [rows, D] into the embedding, and where they train on into the overlay."""
+    """Copy marker rows [rows, D] into the embedding, or into their overlay if they are trained."""
     ids, table = adapter.settings.marker_ids, model.get_input_embeddings()
     weight: Any = table.weight
     fits = rows.shape == (len(ids), weight.shape[1]) and all(0 <= i < len(weight) for i in ids)
@@ -116,7 +116,7 @@ def _fill_rows(model: MMModalForConditionalGeneration, adapter: Adapter, rows: T
 def stored_tensors(
     model: MMModalForConditionalGeneration, trained: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Rename trained weights as PEFT stores them."""
+    """Return trained weights by the names under which PEFT stores them."""
     rows = f"{PREFIX}{embedding_name(model)}{ROWS}"
     return {rows if name == OVERLAY else _stored(name): value for name, value in trained.items()}
 
@@ -134,7 +134,7 @@ def settings_of(
     tensors: Mapping[str, Tensor],
     ids: Sequence[int],
 ) -> AdapterSettings:
-    """Describe an adapter that holds `tensors`; `ids` are those of its marker rows."""
+    """Return the settings of an adapter with `tensors`; `ids` are those of its marker rows."""
     projectors = [f"model.{name}_projector" for name in model.config.modality_names]
     kept = [
         name
@@ -155,7 +155,7 @@ def settings_of(
 
 @torch.no_grad()
 def merge(model: MMModalForConditionalGeneration) -> None:
-    """Add all adapters to the weights of their layers, and take them off."""
+    """Add all adapters to the weights of their layers, and remove them."""
     for name in adapted_layers(model):
         layer: Any = model.get_submodule(name)
         layer.merge(safe_merge=True)

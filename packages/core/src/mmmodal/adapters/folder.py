@@ -1,8 +1,8 @@
-"""The folder of an adapter: in PEFT's own format, with the digest of the model it belongs to.
+"""The folder of an adapter, in PEFT's own format, with the digest of its base model.
 
-`adapter_model.safetensors` holds the adapters' thin matrices, the marker rows and the projectors
-that trained with them; `adapter_config.json` says which layers have one; `mmmodal_adapter.json`
-holds the digest. PEFT alone reads the first two.
+`adapter_model.safetensors` holds the low-rank matrices, the marker rows and the projectors that
+were trained with them; `adapter_config.json` names the layers; `mmmodal_adapter.json` holds the
+digest. PEFT can load the first two without this package.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADAPTER_NOTE = "mmmodal_adapter.json"
 
 
 class AdapterSettings(BaseModel):
-    """What is read of adapter_config.json; of what else PEFT knows there, nothing is followed."""
+    """The settings of adapter_config.json that are used; other settings of PEFT are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -52,7 +52,7 @@ class AdapterSettings(BaseModel):
     """The projectors that are stored whole."""
 
     trainable_token_indices: dict[str, tuple[int, ...]] | None = None
-    """For the name of the embedding the ids of the marker rows that are stored."""
+    """The ids of the stored marker rows, by the name of the embedding."""
 
     @property
     def marker_ids(self) -> tuple[int, ...]:
@@ -63,20 +63,20 @@ class AdapterSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter that is on disk."""
+    """An adapter on disk."""
 
     source: str
-    """The folder or Hub id, as a user wrote it."""
+    """The folder or Hub id as the user wrote it."""
 
     settings: AdapterSettings
     digest: str
-    """Of the weights of its base."""
+    """The digest of the weights of its base model."""
 
     def base(self, given: str | Path | None = None) -> str:
-        """Return where its base is, after a look at that model's weights.
+        """Return the source of its base model, after comparing the digest of its weights.
 
         Raises:
-            CheckpointError: there is none, or it has other weights than this adapter needs.
+            CheckpointError: the base model is missing, or has other weights.
         """
         from mmmodal.digests import weights_digest
 
@@ -89,7 +89,7 @@ class Adapter:
         return place
 
     def place(self, given: str | Path | None = None) -> str:
-        """Return where its base should be, `given` or as it was noted.
+        """Return the source of its base model: `given`, or the one that the adapter records.
 
         Raises:
             CheckpointError: there is no such folder.
@@ -97,13 +97,13 @@ class Adapter:
         place = str(given) if given is not None else self.settings.base_model_name_or_path
         if not Path(place).is_dir() and (Path(place).is_absolute() or place.count("/") != 1):
             raise CheckpointError(
-                f"{self.source} is an adapter of {place}, which is not there; say where it is: "
-                f"base=FOLDER in Python, --base FOLDER of `mmmodal merge`, or in {ADAPTER_CONFIG}"
+                f"{self.source} is an adapter of {place}, which does not exist; name the folder "
+                f"with base= in Python, --base of `mmmodal merge`, or in {ADAPTER_CONFIG}"
             )
         return place
 
     def tensors(self) -> dict[str, Tensor]:
-        """Read what it holds, by PEFT's names.
+        """Return its tensors, by PEFT's names.
 
         Raises:
             CheckpointError: the file is missing or damaged.
@@ -119,10 +119,10 @@ class Adapter:
 
 
 def find_adapter(source: str | Path) -> Adapter | None:
-    """Return the adapter at `source`, or None if that holds something else.
+    """Return the adapter at `source`, or None if that is not an adapter.
 
     Raises:
-        CheckpointError: it is an adapter, but a file is missing or damaged.
+        CheckpointError: a file of the adapter is missing or damaged.
     """
     if not Path(source).is_dir() and (Path(source).exists() or str(source).count("/") != 1):
         return None
@@ -131,7 +131,7 @@ def find_adapter(source: str | Path) -> Adapter | None:
     try:
         config = find_file(str(source), ADAPTER_CONFIG)
     except MMModalError:
-        return None  # whoever loads it as a model says why it cannot be had
+        return None  # loading it as a model raises an error with the reason
     if config is None:
         return None
     note = _json(_file(source, ADAPTER_NOTE))
@@ -143,8 +143,8 @@ def find_adapter(source: str | Path) -> Adapter | None:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise CheckpointError(
-            f"{source}: {ADAPTER_CONFIG}: {where!r}: {problem['msg']}; adapters that "
-            "`mmmodal train` did not make are for PEFT itself to load"
+            f"{source}: {ADAPTER_CONFIG}: {where!r}: {problem['msg']}; load an adapter that "
+            "`mmmodal train` did not make with PEFT"
         ) from None
     return Adapter(str(source), settings, note["base_sha256"])
 

@@ -1,4 +1,4 @@
-"""What a low-rank adapter is: its sizes, and the layers that get one."""
+"""The settings of low-rank adapters: their sizes, and the layers that get one."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Layers = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Lora(Config):
-    """Low-rank adapters: weights stay as they are, and a product of two thin matrices is added."""
+    """Low-rank adapters: the product of two thin matrices is added to frozen weights."""
 
     rank: int = Field(16, gt=0)
-    """The inner width of that product: the more, the more can be learned."""
+    """The inner width of the product; a higher one has more trainable parameters."""
 
     alpha: float = Field(32.0, gt=0)
-    """What is added is multiplied by alpha / rank."""
+    """The product is multiplied by alpha / rank."""
 
     dropout: float = Field(0.0, ge=0, lt=1)
-    """The share of an adapter's inputs that is dropped in training."""
+    """The probability of dropping an input of an adapter in training."""
 
     targets: dict[str, Layers] = Field({"language_model": "all"}, min_length=1)
-    """For each of language_model, projectors, towers or a modality (its tower): the names of the
-    layers that get an adapter, `[q_proj, v_proj]`, or `all` for every linear layer."""
+    """The layers that get an adapter, for each of language_model, projectors, towers or a modality
+    (its tower): names such as `[q_proj, v_proj]`, or `all` for every linear layer."""
 
     @field_validator("targets", mode="before")
     @classmethod
     def _names_alone(cls, value: Any) -> Any:
-        """Take a list of parts for all layers of each, and one layer for a list of it."""
+        """Return a list of parts as `all` layers of each, and a single layer as a list."""
         names = [value] if isinstance(value, str) else value
         if isinstance(names, list | tuple):
             return dict.fromkeys(names, "all")

@@ -1,4 +1,4 @@
-"""Find the layers that get an adapter: by part of the model, never by a name that fits."""
+"""Find the layers that get an adapter, within the parts of the model that a recipe names."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["adapted_layers", "target_layers"]
 
 LINEAR = (nn.Linear, Conv1D)
 NAMED = (*LINEAR, nn.Conv1d, nn.Conv2d)
-"""What can get an adapter where a recipe names it."""
+"""The types of layers that can get an adapter."""
 
 
 def target_layers(model: MMModalForConditionalGeneration, lora: Lora) -> list[str]:
-    """List the full names of the layers that `lora` targets in `model`.
+    """Return the full names of the layers that `lora` targets in `model`.
 
-    PEFT itself matches by the end of a name, and a tower has a `q_proj`, too.
+    PEFT itself compares the end of a name only, and a tower has a `q_proj` too.
 
     Raises:
         ConfigError: a part or a layer is unknown.
@@ -34,7 +34,7 @@ def target_layers(model: MMModalForConditionalGeneration, lora: Lora) -> list[st
     found: list[str] = []
     for part, wanted in lora.targets.items():
         if part not in parts:
-            raise _refused(f"{part!r} is no part of this model{suggest(part, parts)}")
+            raise _refused(f"{part!r} is not a part of this model{suggest(part, parts)}")
         layers = [name for module in parts[part] for name in _layers(model, module)]
         chosen = (
             [name for name in layers if isinstance(model.get_submodule(name), LINEAR)]
@@ -48,7 +48,7 @@ def target_layers(model: MMModalForConditionalGeneration, lora: Lora) -> list[st
 
 
 def _modules_of_parts(model: MMModalForConditionalGeneration) -> dict[str, list[str]]:
-    """Name the modules of each part that can be a target; a modality's name means its tower."""
+    """Return the names of the modules of each part; a modality's name means its tower."""
     names = model.config.modality_names
     towers = {name: [f"model.{name}_tower"] for name in names}
     several = {
@@ -62,14 +62,14 @@ def _layers(model: nn.Module, prefix: str) -> Iterator[str]:
     """Yield the full names of the layers below `prefix` that can get an adapter."""
     for name, module in model.get_submodule(prefix).named_modules():
         full = f"{prefix}.{name}".removesuffix(".")
-        # torch's own attention reads the weight of its out_proj and never calls it.
+        # torch's own attention reads the weight of its out_proj without calling the module.
         inside = model.get_submodule(full.rpartition(".")[0])
         if isinstance(module, NAMED) and not isinstance(inside, nn.MultiheadAttention):
             yield full
 
 
 def _named(part: str, layers: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Take those of `layers` whose name ends with one that is wanted."""
+    """Return those of `layers` whose name ends with a wanted name."""
     chosen = []
     for name in wanted:
         fitting = [layer for layer in layers if f".{layer}".endswith(f".{name}")]
@@ -85,7 +85,7 @@ def _refused(problem: str) -> ConfigError:
 
 
 def adapted_layers(model: Any) -> list[str]:
-    """List the layers of a model that have an adapter."""
+    """Return the names of the layers of a model that have an adapter."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return sorted(name for name, m in model.named_modules() if isinstance(m, BaseTunerLayer))

@@ -1,15 +1,15 @@
-"""What authors of plugins and packages import beside `mmmodal` itself.
+"""The public modules for authors of plugins and packages, besides `mmmodal` itself.
 
-Everything in the modules of this package is public: documented, and kept from one minor version to
-the next. All other modules of core are its own.
+All names in the modules of this package are public: documented, and compatible between minor
+versions. All other modules of core are private.
 
-    authoring.commands    commands of the line: results on stdout, talk on stderr
-    authoring.files       files that appear whole; YAML files that users copy to own
+    authoring.commands    output of commands: results on stdout, other text on stderr
+    authoring.files       files that are written whole; YAML files that users copy and edit
     authoring.media       sources, limits, reading; images and sound as core decodes them
-    authoring.parts       options and their errors, what a part and a conversion are made of
-    authoring.plugins     hooks and kinds of parts of a package's own
+    authoring.parts       contracts of parts and conversions, options and errors
+    authoring.plugins     hooks and kinds of parts that a package defines itself
     authoring.pretrained  weights and settings of published models
     authoring.records     records, rows and formats of data files
-    authoring.reports     pieces of an HTML report
+    authoring.reports     components of an HTML report
     authoring.training    recipes, stages, answers to many conversations
 """

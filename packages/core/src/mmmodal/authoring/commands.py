@@ -1,4 +1,4 @@
-"""What the click commands print that a package names in the group `mmmodal.commands`."""
+"""Output of click commands, which a package adds through entry points of `mmmodal.commands`."""
 
 from mmmodal.cli.output import print_json, print_table, talking
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and YAML files that come with a package."""
+"""Files that are written whole or not at all, and YAML files that a package contains."""
 
 from mmmodal.byte_sizes import readable
 from mmmodal.files import SUFFIXES, about, copy_to_own, replacing, sync, write_whole

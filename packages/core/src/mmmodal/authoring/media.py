@@ -1,4 +1,4 @@
-"""Where media come from, how large they may be, and images and sound as core decodes them."""
+"""Sources of media, their limits, and images and sound as core decodes them."""
 
 from mmmodal.limits import LimitSettings
 from mmmodal.media.limits import Limits

@@ -1,4 +1,4 @@
-"""What parts are made of: contracts, options and their checks, errors that users can act on."""
+"""Contracts of parts, options and their validation, and errors that users can fix."""
 
 from mmmodal.config import (
     Config,

@@ -1,4 +1,4 @@
-"""Hooks: core's, and those of kinds of parts that a package brings."""
+"""Hooks of core, and hooks for kinds of parts that a package defines."""
 
 from mmmodal.hookspecs import hookimpl, hookspec
 from mmmodal.plugins import Family, Registry, registry

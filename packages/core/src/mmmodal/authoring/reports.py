@@ -1,4 +1,4 @@
-"""Pieces of an HTML report that loads nothing: its style, curves, facts and figures."""
+"""Components of an HTML report without external files: style, curves, facts and figures."""
 
 from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart

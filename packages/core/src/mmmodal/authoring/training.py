@@ -1,4 +1,4 @@
-"""Recipes, stages and answers, for packages that train and ask models. Importing it loads torch."""
+"""Recipes, stages and answers, for packages that train and run models. Importing loads torch."""
 
 from mmmodal.answering import answer_records
 from mmmodal.samples.preparer import PreparedMedium, Preparer

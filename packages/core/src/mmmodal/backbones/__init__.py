@@ -1,4 +1,4 @@
-"""The backbone that ships with core: any causal language model of transformers."""
+"""The backbone of core: any causal language model of transformers."""
 
 from mmmodal.backbones.auto import AutoBackbone
 

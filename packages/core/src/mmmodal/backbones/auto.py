@@ -27,25 +27,25 @@ WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 
 class AutoOptions(Config):
-    """How a language model is to be talked to."""
+    """The options of a language model's chat template."""
 
     chat_template: Path | None = None
-    """A Jinja file to use in place of the tokenizer's own chat template."""
+    """A Jinja file that replaces the tokenizer's own chat template."""
 
     template_variables: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str
     ] = Field(default_factory=dict)
-    """What the chat template is told besides the messages: `{enable_thinking: false}`."""
+    """Variables of the chat template, besides the messages: `{enable_thinking: false}`."""
 
 
 class AutoBackbone(Backbone):
-    """Load through transformers' Auto classes; never with remote code."""
+    """A language model loaded with transformers' Auto classes, never with remote code."""
 
     name: ClassVar[str] = "auto"
     Options: ClassVar[type[Config]] = AutoOptions
 
     def config(self, source: str) -> PreTrainedConfig:
-        """Read the config and refuse what is no causal language model."""
+        """Return the config; raise a PartError if it is not that of a causal language model."""
         from transformers import AutoConfig
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -62,26 +62,26 @@ class AutoBackbone(Backbone):
         masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING
         if masked and getattr(config, "is_decoder", None) is False:
             raise PartError(
-                f"{source} is a {config.model_type!r} encoder, which reads both ways; a backbone "
-                "reads from left to right"
+                f"{source} is a {config.model_type!r} encoder with bidirectional attention; "
+                "a backbone needs causal attention"
             )
         if config.model_type == "mmmodal":
-            raise PartError(f"{source} is a composed model already; add to it with --from {source}")
+            raise PartError(f"{source} is a composed model already; extend it with --from {source}")
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise PartError(
-                f"{source} is a {config.model_type!r} model, which transformers has no causal "
-                "language model for"
+                f"{source} is a {config.model_type!r} model; transformers has no causal language "
+                "model of that type"
             )
         if getattr(config, "quantization_config", None) is not None:
             raise PartError(
-                f"the weights of {source} are quantized; compose with those they were made from, "
-                "and quantize the composed model when it is loaded"
+                f"the weights of {source} are quantized; compose with the original weights, and "
+                "quantize the composed model when you load it"
             )
         forget_decisions(config)
         return config
 
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
-        """Load the tokenizer; padding falls back to the end token, which the mask hides."""
+        """Return the tokenizer; without a padding token it pads with the end token."""
         from transformers import AutoTokenizer
 
         tokenizer: PreTrainedTokenizerBase = _ask(
@@ -89,7 +89,7 @@ class AutoBackbone(Backbone):
         )
         if tokenizer.eos_token is None:
             raise PartError(
-                f"the tokenizer of {source} has no end token, so no answer could end; name it as "
+                f"the tokenizer of {source} has no end token, so generation cannot stop; set "
                 "eos_token in tokenizer_config.json"
             )
         if tokenizer.pad_token is None:
@@ -98,7 +98,7 @@ class AutoBackbone(Backbone):
         return tokenizer
 
     def _set_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Apply the options; of several templates the default one is the one for talking."""
+        """Apply the options; of several templates, use the default one."""
         options = self.options
         if options.chat_template is not None:
             tokenizer.chat_template = _read_template(options.chat_template)
@@ -110,17 +110,17 @@ class AutoBackbone(Backbone):
             )
 
     def load(self, source: str, dtype: Any) -> PreTrainedModel:
-        """Load the weights, all of them, from safetensors only.
+        """Return the model with all weights, from safetensors only.
 
         Raises:
-            PartError: some are missing or damaged.
+            PartError: weights are missing or damaged.
         """
         from transformers import AutoModelForCausalLM
 
         from mmmodal.model.restoring import missing_weights
 
         settings = {
-            "config": self.config(source),  # without what it may not decide
+            "config": self.config(source),  # without settings that a source must not decide
             "dtype": dtype,
             "use_safetensors": True,
             "trust_remote_code": False,
@@ -128,21 +128,21 @@ class AutoBackbone(Backbone):
         }
         loaded: Any = _ask(source, lambda: AutoModelForCausalLM.from_pretrained(source, **settings))
         model: PreTrainedModel = loaded[0]
-        # transformers would draw them at random.
+        # transformers initialises missing weights at random.
         if missing := missing_weights(loaded[1]):
             others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             raise PartError(f"{source}: the weights of {missing[0]!r}{others} are missing")
         return model
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """List the files that would be downloaded."""
+        """Return the files that would be downloaded, as (file, bytes)."""
         return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
 
 
 def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:
-    """Set variables in front of a chat template, whatever the call says of them.
+    """Return a chat template that sets variables itself, overriding those of a call.
 
-    So the choice is part of the checkpoint, where every program that reads it finds it.
+    The values are then part of the checkpoint, for every program that reads it.
     """
     lines = [f"{{% set {name} = {json.dumps(value)} +%}}" for name, value in values.items()]
     return "".join([*lines, template])
@@ -158,14 +158,14 @@ def _read_template(path: Path) -> str:
 
 
 def _ask(source: str, call: Callable[[], T]) -> T:
-    """Call transformers; say which source is at fault and what was looked for."""
+    """Return the result of a call of transformers; an error names the source and its problem."""
     if not source:
         raise PartError("backbone 'auto' needs a source: `auto:FOLDER` or `auto:HUB_ID`")
     try:
         return call()
     except PartError:
         raise
-    except Exception as error:  # safetensors and tokenizers have error classes of their own
+    except Exception as error:  # safetensors and tokenizers have their own error classes
         if is_debugging():
             raise
         if damaged := damaged_file(_files(source)):
@@ -176,7 +176,7 @@ def _ask(source: str, call: Callable[[], T]) -> T:
             wanted = "config.json, tokenizer.json and *.safetensors"
             reason = f"it is a folder that holds {found}; expected {wanted}"
         else:
-            reason = "it is neither a folder nor a model that could be reached on the Hub"
+            reason = "there is no such folder, and no such model was found on the Hub"
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PartError(
             f"language model {source!r} cannot be loaded: {reason} ({line[:160]})"
@@ -184,7 +184,7 @@ def _ask(source: str, call: Callable[[], T]) -> T:
 
 
 def _files(source: str) -> Path:
-    """Return the folder of a source, which of a Hub id is in the cache."""
+    """Return the folder of a source; that of a Hub id is in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(source).is_dir():

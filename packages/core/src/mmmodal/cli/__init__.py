@@ -1,1 +1,1 @@
-"""The command line. Nothing heavy is imported before a command runs."""
+"""The command line. Slow imports, such as torch, happen inside the commands."""

@@ -1,4 +1,4 @@
-"""`mmmodal data cache`: the features of frozen towers, before any training."""
+"""`mmmodal data cache`: compute the features of frozen towers before a training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["cache_command"]
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @json_option
 def cache_command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Run the frozen towers of a training over its media, and keep what they return.
+    """Compute the features of a training's media with its frozen towers, and store them.
 
     RECIPE and the keys are those of `mmmodal train`, with feature_cache=FOLDER. Training does the
-    same before its first step; this is for machines that only compute features, and to see first
-    what they take.
+    same before its first step; this command is for machines that only compute features, and to
+    see their size in advance.
     """
     with talking():
         from mmmodal.errors import ConfigError

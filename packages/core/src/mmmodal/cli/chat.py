@@ -1,4 +1,4 @@
-"""`mmmodal chat`: talk to a model over several turns, with media."""
+"""`mmmodal chat`: chat with a model over several turns, with media."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmmodal.cli.output import talking
 COMMANDS = {
     "/reset": "forget the conversation",
     "/save PATH": "write the conversation as a record",
-    "/help": "show this",
-    "/exit": "leave (or Ctrl-D)",
+    "/help": "show these commands",
+    "/exit": "end the chat (or Ctrl-D)",
 }
 
 
 @click.command(context_settings=MEDIA_SETTINGS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--system", help="What the model is told first.")
+@click.option("--system", help="The system message in front of the conversation.")
 @limit_option
 @talking_options
 @loading_options
@@ -37,7 +37,7 @@ def chat(
     media: tuple[str, ...],
     **loading: Any,
 ) -> None:
-    """Talk to CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
+    """Chat with the model CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
@@ -51,7 +51,7 @@ def chat(
 
 
 class Session:
-    """Read lines, obey commands, stream answers."""
+    """A chat in a terminal: read lines, run commands, stream answers."""
 
     def __init__(self, chat: Any) -> None:
         self.chat = chat
@@ -59,7 +59,7 @@ class Session:
         self.pending: list[dict[str, Any]] = []
 
     def run(self) -> None:
-        """Go on until the input ends; one clear line for what cannot be done, then the next."""
+        """Handle lines until the input ends; print an error as one line and continue."""
         from mmmodal.errors import MMModalError, is_debugging, one_line
 
         self.help()
@@ -70,16 +70,16 @@ class Session:
             except MMModalError as error:
                 click.echo(f"Error: {error}", err=True)
             except KeyboardInterrupt:
-                click.echo("\n(stopped; the turn is forgotten, /exit leaves)", err=True)
+                click.echo("\n(stopped; this turn is forgotten; /exit ends the chat)", err=True)
             except Exception as error:
-                # A conversation is not lost to one turn that goes wrong.
+                # An error in one turn must not end the conversation.
                 if is_debugging():
                     raise
                 reason = f"unexpected {type(error).__name__}: {one_line(error, 300)}"
                 click.echo(f"Error: {reason}", err=True)
 
     def obey(self, line: str) -> bool:
-        """Do what one line says; False when it says to leave."""
+        """Run the command or answer the text of one line; return False to end the chat."""
         command, _, argument = line.partition(" ")
         if command in ("/exit", "/quit"):
             return False
@@ -102,21 +102,21 @@ class Session:
         return True
 
     def attach(self, kind: str, path: str) -> None:
-        """Read a medium for the next turn now, so that a wrong path is told at once."""
+        """Read a medium for the next turn now, so that a wrong path is reported immediately."""
         self.chat.processor.read(kind, path)
         self.pending.append({"type": kind, "path": path})
-        click.echo(f"{kind} {path} will go with your next message", err=True)
+        click.echo(f"{kind} {path} will be sent with your next message", err=True)
 
     def answer(self, text: str) -> None:
-        """Say the text with the media that wait, and stream the answer to stdout."""
+        """Send the text with the pending media, and stream the answer to stdout."""
         self.chat.say([*self.pending, text], stream=_emit)
-        self.pending = []  # kept until here: a turn that fails does not use them up
+        self.pending = []  # not before this point: after an error the media are still pending
         click.echo()
         if self.chat.cut_short:
-            click.echo("(cut short: the answer reached its longest)", err=True)
+            click.echo("(the answer was cut off at its maximum length)", err=True)
 
     def help(self) -> None:
-        """Tell the commands."""
+        """Print the commands."""
         for kind in self.kinds:
             click.echo(f"  /{kind + ' PATH':<12} add {kind} to the next message", err=True)
         for command, meaning in COMMANDS.items():
@@ -132,12 +132,12 @@ class Session:
                 except EOFError:
                     return None
                 except KeyboardInterrupt:
-                    click.echo(err=True)  # a half-typed line is dropped
+                    click.echo(err=True)  # discard a partly typed line
         return sys.stdin.readline() or None
 
 
 def _path(text: str) -> str:
-    """Read a path as typed or dragged into a terminal: quoted, or with ~."""
+    """Return a path as typed or dragged into a terminal, without quotes, and with ~ expanded."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1]

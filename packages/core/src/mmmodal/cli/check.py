@@ -1,4 +1,4 @@
-"""What `mmmodal train --check` prints: data, steps, memory, and what stands against the stage."""
+"""The output of `mmmodal train --check`: data, steps, memory and problems."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from mmmodal.train.preflight.estimate import Memory
     from mmmodal.train.preflight.findings import Checked
 
-__all__ = ["tell_check"]
+__all__ = ["print_check"]
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "logits", "total")
 
 
-def tell_check(checked: Checked, as_json: bool) -> None:
-    """Print what was found, problems last; the exit code is the caller's."""
+def print_check(checked: Checked, as_json: bool) -> None:
+    """Print the findings of a check, problems last."""
     if as_json:
         print_json(_as_values(checked))
         return
@@ -34,11 +34,11 @@ def tell_check(checked: Checked, as_json: bool) -> None:
     for problem in checked.problems:
         click.echo(f"Problem: {problem}")
     if not checked.problems:
-        click.echo("Nothing stands against it.")
+        click.echo("No problems found.")
 
 
 def _lines(checked: Checked) -> list[str]:
-    """Say in words what was counted."""
+    """Return the counts of a check as lines of text."""
     lines = []
     if checked.trained:
         parts = ", ".join(f"{part} {count:,}" for part, count in checked.trained.items())
@@ -48,10 +48,10 @@ def _lines(checked: Checked) -> list[str]:
         lines += [
             f"An epoch: {checked.samples:,} conversations, {about}{checked.tokens:,} tokens",
             f"Conversations: {lengths.mean:,.0f} tokens on average, {lengths.longest:,} at most "
-            f"({lengths.where}), of {lengths.measured:,} that were measured",
+            f"({lengths.where}), of {lengths.measured:,} measured",
         ]
         if lengths.shortened:
-            lines.append(f"{lengths.shortened:,} of them lose their oldest turns: too long")
+            lines.append(f"{lengths.shortened:,} of them are too long and lose their oldest turns")
     if checked.steps is not None and checked.machine is not None:
         ranks = checked.machine.ranks
         processes = f" on {ranks} processes" if ranks > 1 else ""
@@ -78,16 +78,16 @@ def _memory_lines(checked: Checked) -> list[str]:
     step = f"{checked.step.rows} x {checked.step.tokens:,} tokens"
     lines = [f"Memory of {place} in a step of {step}: {_shown(checked.memory)}"]
     if checked.at_most is not None:
-        lines.append(f"With conversations of max_tokens: {_shown(checked.at_most)}")
+        lines.append(f"With all conversations at max_tokens: {_shown(checked.at_most)}")
     if checked.machine.memory is not None:
-        lines.append(f"It has {readable(checked.machine.memory)}")
+        lines.append(f"Available: {readable(checked.machine.memory)}")
     return lines
 
 
 def _shown(memory: Memory | None) -> str:
     assert memory is not None
     parts = ", ".join(f"{kind} {readable(getattr(memory, kind))}" for kind in KINDS[:-1])
-    host = f"; in the machine's own memory {readable(memory.host)}" if memory.host else ""
+    host = f"; main memory {readable(memory.host)}" if memory.host else ""
     return f"{readable(memory.total)} ({parts}){host}"
 
 

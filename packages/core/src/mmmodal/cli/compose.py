@@ -1,4 +1,4 @@
-"""`mmmodal compose`: one chat model out of parts."""
+"""`mmmodal compose`: make a chat model from parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _pairs(
     multiple=True,
     callback=_pairs,
     metavar="MODALITY=NAME[:SOURCE]",
-    help="How a modality is perceived; once for each modality.",
+    help="The encoder of a modality; repeatable, once for each modality.",
 )
 @click.option(
     "--projector",
@@ -43,7 +43,7 @@ def _pairs(
     multiple=True,
     callback=_pairs,
     metavar="MODALITY=NAME",
-    help="What joins it to the language model; the encoder's default otherwise.",
+    help="The projector of a modality; by default the encoder's.",
 )
 @click.option(
     "--set",
@@ -51,18 +51,18 @@ def _pairs(
     multiple=True,
     callback=_pairs,
     metavar="PART.OPTION=VALUE",
-    help="An option of a part: image.encoder.select_layer=-1, audio.projector.kernel=20, "
+    help="Set an option of a part: image.encoder.select_layer=-1, audio.projector.kernel=20, "
     "backbone.template_variables='{enable_thinking: false}'.",
 )
 @click.option(
     "--from",
     "from_model",
     type=click.Path(path_type=Path),
-    help="Add modalities to this composed model instead of starting from a backbone.",
+    help="A composed model to add modalities to, instead of a backbone.",
 )
 @chat_template_option("for a tokenizer that has no chat template")
 @dtype_option
-@click.option("--dry-run", is_flag=True, help="Say what would be downloaded, and how large it is.")
+@click.option("--dry-run", is_flag=True, help="List the downloads and their sizes only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compose(
     out: Path,
@@ -83,25 +83,25 @@ def compose(
     parts = _parts(encoders, projectors, settings)
     wanted: dict[str, Any] = {"backbone": language, "from_model": from_model, **parts}
     if dry_run:
-        _tell_plan(out, wanted, as_json)
+        _print_plan(out, wanted, as_json)
         return
     template = chat_template.read_text(encoding="utf-8") if chat_template else None
     with talking():
         from mmmodal.making.composing import compose as run
 
         model = run(out, **wanted, chat_template=template, dtype=dtype)
-    _tell_result(out, model, as_json)
+    _print_result(out, model, as_json)
 
 
 def _backbone(text: str | None, settings: dict[str, str]) -> Any:
-    """Give the backbone its options, which are taken out of `settings`."""
+    """Return the backbone with its options, which are removed from `settings`."""
     from mmmodal.config import parse_value
     from mmmodal.making.composing import Part
 
     keys = [key for key in settings if key.startswith("backbone.")]
     if text is None:
         if keys:
-            raise click.UsageError(f"--set {keys[0]}=…: name the backbone with --backbone too")
+            raise click.UsageError(f"--set {keys[0]}=…: an option of the backbone needs --backbone")
         return None
     options = {key.partition(".")[2]: parse_value(settings.pop(key)) for key in keys}
     return Part.parse(text).model_copy(update={"options": options})
@@ -110,7 +110,7 @@ def _backbone(text: str | None, settings: dict[str, str]) -> Any:
 def _parts(
     encoders: dict[str, str], projectors: dict[str, str], settings: dict[str, str]
 ) -> dict[str, Any]:
-    """Give each part its options."""
+    """Return the encoders and projectors with their options."""
     from mmmodal.config import parse_value
     from mmmodal.making.composing import Part, usual_projector
 
@@ -130,14 +130,14 @@ def _parts(
             part = Part.parse(text)
             chosen = options.pop((modality, kind), {})
             named[f"{kind}s"][modality] = part.model_copy(update={"options": chosen})
-    for (modality, _), chosen in options.items():  # of projectors that are not named
+    for (modality, _), chosen in options.items():  # options of projectors that are not named
         usual = usual_projector(named["encoders"][modality])
         merged = {**usual.options, **chosen}
         named["projectors"][modality] = usual.model_copy(update={"options": merged})
     return named
 
 
-def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
+def _print_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
     with talking():
         from mmmodal.files import check_new
         from mmmodal.making.composing import plan
@@ -154,17 +154,17 @@ def _tell_plan(out: Path, wanted: dict[str, Any], as_json: bool) -> None:
     total = 0
     for source, files in downloads.items():
         if files is None:
-            click.echo(f"{source}: the Hub could not be asked, the size is unknown")
+            click.echo(f"{source}: the Hub could not be reached, so the size is unknown")
         elif not files:
             click.echo(f"{source}: nothing to download")
         for name, size in files or []:
             click.echo(f"{size / 1e6:>10.1f} MB  {source}/{name}")
             total += size
-    unknown = " and what is unknown" if None in downloads.values() else ""
-    click.echo(f"{total / 1e6:>10.1f} MB  in all{unknown}")
+    unknown = ", and files of unknown size" if None in downloads.values() else ""
+    click.echo(f"{total / 1e6:>10.1f} MB  in total{unknown}")
 
 
-def _tell_result(out: Path, model: Any, as_json: bool) -> None:
+def _print_result(out: Path, model: Any, as_json: bool) -> None:
     counts = {name: _count(module) for name, module in model.model.named_children()}
     if as_json:
         click.echo(json.dumps({"out": str(out), "parameters": counts}, indent=2))

@@ -1,4 +1,4 @@
-"""`mmmodal convert`: another project's checkpoint as a model folder."""
+"""`mmmodal convert`: convert another project's checkpoint to a model folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmmodal.cli.output import talking
 @click.command()
 @click.argument("source", metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path))
-@chat_template_option("which replaces the checkpoint's chat template")
+@chat_template_option("to replace the checkpoint's chat template")
 @dtype_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_json: bool) -> None:
@@ -28,5 +28,5 @@ def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_j
         click.echo(json.dumps({"out": str(out), **result}, indent=2))
         return
     media = ", ".join(result["modalities"])
-    click.echo(f"{out}: from {result['format']}, {result['bytes'] / 1e6:.1f} MB, takes {media}")
+    click.echo(f"{out}: from {result['format']}, {result['bytes'] / 1e6:.1f} MB, accepts {media}")
     click.echo(f"Next: mmmodal chat {out}", err=True)

@@ -1,4 +1,4 @@
-"""`mmmodal data`: check, count, convert and preview training data; features kept for it."""
+"""`mmmodal data`: check, count, convert and preview training data, and cache its features."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check, count, convert and preview training data, and keep the features of its media.
+    """Check, count, convert and preview training data, and cache the features of its media.
 
-    PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`; its rows
-    are our own, LLaVA's, the paper's or OpenAI messages.
+    PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`. The
+    format of its rows is our own, LLaVA's, the paper's or that of OpenAI messages.
     """
 
 
@@ -54,7 +54,7 @@ def check(
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print every error in PATH with its line; exit with 1 when there is any."""
+    """Print every error in PATH with its line; exit with 1 if there is one."""
     from mmmodal.records.checker import Checker
     from mmmodal.records.dataset import scan
 
@@ -70,7 +70,7 @@ def check(
             if not as_json:
                 click.echo(str(error))
     if not records and not errors:
-        errors.append({"where": str(path), "reason": "there is not a single record in it"})
+        errors.append({"where": str(path), "reason": "it has no records"})
         if not as_json:
             click.echo("{where}: {reason}".format(**errors[0]))
     if as_json:
@@ -111,7 +111,7 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
-@click.option("--skip-bad", is_flag=True, help="Leave bad rows out and tell how many.")
+@click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @reading_options
 @json_option
 def convert(
@@ -125,14 +125,14 @@ def convert(
 ) -> None:
     """Write the records of IN to OUT (.jsonl or .parquet) in another format.
 
-    OUT appears whole or not at all. Relative media paths are kept, so write it beside IN, or give
-    its root where it is used.
+    OUT is written whole or not at all. Relative media paths are kept: write OUT into the folder of
+    IN, or set its media root to that folder.
     """
     from mmmodal.records.dataset import scan
     from mmmodal.records.writing import write_located
 
     if out.exists() and source.exists() and out.samefile(source):
-        raise click.UsageError("OUT is IN; choose another name")
+        raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(source, format=format_name, root_maps=root_maps)
     located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
     count = write_located(located, out, to=to)
@@ -151,7 +151,7 @@ data.add_command(preview_command, "preview")
 def _records(
     scanned: Iterable[Scanned], *, skip: bool, unique: bool = False
 ) -> Iterator[tuple[str, Record]]:
-    """Yield records with where they are; bad rows are told on stderr where they may be skipped."""
+    """Yield records with their positions; with `skip`, report bad rows on stderr and continue."""
     skipped = 0
     ids: set[str] = set()
     for item in scanned:
@@ -170,12 +170,12 @@ def _records(
 
 
 def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
-    """Number an id that came before: other formats use one for all questions about an image."""
+    """Return a record with a unique id: other formats use one id for all questions on an image."""
     from mmmodal.errors import RecordError
 
     if record.id in ids:
         if item.format == "native":
-            reason = f"the id {record.id!r} came before; make it unique"
+            reason = f"the id {record.id!r} is used by an earlier row; make it unique"
             raise RecordError(item.row.where, reason)
         record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
     ids.add(record.id)
@@ -187,7 +187,7 @@ def _counted(number: int, word: str) -> str:
 
 
 def _with_progress(scanned: Iterable[Scanned]) -> Iterator[Scanned]:
-    """Show on stderr how much of the file is read, where a person watches."""
+    """Show a progress bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield from scanned
         return

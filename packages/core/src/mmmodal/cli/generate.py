@@ -1,4 +1,4 @@
-"""`mmmodal generate`: one answer about any number of media."""
+"""`mmmodal generate`: answer one prompt about any number of media."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ MEDIA_SETTINGS = {"ignore_unknown_options": True}
 
 
 def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a model is loaded, under the names of `mmmodal.load`."""
+    """Add the options for loading a model, with the names of the arguments of `mmmodal.load`."""
     for option in (
         click.option(
             "--quantization",
             type=click.Choice(["4bit", "8bit"]),
-            help="Hold the language model so; needs bitsandbytes.",
+            help="Quantize the language model; needs bitsandbytes.",
         ),
         click.option(
             "--attn-implementation",
             type=click.Choice(["eager", "sdpa", "flash_attention_2", "flex_attention"]),
-            help="How the language model computes attention.",
+            help="The attention implementation of the language model.",
         ),
         click.option(
             "--dtype",
             type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
             default="auto",
             show_default=True,
-            help="The precision to hold it in; auto is that of the folder.",
+            help="The precision of the weights; auto is that of the folder.",
         ),
-        click.option("--device", help="cpu, cuda, cuda:1 …; the GPU where there is one."),
+        click.option("--device", help="cpu, cuda, cuda:1 …; by default the GPU, if there is one."),
     ):
         command = option(command)
     return command
 
 
 def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how to answer."""
+    """Add the options for generating an answer."""
     for option in (
         click.option(
             "--temperature",
             type=click.FloatRange(0, 100),
             default=0.0,
             show_default=True,
-            help="0 always takes the likeliest token.",
+            help="0 always selects the most probable token.",
         ),
         click.option(
             "--max-new-tokens",
             type=click.IntRange(1),
             default=512,
             show_default=True,
-            help="The longest answer.",
+            help="The maximum length of an answer.",
         ),
     ):
         command = option(command)
@@ -69,8 +69,8 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(context_settings=MEDIA_SETTINGS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--prompt", required=True, help="What to ask; `-` reads it from standard input.")
-@click.option("--system", help="What the model is told first.")
+@click.option("--prompt", required=True, help="The prompt; `-` reads it from standard input.")
+@click.option("--system", help="The system message in front of the prompt.")
 @limit_option
 @talking_options
 @loading_options
@@ -87,7 +87,7 @@ def generate(
     media: tuple[str, ...],
     **loading: Any,
 ) -> None:
-    """Answer one PROMPT about media: --image PATH, --audio PATH …, several, in order."""
+    """Answer one prompt about media: --image PATH, --audio PATH …, repeatable, in order."""
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
@@ -97,7 +97,7 @@ def generate(
 
         allowed = read_limits(limits)
         for _, path in pairs:
-            open_source(path, root=None, limits=allowed)  # a wrong path is told before loading
+            open_source(path, root=None, limits=allowed)  # reports a wrong path before loading
         chat = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
@@ -117,7 +117,7 @@ def open_chat(
     limits: LimitSettings,
     **loading: Any,
 ) -> Any:
-    """Load a checkpoint for talking, with the arguments of `mmmodal.load`."""
+    """Return a chat with a checkpoint; the arguments are those of `mmmodal.load`."""
     import mmmodal
 
     settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}

@@ -1,4 +1,4 @@
-"""`mmmodal join`: two models of one language model into one."""
+"""`mmmodal join`: join two models with the same language model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from mmmodal.cli.output import talking
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def join(first: Path, second: Path, out: Path, as_json: bool) -> None:
-    """Give the model FIRST the modalities of SECOND, and write that to the folder OUT.
+    """Add the modalities of the model SECOND to FIRST, and write the result to the folder OUT.
 
-    Both must have the same language model, as after two runs of align: one about images, one about
-    sounds. What was learned of each is kept; `mmmodal train instruct` then trains them together.
+    Both must have the same language model, as after two runs of align: one on images, one on
+    sounds. The projectors and markers of both are kept; `mmmodal train instruct` then trains them
+    together.
     """
     with talking():
         from mmmodal.making.joining import join as run

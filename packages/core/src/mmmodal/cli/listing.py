@@ -1,4 +1,4 @@
-"""`mmmodal plugins`, `modalities`, `encoders`, `projectors`, `backbones`: what is installed."""
+"""`mmmodal plugins`, `modalities`, `encoders`, `projectors`, `backbones`: installed parts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ATTRIBUTES = {
     "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),
 }
-"""What the class of a part says of itself, for each kind."""
+"""The attributes of a part's class to list, for each kind."""
 
 CARDS: dict[str, tuple[str, ...]] = {
     "encoders": ("width", "positions", "per", "tokens", "licence"),
     "backbones": ("parameters", "positions", "licence"),
 }
-"""What is told of a published part; an encoder's `tokens` are positions after its projector."""
+"""The facts of a card to list; the `tokens` of an encoder are counted after its projector."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -38,7 +38,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @json_option
 @click.pass_context
 def plugins(context: click.Context, as_json: bool) -> None:
-    """List the plugins of this environment: what they provide, or why they do not work."""
+    """List the plugins of this environment with their parts, or why they do not work."""
     if context.invoked_subcommand is not None:
         return
     found = registry().plugins
@@ -56,33 +56,33 @@ def plugins(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_context
 def check(context: click.Context, name: str) -> None:
-    """Load the plugin NAME (or every plugin of the package NAME) and show the whole traceback."""
+    """Load the plugin NAME (or all plugins of the package NAME), and print the whole traceback."""
     found = [plugin for plugin in registry().plugins if name in (plugin.name, plugin.package)]
     if not found:
         known = [plugin.name for plugin in registry().plugins]
-        raise PluginError(f"no plugin is named {name!r}{suggest(name, known)}")
+        raise PluginError(f"there is no plugin {name!r}{suggest(name, known)}")
     for plugin in found:
         if plugin.details:
             click.echo(plugin.details, err=True)
         about = f"{plugin.name} ({plugin.package} {plugin.version}): {plugin.status}"
-        told = "; ".join(text for text in (plugin.reason, _provides(plugin)) if text)
-        click.echo(f"{about}: {told}" if told else about, err=plugin.status != "ok")
+        details = "; ".join(text for text in (plugin.reason, _provides(plugin)) if text)
+        click.echo(f"{about}: {details}" if details else about, err=plugin.status != "ok")
     if any(plugin.status != "ok" for plugin in found):
         context.exit(1)
 
 
 def _provides(plugin: Plugin) -> str:
-    told = []
+    provided = []
     for kind, names in plugin.provides.items():
         many = len(names) > 5
-        told.append(f"{len(names)} {kind}" if many else f"{kind} {', '.join(names)}")
-    return "; ".join(told)
+        provided.append(f"{len(names)} {kind}" if many else f"{kind} {', '.join(names)}")
+    return "; ".join(provided)
 
 
 def _list_command(kind: str, what: str) -> click.Command:
-    """Make the command that lists one kind of part."""
+    """Return the command that lists one kind of part."""
 
-    @click.command(kind, help=f"List {what}, with the options that each takes.")
+    @click.command(kind, help=f"List {what}, with the options of each.")
     @json_option
     def command(as_json: bool) -> None:
         rows = [_row(kind, name, provided) for name, provided in registry().provided(kind)]
@@ -92,8 +92,8 @@ def _list_command(kind: str, what: str) -> click.Command:
             _print_parts(kind, rows)
         for plugin in registry().plugins:
             if plugin.status in ("failed", "incompatible"):
-                what_happened = "failed to load" if plugin.status == "failed" else "is incompatible"
-                about = f"plugin {plugin.name!r} of {plugin.package} {what_happened}"
+                problem = "failed to load" if plugin.status == "failed" else "is incompatible"
+                about = f"plugin {plugin.name!r} of {plugin.package} {problem}"
                 click.echo(f"{about}: {plugin.reason}", err=True)
         for conflict in registry().conflicts(kind).values():
             click.echo(conflict, err=True)
@@ -111,16 +111,17 @@ def _row(kind: str, name: str, provided: Provided) -> dict[str, Any]:
 
 
 def _card(kind: str, part: type[Any]) -> dict[str, Any]:
-    """Tell what is known of a part without its files; of one without a card nothing is."""
+    """Return the facts of a part's card; all are None without a card."""
     card = getattr(part, "card", None)
-    told = {} if card is None else asdict(card)
+    facts = {} if card is None else asdict(card)
     if isinstance(card, Card):
-        told["tokens"] = _tokens(part, card)
-    return {key: told.get(key) for key in CARDS.get(kind, ())}
+        facts["tokens"] = _tokens(part, card)
+    return {key: facts.get(key) for key in CARDS.get(kind, ())}
 
 
 def _tokens(encoder: type[Encoder], card: Card) -> int | None:
-    """Count what the default projector makes of a card's positions; None where it needs a grid."""
+    """Return the number of tokens of a card's positions after the default projector; None if that
+    needs a grid."""
     provided = registry().get("projectors", encoder.default_projector)
     if provided is None:
         return None
@@ -132,7 +133,7 @@ def _tokens(encoder: type[Encoder], card: Card) -> int | None:
 
 
 def _options(part: type[Any]) -> list[dict[str, Any]]:
-    """Describe the options of a part: from its pydantic model, without building the part."""
+    """Return the options of a part, from its pydantic model, without building the part."""
     return [
         {
             "name": name,
@@ -165,8 +166,8 @@ def _type_name(annotation: Any) -> str:
 
 def _print_parts(kind: str, rows: list[dict[str, Any]]) -> None:
     columns = {"name": KINDS[kind].upper(), "package": "PACKAGE", "version": "VERSION"}
-    told = [*ATTRIBUTES[kind], *CARDS.get(kind, ())]
-    columns |= {key: key.replace("_", " ").upper() for key in told}
+    keys = [*ATTRIBUTES[kind], *CARDS.get(kind, ())]
+    columns |= {key: key.replace("_", " ").upper() for key in keys}
     if kind != "modalities":
         columns["options"] = "OPTIONS"
         for row in rows:
@@ -182,7 +183,7 @@ def _shown(option: dict[str, Any]) -> str:
     return f"{option['name']}=" + ("…" if option["required"] else f"{option['default']}")
 
 
-modalities = _list_command("modalities", "the kinds of data a model can be about")
+modalities = _list_command("modalities", "the kinds of data that models can process")
 encoders = _list_command("encoders", "the encoders")
 projectors = _list_command("projectors", "the projectors")
 backbones = _list_command("backbones", "the language models")

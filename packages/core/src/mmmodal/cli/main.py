@@ -1,4 +1,4 @@
-"""The `mmmodal` command: a subcommand is imported when it is called, never for `--help`."""
+"""The `mmmodal` command: a subcommand is imported when it is called, not for `--help`."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ __all__ = ["main", "mmmodal", "run"]
 CORE = "mmmodal-core"
 
 COMMANDS = {
-    "compose": ("mmmodal.cli.compose:compose", "Make one chat model out of parts."),
-    "convert": ("mmmodal.cli.convert:convert", "Turn another project's checkpoint into a model."),
+    "compose": ("mmmodal.cli.compose:compose", "Compose a chat model from parts."),
+    "convert": ("mmmodal.cli.convert:convert", "Convert another project's checkpoint to a model."),
     "train": ("mmmodal.cli.train:train", "Train a stage of a composed model."),
     "generate": ("mmmodal.cli.generate:generate", "Answer one prompt about media."),
-    "chat": ("mmmodal.cli.chat:chat", "Talk with a model about images, audio and more."),
-    "recipes": ("mmmodal.cli.recipes:recipes", "List the recipes of training, and copy one."),
+    "chat": ("mmmodal.cli.chat:chat", "Chat with a model about images, audio and more."),
+    "recipes": ("mmmodal.cli.recipes:recipes", "List the training recipes, and copy one."),
     "join": (
         "mmmodal.cli.join:join",
-        "Join two models of one language model and other modalities.",
+        "Join two models with the same language model and different modalities.",
     ),
     "merge": ("mmmodal.cli.merge:merge", "Merge an adapter into the model it was trained on."),
     "push": ("mmmodal.cli.push:push", "Publish a model or an adapter on the Hugging Face Hub."),
     "data": ("mmmodal.cli.data:data", "Check, convert and preview training data."),
-    "plugins": ("mmmodal.cli.listing:plugins", "List the plugins and what became of them."),
+    "plugins": ("mmmodal.cli.listing:plugins", "List the plugins and their status."),
     "modalities": ("mmmodal.cli.listing:modalities", "List the kinds of data."),
     "encoders": ("mmmodal.cli.listing:encoders", "List the encoders."),
     "projectors": ("mmmodal.cli.listing:projectors", "List the projectors."),
     "backbones": ("mmmodal.cli.listing:backbones", "List the language models."),
 }
-"""Core's own commands: where each is, and its line in `mmmodal --help`."""
+"""Core's own commands: the module of each, and its line in `mmmodal --help`."""
 
 
 class LazyGroup(click.Group):
-    """Core's commands and those of other packages, known by name alone until one is called."""
+    """Core's commands and those of other packages; a command is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, core's first."""
         return [*COMMANDS, *sorted(_plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; one that cannot be imported says so when it is called."""
+        """Import a command; if that fails, return a command that raises the error."""
         if cmd_name in COMMANDS:
             module, attribute = COMMANDS[cmd_name][0].split(":")
             return _load(cmd_name, CORE, lambda: getattr(import_module(module), attribute))
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command to run; a mistyped one is told with what was probably meant."""
+        """Return the command to run; the error for an unknown name suggests a similar one."""
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
             close = difflib.get_close_matches(args[0].casefold(), names, n=1)
@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from what is known without importing them."""
+        """Write the list of commands without importing them."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
         for name, entries in sorted(_plugin_commands().items()):
             rows.append((name, f"from {' and '.join(map(_package, entries))}"))
@@ -84,12 +84,12 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command; what it returns is no exit code."""
+        """Run the command, and ignore its return value, which is not an exit code."""
         super().invoke(ctx)
 
 
 def _plugin_commands() -> dict[str, list[EntryPoint]]:
-    """Return the commands that other packages add, without importing anything of theirs."""
+    """Return the commands of other packages, without importing the packages."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group="mmmodal.commands"):
         if entry.name not in COMMANDS:
@@ -103,11 +103,11 @@ def _package(entry: EntryPoint) -> str:
 
 def _load(name: str, package: str, load: Callable[[], Any]) -> click.Command:
     try:
-        # What a module prints while it is imported is no result of the command.
+        # Text that a module prints on import must not become part of a command's result.
         with contextlib.redirect_stdout(sys.stderr):
             command = load()
         if not isinstance(command, click.Command):
-            raise TypeError(f"{command!r} is no click command")
+            raise TypeError(f"{command!r} is not a click command")
     except (Exception, SystemExit) as error:
         if is_debugging():
             raise
@@ -117,7 +117,7 @@ def _load(name: str, package: str, load: Callable[[], Any]) -> click.Command:
 
 
 def _refusing(name: str, reason: str) -> click.Command:
-    """Make a command that takes any arguments and says why it cannot run."""
+    """Return a command that accepts any arguments and raises an error with the reason."""
 
     def refuse() -> None:
         raise PluginError(reason)
@@ -128,14 +128,14 @@ def _refusing(name: str, reason: str) -> click.Command:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=CORE, message="%(prog)s %(version)s")
-# DeepSpeed's launcher writes this before our arguments; LOCAL_RANK, which is read, says the same.
+# DeepSpeed's launcher adds this in front of our arguments; LOCAL_RANK, which is used, is the same.
 @click.option("--local_rank", type=int, expose_value=False, hidden=True)
 def mmmodal() -> None:
-    """Compose, train and talk to multimodal chat models made of parts."""
+    """Compose multimodal chat models from parts, train them, and chat with them."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code: 0, 1 for a failure, 2 for wrong usage."""
+    """Run a command line and return its exit code: 0, 1 after an error, 2 for wrong usage."""
     try:
         code = mmmodal.main(list(arguments), prog_name="mmmodal", standalone_mode=False)
         sys.stdout.flush()
@@ -143,10 +143,10 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:  # click has ended the line of the ^C
+    except (click.Abort, KeyboardInterrupt) as error:  # click has printed a line break after ^C
         return _fail("the input ended") if isinstance(error.__cause__, EOFError) else 130
     except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain when it flushes at exit.
+        # The reader of our output closed the pipe; flushing at exit must not raise an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MMModalError as error:
@@ -173,6 +173,6 @@ def _warning_line(message: Warning | str, *place: object, **more: object) -> str
 def main() -> None:
     """Run the command line of this process."""
     if not is_debugging():
-        # Where in the code it came up says nothing to users.
+        # The place in the code is of no use to users.
         warnings.formatwarning = _warning_line
     sys.exit(run(sys.argv[1:]))

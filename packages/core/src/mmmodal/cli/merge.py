@@ -1,4 +1,4 @@
-"""`mmmodal merge`: an adapter and its base into one ordinary model folder."""
+"""`mmmodal merge`: merge an adapter and its base model into one model folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mmmodal.cli.output import talking
 @click.option(
     "--base",
     type=click.Path(path_type=Path),
-    help="The model it was trained on, if that is not where the adapter says.",
+    help="The model it was trained on, if that is no longer at the path the adapter records.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
-    """Merge the folder ADAPTER into the model it was trained on; write that to the folder OUT.
+    """Merge the adapter in the folder ADAPTER into its base model; write the result to OUT.
 
-    The result needs neither of them, and answers faster than both together.
+    OUT needs neither of them, and generates faster than the base model with the adapter.
     """
     with talking():
         from mmmodal.adapters.attaching import merge as fold
@@ -32,9 +32,9 @@ def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
         from mmmodal.files import check_new
         from mmmodal.making.loading import load, save
 
-        check_new(out)  # before minutes of work
+        check_new(out)  # before work that takes minutes
         if find_adapter(adapter) is None:
-            raise CheckpointError(f"{adapter} is no adapter; `mmmodal train lora` makes one")
+            raise CheckpointError(f"{adapter} is not an adapter; `mmmodal train lora` makes one")
         model = load(adapter, base=base, device="cpu")
         fold(model)
         save(model, out)
@@ -43,7 +43,7 @@ def merge(adapter: Path, out: Path, base: Path | None, as_json: bool) -> None:
 
 
 def _carry_history(adapter: Path, out: Path) -> None:
-    """Keep what is noted of the training, for the model's card."""
+    """Copy the record of the training, which the model card uses."""
     from mmmodal.train.run.folder import METRICS, NOTED, RUN
 
     for name in (NOTED, METRICS):

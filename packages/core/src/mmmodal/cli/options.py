@@ -30,26 +30,26 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def format_names() -> list[str]:
-    """List the formats of rows without importing them, and pydantic with them."""
+    """Return the names of the formats of rows, without importing them and pydantic."""
     spec = find_spec("mmmodal.records.formats")
     places = spec.submodule_search_locations if spec else None
     return sorted(module.name for module in iter_modules(places or []))
 
 
 def reading_options(command: Command) -> Command:
-    """Add the options that say how to read a data file."""
+    """Add the options for reading a data file."""
     command = click.option(
         "--root-map",
         "root_maps",
         multiple=True,
         metavar="OLD=NEW",
-        help="Rewrite the beginning of media paths; can be repeated.",
+        help="Replace the beginning of media paths; repeatable.",
     )(command)
     return click.option(
         "--format",
         "format_name",
         type=click.Choice(format_names()),
-        help="The format of all rows; guessed for each by default.",
+        help="The format of all rows; by default it is detected for each row.",
     )(command)
 
 
@@ -58,7 +58,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Where media paths begin; by default the folder that holds PATH.",
+    help="The folder of relative media paths; by default that of PATH.",
 )
 
 
@@ -74,10 +74,10 @@ def limit_option(command: Command) -> Command:
 
 
 def read_limits(given: tuple[str, ...]) -> LimitSettings:
-    """Read what `--limit` was given.
+    """Return the limits of the values of `--limit`.
 
     Raises:
-        ConfigError: a limit that there is not, or no number.
+        ConfigError: a limit is unknown, or its value is not a number.
     """
     from mmmodal import limits
 
@@ -85,7 +85,7 @@ def read_limits(given: tuple[str, ...]) -> LimitSettings:
 
 
 def read_media_options(arguments: Sequence[str], known: Sequence[str]) -> list[tuple[str, str]]:
-    """Read `--MODALITY VALUE` pairs; click itself would lose their order.
+    """Return `--MODALITY VALUE` pairs in their order, which click does not keep.
 
     Raises:
         click.UsageError: an option is unknown or lacks its value.
@@ -108,11 +108,11 @@ def read_media_options(arguments: Sequence[str], known: Sequence[str]) -> list[t
 
 
 def chat_template_option(purpose: str) -> Callable[..., Any]:
-    """Take a Jinja file; `purpose` says what it is for."""
+    """Return the option for a Jinja file; `purpose` completes its help."""
     return click.option(
         "--chat-template",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help=f"A Jinja file, {purpose}.",
+        help=f"A Jinja file {purpose}.",
     )
 
 
@@ -121,5 +121,5 @@ dtype_option = click.option(
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
-    help="The precision to hold it in; auto is the language model's own.",
+    help="The precision of the weights; auto is that of the language model.",
 )

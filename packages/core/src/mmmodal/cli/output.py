@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, as tables or JSON; talk on stderr."""
+"""Output of commands: results on stdout, as tables or JSON; all other text on stderr."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["print_json", "print_table", "talking"]
 
 @contextlib.contextmanager
 def talking() -> Iterator[None]:
-    """Send prints to stderr; DeepSpeed, for one, logs to stdout from its import on."""
-    # That the Hub is asked again and again is told once, by the error in the end.
+    """Redirect printed text to stderr; DeepSpeed, for example, logs to stdout."""
+    # Repeated requests to the Hub need no warnings: the final error reports the failure.
     logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
 def print_json(value: Any) -> None:
-    """Print a value as indented JSON; what JSON does not know becomes text."""
+    """Print a value as indented JSON; values of other types become text."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 

@@ -1,4 +1,4 @@
-"""`mmmodal data preview`: a conversation as the model reads it."""
+"""`mmmodal data preview`: show a conversation as the model reads it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mmmodal.cli.output import talking
 
 __all__ = ["format_preview", "preview_command"]
 
-CONTEXT = 4  # tokens before a piece, with which it is decoded as in the middle of the text
+CONTEXT = 4  # tokens in front of a piece, so that it is decoded as in the middle of a text
 
 
 class RenderedTokens(Protocol):
-    """What the preview needs of a rendered conversation."""
+    """The attributes of a rendered conversation that a preview needs."""
 
     @property
     def input_ids(self) -> Sequence[int]: ...
@@ -37,13 +37,13 @@ class RenderedTokens(Protocol):
 def format_preview(
     rendered: RenderedTokens, tokenizer: Any, slots: Mapping[int, str], *, colour: bool = False
 ) -> str:
-    """Return the text of a conversation with its slots counted and what is learned marked.
+    """Return the text of a conversation with its slots counted and the learned text marked.
 
     Args:
-        rendered: token ids, and labels of which those that are not learned are negative.
-        tokenizer: what made the ids.
+        rendered: token ids and labels; the label of a token without loss is negative.
+        tokenizer: the tokenizer of the ids.
         slots: the modality of each slot token.
-        colour: green and underlined in place of ⟦ ⟧.
+        colour: mark learned text as green and underlined instead of by ⟦ ⟧.
     """
     ids = list(rendered.input_ids)
     pieces = []
@@ -63,7 +63,7 @@ def format_preview(
 
 
 def _decode(tokenizer: Any, ids: Sequence[int], start: int, end: int) -> str:
-    """Decode a run of tokens as it reads in its place: alone it may lose its first space."""
+    """Return the text of a run of tokens in its context; alone it may lose its first space."""
     before = list(ids[max(0, start - CONTEXT) : start])
     options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
     whole: str = tokenizer.decode([*before, *ids[start:end]], **options)
@@ -79,7 +79,7 @@ def _learned(text: str, colour: bool) -> str:
 
 
 def _printable(text: str) -> str:
-    """Show control characters, which could do anything to a terminal, by their codes."""
+    """Return a text with the codes of control characters, which could control the terminal."""
     shown = (
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
@@ -91,8 +91,10 @@ def _printable(text: str) -> str:
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
 )
-@click.option("-n", "number", default=1, type=click.IntRange(1), help="How many conversations (1).")
-@click.option("--row", default=1, type=click.IntRange(1), help="The line or row to begin at.")
+@click.option(
+    "-n", "number", default=1, type=click.IntRange(1), help="Number of conversations (1)."
+)
+@click.option("--row", default=1, type=click.IntRange(1), help="The first line or row to show.")
 @root_option
 @limit_option
 @reading_options
@@ -106,7 +108,7 @@ def preview_command(
     format_name: str | None,
     root_maps: tuple[str, ...],
 ) -> None:
-    """Show conversations as MODEL reads them: slots counted, what it learns marked."""
+    """Show conversations as a model reads them: slots counted, learned text marked."""
     from mmmodal.errors import RecordError
     from mmmodal.records.dataset import scan
 

@@ -1,4 +1,4 @@
-"""`mmmodal push`: publish a model or an adapter."""
+"""`mmmodal push`: publish a model or an adapter on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo")
-@click.option("--private", is_flag=True, help="Only for you and those you let in.")
-@click.option("--base", metavar="OWNER/NAME", help="Where an adapter's base is published.")
-@click.option("--dry-run", is_flag=True, help="Say what would be published, card and all.")
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--base", metavar="OWNER/NAME", help="The published base model of an adapter.")
+@click.option("--dry-run", is_flag=True, help="List the files to publish, and publish none.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def push(
     folder: Path, repo: str, private: bool, base: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Publish the model or adapter in the folder DIR on the Hugging Face Hub as REPO (OWNER/NAME).
 
-    A README.md in DIR is its model card; without one a card is made from what is known.
+    A README.md in DIR is its model card; without one, a card is generated from the records of its
+    training.
     """
     with talking():
         from mmmodal.publishing.upload import prepare, upload
@@ -37,7 +38,7 @@ def push(
     elif url is not None:
         click.echo(url)
     else:
-        _tell(publication)
+        _print_files(publication)
 
 
 def _result(publication: Publication, private: bool, url: str | None) -> dict[str, object]:
@@ -51,11 +52,11 @@ def _result(publication: Publication, private: bool, url: str | None) -> dict[st
     }
 
 
-def _tell(publication: Publication) -> None:
+def _print_files(publication: Publication) -> None:
     for file in publication.files:
         click.echo(f"{file.size / 1e6:>10.1f} MB  {publication.repo}/{file.name}")
     total = sum(file.size for file in publication.files)
-    click.echo(f"{total / 1e6:>10.1f} MB  in all")
+    click.echo(f"{total / 1e6:>10.1f} MB  in total")
     if publication.left_out:
         click.echo(f"Not published: {', '.join(publication.left_out)}")
     click.echo(f"\nREADME.md:\n\n{publication.card}")

@@ -1,4 +1,4 @@
-"""`mmmodal recipes`: list them, and copy one to own."""
+"""`mmmodal recipes`: list the recipes, and copy one to edit it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmmodal.cli.output import print_json, print_table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every recipe's values.")
 @click.pass_context
 def recipes(context: click.Context, as_json: bool) -> None:
-    """List the recipes that core and plugins bring; `mmmodal train` takes them by name."""
+    """List the recipes of core and plugins; `mmmodal train` accepts their names."""
     if context.invoked_subcommand is not None:
         return
     from mmmodal.config import read_yaml
@@ -35,7 +35,7 @@ def recipes(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
 def copy(name: str, path: Path) -> None:
-    """Copy the recipe NAME to the new file PATH, to change it there."""
+    """Copy the recipe NAME to the new file PATH, to edit it there."""
     from mmmodal.train.recipe.files import copy_recipe
 
     copy_recipe(name, path)

@@ -1,4 +1,4 @@
-"""`mmmodal train`: one stage of training, from a recipe."""
+"""`mmmodal train`: run one stage of training from a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmmodal.cli.output import talking
 
 
 class RecipeCommand(click.Command):
-    """A command whose help lists what a recipe can hold."""
+    """A command whose help lists the keys of a recipe."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every key with its default and meaning."""
@@ -24,7 +24,7 @@ class RecipeCommand(click.Command):
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every key with its default and meaning, those of sections after the section's own."""
+    """Yield every key with its default and meaning; the keys of a section follow the section."""
     from mmmodal.config import section_of
 
     for name, field in model.model_fields.items():
@@ -39,15 +39,17 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]
 @click.command(cls=RecipeCommand)
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--fresh", is_flag=True, help="Forget an interrupted run in `out` and begin anew.")
-@click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
+@click.option("--fresh", is_flag=True, help="Discard an interrupted run in `out` and start again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option(
     "--check",
     is_flag=True,
-    help="Look at parts, data and memory and say what it takes; no training.",
+    help="Check parts, data and memory, and print the requirements, without training.",
 )
-@click.option("--gpu-memory", metavar="SIZE", help="With --check: of another GPU, such as 80GB.")
-@click.option("--gpus", type=click.IntRange(1), help="With --check: how many share the work.")
+@click.option(
+    "--gpu-memory", metavar="SIZE", help="With --check: memory of each GPU, such as 80GB."
+)
+@click.option("--gpus", type=click.IntRange(1), help="With --check: the number of GPUs.")
 def train(
     recipe: str,
     overrides: tuple[str, ...],
@@ -60,14 +62,14 @@ def train(
     """Train one stage: RECIPE is a name that `mmmodal recipes` lists, or a YAML file.
 
     model=FOLDER, data=FILE and out=FOLDER are needed; any other key of the recipe can be set in
-    the same way: learning_rate=1e-4, train.lora.rank=8. Run the same command again to go on after
-    an interruption.
+    the same way: learning_rate=1e-4, train.lora.rank=8. After an interruption, run the same command
+    again to resume.
     """
     if check:
         code = _check(recipe, overrides, gpu_memory, gpus, as_json)
         click.get_current_context().exit(code)
     if gpu_memory or gpus:
-        raise click.UsageError("--gpu-memory and --gpus go with --check")
+        raise click.UsageError("--gpu-memory and --gpus need --check")
     with talking():
         from mmmodal.train.recipe import load_recipe
         from mmmodal.train.stage.stage import run_stage
@@ -88,7 +90,7 @@ def train(
     if not outcome.finished:
         click.echo(
             f"Stopped by {outcome.interrupted_by} after step {outcome.steps}, with a checkpoint. "
-            "The same command goes on from there.",
+            "Run the same command again to resume.",
             err=True,
         )
         sys.exit(130 if outcome.interrupted_by == "SIGINT" else 0)
@@ -97,16 +99,16 @@ def train(
 def _check(
     recipe: str, overrides: tuple[str, ...], memory: str | None, gpus: int | None, as_json: bool
 ) -> int:
-    """Print what the stage would do; return the exit code."""
+    """Print the check of a stage; return the exit code."""
     with talking():
-        from mmmodal.cli.check import tell_check
+        from mmmodal.cli.check import print_check
         from mmmodal.train.preflight.findings import Machine
         from mmmodal.train.preflight.preflight import check_recipe
         from mmmodal.train.recipe import load_recipe
 
         machine = Machine.found(_bytes(memory), gpus)
         checked = check_recipe(load_recipe(recipe, overrides), machine)
-    tell_check(checked, as_json)
+    print_check(checked, as_json)
     return 1 if checked.problems else 0
 
 
@@ -118,4 +120,4 @@ def _bytes(text: str | None) -> int | None:
     try:
         return TypeAdapter(ByteSize).validate_python(text)
     except ValidationError:
-        raise click.BadParameter(f"{text!r} is no size such as 80GB") from None
+        raise click.BadParameter(f"{text!r} is not a size such as 80GB") from None

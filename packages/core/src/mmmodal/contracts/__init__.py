@@ -1,4 +1,4 @@
-"""What a plugin author implements: one small abstract class per kind of part."""
+"""The contracts that plugin authors implement: one small abstract class per kind of part."""
 
 from mmmodal.contracts.backbone import Backbone, BackboneCard
 from mmmodal.contracts.converter import Converter

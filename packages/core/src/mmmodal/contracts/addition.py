@@ -1,4 +1,4 @@
-"""Parts that are found: who brings them, and what a model is extended by, not loaded yet."""
+"""Part classes with their packages, and the parts of a modality to add to a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Addition", "Provided"]
 
 @dataclass(frozen=True)
 class Provided:
-    """A part class and the package that brings it."""
+    """A part class and the package that provides it."""
 
     part: type[Any]
     package: str
@@ -25,11 +25,11 @@ class Provided:
 
 @dataclass(frozen=True)
 class Addition:
-    """One modality to be added: its parts, built from options but without weights."""
+    """One modality to add: its parts, built from options, without weights."""
 
     modality: Modality
     encoder: Encoder
     projector: Projector
     source: str | None
     provided: Mapping[str, Provided] = field(repr=False)
-    """Which package brings the `encoder` and the `projector`."""
+    """The packages that provide the `encoder` and the `projector`."""

@@ -16,32 +16,32 @@ __all__ = ["Backbone", "BackboneCard"]
 
 @dataclass(frozen=True)
 class BackboneCard:
-    """What a published language model is, known without its files."""
+    """Facts about a published language model, known without its files."""
 
     parameters: int
-    """How many it has; what the embeddings share with the head counts once."""
+    """The number of parameters; those that the embedding shares with the head count once."""
 
     positions: int
-    """The tokens of the longest conversation: its config's `max_position_embeddings`."""
+    """The maximum number of tokens of a conversation: its config's `max_position_embeddings`."""
 
     licence: str | None
-    """The SPDX name of its licence, or the Hub's where it has none: `Apache-2.0`, `llama3.2`."""
+    """The SPDX name of its licence, or else the Hub's name: `Apache-2.0`, `llama3.2`."""
 
 
 class Backbone(ABC):
-    """A decoder-only language model on transformers, and how it talks."""
+    """A decoder-only language model of transformers, with its tokenizer and chat template."""
 
     name: ClassVar[str]
-    """The key users name it by: `tinyllama-1.1b`."""
+    """The name that users give: `tinyllama-1.1b`."""
 
     source: ClassVar[str | None] = None
-    """Where it comes from when the user gives no source (a Hub id); None: a source is needed."""
+    """The source (a Hub id) if the user gives none; None: the user must give one."""
 
     card: ClassVar[BackboneCard | None] = None
-    """What a preset's `source` holds, so that it can be listed without a download; else None."""
+    """Facts about a preset's `source`, to list them without a download; None without a preset."""
 
     Options: ClassVar[type[Config]] = Config
-    """What can be set."""
+    """The schema of the options."""
 
     options: Any
 
@@ -50,15 +50,15 @@ class Backbone(ABC):
 
     @abstractmethod
     def config(self, source: str) -> PreTrainedConfig:
-        """Read the language model's config; no weights.
+        """Return the language model's config, without reading weights.
 
         Raises:
-            PartError: `source` is no decoder-only language model.
+            PartError: `source` is not a decoder-only language model.
         """
 
     @abstractmethod
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
-        """Load the tokenizer, with the chat template that it comes with or the options give.
+        """Return the tokenizer, with its own chat template or that of the options.
 
         Raises:
             PartError: there is no fast tokenizer, or it has no end token.
@@ -66,8 +66,8 @@ class Backbone(ABC):
 
     @abstractmethod
     def load(self, source: str, dtype: Any) -> PreTrainedModel:
-        """Load the causal language model with its head, in `dtype`."""
+        """Return the causal language model with its head and weights, in `dtype`."""
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """Say what `load(source)` would download as (file, bytes); None where that is not known."""
+        """Return the files that `load(source)` would download as (file, bytes); None if unknown."""
         return None

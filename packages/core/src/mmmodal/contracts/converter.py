@@ -1,4 +1,4 @@
-"""How another project's composed checkpoint becomes one of ours: what is in it, and where."""
+"""The contract of converters, which read the composed checkpoints of other projects."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["ComposedCheckpoint", "Conversion", "ConvertedModality", "Converter", "Prefixes"]
 
 Prefixes = tuple[str, ...]
-"""What the names of a part's tensors may begin with: that with the most tensors is taken."""
+"""The possible prefixes of a part's tensor names; the one with the most tensors is used."""
 
 
 @dataclass(frozen=True)
 class ConvertedModality:
-    """The parts of one modality, and where the checkpoint holds their tensors."""
+    """The parts of one modality, and the prefixes of their tensors in the checkpoint."""
 
     addition: Addition
     markup: Markup
@@ -32,7 +32,7 @@ class ConvertedModality:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a checkpoint holds; core reads its tensors and writes the model."""
+    """The description of a checkpoint; core reads its tensors and writes the model."""
 
     text_config: PreTrainedConfig
     tokenizer: PreTrainedTokenizerBase
@@ -42,61 +42,61 @@ class Conversion:
 
 
 class ComposedCheckpoint(Protocol):
-    """A folder or Hub id with one `config.json` for several parts. Nothing in it is trusted."""
+    """A folder or Hub id with one `config.json` for several parts. Its content is not trusted."""
 
     source: str
-    """As the user wrote it, for errors."""
+    """The source as the user wrote it, for errors."""
 
     config: dict[str, Any]
-    """What `config.json` holds."""
+    """The content of `config.json`."""
 
     def json(self, name: str) -> dict[str, Any]:
-        """Return what another JSON file of the checkpoint holds; {} if it has none of that name."""
+        """Return the content of another JSON file of the checkpoint; {} if it does not exist."""
 
     def part_config(self, key: str) -> dict[str, Any]:
-        """Return the config of a part; raises a PartError where `config.json` has no such key."""
+        """Return the config of a part; raise a PartError if `config.json` has no such key."""
 
     def text_config(self, key: str) -> PreTrainedConfig:
-        """Return the config of the language model from what stands under `key`.
+        """Return the config of the language model from the section `key`.
 
         Raises:
             PartError: transformers has no such causal language model.
         """
 
     def tokenizer(self, chat_template: str | None) -> PreTrainedTokenizerBase:
-        """Return the tokenizer, exactly as `tokenizer.json` has it.
+        """Return the tokenizer, exactly as `tokenizer.json` defines it.
 
         Raises:
-            PartError: it is missing, damaged, or made of two models' files.
+            PartError: it is missing, damaged, or combines files of two models.
         """
 
     def as_checkpoint(
         self, config: Mapping[str, Any], preprocessor: Mapping[str, Any]
     ) -> AbstractContextManager[str]:
-        """Offer one part's config as a folder of its own, as encoders read them."""
+        """Yield a temporary folder with the config of one part, in the form that encoders read."""
 
 
 class Converter(ABC):
-    """One format of composed checkpoints, told by its `config.json`."""
+    """One format of composed checkpoints, recognised by its `config.json`."""
 
     name: ClassVar[str]
-    """The word for the format: `llava`."""
+    """The name of the format: `llava`."""
 
     shape: ClassVar[str]
-    """What its `config.json` holds, for who brings another: `"model_type": "llava"`."""
+    """The mark of the format in `config.json`, for errors: `"model_type": "llava"`."""
 
     @abstractmethod
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this format."""
+        """Return whether a `config.json` is of this format."""
 
     @abstractmethod
     def read(self, source: ComposedCheckpoint, chat_template: str | None) -> Conversion:
-        """Describe a checkpoint of this format; reads JSON files and shapes, never weights.
+        """Return the description of a checkpoint, from its JSON files and shapes, without weights.
 
         Args:
-            source: the checkpoint. Nothing in it is to be trusted.
+            source: the checkpoint. Its content must not be trusted.
             chat_template: a Jinja text that replaces the checkpoint's own.
 
         Raises:
-            PartError: it is not whole, or has what this converter cannot express.
+            PartError: it is incomplete, or has a property that this converter cannot express.
         """

@@ -1,4 +1,4 @@
-"""A swappable way to turn a media item of one modality into features."""
+"""The contract of encoders, which turn media items of one modality into features."""
 
 from __future__ import annotations
 
@@ -22,46 +22,45 @@ __all__ = ["Card", "Encoder"]
 
 @dataclass(frozen=True)
 class Card:
-    """What a published encoder is, known without its files."""
+    """Facts about a published encoder, known without its files."""
 
     width: int
-    """The width of its features."""
+    """The width of the features."""
 
     positions: int
-    """Features for each `per`, before the projector."""
+    """The number of features for each `per`, before the projector."""
 
     per: str
-    """What `positions` is counted for: `image`, `30 s`."""
+    """The unit of `positions`: `image`, `30 s`."""
 
     licence: str
     """The SPDX name of its licence: `Apache-2.0`."""
 
 
 class Encoder(ABC):
-    """How items of one modality become features: preprocessing on the CPU, then a tower.
+    """Turn items of one modality into features: preprocessing on the CPU, then a tower.
 
-    An instance holds options only; it never holds weights, so it is cheap in data workers. There
-    it is built from its options alone: `preprocess`, `shape` and `collate` must not need
-    `tower_config`.
+    An instance holds options and never weights, so that it is cheap in data workers. Those build it
+    from its options alone: `preprocess`, `shape` and `collate` must not need `tower_config`.
     """
 
     name: ClassVar[str]
-    """The key users name it by: `siglip`."""
+    """The name that users give: `siglip`."""
 
     modality: ClassVar[str]
-    """The modality whose items it takes: `image`."""
+    """The modality of its items: `image`."""
 
     default_projector: ClassVar[str] = "mlp"
-    """The projector used when the user names none."""
+    """The projector if the user names none."""
 
     source: ClassVar[str | None] = None
-    """Where weights come from when the user gives no source (a Hub id); None: no default."""
+    """The source of weights (a Hub id) if the user gives none; None: there is no default."""
 
     card: ClassVar[Card | None] = None
-    """What a preset's `source` holds, so that it can be listed without a download; else None."""
+    """Facts about a preset's `source`, to list them without a download; None without a preset."""
 
     Options: ClassVar[type[Config]] = Config
-    """What can be set; stored in the checkpoint, together with `tower_config`."""
+    """The schema of the options; the checkpoint stores them, together with `tower_config`."""
 
     options: Any
 
@@ -73,10 +72,10 @@ class Encoder(ABC):
 
     @classmethod
     def from_source(cls, source: str | None, options: Mapping[str, Any]) -> Self:
-        """Build from what `source` says of itself (its config, never its weights) and `options`.
+        """Return an encoder with `options` and the config of `source`, without reading weights.
 
-        The default takes options alone; an encoder whose `source` holds a transformers config
-        overrides this and passes that config on as `tower_config`.
+        This default uses the options only; an encoder whose `source` holds a transformers config
+        overrides it and passes that config as `tower_config`.
         """
         return cls(validate(cls.Options, options, f"options of encoder {cls.name!r}"))
 
@@ -87,41 +86,41 @@ class Encoder(ABC):
 
     @property
     def tiled(self) -> bool:
-        """Say whether an item can have several tiles, which depends on the options alone.
+        """Return whether an item can have several tiles; it must depend on the options alone.
 
-        A model composed with such an encoder learns one more token, which separates them.
+        A model composed with such an encoder learns one more token, which separates tiles.
         """
         return False
 
     @property
     def fixed_shape(self) -> tuple[int, ...] | None:
-        """Tell the `shape` that every item has, where it is the same for all; else None.
+        """Return the `shape` of every item if it is the same for all items; else None.
 
-        It depends on the options alone. Lengths are then known without reading any medium.
+        It must depend on the options alone. Lengths are then known without reading a medium.
         """
         return None
 
     @abstractmethod
     def preprocess(self, item: Any) -> Any:
-        """Turn one media item into features for the tower: deterministic, on the CPU, no weights.
+        """Return the tower's input for one media item: deterministic, on the CPU, without weights.
 
-        Return one tensor [n, ...], or a dict of tensors if you override `shape` and `collate`.
+        It is one tensor [n, ...], or a dict of tensors if you override `shape` and `collate`.
         """
 
     def shape(self, features: Any) -> tuple[int, ...]:
-        """Tell the shape of what the tower will return for `features`: (n,) or (tiles, h, w)."""
+        """Return the shape of the tower's output for `features`: (n,) or (tiles, h, w)."""
         return (len(features),)
 
     def measure(self, item: Any) -> tuple[int, ...]:
-        """Tell the `shape` of an item that was not preprocessed; override it to be quicker."""
+        """Return the `shape` of an item without preprocessing it; override it to be faster."""
         return self.shape(self.preprocess(item))
 
     def collate(self, batch: Sequence[Any]) -> dict[str, Tensor]:
-        """Join the features of several items: stacked, or padded with a mask where lengths differ.
+        """Return the features of several items as a batch: stacked, or padded with a mask.
 
-        `values` is [N, n, ...]; `mask` is [N, n], true where real. The names are the keyword
-        arguments of the tower. An encoder may return others, such as the windows of all clips
-        behind one another with the clips' `lengths`.
+        `values` is [N, n, ...]; `mask` is [N, n], true at features and false at padding. The names
+        are the keyword arguments of the tower. An encoder may return others, such as the
+        concatenated windows of all clips with the clips' `lengths`.
         """
         import torch
 
@@ -134,29 +133,27 @@ class Encoder(ABC):
 
     @abstractmethod
     def example(self) -> Any:
-        """Return a small valid item, as `Modality.read` would."""
+        """Return a small valid item, of the type that `Modality.read` returns."""
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """Build the tower: called with `collate`'s dict, returns N tensors [*shape, D_enc].
+        """Return the tower; called with `collate`'s dict, it returns N tensors [*shape, D_enc].
 
-        `shape` is what the method of that name tells: [n, D_enc] or [tiles, h, w, D_enc].
-        An item's features must not depend on its neighbours in the batch. Only core assigns
-        weights, after construction; what the constructor initialises is kept otherwise.
+        `shape` is that of the method `shape`: [n, D_enc] or [tiles, h, w, D_enc]. The features of
+        an item must not depend on the other items of the batch. Only core assigns weights, after
+        construction; a tower without pretrained weights keeps those of its constructor.
         """
 
     def load(self, source: str) -> Iterator[tuple[str, Tensor]]:
         """Yield (name in the tower's state dict, tensor) for the pretrained weights at `source`.
 
         Raises:
-            PartError: this encoder has no pretrained weights, or `source` is of no known format.
+            PartError: this encoder has no pretrained weights, or the format of `source` is unknown.
         """
-        raise PartError(
-            f"encoder {self.name!r} has no pretrained weights; name it without {':' + source!r}"
-        )
+        raise PartError(f"encoder {self.name!r} has no pretrained weights; remove {':' + source!r}")
 
     def limits(self, limits: Any) -> Limits:
-        """Return the limits of this encoder's modality, wider where the options ask for it.
+        """Return the limits of this encoder's modality, raised if its options require it.
 
         `limits` is an instance of the modality's `Limits`; an encoder of long clips returns
         `limits.model_copy(update={"seconds": …})`.
@@ -164,13 +161,13 @@ class Encoder(ABC):
         return limits  # type: ignore[no-any-return]
 
     def recall(self, source: Source) -> Any:
-        """Return the item of the very bytes of `source` without decoding them; None: decode them.
+        """Return the item of `source` without decoding its bytes; None: they must be decoded.
 
-        An encoder whose features are stored returns them here, and its `preprocess` takes them as
-        an item.
+        An encoder with stored features returns them here, and its `preprocess` accepts them as an
+        item.
         """
         return None
 
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
-        """Say what `load(source)` would download as (file, bytes); None where that is not known."""
+        """Return the files that `load(source)` would download as (file, bytes); None if unknown."""
         return None

@@ -1,4 +1,4 @@
-"""One way to write a conversation as a row of a data file."""
+"""The contract of formats, in which a row of a data file holds a conversation."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ __all__ = ["Format", "Place"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row is."""
+    """The position of a row in a data file."""
 
     where: str
     fallback_id: str
-    """The id of a record whose row has none."""
+    """The id of the record if the row has none."""
 
 
 class Format(ABC):
-    """One way to write a conversation as a row; the module's `FORMAT` is an instance."""
+    """One format of rows; `FORMAT` of its module is an instance."""
 
     name: ClassVar[str]
-    """The word for it on the command line; the module's name."""
+    """The format's name on the command line; also the name of its module."""
 
     shape: ClassVar[str]
-    """The keys by which a user knows it."""
+    """The keys of a row that identify the format, for users."""
 
     structured: ClassVar[tuple[str, ...]]
-    """Keys whose values are lists or objects; tables may hold them as JSON texts."""
+    """The keys whose values are lists or objects; a table may hold them as JSON texts."""
 
     @abstractmethod
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Tell by its keys whether a row is of this format; no other format says so too."""
+        """Return whether a row is of this format, by its keys; at most one format matches a row."""
 
     @abstractmethod
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the records of a row: one for each language.
 
         Raises:
-            RecordError: what is wrong with the row.
+            RecordError: the row is not valid.
         """
 
     @abstractmethod
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
-        """Return the row of a record, or of several that `joins` said belong in one.
+        """Return the row of a record, or of several that belong in one row according to `joins`.
 
         Raises:
             RecordError: the format cannot express it.
         """
 
     def joins(self, held: Sequence[Record], record: Record) -> bool:
-        """Tell whether `record` belongs in the same row as those held."""
+        """Return whether `record` belongs in the same row as the records `held`."""
         return False

@@ -12,7 +12,7 @@ __all__ = ["Markup"]
 class Markup:
     """The tokens around and inside a medium, as texts.
 
-    A modality says what they are; a model that was converted may have others.
+    A modality defines them; a converted model may have others.
     """
 
     slot: str
@@ -20,18 +20,18 @@ class Markup:
     end: str | None = None
     separator: str | None = None
     spaced: bool = False
-    """A space stands before the end, and between a medium and what is beside it."""
+    """Whether there is a space before `end`, and between a medium and the text beside it."""
 
     @property
     def sign(self) -> str:
-        """What stands for one medium in a prompt that is given as text."""
+        """The placeholder of one medium in a prompt that is given as text."""
         return self.begin or self.slot
 
     @property
     def shown(self) -> str:
-        """How a whole medium is written in a text."""
+        """The text of a whole medium."""
         return (" " if self.spaced else "").join((self.sign, self.end or ""))
 
     def entry(self) -> dict[str, Any]:
-        """Return what a model folder records."""
+        """Return the entry of a model folder."""
         return asdict(self)

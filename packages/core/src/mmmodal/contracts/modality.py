@@ -1,4 +1,4 @@
-"""A kind of data: what marks it in a conversation and how bytes become a media item."""
+"""The contract of modalities: the markers of a kind of data, and how its bytes are decoded."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 __all__ = ["Modality"]
 
 LimitsT = TypeVar("LimitsT", bound=GeneralLimits, default=Any)
-"""The limits that a modality has: `Modality[ImageLimits]`; a plain `Modality` may have any."""
+"""The type of a modality's limits: `Modality[ImageLimits]`; any for a plain `Modality`."""
 
 
 class Modality(ABC, Generic[LimitsT]):
-    """A kind of data such as images; stateless, one instance serves everywhere."""
+    """A kind of data such as images; stateless, so that one instance can be shared."""
 
     name: ClassVar[str]
-    """The word for it in messages, on the command line and in configs: `image`."""
+    """Its name in messages, on the command line and in configs: `image`."""
 
     input_name: ClassVar[str] = ""
     """The model's keyword for this modality's tensors; empty means `<name>_values`."""
 
     begin: ClassVar[str] = ""
-    """The learned token before an item; empty means `<name>` in angle brackets (paper §5.1)."""
+    """The learned token before an item; empty means `<` + name + `>` (paper §5.1)."""
 
     end: ClassVar[str] = ""
-    """The learned token after an item; empty means `</name>`."""
+    """The learned token after an item; empty means `</` + name + `>`."""
 
     slot: ClassVar[str] = ""
-    """The token that holds the place of one projected feature; empty means `<|name|>`."""
+    """The token that one projected feature replaces; empty means `<|` + name + `|>`."""
 
     separator: ClassVar[str] = ""
-    """The learned token between the tiles of an item; empty means `<|name:tile|>`.
+    """The learned token between the tiles of an item; empty means `<|` + name + `:tile|>`.
 
-    Only models whose encoder is `tiled` have it.
+    Only models with a `tiled` encoder have it.
     """
 
     Limits: ClassVar[type[GeneralLimits]] = GeneralLimits
-    """How large an item may be: a subclass of `mmmodal.authoring.media.Limits` with limits of this
-    modality's own, each with a default. A user sets one as `limits.<modality>.<name>`."""
+    """The limits of an item: a subclass of `mmmodal.authoring.media.Limits` with further limits of
+    this modality, each with a default. A user sets one as `limits.<modality>.<name>`."""
 
     endings: ClassVar[tuple[str, ...]] = ()
-    """The endings of its files' names: `.jpg`. They give the modality of a file whose data do not
-    say it."""
+    """The endings of its files' names: `.jpg`. They determine the modality of a file if the data do
+    not name it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,16 +64,16 @@ class Modality(ABC, Generic[LimitsT]):
 
     @abstractmethod
     def read(self, source: Source, limits: LimitsT) -> Any:
-        """Decode one media item within `limits`, an instance of `Limits` of this class.
+        """Return the decoded item of a source; `limits` is an instance of this class's `Limits`.
 
         Raises:
             MediaError: the bytes are not a valid item of this modality, or exceed `limits`.
         """
 
     def convert(self, value: Any) -> Any:
-        """Turn an object a Python user passes in place of a file into what `read` returns."""
+        """Return an object that a Python user passes instead of a file as a media item."""
         raise MediaError(
             "unsupported",
             f"{self.name} given as {type(value).__name__}",
-            "pass a path or bytes; this modality takes no other object",
+            "this modality accepts no such object; pass a path or bytes",
         )

@@ -1,4 +1,4 @@
-"""What maps a tower's features to the language model's width."""
+"""The contract of projectors, which map a tower's features to the language model's width."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Projector"]
 
 
 class Projector(ABC):
-    """How features [n, D_enc] become [m, D_lm], with m known before it runs."""
+    """Map features [n, D_enc] to [m, D_lm]; m is known before the module runs."""
 
     name: ClassVar[str]
-    """The key users name it by: `mlp`."""
+    """The name that users give: `mlp`."""
 
     pointwise: ClassVar[bool] = False
-    """True when every position is projected on its own, whatever item it belongs to."""
+    """Whether every position is projected independently of all others."""
 
     tilewise: ClassVar[bool] = False
-    """True when every tile of a grid is projected on its own; what is pointwise always is."""
+    """Whether every tile of a grid is projected independently; true if `pointwise` is."""
 
     Options: ClassVar[type[Config]] = Config
-    """What can be set; stored in the checkpoint."""
+    """The schema of the options; the checkpoint stores them."""
 
     options: Any
 
@@ -39,16 +39,16 @@ class Projector(ABC):
 
     @abstractmethod
     def length(self, shape: tuple[int, ...]) -> int:
-        """Tell the number of tokens m for a feature shape, (n,) or (tiles, h, w).
+        """Return the number of tokens m for a feature shape, (n,) or (tiles, h, w).
 
         Raises:
             PartError: this projector cannot take such a shape.
         """
 
     def runs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Tell which of the m tokens stand together: those of a tile, or all of them.
+        """Return the lengths of the runs of the m tokens: one run for each tile, or a single run.
 
-        Separators are put between the runs, where the model has them.
+        A model with a separator puts it between the runs.
 
         Raises:
             PartError: this projector cannot take such a shape.
@@ -60,9 +60,9 @@ class Projector(ABC):
 
     @abstractmethod
     def build(self, in_width: int, out_width: int) -> nn.Module:
-        """Build the module that core calls once per step over all items of a modality.
+        """Return the module that core calls once per step with all items of a modality.
 
         Pointwise: `module(features)`, [tokens, D_enc] to [tokens, D_lm].
-        Otherwise: `module(features, shapes)`, [N, n_max, D_enc] zero-padded behind each item, with
-        one shape an item, to [N, m_max, D_lm]; what lies behind `length(shape)` is cut off.
+        Otherwise: `module(features, shapes)`, [N, n_max, D_enc] zero-padded after each item, with
+        one shape for each item, to [N, m_max, D_lm]; tokens after `length(shape)` are removed.
         """

@@ -1,4 +1,4 @@
-"""The unit of data: messages of typed parts, and the media they refer to by index."""
+"""The unit of data: messages of typed parts, and the media that parts refer to by index."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ Role = Literal["system", "user", "assistant"]
 
 
 class ContentPart(Config):
-    """One piece of a message: text, or a medium of the modality that `type` names."""
+    """One part of a message: text, or a medium of the modality `type`."""
 
     type: str
     text: str | None = None
     media: int | None = None
-    """Index into the record's media."""
+    """The index of the medium in the record's media."""
 
     @model_validator(mode="after")
     def _holds_what_its_type_says(self) -> ContentPart:
         if self.type == "text" and (self.text is None or self.media is not None):
             raise ValueError("a text part has `text` and nothing else")
         if self.type != "text" and (self.media is None or self.text is not None):
-            raise ValueError(f"a part of type {self.type!r} has `media`, the index of its medium")
+            raise ValueError(
+                f"a part of type {self.type!r} has `media`, the index of its medium, and no `text`"
+            )
         return self
 
 
@@ -38,10 +40,10 @@ class Message(Config):
 
 
 class MediaRef(Config):
-    """Where a medium is: a path under the data root, or a data URI."""
+    """The location of a medium: a path under the data root, or a data URI."""
 
     kind: str
-    """The modality: `image`, `audio`, or any other a plugin brings."""
+    """The modality: `image`, `audio`, or one of a plugin."""
 
     uri: str
     sha256: str | None = None
@@ -55,10 +57,10 @@ class Record(Config):
     media: tuple[MediaRef, ...] = ()
     lang: str | None = None
     group: str | None = None
-    """Records of one group stay in one split."""
+    """Records of the same group are put into the same split."""
 
     meta: dict[str, Any] | None = None
-    """Passed through unread."""
+    """Further data, which are kept unchanged."""
 
     @model_validator(mode="after")
     def _parts_and_media_agree(self) -> Record:
@@ -82,5 +84,5 @@ class Record(Config):
 
 
 def text_message(role: Role, text: str) -> Message:
-    """Return a message that is only text."""
+    """Return a message that consists of one text."""
     return Message(role=role, content=(ContentPart(type="text", text=text),))

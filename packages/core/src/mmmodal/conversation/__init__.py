@@ -1,1 +1,1 @@
-"""Messages and records, the formats they come in, and how they become tokens."""
+"""Render messages through the backbone's chat template into token ids and labels."""

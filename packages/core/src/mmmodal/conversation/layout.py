@@ -1,4 +1,4 @@
-"""How one medium stands among the tokens: markers around it, slots inside, separators between."""
+"""The tokens of one medium: markers around it, slots inside, separators between its tiles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Layout = int | Sequence[int]
-"""The slots of a medium: how many, or how many of each tile."""
+"""The number of slots of a medium, or of each of its tiles."""
 
 SPACE = ContentPart(type="text", text=" ")
 
@@ -38,27 +38,27 @@ class MarkerIds:
     """The token ids around and inside a medium of one modality."""
 
     begin: int | None
-    """What stands before an item; None, as for `end`, in a model converted from one without."""
+    """The token before an item; None, as for `end`, in a converted model that has none."""
 
     end: int | None
     slot: int
     separator: int | None = None
-    """What stands between tiles; None in a model that knows no tiles."""
+    """The token between tiles; None in a model without tiles."""
 
     inside: tuple[int, ...] = ()
-    """What stands between the last slot and the end, in a model whose markup is spaced."""
+    """The ids between the last slot and `end`, in a model with spaced markup."""
 
     spaced: bool = False
-    """Whether a space stands between an item and what is beside it in a message."""
+    """Whether a space separates an item from the text beside it in a message."""
 
     @property
     def all(self) -> list[int]:
-        """Every token of this modality; none is ever generated."""
+        """The ids of all tokens of this modality, which are never generated."""
         ids = (self.begin, self.end, self.slot, self.separator)
         return [id_ for id_ in ids if id_ is not None]
 
     def expand(self, layout: Layout) -> list[int]:
-        """Return all ids of one medium, from its begin to its end."""
+        """Return the ids of one medium, markers included."""
         runs = (layout,) if isinstance(layout, int) else layout
         ids = [] if self.begin is None else [self.begin]
         for tile, length in enumerate(runs):
@@ -70,14 +70,14 @@ class MarkerIds:
 
 
 def markup_of(kind: Modality, entry: Mapping[str, Any] | None = None) -> Markup:
-    """Return the markup that a model's entry records, or else the modality's own."""
+    """Return the markup recorded in a model's entry, or the default of the modality."""
     if entry is not None:
         return Markup(**entry)
     return Markup(kind.slot, kind.begin, kind.end, kind.separator)
 
 
 def has_separator(encoder: Encoder, projector: Projector) -> bool:
-    """Say whether a model of these parts puts a learned token between the tiles of an item."""
+    """Return whether a model of these parts puts a learned token between the tiles of an item."""
     return encoder.tiled and projector.tilewise
 
 
@@ -91,10 +91,10 @@ def marker_tokens(markup: Markup, separated: bool) -> list[str]:
 def marker_ids(
     tokenizer: PreTrainedTokenizerBase, kind: Modality, separated: bool, markup: Markup
 ) -> MarkerIds:
-    """Look up the ids of a modality's markers and slot.
+    """Return the ids of a modality's markers and slot.
 
     Raises:
-        CheckpointError: the tokenizer lacks the separator, as that of a model composed without it.
+        CheckpointError: the tokenizer lacks the separator, since the model was composed without it.
     """
     known = tokenizer.get_added_vocab()
     if separated and markup.separator not in known:
@@ -114,7 +114,7 @@ def marker_ids(
     )
     if not markup.spaced:
         return ids
-    # Some tokenizers take the space into the marker, others make a token of it.
+    # Some tokenizers merge the space into the marker, others make a token of it.
     written: list[int] = tokenizer.encode(markup.shown, add_special_tokens=False)
     if (written[0], written[-1]) != (ids.begin, ids.end):
         raise CheckpointError(
@@ -125,7 +125,7 @@ def marker_ids(
 
 
 def medium_pattern(markup: Markup) -> str:
-    """Return a pattern of what may stand for one medium in a rendered prompt."""
+    """Return a regular expression for one medium in a rendered prompt."""
     if markup.begin is None:
         return rf"({re.escape(markup.slot)})"
     texts = (markup.slot, *([markup.separator] if markup.separator else ()))
@@ -135,7 +135,7 @@ def medium_pattern(markup: Markup) -> str:
 
 
 def spaced(parts: Sequence[ContentPart]) -> list[ContentPart]:
-    """Put a space between a medium and what is beside it, where there is none yet."""
+    """Return parts with a space between each medium and the part beside it, if it is missing."""
     result: list[ContentPart] = []
     for part in parts:
         if part.text == "":
@@ -149,7 +149,7 @@ def spaced(parts: Sequence[ContentPart]) -> list[ContentPart]:
 
 
 def joined(parts: Sequence[ContentPart]) -> list[ContentPart]:
-    """Join neighbouring texts, so that no special token can form across their border unseen."""
+    """Return parts with adjacent texts joined, so that escaping sees tokens across their border."""
     result: list[ContentPart] = []
     for part in parts:
         if part.text is not None and result and result[-1].text is not None:

@@ -1,8 +1,7 @@
-"""Find the tokens that hold a part of a text: by their offsets, or by the markup around them.
+"""Find the tokens of a part of a text: by their offsets, or by the markup around them.
 
-Offsets cost half as much again as the ids, so they are asked for only until it is known how many
-tokens stand between a token of markup and an answer: the header that a template writes there is
-always the same.
+Computing offsets takes half as long as computing the ids. They are computed only until the header
+is known: the tokens between a markup token and an answer, which a template always writes alike.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ __all__ = ["Anchors", "Spans", "TokenizedText", "tokens_of"]
 Spans = Sequence[tuple[int, int]]
 """Starts and ends, in characters."""
 
-REMEMBERED = 256  # headers; there is one of most templates
+REMEMBERED = 256  # headers; most templates have one
 
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """What a template wrote, and its ids, a medium as one `MEDIUM`."""
+    """The text that a template wrote, and its ids; a medium is one `MEDIUM`."""
 
     text: str
     ids: list[int]
@@ -30,10 +29,10 @@ class TokenizedText:
 def tokens_of(
     span: tuple[int, int], ids: Sequence[int], offsets: Spans, markup: Collection[int]
 ) -> slice:
-    """Return which tokens hold the characters of a span, given where each token begins and ends.
+    """Return the tokens that hold the characters of a span, given the offsets of all tokens.
 
-    A token of text that straddles the start counts, for it carries the first letters; markup that
-    has swallowed the white space behind it, as Phi-3's does, is not what follows it.
+    A text token across the start of the span is included, as it holds the first letters. A markup
+    token there is not: it merely contains the white space after it, as in Phi-3.
     """
     begin, stop = span
     first = bisect.bisect_right(offsets, begin, key=lambda token: max(token[1], token[0] + 1))
@@ -44,7 +43,7 @@ def tokens_of(
 
 
 class Anchors:
-    """What is known of the tokens between markup and the answers behind it."""
+    """The known headers: the tokens between a markup token and the answer after it."""
 
     def __init__(self, markup: Collection[int]) -> None:
         self._markup = markup
@@ -53,7 +52,7 @@ class Anchors:
     def find(
         self, rendered: str, ids: Sequence[int], markup: Sequence[int], spans: Spans
     ) -> list[slice] | None:
-        """Return the tokens of each span, or None where one stands behind something unknown."""
+        """Return the tokens of each span, or None if the header of one is unknown."""
         found = []
         at = self._at(ids, markup)
         for start, end in spans:
@@ -77,7 +76,7 @@ class Anchors:
         spans: Spans,
         found: Sequence[tuple[slice, bool]],
     ) -> None:
-        """Remember what stands before spans whose first token begins where they do."""
+        """Store the headers of the spans whose first token begins at the start of the span."""
         at = self._at(ids, markup)
         for (start, _), (tokens, exact) in zip(spans, found, strict=True):
             before = bisect.bisect_right(markup, start) - 1
@@ -86,6 +85,6 @@ class Anchors:
                 self._known[ids[at[before]], head] = ids[at[before] + 1 : tokens.start]
 
     def _at(self, ids: Sequence[int], markup: Sequence[int]) -> list[int]:
-        """Return where the markup is among the tokens; none of it where some was not found."""
+        """Return the indices of the markup tokens; an empty list if their number differs."""
         at = [place for place, id_ in enumerate(ids) if id_ in self._markup]
         return at if len(at) == len(markup) else []

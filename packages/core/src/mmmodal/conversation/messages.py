@@ -1,4 +1,4 @@
-"""Messages as transformers' chat templates and OpenAI's API write them, read as our own."""
+"""Read messages in the form of transformers' chat templates and of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mmmodal.errors import RenderError
 __all__ = ["read_messages"]
 
 LOCATIONS = ("url", "path", "media", "data")
-"""Where a part keeps its medium, besides the key of its own type."""
+"""The keys of a part's medium, besides the part's type itself."""
 
 
 def read_messages(
     chat: Sequence[Mapping[str, Any]], modalities: Iterable[str]
 ) -> tuple[list[Message], list[tuple[str, Any]]]:
-    """Split a chat into messages that refer to media by index, and the media: (modality, value).
+    """Return a chat as messages that refer to media by index, and the media: (modality, value).
 
     A message's content is a text or a list of parts: `{"type": "text", "text": …}`,
     `{"type": "image", "image" | "url" | "path": …}`, OpenAI's `image_url` and `input_audio`, and
     the same for any other modality.
 
     Raises:
-        RenderError: a part is of no known type; nothing is dropped.
+        RenderError: the type of a part is unknown; no part is ignored.
     """
     known = set(modalities)
     media: list[tuple[str, Any]] = []
@@ -35,7 +35,7 @@ def read_messages(
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(parts, list):
             raise RenderError(
-                f"the content of a message is a text or a list of parts, got {content!r}"
+                f"the content of a message must be a text or a list of parts, got {content!r}"
             )
         read = []
         for part in parts:
@@ -51,7 +51,7 @@ def read_messages(
 
 def _message(role: Any, parts: Sequence[ContentPart]) -> Message:
     if role not in ("system", "user", "assistant"):
-        raise RenderError(f"a message's role is system, user or assistant, got {role!r}")
+        raise RenderError(f"a message's role must be system, user or assistant, got {role!r}")
     return Message(role=role, content=tuple(parts))
 
 
@@ -72,17 +72,15 @@ def _part(part: Any, known: set[str]) -> tuple[str, Any]:
         for key in (kind, *LOCATIONS):
             if part.get(key) is not None:
                 return kind, part[key]
-        raise RenderError(
-            f"a part of type {kind!r} names no medium; give it under {kind!r} or 'path'"
-        )
+        raise RenderError(f"a part of type {kind!r} has no medium; set {kind!r} or 'path'")
     hint = suggest(str(kind), known | {"text"})
     raise RenderError(
-        f"a message has a part of type {kind!r}, which this model does not take{hint}"
+        f"a message has a part of type {kind!r}, which this model does not accept{hint}"
     )
 
 
 def _inline(kind: str, target: Any) -> Any:
-    """Turn OpenAI's `{"data": base64, "format": "wav"}` into a data URI."""
+    """Return OpenAI's `{"data": base64, "format": "wav"}` as a data URI; other values unchanged."""
     if not isinstance(target, Mapping) or "data" not in target:
         return target
     return f"data:{kind}/{target.get('format', 'wav')};base64,{target['data']}"

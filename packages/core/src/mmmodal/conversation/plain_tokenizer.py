@@ -1,4 +1,4 @@
-"""A copy of a tokenizer that knows none of its markup, so that text stays text."""
+"""Copy a tokenizer without its markup tokens, so that text never becomes one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 def without_markup(backend: Tokenizer, names: Mapping[int, str]) -> Tokenizer:
-    """Copy a tokenizer without some added tokens; what its vocabulary has of them is renamed."""
+    """Return a copy without some added tokens; their entries in the vocabulary are renamed."""
     state = json.loads(backend.to_str())
     state["added_tokens"] = [t for t in state["added_tokens"] if t["id"] not in names]
     _rename(state["model"], names)
@@ -27,7 +27,7 @@ def without_markup(backend: Tokenizer, names: Mapping[int, str]) -> Tokenizer:
 
 
 def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
-    """Rename entries of a vocabulary, and forget the merges that would make them of text."""
+    """Rename entries of a vocabulary, and remove the merges that produce them."""
     vocabulary = model["vocab"]
     if isinstance(vocabulary, list):  # Unigram: [piece, score] in the order of the ids
         for id_ in names.keys() & range(len(vocabulary)):
@@ -47,9 +47,9 @@ def _rename(model: dict[str, Any], names: Mapping[int, str]) -> None:
 
 
 def _spell_bytes(pieces: list[list[Any]]) -> None:
-    """Make Unigram spell a typed `<0x0A>` by its characters, not take it for the byte it names.
+    """Lower the scores of byte tokens, so that Unigram spells a typed `<0x0A>` by its characters.
 
-    Falling back on bytes goes by their names alone, whatever their scores.
+    The fallback to bytes uses the names of tokens, not their scores.
     """
     unlikely = min(score for _, score in pieces) - 1000
     for entry in pieces:

@@ -1,4 +1,4 @@
-"""Prompts given as text, in which a marker stands for each medium."""
+"""Split prompts that are given as text, with a placeholder for each medium."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def split_prompt(
     markers: Mapping[str, MarkerIds],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Iterator[list[int] | str]:
-    """Split a prompt into the ids of its text and the modality of each medium, in order.
+    """Return a prompt as the ids of its texts and the modality of each medium, in order.
 
     Args:
         prompt: a rendered conversation.
-        markups: how the modalities that are looked for are written.
-        markers: their ids.
-        tokenizer: what knows both.
+        markups: the markup of each modality to find.
+        markers: the ids of that markup.
+        tokenizer: the tokenizer of the model.
     """
     signs = {markup.sign: name for name, markup in markups.items()}
     pattern = "|".join(map(medium_pattern, markups.values()))
@@ -49,7 +49,7 @@ def split_prompt(
 def _split_ids(
     ids: Iterator[int], begins: Mapping[int | None, str], markers: Mapping[str, MarkerIds]
 ) -> Iterator[list[int] | str]:
-    """Split a prompt that was tokenized whole, as markers and the spaces at them may be one."""
+    """Split a prompt after tokenizing it whole, as a marker may include the space beside it."""
     for id_ in ids:
         name = begins.get(id_)
         if name is None:

@@ -1,4 +1,4 @@
-"""From messages to token ids, labels and slots, through the backbone's own chat template."""
+"""Render messages to token ids, labels and slots, through the backbone's own chat template."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["IGNORE", "Rendered", "Renderer"]
 
 IGNORE = -100
-"""The label of a token that carries no loss."""
+"""The label of a token without loss."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as the model reads it."""
+    """A conversation as input of the model."""
 
     input_ids: list[int]
     labels: list[int]
-    """The ids of assistant tokens and their turn ends; `IGNORE` elsewhere."""
+    """The ids of assistant answers and their turn ends; `IGNORE` elsewhere."""
 
     media: list[int]
     """The index of each medium, in the order of the slots."""
@@ -45,8 +45,8 @@ class Renderer:
     ) -> None:
         if not tokenizer.chat_template:
             raise RenderError(
-                f"the tokenizer of {_source(tokenizer)} has no chat template; give one, a Jinja "
-                "text, with --chat-template FILE, or as chat_template.jinja in the model's folder"
+                f"the tokenizer of {_source(tokenizer)} has no chat template; give a Jinja file "
+                "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
@@ -60,15 +60,15 @@ class Renderer:
         *,
         add_generation_prompt: bool = False,
     ) -> Rendered:
-        """Turn a conversation into ids, labels and slots.
+        """Return the ids, labels and media of a conversation.
 
         Args:
             messages: the turns.
             layouts: the slots of each medium, by its index.
-            add_generation_prompt: end where the assistant is to speak.
+            add_generation_prompt: end with the header of an assistant turn.
 
         Raises:
-            RenderError: the template refuses the roles, drops a medium, or a turn end is missing.
+            RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
         contents = [self._content(message) for message in messages]
         text, spans = self._written(messages, contents, add_generation_prompt)
@@ -83,18 +83,18 @@ class Renderer:
     def prompt(
         self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
     ) -> tuple[Rendered, TokenizedText]:
-        """Turn a conversation into the ids after which the assistant is to speak, without labels.
+        """Return the prompt for the assistant's next turn, without labels.
 
         Args:
             messages: the turns.
             layouts: the slots of each medium, by its index.
-            before: a prompt of the same conversation; what both begin with is not tokenized again.
+            before: an earlier prompt of the conversation; the common beginning keeps its ids.
 
         Returns:
-            What `render` would, and what to give as `before` next time.
+            The rendered prompt, and the value of `before` for the next prompt.
 
         Raises:
-            RenderError: the template refuses the roles, or drops a medium.
+            RenderError: the template refuses a role, or leaves out a medium.
         """
         contents = [self._content(message) for message in messages]
         text = self._apply_template(messages, contents, add_generation_prompt=True)
@@ -104,7 +104,7 @@ class Renderer:
         return rendered, known
 
     def _shown(self, messages: Sequence[Message], text: str) -> list[tuple[int, str]]:
-        """Return index and modality of the media of messages, which the template has written."""
+        """Return index and modality of all media of messages; `text` must contain each once."""
         media = [
             (part.media, part.type)
             for message in messages
@@ -113,7 +113,7 @@ class Renderer:
         ]
         if self._tokens.media_order(text) != [index for index, _ in media]:
             raise RenderError(
-                "the chat template leaves out or reorders media; it must show every message once"
+                "the chat template leaves out or reorders media; it must write every message once"
             )
         return media
 
@@ -124,7 +124,7 @@ class Renderer:
         media: Sequence[tuple[int, str]],
         layouts: Sequence[Layout],
     ) -> Rendered:
-        """Put each medium's markers and slots where it stands."""
+        """Replace each medium by its markers and slots."""
         all_ids: list[int] = []
         all_labels: list[int] = []
         position = 0
@@ -144,16 +144,16 @@ class Renderer:
         *,
         add_generation_prompt: bool = False,
     ) -> str:
-        """Return what the template writes, each medium as the text that `media` has for it."""
+        """Return the text of the template, with each medium replaced by its text in `media`."""
         contents = [self._content(message) for message in messages]
         rendered = self._apply_template(messages, contents, add_generation_prompt)
         return self._tokens.plain(rendered, media)
 
     def turn_end_ids(self) -> list[int]:
-        """Return the ids that end an assistant turn, for generation to stop at.
+        """Return the ids that end an assistant turn, at which generation stops.
 
         Raises:
-            RenderError: the template ends it with no special token.
+            RenderError: the template ends a turn without a special token.
         """
         return [self._tokens.ids_by_text[self._format.end]]
 
@@ -164,16 +164,16 @@ class Renderer:
         except TemplateError as error:
             source = _source(self.tokenizer)
             raise RenderError(
-                f"the chat template of {source} refuses a user and an assistant in turn ({error}); "
-                "give another one with --chat-template FILE"
+                f"the chat template of {source} refuses a user turn followed by an assistant turn "
+                f"({error}); give another template with --chat-template FILE"
             ) from None
 
     @functools.cached_property
     def _spoken(self) -> frozenset[str]:
-        """The tokens that an answer may hold: `<think>`, where the template knows of it.
+        """The markup tokens that an answer may contain: `<think>`, if the template knows it.
 
-        They are the ones that the template names and that decoding an answer shows, which is how
-        a thought stays one when the conversation goes on. All others are text there too.
+        They are the tokens that the template names and that a decoded answer shows, so that an
+        answer's thought keeps its tokens in later turns. All others are text in an answer too.
         """
         source = self.tokenizer.get_chat_template()
         never = {self._format.end, *self._marker_texts()}
@@ -197,12 +197,12 @@ class Renderer:
             return self._tokens.escape(part.text, allowed)
         if message.role == "assistant":
             raise RenderError(
-                f"an assistant turn holds a medium ({part.type}); media belong into user turns, "
-                "because the model is never trained to produce them"
+                f"an assistant turn holds a medium ({part.type}), which a model cannot produce; "
+                "put media into user turns"
             )
         if part.type not in self.markers:
             known = ", ".join(sorted(self.markers)) or "none"
-            raise RenderError(f"this model takes no {part.type!r} (it takes: {known})")
+            raise RenderError(f"this model does not accept {part.type!r} (it accepts: {known})")
         assert part.media is not None, part
         return self._tokens.medium(part.media)
 
@@ -223,7 +223,7 @@ class Renderer:
         return str(text)
 
     def _refusal(self, chat: Sequence[tuple[str, str]], error: TemplateError) -> RenderError:
-        """Name the message at which the template begins to refuse."""
+        """Return an error that names the first message that the template refuses."""
         number = len(chat)
         for count in range(1, len(chat)):
             try:
@@ -233,7 +233,7 @@ class Renderer:
                     number = count
                     break
         role = chat[number - 1][0]
-        hint = "; say in the first user message what it says" if role == "system" else ""
+        hint = "; move its text into the first user message" if role == "system" else ""
         return RenderError(
             f"the chat template of {_source(self.tokenizer)} refuses the role {role!r} of message "
             f"{number} ({error}){hint}"
@@ -242,12 +242,12 @@ class Renderer:
     def _written(
         self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
     ) -> tuple[str, list[tuple[int, int]]]:
-        """Apply the template, and find where the assistant speaks in what it writes."""
+        """Return the text of the template, and the spans of the answers in it."""
         text = self._apply_template(messages, contents, add_generation_prompt)
         try:
             return text, self._supervised(messages, contents, text, add_generation_prompt)
         except RenderError:
-            # Many templates write the date: at midnight the two texts are of different days.
+            # Many templates write the date, which changes between the two calls at midnight.
             text = self._apply_template(messages, contents, add_generation_prompt)
             return text, self._supervised(messages, contents, text, add_generation_prompt)
 
@@ -258,18 +258,18 @@ class Renderer:
         text: str,
         add_generation_prompt: bool,
     ) -> list[tuple[int, int]]:
-        """Find where the assistant speaks, in characters of `text`, turn ends included.
+        """Return the spans of the answers in `text`, in characters, turn ends included.
 
-        Where that cannot be told from `text` alone, the template is applied once more with every
-        answer replaced by a placeholder: what it writes around the placeholders is in `text` too,
-        also where it rewrites the answers.
+        If `text` alone does not show them, the template is applied again with a placeholder for
+        every answer: the text around the placeholders is in `text` too, even if the template
+        changes the answers.
         """
         count = sum(message.role == "assistant" for message in messages)
         if not count:
             return []
-        told = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
-        if told is not None:
-            return told
+        spans = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
+        if spans is not None:
+            return spans
         masked = [
             self._tokens.placeholder(i) if message.role == "assistant" else content
             for i, (message, content) in enumerate(zip(messages, contents, strict=True))
@@ -278,7 +278,9 @@ class Renderer:
             self._apply_template(messages, masked, add_generation_prompt)
         )
         if len(around) != count + 1:
-            raise RenderError("the chat template does not show every answer once")
+            raise RenderError(
+                "the chat template does not write every answer once; give another one"
+            )
         return self._format.answers(text, around, self._tokens)
 
 
@@ -287,6 +289,6 @@ def _source(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:
-    """Return the id of the token that stands first for a medium: its neighbours depend on it."""
+    """Return the id of a medium's first token; the tokens of the text beside it depend on that."""
     signs = [ids.slot if ids.begin is None else ids.begin for ids in markers.values()]
     return signs[0] if signs else None

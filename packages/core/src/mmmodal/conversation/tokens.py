@@ -1,14 +1,14 @@
 """Tokenize a rendered conversation so that only the template's own markup becomes special tokens.
 
-A tokenizer matches its added tokens (`</s>`, `<image>`, `<think>`) anywhere in a text, whoever
-wrote them, and no flag turns that off for all of them. So text is tokenized with a copy of the
-tokenizer that knows none of them: each is replaced by a sentinel that holds a random nonce, which
-is put where the template wrote the token and which nobody can type. Where the vocabulary itself
-holds such a token, as Unigram's does, it bears a name with the nonce in the copy, so that no text
-is ever made of it.
+A tokenizer matches its added tokens (`</s>`, `<image>`, `<think>`) anywhere in a text, including
+text that a user typed, and no flag turns that off for all of them. Text is therefore tokenized with
+a copy of the tokenizer without these tokens. The copy has a sentinel for each of them instead: a
+token with a random nonce, which nobody can type. Sentinels are inserted where the template wrote
+the tokens. If the vocabulary itself contains such a token, as that of Unigram does, the copy
+renames it with the nonce, so that no text becomes this token.
 
-An added token that is blank is no markup but a way to write text, such as the line breaks of
-Gemma or the runs of spaces of GPT-NeoX: the copy keeps it.
+A blank added token is text, not markup, such as the line breaks of Gemma or the runs of spaces of
+GPT-NeoX: the copy keeps it.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ __all__ = ["MarkupTokenizer"]
 
 
 class Places:
-    """A map from positions in a rendered text to positions in the text with sentinels."""
+    """A map from positions in a rendered text to those in the text with sentinels."""
 
     def __init__(self) -> None:
         self._old = [0]
         self._new = [0]
         self.markup: list[int] = []
-        """Where each token of markup ends, in the rendered text."""
+        """The ends of the markup tokens in the rendered text."""
 
     def add(self, old: int, new: int) -> None:
-        """Note that what is at `old` has moved to `new`."""
+        """Store that position `old` of the rendered text is `new` in the text with sentinels."""
         self._old.append(old)
         self._new.append(new)
 
     def of(self, position: int) -> int:
-        """Return where a position in the rendered text has moved to."""
+        """Return the position in the text with sentinels of one in the rendered text."""
         index = bisect.bisect_right(self._old, position) - 1
         new = self._new[index] + position - self._old[index]
-        # Inside a replacement lengths differ: never run past where the next piece begins.
+        # Inside a replacement lengths differ: do not exceed the beginning of the next piece.
         return min(new, self._new[index + 1]) if index + 1 < len(self._new) else new
 
 
 class MarkupTokenizer:
-    """Encode rendered chat text; what was escaped before rendering stays text."""
+    """Encode the text of a chat template; text that was escaped before rendering stays text."""
 
     MEDIUM = -1
-    """What stands for a medium among the ids."""
+    """The id of a medium."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, as_token: int | None = None) -> None:
-        """Take a tokenizer, and the added token like which a medium meets the text beside it."""
+        """Copy a tokenizer; text beside a medium is tokenized as beside the token `as_token`."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise RenderError(
@@ -70,16 +70,16 @@ class MarkupTokenizer:
         self._nonce = f"zq{secrets.token_hex(8)}q"
         added = dict(tokenizer.added_tokens_decoder)
         self.markup = {id_: token for id_, token in added.items() if not _is_blank(token)}
-        """The added tokens that only a template writes, by their ids."""
+        """The added tokens that only a template may write, by id."""
 
         self.ids_by_text = {token.content: id_ for id_, token in self.markup.items()}
-        """Their ids, by what they read."""
+        """The ids of the markup tokens, by their text."""
 
         self._plain = without_markup(backend, {i: f"{self._nonce}v{i}v" for i in self.markup})
         self._meaning = self._add_sentinels(as_token)
         blank = {self._id_of(token.content): i for i, token in added.items() if _is_blank(token)}
         self._meaning |= {raw: id_ for raw, id_ in blank.items() if raw != id_}
-        # What text must never give; a sentinel may have the number of what it stands for.
+        # Ids that text must never get; a sentinel may have the same id as its markup token.
         self._forbidden = self.markup.keys() - self._meaning.keys()
         self._markup_ids = frozenset({*self.markup, self.MEDIUM})
         self._anchors = Anchors(self._markup_ids)
@@ -89,9 +89,9 @@ class MarkupTokenizer:
         self._marks = re.compile(rf"{self._nonce}(?:e(\d+)|m(\d+));|{self._literal.pattern}")
 
     def escape(self, text: str, allowed: Collection[str] = ()) -> str:
-        """Hide every markup token that `text` spells, so that the template's own stand out.
+        """Return `text` with every markup token that it spells escaped, except those in `allowed`.
 
-        Those in `allowed` are taken as tokens.
+        After rendering, the remaining markup tokens are those that the template wrote.
         """
 
         def hidden(match: re.Match[str]) -> str:
@@ -103,23 +103,23 @@ class MarkupTokenizer:
         return self._literal.sub(hidden, text)
 
     def medium(self, index: int) -> str:
-        """Return what stands for medium `index` in a message's text."""
+        """Return the placeholder of medium `index` in a message's text."""
         return f"{self._nonce}m{index};"
 
     def placeholder(self, index: int) -> str:
-        """Return an opaque text that stands for what message `index` says."""
+        """Return the placeholder of the text of message `index`."""
         return f"{self._nonce}a{index};"
 
     def split_at_placeholders(self, rendered: str) -> list[str]:
-        """Return what the template writes around the placeholders of messages."""
+        """Return the texts that the template writes around the placeholders of messages."""
         return re.split(rf"{self._nonce}a\d+;", rendered)
 
     def media_order(self, rendered: str) -> list[int]:
-        """Return the indices of the media in the order in which the template shows them."""
+        """Return the indices of the media in the order in which the template writes them."""
         return [int(index) for index in re.findall(rf"{self._nonce}m(\d+);", rendered)]
 
     def plain(self, rendered: str, media: Sequence[str]) -> str:
-        """Undo `escape`, and put for each medium the text that stands for it."""
+        """Return a rendered text with `escape` undone and each medium replaced by its text."""
 
         def shown(match: re.Match[str]) -> str:
             if match[2] is not None:
@@ -129,23 +129,23 @@ class MarkupTokenizer:
         return self._marks.sub(shown, rendered)
 
     def find_markup(self, rendered: str, start: int, end: int) -> re.Match[str] | None:
-        """Find the first markup token that the template wrote between two places."""
+        """Return the first markup token between two positions, or None."""
         return self._literal.search(rendered, start, end)
 
     def find_literal(self, literal: str, rendered: str, start: int, end: int) -> int | None:
-        """Find where a markup token that the template wrote between two places ends."""
+        """Return the end of the first markup token `literal` between two positions, or None."""
         found = self._literal.finditer(rendered, start, end)
         return next((match.end() for match in found if match[0] == literal), None)
 
     def encode(
         self, rendered: str, spans: Spans = (), *, anchored: bool = True
     ) -> tuple[list[int], list[slice]]:
-        """Tokenize rendered text, undoing `escape` on the way, and find the tokens of its parts.
+        """Return the ids of a rendered text with `escape` undone, and the tokens of its spans.
 
         Args:
-            rendered: what a template wrote; a medium becomes one `MEDIUM`.
+            rendered: the text that a template wrote; a medium becomes one `MEDIUM`.
             spans: the parts to find, in characters of `rendered`.
-            anchored: there is markup not far before each; else looking for it is not worth it.
+            anchored: whether each span has markup close before it; else it is not searched for.
 
         Raises:
             RenderError: the vocabulary has no token for a character of the text.
@@ -172,23 +172,23 @@ class MarkupTokenizer:
         return ids, slices
 
     def encode_after(self, before: TokenizedText, rendered: str) -> TokenizedText:
-        """Tokenize rendered text, of which the beginning that it shares with `before` is known.
+        """Return the ids of a rendered text, reusing those of its common beginning with `before`.
 
-        What stands on two sides of a token of markup is tokenized apart, so the ids are those that
-        `encode` returns: the text is cut in front of the last such token that both have.
+        Texts on both sides of a markup token are tokenized separately. The text is therefore cut in
+        front of the last common markup token, and the ids equal those of `encode`.
         """
         cut, ids = self._known(before, rendered)
         rest, _ = self.encode(rendered[cut:])
         return TokenizedText(rendered, [*ids, *rest])
 
     def _known(self, before: TokenizedText, rendered: str) -> tuple[int, list[int]]:
-        """Return how much of a text need not be tokenized, in characters, and its ids."""
+        """Return the length of the text with known ids, in characters, and these ids."""
         pairs = zip(before.text, rendered, strict=False)
         same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         places = [place for place, id_ in enumerate(before.ids) if id_ in self._markup_ids]
         marks = [match for match in self._marks.finditer(before.text) if match[1] is None]
         if len(places) != len(marks):
-            return 0, []  # some token of markup was not found
+            return 0, []  # a markup token was not found
         spans = {match.span() for match in self._marks.finditer(rendered) if match.end() <= same}
         for place, match in reversed(list(zip(places, marks, strict=True))):
             if match.span() in spans and self._divides(before.ids[place]):
@@ -241,11 +241,11 @@ class MarkupTokenizer:
         return self._sentinel(self.ids_by_text[match[0]])
 
     def _add_sentinels(self, as_token: int | None) -> dict[int, int]:
-        """Add what stands for each markup token and for a medium; return what their ids mean."""
+        """Add sentinels for markup tokens and media; return the meaning of the sentinels' ids."""
         from tokenizers import AddedToken
 
         like = self.markup.get(as_token) if as_token is not None else None
-        # One that is matched in normalised text takes in a space that the normaliser writes.
+        # A token matched in normalised text includes the space that the normaliser inserts.
         normalized = like is not None and like.normalized and not like.special
         medium = AddedToken(f"{self._nonce}m", normalized=normalized, special=not normalized)
         sentinels = [

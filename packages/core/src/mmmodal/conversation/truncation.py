@@ -1,4 +1,4 @@
-"""Shorten a conversation to what a model can read: whole turns go, the oldest first."""
+"""Shorten a conversation to the model's context by dropping whole turns, the oldest first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Shortened", "shorten"]
 
 @dataclass(frozen=True)
 class Shortened:
-    """A conversation that fits, and what had to go for it."""
+    """A conversation that fits the limit, and the messages that were dropped."""
 
     rendered: Rendered
     dropped: tuple[Message, ...] = ()
     turns: int = 0
-    """How many turns went; each is what a user says with the answer."""
+    """The number of dropped turns; a turn is a user message with its answer."""
 
-    def told(self) -> str:
-        """Say what went, for a person to read."""
+    def summary(self) -> str:
+        """Return a description of the dropped turns, for users."""
         kinds = Counter(part.type for m in self.dropped for part in m.content if part.text is None)
         media = "".join(f", {count} × {kind}" for kind, count in sorted(kinds.items()))
         turns = "oldest turn was" if self.turns == 1 else f"{self.turns} oldest turns were"
@@ -40,20 +40,20 @@ def shorten(
     *,
     room: int = 0,
 ) -> Shortened:
-    """Render a conversation without the oldest turns that keep it from fitting.
+    """Render a conversation without as many of the oldest turns as exceed the limit.
 
-    System messages in front stay. A turn goes with its media, so no run of slots is ever cut.
+    System messages in front are kept. A turn is dropped with its media, so no run of slots is cut.
 
     Args:
-        render: renders messages of which some are left out, and so counts their tokens.
+        render: a function that renders messages, which also counts their tokens.
         messages: the turns.
         layouts: the slots of each medium, by its index.
-        limit: the most tokens, slots included.
-        allowed_by: what sets the limit, for the error.
-        room: tokens to leave free as long as there is a turn that can go for it.
+        limit: the maximum number of tokens, slots included.
+        allowed_by: the origin of the limit, for the error.
+        room: the number of tokens to keep free while more than one turn is left.
 
     Raises:
-        RenderError: one turn alone is longer than that.
+        RenderError: the last turn alone exceeds the limit.
     """
 
     def without(count: int) -> Rendered:
@@ -64,7 +64,7 @@ def shorten(
     rendered = without(0)
     if len(rendered.input_ids) <= limit - room:
         return Shortened(rendered)
-    low, high = 0, max(len(turns) - 1, 0)  # how many may go: too few, enough
+    low, high = 0, max(len(turns) - 1, 0)  # numbers of dropped turns: too few, enough
     best = without(high)
     if len(best.input_ids) > limit:
         raise _too_long(best, layouts, limit, allowed_by)
@@ -80,7 +80,7 @@ def shorten(
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:
-    """Split the system messages in front from the turns, each of which begins with a user."""
+    """Return the system messages in front, and the turns; each turn begins with a user message."""
     front: list[Message] = []
     turns: list[list[Message]] = []
     for message in messages:

@@ -1,10 +1,10 @@
-"""Where the assistant speaks in what a chat template writes, and how its turns end.
+"""Find the answers of the assistant in the text of a chat template, and the ends of its turns.
 
-Nothing is known of a template but what it writes. It is asked once about placeholders, and says
-with them what it puts behind a user's text when the assistant is to speak: the prompt. Where it
-puts more before an answer than that, as the empty `<think>` block before the last one, the model
-has to write that itself, so it is learned with the answer. What an answer itself can change there,
-such as a thought in place of the empty one, is told from what always stands there: the header.
+A template is known only by its output. It is applied once to placeholders, which shows what it
+writes after a user's text when an answer is to follow: the prompt. If the template writes more than
+that before an answer, such as an empty `<think>` block before the last one, the model has to
+generate it, so it is learned with the answer. An answer can change part of this text, such as the
+thought in the `<think>` block; the part that never changes is the header.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from mmmodal.errors import RenderError
 __all__ = ["TurnFormat"]
 
 Write = Callable[[Sequence[tuple[str, str]], bool], str]
-"""Apply a template to (role, content) pairs, and end where the assistant is to speak or not."""
+"""A function that applies a template to (role, content) pairs, with a generation prompt or not."""
 
 
 @dataclass(frozen=True)
 class TurnFormat:
-    """What a chat template writes between a user's text, an answer and what follows it."""
+    """The texts of a chat template between a user's text, an answer and the next message."""
 
     header: str
-    """What always stands between a user's text and an answer."""
+    """The text that is always between a user's text and an answer."""
 
     prompted: str
-    """What stands behind the header where the assistant is to speak: `<think>` and `</think>`."""
+    """The text after the header in a generation prompt: `<think>` and `</think>`."""
 
     openings: tuple[str, ...]
-    """What the template may write there itself before an answer, longest first."""
+    """The texts that the template may write after the header before an answer, longest first."""
 
     end: str
     """The token that ends an answer."""
 
     anchored: bool
-    """Whether the header holds a token of markup."""
+    """Whether the header contains a markup token."""
 
     @classmethod
     def of(cls, write: Write, tokens: MarkupTokenizer) -> TurnFormat:
-        """Learn it from what a template writes around placeholders.
+        """Return the format of a template, from its output for placeholders.
 
         Raises:
-            RenderError: an answer has no end that a model could learn.
+            RenderError: an answer has no end that a model can learn.
         """
         roles = ("user", "assistant", "user", "assistant")
         chat = [(role, tokens.placeholder(i)) for i, role in enumerate(roles)]
@@ -55,7 +55,9 @@ class TurnFormat:
         def around(messages: int, add_generation_prompt: bool = False) -> list[str]:
             written = tokens.split_at_placeholders(write(chat[:messages], add_generation_prompt))
             if len(written) != messages + 1:
-                raise RenderError("the chat template does not show every message once")
+                raise RenderError(
+                    "the chat template does not write every message once; give another one"
+                )
             return written
 
         prompt = around(1, add_generation_prompt=True)[-1]
@@ -66,8 +68,8 @@ class TurnFormat:
         end = tokens.find_markup(once[-1], 0, len(once[-1]))
         if end is None:
             raise RenderError(
-                "the chat template ends an assistant turn with no special token, so the model "
-                "could never learn to stop; give a template that writes one (such as eos_token)"
+                "the chat template ends an assistant turn without a special token, so the model "
+                "cannot learn to stop; give a template that writes one (such as eos_token)"
             )
         longest_first = tuple(sorted(openings, key=len, reverse=True))
         anchored = tokens.find_markup(header, 0, len(header)) is not None
@@ -76,16 +78,16 @@ class TurnFormat:
     def answers_by_header(
         self, text: str, count: int, is_prompt: bool, tokens: MarkupTokenizer
     ) -> list[tuple[int, int]] | None:
-        """Find the answers by the header alone: with markup in it, nobody can type it.
+        """Find the answers by the header alone: a header with markup cannot be typed.
 
         Args:
-            text: what the template writes of a conversation.
-            count: how many answers it has.
-            is_prompt: it ends where the assistant is to speak.
-            tokens: finds the ends.
+            text: the text of the template for a conversation.
+            count: the number of answers.
+            is_prompt: whether the text ends with a generation prompt.
+            tokens: the tokenizer, which finds the ends.
 
         Returns:
-            What `answers` would, or None where the header does not stand before answers alone.
+            The same as `answers`, or None if the header is not before answers only.
         """
         if not self.anchored:
             return None
@@ -104,15 +106,15 @@ class TurnFormat:
     def answers(
         self, text: str, around: Sequence[str], tokens: MarkupTokenizer
     ) -> list[tuple[int, int]]:
-        """Find what the assistant says in `text`, as (start, end) in characters, with its ends.
+        """Return the answers in `text` as (start, end) in characters, turn ends included.
 
         Args:
-            text: what the template writes of a conversation.
-            around: what it writes around each answer, which is the same whatever the answers are.
-            tokens: finds the ends.
+            text: the text of the template for a conversation.
+            around: the texts of the template around placeholders of the answers.
+            tokens: the tokenizer, which finds the ends.
 
         Raises:
-            RenderError: more than the answers differs.
+            RenderError: `text` differs from `around` in more than the answers.
         """
         *before, last = around
         heads = [self._without_opening(head) for head in before]
@@ -121,7 +123,7 @@ class TurnFormat:
             raise _unclear()
         spans: list[tuple[int, int]] = []
         for number, following in enumerate((*heads[1:], last), 1):
-            # An answer holds no turn end, so it cannot hold what follows it.
+            # An answer contains no turn end, so it cannot contain the text that follows one.
             is_last = number == len(heads)
             end = len(text) - len(last) if is_last else text.find(following, start)
             if end < start or not text.startswith(following, end):
@@ -144,12 +146,12 @@ class TurnFormat:
 
 
 def _common_start(texts: Sequence[str]) -> str:
-    pairs = zip(min(texts), max(texts), strict=False)  # all others agree where these two do
+    pairs = zip(min(texts), max(texts), strict=False)  # if these two agree, all others do
     return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _unclear() -> RenderError:
     return RenderError(
-        "the chat template writes other things around an answer than around another one; "
-        "what the model is to learn is unclear"
+        "the chat template writes different texts around different answers, so the text to learn "
+        "is ambiguous; give another template"
     )

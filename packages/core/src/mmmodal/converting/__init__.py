@@ -1,4 +1,4 @@
-"""Others' composed checkpoints: recognise the format, describe the parts, write a model folder."""
+"""Convert checkpoints of other projects: recognise the format, find the parts, write a folder."""
 
 from mmmodal.converting.conversion import convert, recognise
 

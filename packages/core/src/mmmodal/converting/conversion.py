@@ -1,4 +1,4 @@
-"""Turn another project's composed checkpoint into a model folder, tensor by tensor."""
+"""Convert another project's composed checkpoint to a model folder, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def convert(
     """Convert a checkpoint; one shard of it is in memory at a time.
 
     Args:
-        source: a folder or Hub id in a format that a plugin knows.
+        source: a folder or Hub id, in a format of an installed converter.
         out: a folder that does not exist yet.
         chat_template: a Jinja text that replaces the checkpoint's own.
-        dtype: the precision to hold everything in; "auto" is the language model's.
-        shard_bytes: of each file of weights; so many are in memory.
+        dtype: the precision of all weights; "auto" is that of the language model.
+        shard_bytes: the maximum size of a file of weights, which is also held in memory.
 
     Returns:
         The `format`, the `modalities` and the `bytes` of the tensors.
 
     Raises:
-        PartError: no plugin knows the format, or the checkpoint is not whole.
+        PartError: no converter knows the format, or the checkpoint is incomplete.
         CheckpointError: `out` exists.
     """
     from mmmodal.files import check_new, new_folder
 
-    check_new(out)  # before anything is downloaded
+    check_new(out)  # before a download
     opened = ComposedSource(str(source))
     converter = recognise(opened)
     conversion = converter.read(opened, chat_template)
@@ -60,10 +60,10 @@ def convert(
 
 
 def recognise(source: ComposedSource) -> Converter:
-    """Find the converter of a checkpoint's format.
+    """Return the converter of a checkpoint's format.
 
     Raises:
-        PartError: no plugin knows it, or several do.
+        PartError: no converter knows the format, or several do.
     """
     known = _converters()
     found = [converter for converter in known.values() if converter.matches(source.config)]
@@ -71,14 +71,14 @@ def recognise(source: ComposedSource) -> Converter:
         return found[0]
     if found:
         names = " and ".join(converter.name for converter in found)
-        raise PartError(f"{source.source}: its format is both {names}, of different plugins")
+        raise PartError(f"{source.source}: several converters match: {names}; uninstall one")
     kind = source.config.get("model_type")
     if kind == "mmmodal":
-        raise PartError(f"{source.source} is a model of ours already")
+        raise PartError(f"{source.source} is a model of mmmodal already; it needs no conversion")
     looked = "; ".join(f"{name}: {converter.shape}" for name, converter in known.items())
     raise PartError(
-        f"{source.source} is a {kind!r} checkpoint, which no plugin converts. Looked for: "
-        f"{looked or 'nothing, as no plugin brings a converter; install mmmodal-backbones'}"
+        f"{source.source} is a {kind!r} checkpoint, for which there is no converter. Looked for: "
+        f"{looked or 'nothing, as no converter is installed; install mmmodal-backbones'}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The language model's half of a checkpoint: its config and its tokenizer."""
+"""The config and the tokenizer of a checkpoint's language model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["causal_config", "fast_tokenizer"]
 
 GENERAL = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
 ROPE = ("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor")
-"""What transformers turns into its own fields, as older versions of it wrote it."""
+"""Fields of older versions of transformers, which it converts to its current ones."""
 
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 def causal_config(values: Mapping[str, Any], where: str) -> PreTrainedConfig:
-    """Build a causal language model's config of its architecture's own fields alone.
+    """Return a causal language model's config with only the fields of its architecture.
 
-    Everything else that a file may hold, such as an attention implementation or a class to
-    import, is left out.
+    All other values of a file, such as an attention implementation or a class to import, are left
+    out.
 
     Raises:
         PartError: transformers has no such causal language model.
@@ -56,11 +56,11 @@ def _own_fields(kind: type[PreTrainedConfig]) -> set[str]:
 
 
 def fast_tokenizer(source: str, chat_template: str | None) -> PreTrainedTokenizerBase:
-    """Read `tokenizer.json` as it is; transformers' own classes would rebuild parts of it.
+    """Return `tokenizer.json` unchanged as a tokenizer; transformers' classes rebuild parts of it.
 
     Raises:
         PartError: it is missing or damaged, has no end token or chat template, or
-            `tokenizer_config.json` is of another model.
+            `tokenizer_config.json` belongs to another model.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -76,8 +76,8 @@ def fast_tokenizer(source: str, chat_template: str | None) -> PreTrainedTokenize
     template = chat_template or _template(source, settings)
     if template is None:
         raise PartError(
-            f"{source}: its tokenizer has no chat template; give one, a Jinja text, with "
-            "--chat-template FILE or `chat_template=`"
+            f"{source}: its tokenizer has no chat template; give a Jinja file with "
+            "--chat-template FILE, or a Jinja text as `chat_template=`"
         )
     named = _named_tokens(source, settings, backend)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **named)
@@ -97,16 +97,17 @@ def _named_tokens(source: str, settings: Mapping[str, Any], backend: Any) -> dic
         if backend.token_to_id(text) is None:
             raise PartError(
                 f"{source}: tokenizer_config.json names {text!r} as {key}, which tokenizer.json "
-                "does not know; they are of different models"
+                "does not have; the two files belong to different models"
             )
         named[key] = text
     if "eos_token" not in named:
-        raise PartError(f"{source}: its tokenizer has no end token (eos_token)")
+        hint = "set eos_token in tokenizer_config.json"
+        raise PartError(f"{source}: its tokenizer has no end token; {hint}")
     return named
 
 
 def _template(source: str, settings: Mapping[str, Any]) -> str | None:
-    """Find the chat template in any of the three places that transformers has had for it."""
+    """Return the chat template from one of the three places where transformers stores it."""
     path = pretrained.find_file(source, "chat_template.jinja")
     if path is not None:
         return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which tensor of a checkpoint becomes which of the model; all are accounted for."""
+"""Map the tensors of a model to those of a checkpoint; none may be missing or left over."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from mmmodal.errors import PartError
 __all__ = ["match_names"]
 
 BUFFERS = ("rotary_emb.inv_freq",)
-"""What old checkpoints hold and nobody reads any more."""
+"""Tensors of old checkpoints that are no longer used."""
 
 
 def match_names(
     wanted: Iterable[str], conversion: Conversion, weights: Weights, tied: bool
 ) -> dict[str, str]:
-    """Map each tensor of the model to the one of the checkpoint.
+    """Return the name of the checkpoint's tensor for each tensor of the model.
 
     Args:
         wanted: the names of the model's tensors, without a tied head.
-        conversion: what the checkpoint holds.
+        conversion: the description of the checkpoint.
         weights: its tensors.
-        tied: the head is the embedding matrix.
+        tied: whether the head is the embedding matrix.
 
     Raises:
-        PartError: a part is missing, or lacks tensors, or has some that the config does not ask
-            for.
+        PartError: a part is missing or incomplete, or has tensors that its config does not
+            require.
     """
     names = list(wanted)
     found: dict[str, str] = {}
@@ -43,14 +43,15 @@ def match_names(
 
 
 def _parts(conversion: Conversion) -> Mapping[str, tuple[str, Prefixes, bool]]:
-    """List each part: its place in the model, its places in the checkpoint, is it all taken."""
+    """Return for each part its prefix in the model, those in the checkpoint, and whether all of its
+    tensors are used."""
     parts: dict[str, tuple[str, Prefixes, bool]] = {
         "language model": ("model.language_model.", conversion.language_model, True),
         "head": ("lm_head.", conversion.head, True),
     }
     for modality in conversion.modalities:
         name = modality.addition.modality.name
-        # Encoders are published whole; the tower is the part of them that is run.
+        # Encoders are published whole, but the tower may use only a part.
         parts[f"{name} encoder"] = (f"model.{name}_tower.", modality.tower, False)
         parts[f"{name} projector"] = (f"model.{name}_projector.", modality.projector, True)
     return parts
@@ -61,7 +62,7 @@ def _check(part: str, own: list[str], prefixes: Prefixes, prefix: str, weights: 
     if len(missing) == len(own):
         begins = " or ".join(map(repr, prefixes))
         raise PartError(
-            f"{weights.source}: the {part} is missing: no tensor's name begins with {begins}"
+            f"{weights.source}: the {part} is missing: no name of a tensor begins with {begins}"
         )
     if missing:
         more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
@@ -78,5 +79,5 @@ def _check_nothing_else(part: str, own: list[str], prefix: str, weights: Weights
     if others:
         raise PartError(
             f"{weights.source}: the {part} has {others[0]!r} and {len(others) - 1} others, which "
-            "its config does not ask for"
+            "its config does not require"
         )

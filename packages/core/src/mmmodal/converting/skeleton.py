@@ -1,4 +1,4 @@
-"""The model without its tensors: tokens, configuration, processor, on the meta device."""
+"""Build the model without its tensors, on the meta device: tokens, configuration, processor."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mmmodal.model.processing import MMModalProcessor
 __all__ = ["add_tokens", "build_skeleton"]
 
 SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens")
-"""What of a checkpoint's generation_config.json is kept, where it is a plain number."""
+"""The keys of a checkpoint's generation_config.json that are kept if they are plain numbers."""
 
 
 def build_skeleton(
     conversion: Conversion, rows: int, dtype: torch.dtype, generation: Mapping[str, Any]
 ) -> MMModalForConditionalGeneration:
-    """Build the model that the converted tensors belong to.
+    """Return the model for the converted tensors, without tensors.
 
     Args:
-        conversion: what the checkpoint holds; its tokenizer has all tokens already.
-        rows: the rows of the embedding matrix.
+        conversion: the description of the checkpoint; its tokenizer has all tokens already.
+        rows: the number of rows of the embedding matrix.
         dtype: the precision of the tensors.
         generation: the checkpoint's generation settings.
     """
@@ -58,7 +58,7 @@ def _generation(config: Any, given: Mapping[str, Any]) -> GenerationConfig:
 
 
 def add_tokens(conversion: Conversion, source: str) -> None:
-    """Add to the tokenizer the slots that the checkpoint has no token for.
+    """Add the missing slot tokens to the tokenizer of a checkpoint.
 
     Raises:
         PartError: it lacks a marker that the model was trained with.
@@ -69,9 +69,9 @@ def add_tokens(conversion: Conversion, source: str) -> None:
         for token in marker_tokens(modality.markup, False):
             if token not in known and token != slot:
                 raise PartError(
-                    f"{source}: its tokenizer does not know {token!r}, which stands around the "
-                    f"{modality.addition.modality.name}s it was trained with; the vocabulary is "
-                    "of another model"
+                    f"{source}: its tokenizer lacks {token!r}, the marker around each "
+                    f"{modality.addition.modality.name} in training; the vocabulary belongs to "
+                    "another model"
                 )
         if slot not in known:
             new = AddedToken(slot, special=True, normalized=False)

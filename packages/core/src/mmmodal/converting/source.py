@@ -1,4 +1,4 @@
-"""A composed checkpoint of another project, as converters see it. Nothing in it is trusted."""
+"""A composed checkpoint of another project, as converters read it. Its content is not trusted."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class ComposedSource:
     """A folder or Hub id with one `config.json` for several parts.
 
     Args:
-        source: as the user wrote it.
+        source: the folder or Hub id as the user wrote it.
 
-    Raises:
-        PartError: it cannot be had, or has no `config.json`.
+        Raises:
+            PartError: it is not available, or has no `config.json`.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
         values = pretrained.read_json(source, "config.json")
         if values is None:
-            raise PartError(f"{source}: it has no config.json, so its format cannot be told")
+            raise PartError(f"{source}: it has no config.json, so its format is unknown")
         self.config: dict[str, Any] = values
-        """What `config.json` holds."""
+        """The content of `config.json`."""
 
     @functools.cached_property
     def weights(self) -> Weights:
@@ -45,14 +45,14 @@ class ComposedSource:
         return Weights(self.source)
 
     def json(self, name: str) -> dict[str, Any]:
-        """Read another JSON file of the checkpoint; {} if it has none of that name."""
+        """Return the content of another JSON file of the checkpoint; {} if it does not exist."""
         return pretrained.read_json(self.source, name) or {}
 
     def part_config(self, key: str) -> dict[str, Any]:
         """Return the config of a part.
 
         Raises:
-            PartError: `config.json` has none under this key.
+            PartError: `config.json` has no such key.
         """
         values = self.config.get(key)
         if not isinstance(values, dict):
@@ -60,7 +60,7 @@ class ComposedSource:
         return values
 
     def text_config(self, key: str) -> PreTrainedConfig:
-        """Build the config of the language model from what stands under `key`.
+        """Return the config of the language model from the section `key`.
 
         Raises:
             PartError: transformers has no such causal language model.
@@ -68,10 +68,10 @@ class ComposedSource:
         return causal_config(self.part_config(key), f"{self.source}: {key} in config.json")
 
     def tokenizer(self, chat_template: str | None) -> PreTrainedTokenizerBase:
-        """Read the tokenizer, exactly as `tokenizer.json` has it.
+        """Return the tokenizer, exactly as `tokenizer.json` defines it.
 
         Raises:
-            PartError: it is missing, damaged, or made of two models' files.
+            PartError: it is missing, damaged, or combines files of two models.
         """
         return fast_tokenizer(self.source, chat_template)
 
@@ -79,9 +79,9 @@ class ComposedSource:
     def as_checkpoint(
         self, config: Mapping[str, Any], preprocessor: Mapping[str, Any]
     ) -> Iterator[str]:
-        """Offer one part's config as a folder of its own, as encoders read them.
+        """Yield a temporary folder with the config of one part, in the form that encoders read.
 
-        Errors that are raised inside name the checkpoint in place of that folder.
+        Errors that are raised inside name the checkpoint instead of that folder.
         """
         with tempfile.TemporaryDirectory() as folder:
             for name, values in (("config", config), ("preprocessor_config", preprocessor)):

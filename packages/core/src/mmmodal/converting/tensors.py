@@ -1,4 +1,4 @@
-"""From the checkpoint's tensors to the model's: names, shapes, precision, rows of new tokens."""
+"""Convert a checkpoint's tensors to the model's: names, shapes, precision, rows of new tokens."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TABLES = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")
 
 
 class TensorPlan:
-    """What is to be done with each tensor, checked before any is written.
+    """A plan for each tensor, which is checked before a tensor is written.
 
     Args:
         weights: the checkpoint's tensors.
-        conversion: what they belong to; its tokenizer gets the slots it lacks.
-        dtype: the precision to write, or "auto" for the embedding matrix's own.
+        conversion: the description of the checkpoint; missing slots are added to its tokenizer.
+        dtype: the precision to write, or "auto" for that of the embedding matrix.
 
     Raises:
         PartError: the vocabulary does not match the tokenizer, or layers are missing.
@@ -50,17 +50,17 @@ class TensorPlan:
         self._new = sorted({*range(known, needed), *range(stored, _padded(needed, stored))})
         self._known = min(known, stored)
         self.rows = _padded(needed, stored)
-        """The rows of the model's embedding matrix."""
+        """The number of rows of the model's embedding matrix."""
 
         self.dtype: torch.dtype = self._dtype(dtype)
         self._names: dict[str, str] = {}
         self._sizes: dict[str, int] = {}
 
     def match(self, model: MMModalForConditionalGeneration) -> None:
-        """Find the tensor of each of the model's, and check their shapes.
+        """Find the checkpoint's tensor for each tensor of the model, and check the shapes.
 
         Raises:
-            PartError: a part or tensor is missing, left over, or of another shape.
+            PartError: a part or tensor is missing, left over, or has another shape.
         """
         shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
         tied = bool(model.config.text_config.tie_word_embeddings)
@@ -70,14 +70,14 @@ class TensorPlan:
         found = match_names(shapes, self.conversion, self.weights, tied)
         for name, stored in found.items():
             self._check_shape(name, stored, shapes[name])
-        # A file is opened once: tensors are read in the order in which the files hold them.
+        # Tensors are read in the order of the files, so that each file is opened once.
         in_order = sorted(found, key=lambda name: self.weights.files[found[name]])
         self._names = {name: found[name] for name in in_order}
         width = torch.empty((), dtype=self.dtype).element_size()
         self._sizes = {name: width * torch.Size(shapes[name]).numel() for name in in_order}
 
     def write(self, folder: Path, shard_bytes: int) -> int:
-        """Write the model's tensors to a folder and return their bytes."""
+        """Write the model's tensors to a folder; return their size in bytes."""
         _write_shards(folder, self._sizes, self._read, shard_bytes)
         return sum(self._sizes.values())
 
@@ -87,22 +87,22 @@ class TensorPlan:
         return self._grown(tensor) if name.endswith(TABLES) else tensor
 
     def _grown(self, table: Tensor) -> Tensor:
-        """Give the rows of new tokens the mean of the others."""
+        """Return a matrix with a row for each new token: the mean of the other rows."""
         whole = table.new_zeros((self.rows, *table.shape[1:]))  # [rows, D]
         whole[: len(table)] = table
         set_to_mean(whole, self._new, self._known)
         return whole
 
     def _check_depths(self) -> None:
-        """Refuse a config that asks for more layers than there are tensors: building takes long."""
+        """Raise a PartError if a config has more layers than there are tensors."""
         towers = [m.addition.encoder.tower_config for m in self.conversion.modalities]
         for config in (self.conversion.text_config, *towers):
             layers = getattr(config, "num_hidden_layers", 0)
             if layers > len(self.weights.files):
                 raise PartError(
-                    f"{self.weights.source}: config.json asks for {layers} layers of a "
-                    f"{getattr(config, 'model_type', 'model')!r}, but there are "
-                    f"{len(self.weights.files)} tensors in all"
+                    f"{self.weights.source}: config.json sets {layers} layers of a "
+                    f"{getattr(config, 'model_type', 'model')!r}, but there are only "
+                    f"{len(self.weights.files)} tensors in total"
                 )
 
     def _find_table(self) -> str:
@@ -121,11 +121,11 @@ class TensorPlan:
         if known > stored:
             raise PartError(
                 f"{source}: the tokenizer has {known} tokens, but {self._table!r} only {stored} "
-                "rows; they are of different models"
+                "rows; they belong to different models"
             )
         if config.vocab_size != stored:
             raise PartError(
-                f"{source}: config.json says that the vocabulary has {config.vocab_size} tokens, "
+                f"{source}: config.json sets a vocabulary of {config.vocab_size} tokens, "
                 f"but {self._table!r} has {stored} rows"
             )
 
@@ -136,7 +136,7 @@ class TensorPlan:
         return dtype
 
     def _check_tie(self) -> None:
-        """Refuse a head that is said to be the embedding matrix, but is not."""
+        """Raise a PartError if the config ties the head, but the embedding matrix differs."""
         names = [f"{prefix}weight" for prefix in self.conversion.head]
         for name in names:
             if name in self.weights.files and not torch.equal(
@@ -154,13 +154,13 @@ class TensorPlan:
             expected[0] = self.weights.shape(self._table)[0]
         if shape != expected:
             raise PartError(
-                f"{self.weights.source}: {stored!r} has shape {shape}, but config.json asks for "
+                f"{self.weights.source}: {stored!r} has shape {shape}, but config.json requires "
                 f"{expected}"
             )
 
 
 def _padded(needed: int, stored: int) -> int:
-    """Return the rows for so many tokens; a matrix never shrinks."""
+    """Return the number of rows for `needed` tokens, at least the `stored` ones."""
     return stored if needed <= stored else -(-needed // PAD_TO) * PAD_TO
 
 
@@ -174,9 +174,9 @@ def _write_shards(
 
     Args:
         folder: an existing folder.
-        sizes: the names in the order in which they are best read, with their bytes.
-        read: returns the tensor of a name; called once for each.
-        limit: bytes of a shard; a larger tensor has one for itself.
+        sizes: the bytes of each tensor by name, in the order of reading.
+        read: a function that returns the tensor of a name; it is called once for each.
+        limit: the maximum bytes of a shard; a larger tensor has its own.
     """
     shards = _shards(sizes, limit)
     files: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint in safetensors or, of old ones, `.bin` files; one file is open."""
+"""Read a checkpoint's tensors from safetensors or old `.bin` files, one file at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 
 
 class Weights:
-    """Names, shapes and tensors; a tensor is read when it is asked for.
+    """The names, shapes and tensors of a checkpoint; a tensor is read on request.
 
     Args:
         source: a folder or Hub id.
@@ -32,7 +32,7 @@ class Weights:
         self.source = source
         self._opened: tuple[str, Any] = ("", None)
         self.files = self._find()
-        """Which file holds each tensor."""
+        """The file of each tensor."""
 
     def shape(self, name: str) -> list[int]:
         """Return the shape of a tensor."""
@@ -40,7 +40,7 @@ class Weights:
         return list(tensor.get_shape() if hasattr(tensor, "get_shape") else tensor.shape)
 
     def get(self, name: str) -> Tensor:
-        """Read a tensor; the file it is in stays open until one of another file is read."""
+        """Return a tensor; its file stays open until a tensor of another file is read."""
         tensor: Tensor = self._lookup(name)
         return tensor
 
@@ -54,12 +54,12 @@ class Weights:
                 return opened[name]
             return opened.get_slice(name) if shape_only else opened.get_tensor(name)
         except (KeyError, SafetensorError):
-            reason = f"{file} has no readable {name!r}, which the index says it has"
+            reason = f"{file} has no readable {name!r}, which the index names"
             raise PartError(f"{self.source}: {reason}; download it again") from None
 
     def _open(self, file: str) -> Any:
         if self._opened[0] != file:
-            # The one before is let go first: two `.bin` files are two shards in memory.
+            # Release the previous file first: a `.bin` file is a whole shard in memory.
             self._opened = ("", None)
             pickled = file.endswith(".bin")
             opened = self._unpickle(file) if pickled else pretrained.open_weights(self.source, file)
@@ -74,7 +74,7 @@ class Weights:
         ]
         if not found:
             looked = f"{pretrained.SINGLE}, {pretrained.INDEX}, {PICKLED} and {PICKLED_INDEX}"
-            raise PartError(f"{self.source}: it has no weights; looked for {looked}")
+            raise PartError(f"{self.source}: it has no weights; searched for {looked}")
         if found[0] == PICKLED:
             return dict.fromkeys(self._open(PICKLED), PICKLED)
         if found[0] == PICKLED_INDEX:
@@ -89,5 +89,5 @@ class Weights:
             raise PartError(f"{self.source}: {file}, which {PICKLED_INDEX} names, is missing")
         values = pretrained.read_pickled(Path(path))
         if not isinstance(values, dict) or not all(map(torch.is_tensor, values.values())):
-            raise PartError(f"{path}: it holds no tensors by name")
+            raise PartError(f"{path}: it is not a mapping of names to tensors")
         return values

@@ -1,1 +1,1 @@
-"""Models out of parts: composing, joining, loading and saving."""
+"""Make models from parts: composing, joining, loading and saving."""

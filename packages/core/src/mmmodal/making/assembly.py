@@ -36,12 +36,12 @@ def assemble(
     dtype: Any = "auto",
     chat_template: str | None = None,
 ) -> MMModalForConditionalGeneration:
-    """Load a backbone and the towers of `additions` and join them."""
-    backbone.config(source)  # refuses what is no causal language model, with a reason
+    """Return a model of a backbone and the parts of `additions`, with their weights."""
+    backbone.config(source)  # raises an error if it is not a causal language model
     tokenizer = backbone.tokenizer(source)
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    Renderer(tokenizer, {}).turn_end_ids()  # refuses a template that cannot be trained on
+    Renderer(tokenizer, {}).turn_end_ids()  # raises an error for a template without turn ends
     causal = backbone.load(source, dtype)
     check_vocabulary(source, tokenizer, row_count(causal))
     model = _wrap(causal)
@@ -52,31 +52,31 @@ def assemble(
 def extend(
     folder: str, additions: Sequence[Addition], dtype: Any = "auto"
 ) -> MMModalForConditionalGeneration:
-    """Load a composed model and add modalities to it."""
+    """Return a composed model with further modalities."""
     from mmmodal.making.loading import load
 
     model = load(folder, dtype=dtype, device="cpu")
     for addition in additions:
         if addition.modality.name in model.config.modality_names:
-            raise PartError(f"{folder} takes {addition.modality.name!r} already")
+            raise PartError(f"{folder} has the modality {addition.modality.name!r} already")
     return _grow(model, additions)
 
 
 def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
-    """Put a causal language model into a composed model without any modality."""
+    """Return a composed model of a causal language model without modalities."""
     with torch.device("meta"):
         model = MMModalForConditionalGeneration(MMModalConfig(text_config=causal.config))
     model.model.language_model = getattr(causal, causal.base_model_prefix)
     model.set_output_embeddings(causal.get_output_embeddings())
     model.generation_config = causal.generation_config
     probe = torch.zeros(1, 1, causal.config.hidden_size, dtype=causal.dtype)
-    model.head.logits(model.get_output_embeddings(), probe)  # refuses a head it cannot run
+    model.head.logits(model.get_output_embeddings(), probe)  # raises if the head cannot run
     return model
 
 
 @dataclass(frozen=True)
 class LoadedModality:
-    """A modality with its networks, and what a model folder records of it."""
+    """A modality with its networks and its entries of a model folder."""
 
     kind: Modality
     encoder: Encoder
@@ -84,22 +84,22 @@ class LoadedModality:
     tower: nn.Module
     projection: nn.Module
     entry: ModalityEntry
-    """What processor_config.json holds of it."""
+    """Its entry of processor_config.json."""
 
     config: PreTrainedConfig
-    """The tower's, which config.json holds."""
+    """The config of its tower, for config.json."""
 
     @classmethod
     def of(
         cls, addition: Addition, width: int, *, pretrained: bool, markup: Markup | None = None
     ) -> LoadedModality:
-        """Build the networks of an addition.
+        """Return an addition with its networks.
 
         Args:
             addition: the parts.
-            width: the language model's.
-            pretrained: read the tower's weights, too.
-            markup: what stands around an item, where it is not the modality's own.
+            width: the width of the language model.
+            pretrained: whether to read the tower's weights.
+            markup: the markup of an item; by default the modality's own.
 
         Raises:
             PartError: the weights are missing, or do not fit the tower.
@@ -117,19 +117,19 @@ class LoadedModality:
 
     @property
     def markup(self) -> Markup:
-        """What stands around an item."""
+        """The markup of an item."""
         return markup_of(self.kind, self.entry.get("markup"))
 
     @property
     def separated(self) -> bool:
-        """Whether a token stands between the tiles of an item."""
+        """Whether a token separates the tiles of an item."""
         return has_separator(self.encoder, self.projector)
 
 
 def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality) -> None:
-    """Give a model a modality, whose tokens its tokenizer has already.
+    """Add a modality to a model whose tokenizer has its tokens already.
 
-    Composing, extending, joining and converting all add modalities here.
+    Composing, extending, joining and converting all use this function.
     """
     base, config, name = model.model, model.config, loaded.kind.name
     base.encoders[name], base.projectors[name] = loaded.encoder, loaded.projector
@@ -154,7 +154,7 @@ def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality)
 
 
 def finish(model: MMModalForConditionalGeneration) -> MMModalForConditionalGeneration:
-    """Note how many tokens and rows there are now, and how generation ends."""
+    """Record the numbers of tokens and rows, and the turn ends of generation; return the model."""
     model.config.text_config.vocab_size = row_count(model)
     model.config.token_count = token_count(model.processor.tokenizer)
     _set_generation(model)
@@ -181,7 +181,7 @@ def _grow(
 
 
 def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration) -> Addition:
-    """Measure the language model's words for a projector that is to be as large as they are."""
+    """Return an addition with the measured size of word embeddings in place of scale "words"."""
     projector = addition.projector
     if not isinstance(projector.options, ScaledOptions) or projector.options.scale != "words":
         return addition
@@ -195,7 +195,8 @@ def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration)
 
 def _fill_tower(tower: nn.Module, encoder: Encoder, source: str) -> None:
     report = tower.load_state_dict(dict(encoder.load(source)), strict=False)
-    for problem, names in (("lacks", report.missing_keys), ("has besides", report.unexpected_keys)):
+    missing, unexpected = report.missing_keys, report.unexpected_keys
+    for problem, names in (("they lack", missing), ("they also have", unexpected)):
         if names:
             raise PartError(
                 f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
@@ -204,7 +205,7 @@ def _fill_tower(tower: nn.Module, encoder: Encoder, source: str) -> None:
 
 
 def _described(word: str, part: Encoder | Projector, provided: Provided) -> dict[str, Any]:
-    """Say what a checkpoint records of a part: its name, who brings it, its options."""
+    """Return a checkpoint's entry of a part: its name, its package, its options."""
     return {
         word: part.name,
         "package": provided.package,
@@ -227,12 +228,12 @@ def _encoder_config(addition: Addition) -> Any:
         config = MMModalEncoderConfig(**_encoder_entry(addition))
     for key, value in _encoder_entry(addition).items():
         setattr(config, key, value)
-    config._name_or_path = addition.source or ""  # as transformers notes the language model's
+    config._name_or_path = addition.source or ""  # transformers does so for the language model
     return config
 
 
 def _set_generation(model: MMModalForConditionalGeneration) -> None:
-    """Stop at the template's turn end, and pad as the tokenizer does."""
+    """Set generation to stop at the template's turn end, and to pad as the tokenizer does."""
     processor: Any = model.processor
     config: Any = model.generation_config
     ends = config.eos_token_id if config.eos_token_id is not None else []
@@ -241,5 +242,5 @@ def _set_generation(model: MMModalForConditionalGeneration) -> None:
     config.eos_token_id = sorted(set(ends))
     sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 50, "typical_p": 1.0, "min_p": None}
     if any(getattr(config, key, None) not in (None, usual) for key, usual in sampled.items()):
-        config.do_sample = True  # what some models leave unsaid, and saving insists on
+        config.do_sample = True  # some models omit this, and saving requires it
     config.pad_token_id = processor.tokenizer.pad_token_id

@@ -1,4 +1,4 @@
-"""Make one chat model out of parts: check that they fit, then join their weights."""
+"""Compose a chat model from parts: check that they fit, then join their weights."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Part", "Plan", "addition_of", "compose", "plan", "usual_projector"]
 
 
 class Part(Config):
-    """A part as a user names it."""
+    """A part by name, with its source and options."""
 
     name: str
     source: str | None = None
-    """Where its weights are: a folder, a Hub id; None: the part's own default."""
+    """The source of its weights, a folder or Hub id; None: the default of the part."""
 
     options: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str | Part) -> Part:
-        """Read `NAME` or `NAME:SOURCE`."""
+        """Return the part of a text `NAME` or `NAME:SOURCE`."""
         if isinstance(text, Part):
             return text
         name, _, source = text.partition(":")
@@ -41,16 +41,16 @@ class Part(Config):
 
 @dataclass(frozen=True)
 class Plan:
-    """What composing will do, known before any weights are loaded."""
+    """The parts to compose, known before weights are loaded."""
 
     backbone: Backbone | None
     source: str
-    """The backbone's source, or the folder of the model that is extended."""
+    """The source of the backbone, or the folder of the model to extend."""
 
     additions: tuple[Addition, ...]
 
     def downloads(self) -> dict[str, list[tuple[str, int]] | None]:
-        """List per source the files (name, bytes) that loading would download."""
+        """Return the files (name, bytes) to download, by source; None if unknown."""
         result = {}
         if self.backbone is not None:
             result[self.source] = self.backbone.download_size(self.source)
@@ -67,17 +67,17 @@ def plan(
     projectors: Mapping[str, str | Part] | None = None,
     from_model: str | Path | None = None,
 ) -> Plan:
-    """Find the parts and check that they fit each other; reads configs, never weights.
+    """Return a plan after checking that the parts fit each other, without reading weights.
 
     Raises:
         PartError: a part is unknown, or does not fit its modality or another part.
     """
     encoders, projectors = encoders or {}, projectors or {}
     if (backbone is None) == (from_model is None):
-        raise PartError("name either a backbone or, with `from_model`, a model to extend")
+        raise PartError("give either a backbone or, as `from_model`, a model to extend")
     for name in projectors:
         if name not in encoders:
-            raise PartError(f"a projector is named for {name!r}, but no encoder")
+            raise PartError(f"there is a projector for {name!r}, but no encoder")
     additions = tuple(
         addition_of(name, Part.parse(part), projectors.get(name)) for name, part in encoders.items()
     )
@@ -105,19 +105,19 @@ def compose(
     dtype: Any = "auto",
     attn_implementation: str | None = None,
 ) -> MMModalForConditionalGeneration:
-    """Compose a model and, given `out`, write it there.
+    """Return a composed model; if `out` is given, also write the model there.
 
     Args:
         out: a folder that does not exist yet.
         backbone: `NAME[:SOURCE]` of the language model.
         encoders: for each modality `NAME[:SOURCE]`, or a `Part` with options.
-        projectors: for each modality a name or `Part`; the encoder's default otherwise.
-        from_model: a composed model to which the encoders' modalities are added.
+        projectors: for each modality a name or `Part`; by default the encoder's.
+        from_model: a composed model to which the modalities of `encoders` are added.
         chat_template: a Jinja text that replaces the tokenizer's own.
-        dtype: the precision to hold everything in, as for `mmmodal.load`; "auto" keeps the
-            language model's.
-        attn_implementation: how the returned model's language model computes attention, as for
-            `mmmodal.load`; it is not written.
+        dtype: the precision of the weights, as for `mmmodal.load`; "auto" is that of the
+            language model.
+        attn_implementation: the attention of the returned model's language model, as for
+            `mmmodal.load`; it is not saved.
 
     Raises:
         PartError: a part is unknown or does not fit.
@@ -131,7 +131,7 @@ def compose(
     if attn_implementation is not None:
         check_attention(attn_implementation)
     if out is not None:
-        check_new(out)  # before anything is downloaded
+        check_new(out)  # before a download
     planned = plan(
         backbone=backbone, encoders=encoders, projectors=projectors, from_model=from_model
     )
@@ -149,7 +149,7 @@ def compose(
 
 
 def addition_of(modality: str, part: Part, projector: str | Part | None = None) -> Addition:
-    """Find and build the parts of a modality; reads configs, never weights.
+    """Return the parts of a modality, built from their configs without reading weights.
 
     Raises:
         PartError: a part is unknown, or does not fit the modality or the other part.
@@ -166,14 +166,14 @@ def addition_of(modality: str, part: Part, projector: str | Part | None = None) 
     found_projector = find("projectors", chosen.name)
     options = _options(found_projector.part.Options, chosen, "projector")
     built: Projector = found_projector.part(options)
-    # An encoder and a projector that do not fit are told now, not in the first training step.
+    # Raise an error now, not in the first training step, if encoder and projector do not fit.
     built.length(encoder.shape(encoder.preprocess(encoder.example())))
     provided = {"encoder": found, "projector": found_projector}
     return Addition(kind, encoder, built, source, provided)
 
 
 def usual_projector(encoder: Part) -> Part:
-    """Return the projector that an encoder has where none is named.
+    """Return the default projector of an encoder.
 
     Raises:
         PartError: the encoder is unknown.

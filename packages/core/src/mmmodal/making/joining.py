@@ -1,7 +1,7 @@
-"""Join two models of one language model: each brings the modalities that the other lacks.
+"""Join two models with the same language model and different modalities.
 
-So the paper joins its two models of stage 1. Both were composed by themselves, and so gave the same
-first new ids to different markers: those of the second model get new ids, and its rows follow them.
+The paper joins its two models of stage 1 in this way. Both were composed separately, so both gave
+the first new ids to their markers: the markers of the second model get new ids, with their rows.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["join"]
 
 NOTES = ("_name_or_path", "transformers_version", "vocab_size", "dtype", "use_cache")
-"""What may differ between the configurations of one language model; rows and types are compared
-by themselves."""
+"""The keys that may differ between configurations of the same language model; rows and dtypes are
+compared separately."""
 
-SHOWN = 3  # of what differs
+SHOWN = 3  # differences in an error
 
 
 def join(
     first: str | Path, second: str | Path, out: str | Path | None = None
 ) -> MMModalForConditionalGeneration:
-    """Return the first model with the modalities of the second; given `out`, write it there.
+    """Return the first model with the modalities of the second; if `out` is given, write it there.
 
-    Both are held in memory. The language model, its tokenizer and its chat template are the
-    first's, which are the second's too, or it is refused.
+    Both are held in memory. Their language models, tokenizers and chat templates must be equal.
 
     Args:
         first: a model folder.
@@ -45,7 +44,7 @@ def join(
         out: a folder that does not exist yet.
 
     Raises:
-        CheckpointError: both take the same modality, or their language models differ; says where.
+        CheckpointError: both have the same modality, or their language models differ.
     """
     if out is not None:
         check_new(out)
@@ -81,17 +80,17 @@ def _refuse_adapter(folder: str | Path) -> None:
 def differences(
     model: MMModalForConditionalGeneration, other: MMModalForConditionalGeneration
 ) -> Iterator[str]:
-    """Yield what keeps two models from being joined, the plainest first."""
+    """Yield the reasons why two models cannot be joined, the simplest first."""
     names, others = model.config.modality_names, other.config.modality_names
     for name in names:
         if name in others:
-            yield f"both take {name!r}"
+            yield f"both have the modality {name!r}"
     if not others:
-        yield "the second takes text alone"
+        yield "the second has no modality"
     settings = list(_other_settings(model, other))
     yield from settings
     if settings:
-        return  # weights of other shapes or kinds say nothing more
+        return  # different weights follow from different settings
     yield from _other_words(model, other)
     yield from _other_weights(model, other)
 
@@ -100,13 +99,14 @@ def _other_settings(model: Any, other: Any) -> Iterator[str]:
     mine, theirs = (m.config.text_config.to_dict() for m in (model, other))
     for key in sorted({*mine, *theirs} - set(NOTES)):
         if mine.get(key) != theirs.get(key):
-            yield f"the language models have another {key} ({mine.get(key)} and {theirs.get(key)})"
+            yield f"the language models differ in {key} ({mine.get(key)} and {theirs.get(key)})"
     if model.dtype != other.dtype:
-        yield f"one is held in {model.dtype}, the other in {other.dtype}"
+        yield f"the first has dtype {model.dtype}, the second {other.dtype}"
 
 
 def _other_words(model: Any, other: Any) -> Iterator[str]:
-    """Compare the tokenizers, but for markers; one of either may be a plain word of the other."""
+    """Yield the differences of the tokenizers, except in markers: a marker of one model may be an
+    ordinary token of the other."""
     vocabularies = [each.processor.tokenizer.get_vocab() for each in (model, other)]
     markers = {word for each in (model, other) for word in _marker_words(each)}
     mine, theirs = (
@@ -114,13 +114,13 @@ def _other_words(model: Any, other: Any) -> Iterator[str]:
         for words in vocabularies
     )
     if unlike := {word for word, _ in mine ^ theirs}:
-        yield f"the tokenizers differ in {len(unlike)} words, such as {min(unlike)!r}"
+        yield f"the tokenizers differ in {len(unlike)} tokens, such as {min(unlike)!r}"
     if model.processor.chat_template != other.processor.chat_template:
         yield "the chat templates differ"
 
 
 def _other_weights(model: Any, other: Any) -> Iterator[str]:
-    """Compare the language models bitwise, but for the rows of tokens that either one added."""
+    """Yield the first difference of the weights, except in the rows of tokens that were added."""
     rows = _shared_rows(model, other)
     theirs = dict(_language_weights(other))
     for name, mine in _language_weights(model):
@@ -128,11 +128,11 @@ def _other_weights(model: Any, other: Any) -> Iterator[str]:
         if _is_table(model, mine):
             one, two = mine[rows], two[rows]
         if not torch.equal(one, two):
-            yield f"the language models have other weights in {name}"
+            yield f"the language models differ in the weights of {name}"
 
 
 def _shared_rows(model: Any, other: Any) -> Tensor:
-    """Return the ids of the tokens that both had before either got its markers."""
+    """Return the ids of the tokens that both had before markers were added."""
     added = {*_all_ids(model), *_all_ids(other)}
     count = min(token_count(each.processor.tokenizer) for each in (model, other))
     return torch.tensor([id_ for id_ in range(count) if id_ not in added])
@@ -163,7 +163,7 @@ def _marker_words(model: Any) -> list[str]:
 
 @torch.no_grad()
 def _copy_rows(model: Any, other: Any, ids: dict[int, int]) -> None:
-    """Copy the rows of the second model's markers to where they stand now."""
+    """Copy the rows of the second model's markers to their new ids."""
     old, new = torch.tensor(list(ids)), torch.tensor(list(ids.values()))
     for mine, theirs in zip(matrices(model), matrices(other), strict=True):
         mine[new] = theirs[old]

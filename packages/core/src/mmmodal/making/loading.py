@@ -1,4 +1,4 @@
-"""Load and save model folders: ordinary transformers checkpoints with a processor beside them."""
+"""Load and save model folders: transformers checkpoints with a processor."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ def load(
     quantization: str | None = None,
     **kwargs: Any,
 ) -> MMModalForConditionalGeneration:
-    """Load a composed model, or an adapter on its base; the processor is at `model.processor`.
+    """Return a composed model, or an adapter on its base model; `model.processor` is set.
 
     Args:
         path: a model folder or an adapter folder (or a Hub id).
-        base: the model that an adapter was trained on, where it is not where the adapter says.
-        dtype: `fp32`, `bf16`, `fp16`, or torch's own names; "auto" keeps what was saved.
-        device: where to put it; the GPU where there is one.
-        attn_implementation: how the language model computes attention: `eager`, `sdpa`,
-            `flash_attention_2` or `flex_attention`; None: transformers chooses. What config.json
-            says of it is never read.
-        quantization: `4bit` or `8bit` holds the language model so, by bitsandbytes. It can then
-            be talked to, not saved.
-        kwargs: passed on to transformers' `from_pretrained`.
+        base: the base model of an adapter, if it is no longer at the path the adapter records.
+        dtype: `fp32`, `bf16`, `fp16`, or a name of torch; "auto" keeps the saved precision.
+        device: the device of the model; by default the GPU, if there is one.
+        attn_implementation: the attention of the language model: `eager`, `sdpa`,
+            `flash_attention_2` or `flex_attention`; None: transformers chooses. The value in
+            config.json is never used.
+        quantization: `4bit` or `8bit` quantizes the language model with bitsandbytes. The model
+            can then generate, but cannot be saved.
+        kwargs: further arguments of transformers' `from_pretrained`.
 
     Raises:
-        CheckpointError: it is no model folder of ours, a part's package is not installed, or an
-            adapter belongs to another model.
-        ConfigError: what is asked for is unknown, not installed, or not for this language model.
+        CheckpointError: the folder does not hold a composed model, the package of a part is not
+            installed, or an adapter belongs to another model.
+        ConfigError: an argument is unknown, needs a package that is not installed, or does not
+            fit this language model.
     """
     from mmmodal.adapters.folder import find_adapter
 
@@ -62,7 +63,7 @@ def load(
         model: Any = load(adapter.base(base), dtype=dtype, device=device, **how)
         put_on(model, adapter)
     elif base is not None:
-        raise CheckpointError(f"{path} is no adapter; it needs no base")
+        raise CheckpointError(f"{path} is not an adapter; leave out the base")
     else:
         model = _load_model(path, dtype, device, **how)
     ready: MMModalForConditionalGeneration = model.eval()
@@ -78,7 +79,7 @@ def _load_model(
     quantization: str | None,
     **kwargs: Any,
 ) -> Any:
-    """Load a model folder, in the precision and on the device that were asked for."""
+    """Return the model of a folder, in the requested precision and on the requested device."""
     import torch
 
     import mmmodal.auto as auto
@@ -97,13 +98,13 @@ def _load_model(
     _check_agreement(path, model)
     if attn_implementation is not None:
         use_attention(model, attn_implementation)
-    if quantization is None:  # a quantized one was put there as it was loaded
+    if quantization is None:  # a quantized model was loaded onto the device
         model = model.to(device)
     return model
 
 
 def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[str, Any]:
-    """Return what makes transformers quantize the language model as it is loaded."""
+    """Return transformers' arguments for quantizing the language model while it is loaded."""
     check_quantization(choice)
     config = load_config(path)
     compute = config.dtype if dtype == "auto" else dtype
@@ -112,10 +113,10 @@ def _quantized(path: str | Path, choice: str, dtype: Any, device: str) -> dict[s
 
 
 def load_config(path: str | Path) -> MMModalConfig:
-    """Load the configuration of a composed model alone.
+    """Return the configuration of a composed model.
 
     Raises:
-        CheckpointError: it is no model folder of ours.
+        CheckpointError: the folder does not hold a composed model.
     """
     import mmmodal.auto as auto
 
@@ -126,10 +127,10 @@ def load_config(path: str | Path) -> MMModalConfig:
 
 
 def load_processor(path: str | Path) -> MMModalProcessor:
-    """Load what prepares conversations for a composed model, without the model.
+    """Return the processor of a composed model, without loading the model.
 
     Raises:
-        CheckpointError: it is no model folder of ours.
+        CheckpointError: the folder does not hold a composed model.
     """
     import mmmodal.auto as auto
     from mmmodal.adapters.folder import find_adapter
@@ -144,15 +145,15 @@ def load_processor(path: str | Path) -> MMModalProcessor:
 
 
 def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
-    """Write model and processor to a folder that must not exist or be empty; all or nothing.
+    """Write model and processor to a new or empty folder, whole or not at all.
 
     Raises:
-        CheckpointError: something is there, the model was loaded with `quantization`, or it has
+        CheckpointError: the folder exists, the model was loaded with `quantization`, or it has
             adapters that are not merged.
     """
     if getattr(model.config, "quantization_config", None) is not None:
         raise CheckpointError(
-            f"{path}: a quantized model is not written; the one it was loaded from is whole"
+            f"{path}: a quantized model cannot be saved; use the folder it was loaded from"
         )
     if getattr(model, "_hf_peft_config_loaded", False):
         raise CheckpointError(
@@ -173,9 +174,7 @@ def _check_folder(path: str | Path) -> None:
         raise CheckpointError(f"{path}: no such folder")
     config = folder / "config.json"
     if not config.is_file():
-        raise CheckpointError(
-            f"{path} holds no config.json; is it a folder made by `mmmodal compose`?"
-        )
+        raise CheckpointError(f"{path} has no config.json; give a folder made by `mmmodal compose`")
     try:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -196,7 +195,7 @@ def _check_folder(path: str | Path) -> None:
 
 
 def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -> None:
-    """Refuse a folder whose two configurations prepare and read media differently."""
+    """Raise a CheckpointError if model and processor of a folder treat media differently."""
     config, processor = model.config, model.processor
     if sorted(config.modality_names) != sorted(processor.modalities):
         raise CheckpointError(
@@ -227,21 +226,21 @@ def _check_agreement(path: str | Path, model: MMModalForConditionalGeneration) -
 
 
 def _check_vocabulary(path: str | Path, model: MMModalForConditionalGeneration) -> None:
-    """Refuse a tokenizer that is not the one the model was composed with."""
+    """Raise a CheckpointError if the tokenizer is not the one the model was composed with."""
     from mmmodal.model.new_tokens import token_count
 
     tokens, rows = token_count(model.processor.tokenizer), model.config.text_config.vocab_size
-    noted = model.config.token_count  # None in older folders
-    if tokens > rows or noted not in (None, tokens):
+    recorded = model.config.token_count  # None in older folders
+    if tokens > rows or recorded not in (None, tokens):
         raise CheckpointError(
             f"{path}: the vocabulary does not match: the tokenizer has {tokens} tokens, but the "
-            f"model {noted or rows}; copy all files from the same model"
+            f"model {recorded or rows}; copy all files from the same model"
         )
 
 
 @contextlib.contextmanager
 def _naming_damage(path: str | Path) -> Iterator[None]:
-    """Turn what transformers raises over a damaged folder into one error that names the file."""
+    """Raise errors of transformers over a damaged folder as one error that names the file."""
     try:
         yield
     except MMModalError:
@@ -249,8 +248,8 @@ def _naming_damage(path: str | Path) -> Iterator[None]:
     except Exception as error:
         if is_debugging():
             raise
-        told = one_line(error, 200)
+        reason = one_line(error, 200)
         where = damaged_file(Path(path)) or path
         raise CheckpointError(
-            f"{where} cannot be loaded ({type(error).__name__}: {told}); copy or save it again"
+            f"{where} cannot be loaded ({type(error).__name__}: {reason}); copy or save it again"
         ) from None

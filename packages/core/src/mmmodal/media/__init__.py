@@ -1,4 +1,4 @@
-"""Where media bytes come from, what is refused, and how images and audio are read."""
+"""Find the bytes of media, check them against limits, and read media through modalities."""
 
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import read_media

@@ -1,6 +1,6 @@
-"""How large a medium may be: the limits of every modality. A modality adds its own to them.
+"""The limits of media that are common to all modalities; a modality adds its own.
 
-`mmmodal.limits` holds what a user sets; an encoder's options may allow a model more.
+`mmmodal.limits` holds the limits that a user sets; the options of an encoder may raise them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ MIB = 1024 * 1024
 
 
 class Limits(Config):
-    """Limits that are checked before anything is decoded."""
+    """Limits that are checked before a medium is decoded."""
 
     file_bytes: int = Field(512 * MIB, gt=0)
-    """A local file's size."""
+    """The maximum size of a local file."""
 
     inline_bytes: int = Field(32 * MIB, gt=0)
-    """The size of bytes that came with a request or a data URI."""
+    """The maximum size of bytes in a request or a data URI."""
 
     decoded_bytes: int = Field(256 * MIB, gt=0)
-    """The memory a decoded item may take."""
+    """The maximum memory of a decoded item."""

@@ -1,4 +1,4 @@
-"""Read a medium through its modality; whatever goes wrong inside becomes one MediaError."""
+"""Read a medium through its modality; any error inside becomes one MediaError."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FAMILIAR = {
 
 
 class Reader(Protocol):
-    """What turns bytes into a media item: a modality."""
+    """A decoder of bytes to a media item: a modality."""
 
     @property
     def name(self) -> str:
-        """The word for it in errors."""
+        """Its name in errors."""
 
     @property
     def Limits(self) -> type[Limits]:
         """The limits of its items, with their defaults."""
 
     def read(self, source: Source, limits: Any) -> Any:
-        """Decode one media item."""
+        """Return the decoded item of a source."""
 
     def convert(self, value: Any) -> Any:
-        """Turn an object into what `read` returns."""
+        """Return an object as a media item."""
 
 
 def read_media(
@@ -52,20 +52,20 @@ def read_media(
     limits: Limits | None = None,
     known: Callable[[Source], Any] = lambda source: None,
 ) -> Any:
-    """Return the media item that `value` names (a path, data URI or bytes) or is (any other).
+    """Return the media item of `value`: a path, data URI or bytes, or an object as the item itself.
 
     A file is opened once.
 
     Args:
-        modality: what decodes it.
+        modality: the modality, which decodes the item.
         value: the medium.
-        root: where a relative path begins, which no path may leave; None: anywhere.
-        limits: the modality's own, or general ones; by default its own defaults.
-        known: is asked first; what it returns is taken in place of what would be decoded, unless
-            that is None.
+        root: the folder of relative paths, outside of which no path may be; None: any path.
+        limits: limits of the modality or general ones; by default the modality's defaults.
+        known: a function that is called first; an item that it returns is used instead of
+            decoding, None is not.
 
     Raises:
-        MediaError: `value` cannot be read; also where a plugin's reader fails in any other way.
+        MediaError: `value` cannot be read, or the reader of a plugin fails with any error.
     """
     if not isinstance(limits, modality.Limits):
         limits = modality.Limits(**(limits.model_dump(exclude_unset=True) if limits else {}))
@@ -84,7 +84,7 @@ def read_media(
 
 @contextmanager
 def decoding(origin: str, wrong: str, todo: str) -> Iterator[None]:
-    """Turn any failure of a decoder into one MediaError without the decoder's words."""
+    """Raise any error of a decoder as one MediaError, without the decoder's message."""
     try:
         yield
     except MMModalError:
@@ -96,7 +96,7 @@ def decoding(origin: str, wrong: str, todo: str) -> Iterator[None]:
 
 
 def looks_like(head: bytes) -> str:
-    """Say what a file of an unexpected format seems to be, from its first bytes."""
+    """Return the apparent format of a file by its first bytes, as text for an error; else empty."""
     for pattern, words in FAMILIAR.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f" (it looks like {words})"

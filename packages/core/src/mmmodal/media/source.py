@@ -1,4 +1,4 @@
-"""Where media bytes come from: a file, a data URI or bytes in hand. Nothing is ever fetched."""
+"""The sources of media: a file, a data URI or bytes. Nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mmmodal.media.limits import Limits
 __all__ = ["Source", "find_source", "open_source"]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
-LONGEST_PATH = 4096  # characters; no system opens more, and resolving a megabyte takes minutes
+LONGEST_PATH = 4096  # characters; no system opens longer ones, and resolving 1 MB takes minutes
 LONGEST_LABEL = 200  # characters
 
-# A FIFO that takes a checked file's place must not block, a link that does must not be followed.
+# If a checked file was replaced, a FIFO must not block, and a link must not be followed.
 OPEN_FLAGS = os.O_RDONLY
 for _flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     OPEN_FLAGS |= getattr(os, _flag, 0)
@@ -32,11 +32,11 @@ for _flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of one medium, not read yet, and the label that errors show for it."""
+    """The bytes of one medium, not read yet, and its label in errors."""
 
     origin: str
     path: Path | None = None
-    """A resolved path: it is refused if it turns out to be a symbolic link."""
+    """A resolved path; a symbolic link there is refused."""
 
     data: bytes | None = field(default=None, repr=False)
     descriptor: int | None = field(default=None, repr=False, compare=False)
@@ -46,7 +46,7 @@ class Source:
         assert (self.path is None) != (self.data is None), "a source has a path or data, not both"
 
     def open(self, limits: Limits) -> BinaryIO:
-        """Open the bytes for reading, if they are a regular file or in hand and not too many."""
+        """Return an open file of the bytes; a file must be regular and within the limits."""
         file = self._open()
         try:
             self._check_size(file.seek(0, os.SEEK_END), limits)
@@ -58,23 +58,23 @@ class Source:
 
     @contextmanager
     def held(self, limits: Limits) -> Iterator[Source]:
-        """Open the file once: whatever reads the source that is given sees the same bytes.
+        """Yield a source whose file is opened once, so that all readers read the same bytes.
 
         Raises:
-            MediaError: it cannot be opened, or is too large.
+            MediaError: the file cannot be opened, or is too large.
         """
         with self.open(limits) as file:
             yield self if self.path is None else replace(self, descriptor=file.fileno())
 
     def read_bytes(self, limits: Limits) -> bytes:
-        """Read all bytes."""
+        """Return all bytes."""
         with self.open(limits) as file, _system_errors(self.origin):
             data = file.read(max(limits.file_bytes, limits.inline_bytes) + 1)
-        self._check_size(len(data), limits)  # it may have grown since it was opened
+        self._check_size(len(data), limits)  # the file may have grown since it was opened
         return data
 
     def read_text(self, limits: Limits) -> str:
-        """Read all bytes as UTF-8 text; a byte order mark is dropped."""
+        """Return all bytes as UTF-8 text, without a byte order mark."""
         try:
             return self.read_bytes(limits).decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -102,7 +102,7 @@ class Source:
             file.seek(0)
             return file
         with _system_errors(self.origin):
-            # Opening a device can act on it, so look before.
+            # Opening a device can trigger it, so check the type first.
             _check_regular(os.stat(self.path), self.origin)
             file = os.fdopen(os.open(self.path, OPEN_FLAGS), "rb")
         try:
@@ -114,10 +114,10 @@ class Source:
 
 
 def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
-    """Find the medium that `uri` names as `find_source` does, and open it once to check it.
+    """Return the medium of `uri` as `find_source` does, after opening it once to check it.
 
     Raises:
-        MediaError: nothing is there, it is no regular file, too large, or outside `root`.
+        MediaError: the file does not exist, is not regular, too large, or outside of `root`.
     """
     source = find_source(uri, root=root, limits=limits)
     source.open(limits).close()
@@ -125,13 +125,13 @@ def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -
 
 
 def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
-    """Return the medium that `uri` names; a file is not opened, nor is it known to be there.
+    """Return the medium of `uri`; a file is not opened and may not exist.
 
     `uri` is a path under `root`, a base64 data URI, or the bytes themselves. Without a root any
-    path is taken, so pass None only for what the user of this machine typed.
+    path is accepted, so pass None only for paths that the user of this machine typed.
 
     Raises:
-        MediaError: a path leads out of `root`, or a data URI is damaged or too large.
+        MediaError: a path is outside of `root`, or a data URI is damaged or too large.
     """
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
@@ -143,8 +143,8 @@ def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -
 def _inline(uri: str, scheme: str, limits: Limits) -> Source:
     if scheme != "data":
         reason = (
-            f"{scheme}: addresses are not fetched; download it first and give the path "
-            "(a file name with a colon is written ./name)"
+            f"{scheme}: URLs are not downloaded; download the file and give its path "
+            "(write ./name if this is a file name with a colon)"
         )
         raise MediaError("scheme", _label(uri), reason)
     head, comma, payload = uri.partition(",")
@@ -163,9 +163,9 @@ def _inline(uri: str, scheme: str, limits: Limits) -> Source:
 def _resolve(text: str, root: Path | None) -> Path:
     origin = _label(text)
     if "\0" in text:
-        raise MediaError("outside-root", origin, "no file name holds a NUL; correct the path")
+        raise MediaError("outside-root", origin, "no path can contain a NUL; correct the path")
     if not text or len(text) > LONGEST_PATH:
-        reason = "no file has a name of this length; correct the path"
+        reason = "the path is too long; correct it"
         raise MediaError("missing", origin, reason)
     try:
         if root is None:
@@ -175,7 +175,7 @@ def _resolve(text: str, root: Path | None) -> Path:
     except (OSError, ValueError, RecursionError):  # e.g. lone surrogates; a long chain of links
         raise MediaError("missing", origin, "no such file; correct the path") from None
     if not path.is_relative_to(base):
-        reason = "it leads out of the media root; move the file under the root, or change the root"
+        reason = "it is outside of the media root; move the file under the root, or change the root"
         raise MediaError("outside-root", origin, reason)
     return path
 
@@ -195,7 +195,7 @@ def _check_regular(status: os.stat_result, origin: str) -> None:
 
 
 def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
-    reason = f"{size:,} bytes, and at most {limit:,} are read; shrink it or raise `limits.{name}`"
+    reason = f"{size:,} bytes exceed the limit of {limit:,}; shrink it or raise `limits.{name}`"
     return MediaError("too-large", origin, reason)
 
 
@@ -204,12 +204,12 @@ def _system_errors(origin: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        reason = "no such file; check the name and the folder it is looked up in"
+        reason = "no such file; check the name and the folder"
         raise MediaError("missing", origin, reason) from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            reason = "no such file: its links run in a circle, or its name is too long"
+            reason = "no such file: its symbolic links form a loop, or its name is too long"
             raise MediaError("missing", origin, f"{reason}; correct the path") from None
         word = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        reason = f"the system refuses to read it ({word}); check its permissions and the disk"
+        reason = f"the system cannot read it ({word}); check its permissions and the disk"
         raise MediaError("unreadable", origin, reason) from None

@@ -1,1 +1,1 @@
-"""The kinds of data that ship with core: plugins like any other."""
+"""The modalities of core, which are plugins as any other."""

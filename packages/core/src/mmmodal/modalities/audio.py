@@ -1,4 +1,4 @@
-"""Audio: any common format becomes one mono waveform of float32 samples."""
+"""Audio: decode any common format to one mono waveform of float32 samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Audio", "AudioLimits", "Waveform"]
 
 ENDINGS = (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm")
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
-LOUDEST = 100.0  # full scale is 1; what exceeds it a hundredfold is integers or damage
+LOUDEST = 100.0  # full scale is 1; samples above 100 are integers or damaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Waveform:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The duration in seconds."""
         return len(self.samples) / self.rate
 
 
@@ -48,7 +48,7 @@ class Audio(Modality[AudioLimits]):
     Limits: ClassVar[type[Limits]] = AudioLimits
 
     def read(self, source: Source, limits: AudioLimits) -> Waveform:
-        """Decode one clip and mix its channels to one by their mean."""
+        """Return one decoded clip; its channels are mixed to one by their mean."""
         from mmmodal.modalities.sound.forms import open_sound
 
         origin = source.origin
@@ -59,7 +59,7 @@ class Audio(Modality[AudioLimits]):
             return _checked(_decode(sound, limits, origin), sound.rate, origin)
 
     def convert(self, value: Any) -> Waveform:
-        """Take a Waveform, or (samples, rate): a numpy array of floats, [S] or [S, channels]."""
+        """Return a Waveform, also for (samples, rate): a numpy array, [S] or [S, channels]."""
         import numpy as np
 
         origin = f"audio given as {type(value).__name__}"
@@ -88,21 +88,21 @@ def _check_layout(channels: int, rate: int, limits: AudioLimits, origin: str) ->
     if not 1 <= channels <= limits.channels:
         most = f"1 to {limits.channels}"
         todo = "mix it down or raise `limits.audio.channels`"
-        reason = f"{channels} channels, and {most} are read; {todo}"
+        reason = f"{channels} channels, but {most} are accepted; {todo}"
         raise MediaError("too-large", origin, reason)
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         most = f"{LOWEST_RATE:,} to {HIGHEST_RATE:,}"
         raise MediaError(
-            "format", origin, f"a rate of {rate:,} Hz, and {most} are read; resample it"
+            "format", origin, f"a rate of {rate:,} Hz, but {most} are accepted; resample it"
         )
 
 
 def _check_length(samples: int, rate: int, limits: AudioLimits, origin: str) -> None:
     if samples / rate > limits.seconds:
-        found = f"{samples / rate:,.3f} s, and at most {limits.seconds:,g} s are read"
+        found = f"{samples / rate:,.3f} s exceed the limit of {limits.seconds:,g} s"
         name = "`limits.audio.seconds`, as an encoder's `max_seconds` does"
     elif samples * 4 > limits.decoded_bytes:
-        found = f"{samples:,} samples, and at most {limits.decoded_bytes // 4:,} are read"
+        found = f"{samples:,} samples exceed the limit of {limits.decoded_bytes // 4:,}"
         name = "`limits.decoded_bytes`"
     else:
         return
@@ -124,7 +124,7 @@ def _decode(sound: Sound, limits: AudioLimits, origin: str) -> NDArray[np.float3
 def _mix(samples: NDArray[Any]) -> NDArray[np.float32]:
     import numpy as np
 
-    with np.errstate(all="ignore"):  # what overflows is found as not finite
+    with np.errstate(all="ignore"):  # overflow becomes infinity, which is refused later
         mixed: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
     return mixed
 
@@ -135,9 +135,9 @@ def _checked(samples: NDArray[np.float32], rate: int, origin: str) -> Waveform:
     if not len(samples):
         raise MediaError("empty", origin, "it holds no samples; replace it")
     if not np.isfinite(samples).all():
-        raise MediaError("not-finite", origin, "it holds samples that are not numbers; replace it")
+        raise MediaError("not-finite", origin, "it holds samples that are not finite; replace it")
     peak = float(np.abs(samples).max())
     if peak > LOUDEST:
-        reason = f"samples reach {peak:,.6g}, and full scale is 1; divide by the full scale used"
+        reason = f"samples reach {peak:,.6g}, but full scale is 1; divide by their full scale"
         raise MediaError("out-of-range", origin, reason)
     return Waveform(samples, rate)

@@ -1,4 +1,4 @@
-"""Images: any common format becomes one upright 8-bit RGB picture."""
+"""Images: decode any common format to one upright 8-bit RGB picture."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Image", "ImageLimits"]
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # keeps its errors off stderr
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# Pillow's plugins, chosen by content. `PIL.Image.open` would check sizes after its own limits,
-# which are global, and warn on stderr.
+# Pillow's plugins, chosen by content. `PIL.Image.open` would apply its own global limits first,
+# and warn on stderr.
 PLUGINS = {
     "Jpeg": re.compile(rb"\xff\xd8\xff"),
     "Png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -44,22 +44,22 @@ PLUGINS = {
 JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 JPEG_SCAN, JPEG_END = b"\xda", b"\xd9"
 JPEG_BLOCK = 65_536  # bytes
-BYTES_PER_PIXEL = 4  # what Pillow takes for every mode of more than one channel
+BYTES_PER_PIXEL = 4  # Pillow takes 4 for every mode of more than one channel
 MOST_SCANS = 64  # usual progressive JPEGs have 10; 1,000 in a 400 kB file took 40 s to decode
 MOST_SEGMENTS = 10_000
 MOST_READS = 500_000
-WARNINGS = threading.Lock()  # filters of warnings are global: two threads would leave them changed
+WARNINGS = threading.Lock()  # warning filters are global: two threads could leave them changed
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 258, 262, 322, 323
 
 
 class ImageLimits(Limits):
-    """How many pixels a picture may have."""
+    """The limits of a picture."""
 
     pixels: int = Field(50_000_000, gt=0)
-    """In all."""
+    """The maximum number of pixels in total."""
 
     side: int = Field(16_384, gt=0)
-    """Along its longer side."""
+    """The maximum number of pixels along the longer side."""
 
 
 class Image(Modality[ImageLimits]):
@@ -71,7 +71,7 @@ class Image(Modality[ImageLimits]):
     Limits: ClassVar[type[Limits]] = ImageLimits
 
     def read(self, source: Source, limits: ImageLimits) -> Pillow.Image:
-        """Decode one picture to 8-bit RGB, upright, on white where it is transparent."""
+        """Return one decoded picture in 8-bit RGB, upright, on white where it is transparent."""
         from PIL.Image import DecompressionBombError
 
         damaged = decoding(source.origin, "the image is damaged or cut off", "replace the file")
@@ -84,16 +84,16 @@ class Image(Modality[ImageLimits]):
                     _check_scans(file, source.origin)
                 return _to_rgb(image, source.origin)
             except DecompressionBombError:
-                reason = "more pixels than Pillow decodes; scale it down"
+                reason = "more pixels than Pillow can decode; scale it down"
                 raise MediaError("too-large", source.origin, reason) from None
 
     def convert(self, value: Any) -> Pillow.Image:
-        """Take a Pillow image, or a numpy array of uint8 [height, width, 3]."""
+        """Return a picture of a Pillow image, or of a numpy array of uint8 [height, width, 3]."""
         import numpy as np
         from PIL import Image as pillow
 
         origin = f"image given as {type(value).__name__}"
-        with decoding(origin, "the image cannot be decoded", "open and check it again"):
+        with decoding(origin, "the image cannot be decoded", "open it again and check it"):
             if isinstance(value, np.ndarray):
                 if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
                     reason = f"{value.dtype} {list(value.shape)}; pass uint8 [height, width, 3]"
@@ -108,10 +108,10 @@ class Image(Modality[ImageLimits]):
 
 
 class Metered:
-    """A file that ends a decoder's patience: Pillow walks through segments in Python, one by one.
+    """A file with a limited number of reads, as Pillow reads segments one by one in Python.
 
-    It also has no file descriptor, which libtiff would map to memory: a file that is cut while it
-    is read would then end the process.
+    It has no file descriptor: libtiff would map it to memory, and truncating the file during
+    reading would then crash the process.
     """
 
     def __init__(self, file: BinaryIO, origin: str, end: int | None = None) -> None:
@@ -119,10 +119,10 @@ class Metered:
         self._file, self._origin, self._reads, self._end = file, origin, 0, end
 
     def read(self, size: int = -1) -> bytes:
-        """Read on, unless too many reads were made."""
+        """Return the next bytes; raise a MediaError after too many reads."""
         self._reads += 1
         if self._reads > MOST_READS:
-            raise MediaError("too-large", self._origin, "it has too many segments; save it anew")
+            raise MediaError("too-large", self._origin, "it has too many segments; save it again")
         if size < 0 and self._end is not None:
             size = max(self._end - self._file.tell(), 0)
         return self._file.read(size)
@@ -130,19 +130,19 @@ class Metered:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Pillow's remarks on headers from the user; nothing slow belongs in here."""
+    """Suppress Pillow's warnings on headers; hold it briefly, as it locks all threads."""
     with WARNINGS, warnings.catch_warnings(action="ignore"):
         yield
 
 
 def _silence_libtiff() -> None:
-    """Keep its errors off stderr: Pillow leaves libtiff to print them, and raises its own."""
+    """Keep libtiff's errors off stderr: libtiff prints them, and Pillow raises its own."""
     from PIL import _imaging
 
     try:
-        # Found through the library that Pillow is, whether libtiff came with it or with the system.
+        # Pillow's own library finds libtiff, whether that is bundled or of the system.
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-    except (OSError, AttributeError):  # linked in, so out of reach
+    except (OSError, AttributeError):  # statically linked, so not accessible
         return
 
 
@@ -154,12 +154,12 @@ def _open(file: BinaryIO, origin: str) -> Pillow.Image:
             if name == "Tiff":
                 _silence_libtiff()
             plugin = import_module(f"PIL.{name}ImagePlugin")
-            # Pillow reads all of a WebP, whatever its header says of its length.
+            # Pillow reads a whole WebP file, regardless of the length in its header.
             end = int.from_bytes(head[4:8], "little") + 8 if name == "WebP" else None
             image: Pillow.Image = getattr(plugin, f"{name}ImageFile")(Metered(file, origin, end))
             return image
     known = "JPEG, PNG, WebP, GIF, BMP or TIFF"
-    reason = f"not an image this can read{looks_like(head)}; convert it to {known}"
+    reason = f"not an image of a known format{looks_like(head)}; convert it to {known}"
     raise MediaError("format", origin, reason)
 
 
@@ -173,12 +173,12 @@ def _check_size(image: Pillow.Image, limits: ImageLimits, origin: str) -> None:
         if max(width, height) > limits.side:
             most, name = f"{limits.side:,} on a side", "image.side"
         elif pixels > limits.pixels:
-            most, name = f"{limits.pixels:,} in all", "image.pixels"
+            most, name = f"{limits.pixels:,} in total", "image.pixels"
         elif pixels * BYTES_PER_PIXEL > limits.decoded_bytes:
-            most, name = f"{limits.decoded_bytes // BYTES_PER_PIXEL:,} in all", "decoded_bytes"
+            most, name = f"{limits.decoded_bytes // BYTES_PER_PIXEL:,} in total", "decoded_bytes"
         else:
             continue
-        reason = f"{found}, and at most {most} are read; scale it down or raise `limits.{name}`"
+        reason = f"{found} exceed the limit of {most}; scale it down or raise `limits.{name}`"
         raise MediaError("too-large", origin, reason)
 
 
@@ -188,17 +188,17 @@ def _check_not_empty(width: int, height: int, origin: str) -> None:
 
 
 def _check_scans(file: BinaryIO, origin: str) -> None:
-    """Refuse a JPEG that draws over itself: a small file can keep a decoder busy for hours."""
+    """Raise a MediaError for a JPEG of many scans: a small file could take hours to decode."""
     found = itertools.islice(_jpeg_markers(file), MOST_SEGMENTS)
     markers = list(itertools.takewhile(lambda marker: marker != JPEG_END, found))
     file.seek(0)
     if len(markers) == MOST_SEGMENTS or markers.count(JPEG_SCAN) > MOST_SCANS:
-        reason = f"a JPEG of more than {MOST_SCANS} scans takes too long to decode; save it anew"
+        reason = f"a JPEG of more than {MOST_SCANS} scans takes too long to decode; save it again"
         raise MediaError("too-large", origin, reason)
 
 
 def _jpeg_markers(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the kind of each segment, in whatever else the file holds: a film may follow."""
+    """Yield the kind of each segment in the whole file; a film may follow the picture."""
     position = 2
     while True:
         file.seek(position)
@@ -218,7 +218,7 @@ def _to_rgb(image: Pillow.Image, origin: str) -> Pillow.Image:
     from PIL import Image as pillow
 
     _read_exif(image)
-    image.load()  # which looks at EXIF data too, and remarks on them if they were not read before
+    image.load()  # also reads EXIF data, and warns about them if they were not read before
     turn = _turn(image)
     if image.mode.startswith("I;16"):
         rgb = _from_16_bit(image)
@@ -227,19 +227,19 @@ def _to_rgb(image: Pillow.Image, origin: str) -> Pillow.Image:
         rgb = pillow.new("RGB", rgba.size, "white")
         rgb.paste(rgba, mask=rgba)
     elif image.mode in ("I", "F", "LAB"):
-        # No range of values is agreed on for these: Pillow would clip nearly all to white or black.
+        # These modes have no defined range of values: Pillow would clip most to white or black.
         reason = f"pixels of type {image.mode}; save it with 8 or 16 bits a channel, grey or RGB"
         raise MediaError("format", origin, reason)
     else:
         rgb = image.convert("RGB")
     if turn is not None:
         rgb = rgb.transpose(turn)
-    rgb.info = {}  # what else the file says (place, camera, thumbnail) is not part of the item
+    rgb.info = {}  # metadata (place, camera, thumbnail) are not part of the item
     return rgb
 
 
 def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
-    """Return what makes the picture upright by its EXIF data; Pillow has turned a TIFF already."""
+    """Return the turn that makes a picture upright, by its EXIF data; Pillow turns TIFFs itself."""
     from PIL.Image import Transpose
 
     orientation = _read_exif(image).get(0x0112, 1)
@@ -259,19 +259,19 @@ def _read_exif(image: Pillow.Image) -> Mapping[int, Any]:
     try:
         with _quiet():
             return image.getexif()
-    except Exception:  # broken EXIF data raises anything, and the picture is good without
+    except Exception:  # damaged EXIF data can raise any error, and the picture does not need them
         return {}
 
 
 def _from_16_bit(image: Pillow.Image) -> Pillow.Image:
-    """Scale grey of 12 or 16 bits to 8: `convert` would clip all above 255 to white."""
+    """Return grey of 12 or 16 bits scaled to 8: `convert` would clip values above 255 to white."""
     import numpy as np
     from PIL import Image as pillow
 
     tags = getattr(image, "tag_v2", {})
     brightest = 2 ** tags.get(TIFF_BITS, (16,))[0] - 1
     shades = np.arange(65_536).clip(0, brightest) * 255 / brightest
-    if tags.get(TIFF_PHOTOMETRIC) == 0:  # white is zero, which Pillow heeds for 8 bits only
+    if tags.get(TIFF_PHOTOMETRIC) == 0:  # white is zero, which Pillow applies to 8 bits only
         shades = 255 - shades
     table = np.rint(shades).astype(np.uint8)
     pixels = table[np.asarray(image)]  # [height, width]

@@ -1,4 +1,4 @@
-"""How the language model computes attention: chosen by the user, checked for what is installed."""
+"""Select the attention implementation of the language model, and check that it can run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SUPPORT = {
     "flash_attention_2": "_supports_flash_attn",
     "flex_attention": "_supports_flex_attn",
 }
-"""The flag of transformers' classes that says so; `eager` has every one."""
+"""The flags of transformers' classes for supported attention; all classes support `eager`."""
 
 
 def check_attention(name: str) -> None:
-    """Refuse what is unknown or cannot run here, before anything is loaded.
+    """Check an attention implementation before a model is loaded.
 
     Raises:
-        ConfigError: says what is missing.
+        ConfigError: it is unknown, or cannot run on this machine.
     """
     known = get_args(Attention)
     if name not in known:
@@ -44,10 +44,10 @@ def check_attention(name: str) -> None:
 
 
 def use_attention(model: MMModalForConditionalGeneration, name: str) -> None:
-    """Let the language model compute attention so; the towers keep what transformers chose.
+    """Set the attention of the language model; the towers keep transformers' choice.
 
     Raises:
-        ConfigError: it cannot run here, or the language model does not support it.
+        ConfigError: it cannot run on this machine, or the language model does not support it.
     """
     check_attention(name)
     language: PreTrainedModel = model.get_decoder()  # type: ignore[assignment]
@@ -59,7 +59,7 @@ def use_attention(model: MMModalForConditionalGeneration, name: str) -> None:
         raise _refused(f"{type(language).__name__} does not support {name}; use {known}")
     language.set_attn_implementation(name)
     if language.config._attn_implementation != name:
-        raise _refused(f"{type(language).__name__} takes no other than its own; leave it out")
+        raise _refused(f"{type(language).__name__} supports only its own; leave out the setting")
     for config in (model.config, model.config.text_config):
         config._attn_implementation_internal = name
 
@@ -68,7 +68,7 @@ def _check_flash() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise _refused("flash_attention_2 needs a GPU, and there is none; use sdpa")
+        raise _refused("flash_attention_2 needs a GPU, but there is none; use sdpa")
     if find_spec("flash_attn") is None and find_spec("kernels") is None:
         raise _refused(
             "flash_attention_2 needs the package flash-attn or kernels: pip install kernels, or "

@@ -1,4 +1,4 @@
-"""The configuration of a composed model: an open list of modalities beside one language model."""
+"""The configuration of a composed model: one language model and any number of modalities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmmodal.parts import encoder_from, projector_from
 __all__ = ["PART_KEYS", "MMModalConfig", "MMModalEncoderConfig"]
 
 PART_KEYS = ("encoder", "package", "version", "options")
-"""What every `<modality>_config` holds, so that the encoder can be found again."""
+"""The keys of every `<modality>_config`, which identify the encoder."""
 
 MODALITY_KEYS = (
     "config",
@@ -27,10 +27,10 @@ MODALITY_KEYS = (
     "end_token_id",
     "input_name",
 )
-"""What the configuration holds of each modality, as `<modality>_<key>`."""
+"""The keys of each modality, as `<modality>_<key>`."""
 
 SEPARATOR_KEY = "separator_token_id"
-"""What it holds besides: None where items have no tiles, which older files do not say."""
+"""A further key, which older files lack: None if items have no tiles."""
 
 
 class MMModalEncoderConfig(PreTrainedConfig):
@@ -47,7 +47,7 @@ class MMModalEncoderConfig(PreTrainedConfig):
 class MMModalConfig(PreTrainedConfig):
     """A language model's `text_config` and, for each name in `modality_names`, its parts.
 
-    Of a modality `image` it holds `image_config` (the tower's, with the keys of `PART_KEYS`),
+    For a modality `image` it has `image_config` (the tower's, with the keys of `PART_KEYS`),
     `image_projector_config`, `image_token_id` (the slot), `image_begin_token_id`,
     `image_end_token_id`, `image_separator_token_id` (None without tiles) and `image_input_name`.
     """
@@ -57,19 +57,19 @@ class MMModalConfig(PreTrainedConfig):
     text_config: Any = None
     modality_names: list[str] = field(default_factory=list)
     token_count: int | None = None
-    """The tokens of the tokenizer: embedding rows from this one on are padding. Older: None."""
+    """The number of tokens; further embedding rows are padding. None in older files."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Build from what config.json says, but for what it may not decide.
+        """Return a configuration of config.json without the settings that it must not decide.
 
         Raises:
             CheckpointError: the weights beside it are quantized.
         """
         if config_dict.get("quantization_config"):
             raise CheckpointError(
-                "config.json is of quantized weights, which are not read; load the model they were "
-                "made from with `quantization`"
+                "config.json is of quantized weights, which are not supported; load the original "
+                "model with `quantization`"
             )
         return super().from_dict(without_decisions(config_dict), **kwargs)
 
@@ -82,7 +82,7 @@ class MMModalConfig(PreTrainedConfig):
                 full = f"{name}_{key}"
                 if full not in kwargs:
                     raise CheckpointError(
-                        f"config.json lacks {full!r}, which modality {name!r} needs"
+                        f"config.json lacks {full!r}, which modality {name!r} requires"
                     )
                 value = kwargs.pop(full)
                 if key == "config" and isinstance(value, dict):
@@ -91,7 +91,7 @@ class MMModalConfig(PreTrainedConfig):
             separator = f"{name}_{SEPARATOR_KEY}"
             setattr(self, separator, kwargs.pop(separator, None))
         if self.text_config is not None:
-            # transformers ties the head by the top-level flag.
+            # transformers ties the head according to the top-level flag.
             kwargs["tie_word_embeddings"] = bool(
                 getattr(self.text_config, "tie_word_embeddings", False)
             )
@@ -99,7 +99,7 @@ class MMModalConfig(PreTrainedConfig):
 
     @property
     def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:
-        """Name the nested configs, so that attention and dtype settings reach them."""
+        """The classes of the nested configs, to which transformers applies attention and dtype."""
         names = [f"{name}_config" for name in getattr(self, "modality_names", [])]
         return {
             name: type(value)
@@ -109,7 +109,7 @@ class MMModalConfig(PreTrainedConfig):
 
     @property
     def positions(self) -> int:
-        """The tokens of the longest text that the language model reads; some know no end."""
+        """The maximum number of tokens of the language model; some have no maximum."""
         known = getattr(self.text_config, "max_position_embeddings", None)
         return int(known or sys.maxsize)
 
@@ -136,7 +136,7 @@ class MMModalConfig(PreTrainedConfig):
         return projector_from(self.of(modality, "projector_config"))
 
     def never_generated(self) -> list[int]:
-        """Return the ids that stand for no text: markers, slots and the rows of no token."""
+        """Return the ids that are no text: markers, slots and embedding rows without a token."""
         names, rows = self.modality_names, self.text_config.vocab_size
         markers = [id_ for n in names for id_ in (*self.learned_ids(n), self.of(n, "token_id"))]
         return [*markers, *range(rows if self.token_count is None else self.token_count, rows)]
@@ -148,10 +148,10 @@ class MMModalConfig(PreTrainedConfig):
 
 
 def build_config(name: str, values: dict[str, Any]) -> PreTrainedConfig:
-    """Build a nested config from what config.json says; only classes that are registered.
+    """Return a nested config of config.json, of a registered class only.
 
     Raises:
-        CheckpointError: its `model_type` is unknown here.
+        CheckpointError: its `model_type` is unknown.
     """
     model_type = str(values.get("model_type"))
     if model_type == MMModalEncoderConfig.model_type:

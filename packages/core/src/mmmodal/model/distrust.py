@@ -1,8 +1,7 @@
-"""What a config.json may not decide: which code runs, and how attention is computed.
+"""Remove the settings that a config.json must not decide: code to run, and attention.
 
-It comes with weights from anywhere. transformers takes an attention implementation from it, which
-may name a repository whose kernel is then downloaded and run, and other things to run by their
-names (5.23).
+It may be of unknown origin. transformers reads an attention implementation from it, which may name
+a repository whose kernel is then downloaded and run, and names of other code to run (5.23).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ DECISIONS = frozenset(
 
 
 def without_decisions(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config.json without what it may not decide, in its nested configs too."""
+    """Return the values of a config.json without these settings, in nested configs too."""
     return {
         key: without_decisions(value) if isinstance(value, dict) else value
         for key, value in values.items()
@@ -39,8 +38,8 @@ def without_decisions(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def forget_decisions(config: PreTrainedConfig) -> None:
-    """Take the same out of a config that transformers has built from a config.json."""
+    """Remove these settings from a config that transformers built from a config.json."""
     for key in DECISIONS & set(vars(config)):
         delattr(config, key)
     for name in IMPLEMENTATIONS:
-        setattr(config, f"_{name}", None)  # of nested configs too
+        setattr(config, f"_{name}", None)  # applies to nested configs too

@@ -1,7 +1,7 @@
-"""Generation with several media per sample, for every modality alike.
+"""Generation with several media per sample, for all modalities.
 
-Stock transformers regroups images and videos only; of several clips per sample it repeats each by
-itself (A A B B), so that beams and `num_return_sequences` read the wrong one.
+transformers groups only images and videos by sample; it repeats each of several clips of a sample
+separately (A A B B), so that beams and `num_return_sequences` read the wrong clip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["MediaGenerationMixin", "NeverGenerated", "repeat_per_sample"]
 
 
 class NeverGenerated(LogitsProcessor):
-    """Take away what stands for no text, whatever generation settings say.
+    """Exclude ids that are no text, whatever the generation settings are.
 
     transformers' `suppress_tokens` can be overridden, and compares the whole vocabulary with the
     list in every step (5.23).
@@ -33,7 +33,7 @@ class NeverGenerated(LogitsProcessor):
 
 
 class MediaGenerationMixin(GenerationMixin):
-    """Encode all media once, before the first step, and repeat them sample by sample."""
+    """Encode all media once, before the first step, and repeat them by sample."""
 
     @torch.no_grad()
     def generate(
@@ -44,7 +44,7 @@ class MediaGenerationMixin(GenerationMixin):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Generate as transformers does; media come under the processor's names."""
+        """Generate as transformers does; media are passed under the processor's names."""
         model: Any = self.model  # type: ignore[attr-defined]
         given = kwargs.pop("mm_encoder_outputs", None)
         outputs = model.encode_media(kwargs, given)
@@ -61,8 +61,8 @@ class MediaGenerationMixin(GenerationMixin):
     ) -> dict[str, Any]:
         """Prepare a step as the language model's own class does, which may discard the cache.
 
-        Phi-3 does, where its positions change; then all media are read once more. transformers
-        takes embeddings as a prompt only where it finds `inputs_embeds` in this signature.
+        Phi-3 discards it where its positions change; then all media are read again. transformers
+        accepts embeddings as a prompt only if `inputs_embeds` is in this signature.
         """
         kwargs["inputs_embeds"] = inputs_embeds
         prepare = self.head.own_preparation  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ class MediaGenerationMixin(GenerationMixin):
         if inputs.get("past_key_values") is not None:
             return inputs
         if kwargs.get("past_key_values") is not None:
-            # All tokens; transformers 5.18 goes on with the last one alone.
+            # All tokens; transformers 5.18 continues with the last one only.
             anew = {"past_key_values": None, "next_sequence_length": None}
             inputs = prepare(*args, **{**kwargs, **anew})
         if kwargs.get("mm_encoder_outputs"):
@@ -106,12 +106,12 @@ class MediaGenerationMixin(GenerationMixin):
 
 
 def repeat_per_sample(items: Sequence[Tensor], slots: Sequence[int], times: int) -> list[Tensor]:
-    """Repeat the group of items of each sample: [A, B | C] twice is [A, B, A, B | C, C].
+    """Return items with the group of each sample repeated: [A, B | C] twice is [A, B, A, B | C, C].
 
     Args:
         items: the features of each item, in the order of the samples.
-        slots: the number of slots of each sample, which says where its items end.
-        times: how often each sample is repeated.
+        slots: the number of slots of each sample, which determines its last item.
+        times: the number of repetitions of each sample.
     """
     ends = list(accumulate(len(item) for item in items))
     result: list[Tensor] = []

@@ -1,8 +1,8 @@
-"""The head of any causal language model, with whatever it does to hidden states and logits.
+"""The head of any causal language model, with its operations on hidden states and logits.
 
-Models differ there: Phi's head has a bias, Granite divides its logits, Gemma 2 caps them. So the
-model's own class computes the logits: built without weights, its decoder replaced by one that
-returns what it is given.
+Heads differ: that of Phi has a bias, Granite divides its logits, Gemma 2 caps them. The model's own
+class therefore computes the logits. It is built without weights, and its decoder is replaced by one
+that returns its input.
 
 B batch, T tokens, M supervised positions, D width, V rows of the vocabulary.
 """
@@ -27,18 +27,18 @@ from mmmodal.model.zero3 import whole_weights
 __all__ = ["Head", "new_lm_head"]
 
 LOGITS = 2**25
-"""How many logits are held at a time: 128 MiB of them in fp32, and about as much thrice over."""
+"""The number of logits held at a time: 128 MiB in fp32, and three temporary copies of that size."""
 
 ROWS = 128
-"""The fewest positions at a time: with fewer the matrix is read more than it is used."""
+"""The minimum number of positions at a time: with fewer, reading the matrix takes most time."""
 
 SPREAD_CHUNKS = 8
-"""In how many steps the loss is computed where ZeRO-3 fetches the head for each: the ranks fetch
-it together, so it must be as many on all of them, however many positions each has."""
+"""The number of steps of the loss if ZeRO-3 gathers the head for each step. The ranks gather it
+together, so the number must be equal on all ranks, whatever their numbers of positions."""
 
 
 class _Given(nn.Module):
-    """Stand in for the decoder: its output is the hidden states passed in as embeddings."""
+    """A replacement of the decoder that returns the embeddings it gets as hidden states."""
 
     def forward(
         self, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
@@ -47,7 +47,7 @@ class _Given(nn.Module):
 
 
 class Head:
-    """Compute logits from hidden states as one causal language model does."""
+    """Compute logits from hidden states as the class of a causal language model does."""
 
     def __init__(self, text_config: PreTrainedConfig) -> None:
         self._model = _without_weights(text_config)
@@ -58,12 +58,12 @@ class Head:
             )
         self.lm_head = self._model.get_output_embeddings()
         if not isinstance(self.lm_head, nn.Linear):
-            raise PartError(f"the head of {type(self._model).__name__} is no linear layer")
+            raise PartError(f"the head of {type(self._model).__name__} is not a linear layer")
         setattr(self._model, self.decoder_prefix, _Given())
 
     @property
     def own_preparation(self) -> Callable[..., dict[str, Any]] | None:
-        """What the class has instead of transformers' `prepare_inputs_for_generation`, if so."""
+        """The class's override of transformers' `prepare_inputs_for_generation`, or None."""
         usual = GenerationMixin.prepare_inputs_for_generation
         if getattr(type(self._model), usual.__name__, usual) is usual:
             return None
@@ -73,7 +73,7 @@ class Head:
     def logits(
         self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0
     ) -> Tensor:
-        """Map hidden states [B, T, D] to logits [B, T or kept, vocabulary] with `lm_head`."""
+        """Return logits [B, T or kept, vocabulary] of hidden states [B, T, D] by `lm_head`."""
         if self._model.get_output_embeddings() is not lm_head:
             self._model.set_output_embeddings(lm_head)
         output = self._model(inputs_embeds=hidden, logits_to_keep=logits_to_keep, use_cache=False)
@@ -87,16 +87,16 @@ class Head:
         labels: Tensor,
         num_items: Tensor | int | None = None,
     ) -> Tensor:
-        """Return the mean loss of the supervised positions, without ever holding all logits.
+        """Return the mean loss of the supervised positions, without holding all logits at once.
 
-        Only those positions reach `lm_head`, some at a time, and what the backward pass needs of
-        their logits is computed again then. Equal to transformers' `ForCausalLMLoss`.
+        Only these positions are passed to `lm_head`, some at a time, and the backward pass computes
+        their logits again. The loss equals that of transformers' `ForCausalLMLoss`.
 
         Args:
             lm_head: the linear layer of the head.
             hidden: the decoder's output, [B, T, D].
             labels: the token at each position, not shifted, or `IGNORE`, [B, T].
-            num_items: what the sum is divided by instead of M, where B is a part of the batch.
+            num_items: the divisor of the sum instead of M, if B is a part of the batch.
         """
         targets = labels[:, 1:].to(hidden.device)
         supervised = targets != IGNORE
@@ -104,17 +104,17 @@ class Head:
         count: Tensor | int = len(rows) if num_items is None else num_items
         weight = 1.0
         if not len(rows):
-            # A rank without any must still run the head where others do, and add nothing.
+            # A rank without such positions must still run the head, as others do, and adds zero.
             rows, wanted, weight = hidden[0, :1], labels.new_zeros(1).to(hidden.device), 0.0
             count = 1
         return weight * self.summed_loss(lm_head, rows, wanted) / count
 
     def summed_loss(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
-        """Add up the losses of hidden states [M, D] whose next tokens are `wanted` [M]."""
+        """Return the sum of the losses of hidden states [M, D] with next tokens `wanted` [M]."""
         how: dict[str, Any] = {
             "use_reentrant": False,
             "preserve_rng_state": False,
-        }  # nothing is drawn in a head
+        }  # a head uses no random numbers
         return torch.stack(
             [
                 checkpoint(self._loss_of_some, lm_head, some, right, **how)
@@ -137,7 +137,7 @@ class Head:
 
 
 def new_lm_head(head: Head) -> nn.Linear:
-    """Return a linear layer of the size of the head's own, on the current device."""
+    """Return a linear layer of the size of the head, on the current device."""
     size = head.lm_head
     return nn.Linear(size.in_features, size.out_features, bias=size.bias is not None)
 
@@ -145,7 +145,7 @@ def new_lm_head(head: Head) -> nn.Linear:
 def _without_weights(text_config: PreTrainedConfig) -> PreTrainedModel:
     config = copy.deepcopy(text_config)
     with whole_weights(), torch.device("meta"):
-        # Attention never runs here, so no attention library is asked for.
+        # Attention never runs here, so no attention library is required.
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, attn_implementation="eager"
         )

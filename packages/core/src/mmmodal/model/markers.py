@@ -1,4 +1,4 @@
-"""Train the rows of new tokens alone, while the rest of the embedding matrix stays as it is."""
+"""Train only the rows of new tokens; the rest of the embedding matrix is unchanged."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["MarkerEmbedding"]
 class MarkerEmbedding(nn.Module):
     """A trainable overlay over a few rows of an embedding matrix.
 
-    Masking the gradients of the other rows would not do: weight decay moves rows that have none.
+    Masking the gradients of the other rows is not enough: weight decay changes rows without one.
     """
 
     ids: Tensor
 
     def __init__(self, ids: Sequence[int], embeddings: nn.Module) -> None:
-        """Take a copy of the rows `ids` of a model's token embeddings.
+        """Copy the rows `ids` of a model's token embeddings.
 
         Raises:
-            PartError: the embeddings do more to a row than multiply it, as Gemma's do.
+            PartError: the embedding layer applies more than a constant factor to a row.
         """
         super().__init__()
         weight: Any = embeddings.weight
@@ -37,14 +37,14 @@ class MarkerEmbedding(nn.Module):
         self.scale = float((shown.float() * rows.float()).sum() / rows.float().square().sum())
         if not torch.allclose(shown.float(), self.scale * rows.float(), rtol=1e-2, atol=1e-4):
             raise PartError(
-                f"{type(embeddings).__name__} does more than look rows up, so that markers cannot "
+                f"{type(embeddings).__name__} does more than look up rows, so that markers cannot "
                 "be trained alone; train the language_model too"
             )
         self.register_buffer("ids", places, persistent=False)
         self.rows = nn.Embedding.from_pretrained(rows, freeze=False)
 
     def forward(self, input_ids: Tensor, embeddings: Tensor) -> Tensor:
-        """Put the trained rows where `input_ids` [B, T] name them in `embeddings` [B, T, D]."""
+        """Return `embeddings` [B, T, D] with the trained rows at their `input_ids` [B, T]."""
         is_row = input_ids[..., None] == self.ids  # [B, T, rows]
         rows = self.scale * self.rows(is_row.int().argmax(-1)).to(embeddings.dtype)  # [B, T, D]
         return torch.where(is_row.any(-1, keepdim=True), rows, embeddings)

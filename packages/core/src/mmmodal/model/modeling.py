@@ -37,7 +37,7 @@ __all__ = [
 
 
 class MMModalPreTrainedModel(PreTrainedModel):
-    """What the composed model and its base have in common."""
+    """The common base of the composed model with and without its head."""
 
     config: MMModalConfig
     config_class = MMModalConfig
@@ -51,25 +51,25 @@ class MMModalPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = False
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Keep the initialisation that each part's author chose.
+        """Keep the initialisation of each part's constructor.
 
-        Nested transformers models are initialised by their own rules; for the rest transformers
-        would overwrite what the constructors did.
+        Nested transformers models are initialised by their own rules; transformers would overwrite
+        the values of all other modules.
         """
 
     @property
     def input_modalities(self) -> Any:  # type: ignore[override]
-        """Say what the model takes; transformers asks for it by this name."""
+        """The modalities of the input, under the name that transformers reads."""
         return (*self.config.modality_names, "text")
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a model folder; transformers' arguments apply.
+        """Return the model of a folder; the arguments are those of transformers.
 
         Raises:
             CheckpointError: weights are missing, or a part's package is not installed.
         """
-        kwargs.setdefault("use_safetensors", True)  # transformers would read pickles, too
+        kwargs.setdefault("use_safetensors", True)  # transformers would also read pickles
         info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
         model, report = loaded
@@ -94,7 +94,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         self.post_init()
 
     def train(self, mode: bool = True) -> MMModalModel:
-        """Switch to training; a frozen tower keeps perceiving as it will later (no dropout)."""
+        """Switch to training mode; a frozen tower stays in evaluation mode (no dropout)."""
         super().train(mode)
         for name in self.config.modality_names:
             tower = self.tower(name)
@@ -111,14 +111,14 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         self.language_model.set_input_embeddings(value)
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
-        """Return the tower of any modality; transformers itself knows image and audio only."""
+        """Return the tower of any modality; transformers supports only image and audio."""
         if modality in self.config.modality_names:
             return self.tower(str(modality))
         encoder: nn.Module = super().get_encoder(modality)
         return encoder
 
     def __getattr__(self, name: str) -> Any:
-        """Offer `get_<modality>_features` for every modality."""
+        """Return `get_<modality>_features` for every modality."""
         if name.startswith("get_") and name.endswith("_features"):
             modality = name.removeprefix("get_").removesuffix("_features")
             if modality in self.config.modality_names:
@@ -126,7 +126,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         return super().__getattr__(name)
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """Embed token ids [B, T] as [B, T, D], with markers that are being trained."""
+        """Return the embeddings [B, T, D] of token ids [B, T], with those of trained markers."""
         embeddings: Tensor = self.get_input_embeddings()(input_ids)
         if self.marker_embedding is not None:
             embeddings = self.marker_embedding(input_ids, embeddings)
@@ -142,14 +142,14 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         mm_encoder_outputs: Mapping[str, MediaFeatures] | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """Run the language model over text and media.
+        """Run the language model on text and media.
 
-        Media come as the processor's tensors, encoded here, or encoded in `mm_encoder_outputs`.
+        Media are the processor's tensors, which are encoded here, or `mm_encoder_outputs`.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         if position_ids is not None and attention_mask is None and past_key_values is None:
-            # Packed samples, maybe, which transformers keeps apart only where no cache is made.
+            # These may be packed samples, which transformers separates only without a cache.
             kwargs.setdefault("use_cache", False)
         if any(name in kwargs for name in PACK):
             attention_mask = place_bounds(self.language_model, attention_mask, kwargs)
@@ -173,7 +173,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
 
     def _refuse_empty_slots(self, input_ids: Tensor, media: Mapping[str, Any]) -> None:
         if input_ids.shape[1] == 1:
-            return  # a step of generation, which makes no slots
+            return  # a step of generation, in which no new slots occur
         for name in self.config.modality_names:
             if name not in media:
                 check(name, input_ids == self.config.of(name, "token_id"), [])
@@ -184,10 +184,10 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         if input_ids is not None:
             return {name: input_ids == self.config.of(name, "token_id") for name in media}  # [B, T]
         for name, output in media.items():
-            if getattr(output, "lengths", None) != []:  # which an absent modality's example has
+            if getattr(output, "lengths", None) != []:  # [] is the example of an absent modality
                 raise SpliceError(
-                    f"{name} is given with inputs_embeds, which do not tell its slots; give "
-                    "input_ids, or embeddings that hold the features already"
+                    f"{name} is given with inputs_embeds, which do not mark its slots; give "
+                    "input_ids, or embeddings that contain the features already"
                 )
         none = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
         return dict.fromkeys(media, none)
@@ -197,12 +197,12 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
     """The composed model with the language model's own head."""
 
     processor: MMModalProcessor
-    """Set by `mmmodal.load` and `mmmodal.compose`; transformers loads it by itself."""
+    """Set by `mmmodal.load` and `mmmodal.compose`; transformers loads processors separately."""
 
     def __init__(self, config: MMModalConfig) -> None:
         super().__init__(config)
         head = Head(config.text_config)
-        # Not a submodule: it holds no weights but lm_head's, which is registered below.
+        # Not a submodule: its only weights are those of lm_head, which is registered below.
         self.__dict__["head"] = head
         self.model: MMModalModel = MMModalModel(config)
         self.lm_head: nn.Module = new_lm_head(head)
@@ -241,7 +241,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         return decoder
 
     def __getattr__(self, name: str) -> Any:
-        """Offer `get_<modality>_features`, as the base model does."""
+        """Return `get_<modality>_features` of the base model."""
         if name.startswith("get_") and name.endswith("_features"):
             return getattr(self.model, name)
         return super().__getattr__(name)
@@ -259,14 +259,14 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         skip_logits: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Compute logits [B, T, vocabulary] and, given labels [B, T], the loss.
+        """Return logits [B, T, vocabulary] and, with labels [B, T], the loss.
 
-        In training the loss comes without logits, unless `skip_logits` is False: those of a large
-        vocabulary would take most of the memory.
+        In training there are no logits, unless `skip_logits` is False: those of a large vocabulary
+        would take most of the memory.
         """
         if labels is not None:
-            # The Trainer turns the cache off in the outer config only; with it on, packed samples
-            # would attend to each other (measured, transformers 5.23).
+            # The Trainer turns the cache off in the outer config only; with a cache, packed
+            # samples would attend to each other (measured, transformers 5.23).
             kwargs.setdefault("use_cache", False)
         kwargs.pop("return_dict", None)
         outputs = self.model(

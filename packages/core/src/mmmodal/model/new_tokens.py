@@ -1,6 +1,6 @@
-"""New tokens of a language model: ids in its tokenizer, rows in its matrices.
+"""Add tokens to a language model: ids in its tokenizer, rows in its matrices.
 
-V rows of the embedding matrix, of which the tokenizer's tokens take the first; D width.
+V rows of the embedding matrix, of which the first belong to the tokenizer's tokens; D width.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ __all__ = [
 ]
 
 PAD_TO = 64
-"""Embedding matrices grow to a multiple of this, which GPUs multiply faster."""
+"""Embedding matrices grow to a multiple of this, as GPUs multiply those faster."""
 
 
 def token_count(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return one more than the highest id, which `len` is not where ids are left out."""
+    """Return the highest id plus one; `len` differs from it if ids are skipped."""
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def row_count(model: PreTrainedModel) -> int:
-    """Return V, the rows of a model's token embeddings."""
+    """Return V, the number of rows of a model's token embeddings."""
     table: Any = model.get_input_embeddings()
     return int(table.weight.shape[0])
 
 
 def check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
-    """Refuse a tokenizer that cannot be the one its language model was trained with.
+    """Check that a tokenizer can be the one its language model was trained with.
 
-    Published models have up to a thousand rows to spare, and some have a few added tokens without
-    a row, so only what is beyond that is told.
+    Published models have up to a thousand unused rows, and some have a few added tokens without a
+    row; only larger differences are errors.
 
     Raises:
-        PartError: there are too few rows for its own vocabulary, or not half of them have a token.
+        PartError: there are too few rows for the vocabulary, or less than half have a token.
     """
     own, tokens = tokenizer.vocab_size, token_count(tokenizer)
     if own > rows or 2 * tokens < rows:
@@ -61,10 +61,10 @@ def check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, rows: int)
 def add_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str]
 ) -> None:
-    """Give a model a row for each of the `wanted` special tokens; those it has stay as they are.
+    """Add a row for each of the `wanted` special tokens that a model lacks.
 
-    A new row is the mean of those of the tokens before it, in the head too, also where a padded
-    vocabulary had the row already, as Qwen's has. The matrices never shrink.
+    A new row is the mean of the rows of the earlier tokens, in the head too. This includes rows
+    that a padded vocabulary, such as Qwen's, had already. The matrices never shrink.
     """
     known, before = token_count(tokenizer), row_count(model)
     _add_to_tokenizer(tokenizer, wanted)
@@ -86,7 +86,7 @@ def _add_to_tokenizer(tokenizer: PreTrainedTokenizerBase, wanted: Sequence[str])
 
 
 def matrices(model: PreTrainedModel) -> list[Tensor]:
-    """Return what has a row for each token: the embeddings and, where it is its own, the head."""
+    """Return the matrices with a row for each token: the embeddings, and the head if untied."""
     table: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()
     untied = [head.weight] if head.weight is not table.weight else []

@@ -1,4 +1,4 @@
-"""Perception: the towers and projectors of a model, run over all media of a batch.
+"""Perception: run the towers and projectors of a model on all media of a batch.
 
 N items of a modality, M their feature vectors, D the language model's width.
 """
@@ -25,7 +25,7 @@ class MediaFeatures(BaseModelOutputWithPooling):
     """The projected features of the items of one modality."""
 
     pooler_output: Tensor | None = None
-    """[M, D], all items behind one another."""
+    """[M, D], all items concatenated."""
 
     lengths: Sequence[int] | None = None
     """The number of vectors of each item."""
@@ -34,7 +34,7 @@ class MediaFeatures(BaseModelOutputWithPooling):
 def project(
     projector: Projector, module: nn.Module, features: Sequence[Tensor]
 ) -> tuple[Tensor, list[int]]:
-    """Project N items [*shape, D_enc] in one call: to [M, D], and the length of each item."""
+    """Project N items [*shape, D_enc] in one call; return [M, D] and the length of each item."""
     shapes = [tuple(item.shape[:-1]) for item in features]
     lengths = [projector.length(shape) for shape in shapes]
     flat = [item.flatten(0, -2) for item in features]  # N of [n, D_enc]
@@ -47,7 +47,7 @@ def project(
 
 
 def as_features(output: Any) -> Features:
-    """Accept our output, a list of items, and what chunked prefill cuts out, [1, rows, D]."""
+    """Return features of our own output, a list of items, or a chunk of prefill, [1, rows, D]."""
     values = output.pooler_output
     if not isinstance(values, Tensor):
         return Features(torch.cat(list(values)), [len(item) for item in values])
@@ -55,7 +55,7 @@ def as_features(output: Any) -> Features:
 
 
 class Perception(nn.Module):
-    """What a model with a tower and a projector for each modality does with media."""
+    """The methods of a model that encode media with the tower and projector of each modality."""
 
     config: Any  # MMModalConfig; transformers reads annotations of this name
     encoders: dict[str, Encoder]
@@ -70,9 +70,9 @@ class Perception(nn.Module):
         return self.get_submodule(f"{modality}_projector")
 
     def get_features(self, modality: str, *args: Tensor, **inputs: Any) -> MediaFeatures:
-        """Encode and project the items of one modality, all in one call of tower and projector.
+        """Return the projected features of one modality, from one call of tower and projector.
 
-        Takes the processor's tensors under their names: `pixel_values`, `input_features` …
+        The inputs are the processor's tensors under their names: `pixel_values`, `input_features` …
         """
         if args:
             inputs[self.config.of(modality, "input_name")] = args[0]
@@ -89,7 +89,7 @@ class Perception(nn.Module):
         return MediaFeatures(pooler_output=values, lengths=lengths)
 
     def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
-        """Take a modality's tensors out of `inputs`, under the names its tower knows."""
+        """Remove a modality's tensors from `inputs`; return them by the tower's argument names."""
         stem = self.config.of(modality, "input_name")
         found = {}
         for key in [key for key in inputs if key == stem or key.startswith(f"{stem}_")]:
@@ -109,13 +109,12 @@ class Perception(nn.Module):
     def encode_media(
         self, inputs: dict[str, Any], given: Mapping[str, MediaFeatures] | None = None
     ) -> dict[str, MediaFeatures]:
-        """Take the media tensors of all modalities out of `inputs` and encode them.
+        """Remove the media tensors of all modalities from `inputs`; return their features.
 
-        In training every part runs once a step, in the same order, on an example where the batch
-        has no item of its modality. A rank that skipped a part which others run would leave them
-        waiting for its weights (ZeRO-3) or gradients (ZeRO-2, DDP), and a projector without any
-        gradient would be moved by its last one again (ZeRO-2 offload: measured). No item is
-        counted then.
+        In training every part runs once per step, in the same order; if the batch has no item of
+        its modality, it runs on an example, which counts as no item. If a rank skipped a part, the
+        other ranks would wait for its weights (ZeRO-3) or gradients (ZeRO-2, DDP), and a projector
+        without a gradient would be updated with its last one again (ZeRO-2 offload: measured).
         """
         outputs = dict(given or {})
         for name in self.config.modality_names:

@@ -1,4 +1,4 @@
-"""transformers' processor for a composed model: its arguments and names, over the one preparer."""
+"""transformers' processor for a composed model: its arguments and names, around the preparer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["MMModalProcessor"]
 
 
 class MMModalProcessor(ProcessorMixin):
-    """What `AutoProcessor` loads: the tokenizer, and what a model folder says of its modalities."""
+    """The class that `AutoProcessor` loads: the tokenizer, and the modalities of a model folder."""
 
     def __init__(
         self,
@@ -40,31 +40,31 @@ class MMModalProcessor(ProcessorMixin):
 
     @functools.cached_property
     def preparer(self) -> Preparer:
-        """What reads media, renders conversations and joins samples."""
+        """The preparer, which reads media, renders conversations and collates samples."""
         return Preparer(self.tokenizer, self.modalities)
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of the tensors this processor makes."""
+        """The names of the tensors of this processor."""
         names = [kind.input_name for kind in self.preparer.modalities.values()]
         return ["input_ids", "attention_mask", *names]
 
     def allow(self, limits: LimitSettings) -> None:
-        """Read media up to these limits from now on; they are not saved."""
+        """Set the limits of media; they are not saved."""
         self.preparer.allow(limits)
 
     def read(self, modality: str, value: Any, *, root: Path | None = None) -> Any:
-        """Return the item of one medium: from a path, a data URI, bytes, or such as a PIL image."""
+        """Return the item of a path, a data URI, bytes, or an object such as a PIL image."""
         return self.preparer.read(modality, value, root=root)
 
     def apply_chat_template(  # type: ignore[override]
         self, conversation: Any, **kwargs: Any
     ) -> Any:
-        """Turn chats in transformers' form into tensors, as its own processors do.
+        """Return the tensors of chats in transformers' form, as its own processors do.
 
-        Media in the chat are read here. With `tokenize=False` the result is the text, with the
-        markers of each medium, as calling the processor takes it. Of the other arguments of
-        transformers' method those that change nothing here are refused, not dropped.
+        Media in the chat are read here. With `tokenize=False` the result is the text with the
+        markers of each medium, which the processor accepts when it is called. Arguments of
+        transformers' method that have no effect here raise an error.
         """
         single = bool(conversation) and isinstance(conversation[0], Mapping)
         chats = [conversation] if single else conversation
@@ -77,7 +77,7 @@ class MMModalProcessor(ProcessorMixin):
         return batch if kwargs.pop("return_dict", False) else batch["input_ids"]
 
     def _wants_prompt(self, kwargs: dict[str, Any]) -> bool:
-        """Take `add_generation_prompt` out of the arguments and refuse what is not understood."""
+        """Return `add_generation_prompt`; raise a RenderError for unsupported arguments."""
         if kwargs.pop("continue_final_message", False):
             raise RenderError(
                 "continuing an assistant's turn is not supported; end with a user turn"
@@ -90,8 +90,8 @@ class MMModalProcessor(ProcessorMixin):
         known = {"tokenize", "return_dict", "add_generation_prompt", "return_tensors", "padding"}
         wrong = [key for key, value in kwargs.items() if key not in known and value]
         if wrong or kwargs.get("return_tensors") not in (None, "auto", "pt"):
-            told = ", ".join(sorted(wrong)) or "return_tensors other than 'pt'"
-            raise RenderError(f"apply_chat_template does not take {told}")
+            names = ", ".join(sorted(wrong)) or "return_tensors other than 'pt'"
+            raise RenderError(f"apply_chat_template does not accept {names}")
         return bool(kwargs.pop("add_generation_prompt", False))
 
     def _batch(self, samples: Sequence[Sample]) -> BatchFeature:
@@ -117,19 +117,19 @@ class MMModalProcessor(ProcessorMixin):
         padding: Any = True,
         **media: Any,
     ) -> BatchFeature:
-        """Tokenize rendered prompts in which each `<image>` or `<audio>` stands for one medium.
+        """Return the tensors of rendered prompts with `<image>` or `<audio>` for each medium.
 
-        For conversations use `apply_chat_template`: there what a user types is text.
+        For conversations use `apply_chat_template`, in which user text never becomes a marker.
 
         Args:
             text: one prompt or a list of prompts.
             return_tensors: always PyTorch tensors.
             padding: always to the longest prompt, on the left.
-            media: the items of each modality in order, under its name or the plural (`images=`);
-                for several prompts a list for each.
+            media: the items of each modality in order, by its name or the plural (`images=`);
+                for several prompts, one list for each.
 
         Raises:
-            SpliceError: the markers in a prompt and the media given for it disagree.
+            SpliceError: the markers of a prompt do not match the media given for it.
         """
         prompts = [text] if isinstance(text, str) else list(text or [])
         columns = {
@@ -144,7 +144,7 @@ class MMModalProcessor(ProcessorMixin):
         return self._batch(samples)
 
     def _prompt_sample(self, prompt: str, media: Mapping[str, list[Any]], number: int) -> Sample:
-        """Tokenize one prompt whose begin markers stand for media, in order."""
+        """Return the sample of one prompt, in which begin markers are media, in order."""
         preparer = self.preparer
         queues = {name: iter(items) for name, items in media.items()}
         known = {name: preparer.markups[name] for name in media}
@@ -167,7 +167,7 @@ class MMModalProcessor(ProcessorMixin):
 
 
 def _per_prompt(value: Any, prompts: int) -> list[list[Any]]:
-    """Give each prompt its items: a flat list belongs to a single prompt."""
+    """Return the items of each prompt; a flat list belongs to a single prompt."""
     if not isinstance(value, list | tuple):
         value = [value]
     if prompts == 1 and not (len(value) == 1 and isinstance(value[0], list | tuple)):

@@ -1,4 +1,4 @@
-"""What transformers leaves undone when it loads a model with parts it does not know."""
+"""Complete the loading of a model: check its weights, and rebuild buffers that are not saved."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["finish_loading", "missing_weights"]
 
 
 def missing_weights(report: Any) -> list[str]:
-    """Return the names that transformers' report on loading says were not there."""
+    """Return the names of missing weights in transformers' loading report."""
     return sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
 
 
 def finish_loading(model: Any, report: Any) -> None:
-    """Check that every weight was there, and rebuild what is never saved.
+    """Check that no weight is missing, and rebuild buffers that are not saved.
 
-    transformers fills buffers that are not saved with garbage where it does not know the module
-    (measured, 5.23); the author's constructor knows their values.
+    transformers fills such buffers of unknown modules with garbage (measured, 5.23); the
+    constructors compute their values.
 
     Raises:
         CheckpointError: weights are missing.
@@ -49,12 +49,12 @@ def finish_loading(model: Any, report: Any) -> None:
 
 
 def _restore_buffers(module: nn.Module, build: Callable[[], nn.Module]) -> None:
-    """Copy the buffers that are never saved from a newly built twin of `module`."""
+    """Copy the buffers that are not saved from a newly built copy of `module`."""
     saved = module.state_dict().keys()
     unsaved = [name for name, _ in module.named_buffers() if name not in saved]
     if not unsaved:
         return
-    known = isinstance(module, PreTrainedModel)  # its weights need not be drawn for the twin
+    known = isinstance(module, PreTrainedModel)  # its copy needs no initial weights
     with whole_weights(), no_init_weights() if known else contextlib.nullcontext():
         twin = dict(build().named_buffers())
     for name in unsaved:

@@ -1,4 +1,4 @@
-"""Put the features of all modalities into their slots, in one vectorised step.
+"""Replace slots by the features of all modalities, in one vectorised step.
 
 B batch, T tokens, D width, M all feature vectors of one modality in the batch.
 """
@@ -23,9 +23,9 @@ class Features(NamedTuple):
     """[M, D]"""
 
     lengths: Sequence[int] | None
-    """The number of feature vectors of each item, adding up to M; None if only M is known.
+    """The number of feature vectors of each item, with the sum M; None if only M is known.
 
-    Of no items M may be more than 0: the features of an example, which no slot takes.
+    Without items M may be greater than 0: the features of an example, which fill no slot.
     """
 
 
@@ -36,18 +36,18 @@ def splice(
 
     Args:
         embeddings: [B, T, D], the embeddings of all tokens.
-        slots: for each modality [B, T], true where a slot is.
+        slots: for each modality [B, T], true at slots.
         features: for each modality its features, in the order of the slots.
 
     Raises:
-        SpliceError: slots and features disagree; names the sample.
+        SpliceError: the numbers of slots and features differ; the error names the sample.
     """
     B, T, D = embeddings.shape
     places, vectors = [], []
     for name, (values, lengths) in features.items():
         check(name, slots[name], [1] * len(values) if lengths is None else lengths)
         if lengths is not None and not lengths:
-            # The parts of a modality that is absent stay in the graph, with gradient 0.
+            # The parts of an absent modality stay in the graph, with gradient 0.
             embeddings = embeddings + 0.0 * values.sum().to(embeddings.device, embeddings.dtype)
             continue
         places.append(slots[name].reshape(B * T).nonzero().squeeze(-1))  # [M]
@@ -60,10 +60,10 @@ def splice(
 
 
 def check(name: str, slots: Tensor, lengths: Sequence[int]) -> None:
-    """Refuse items that do not fill the slots of one sample after the other exactly.
+    """Raise a SpliceError unless the items exactly fill the slots of each sample in turn.
 
-    A running total over the whole batch would let one sample take another's features when one has
-    a slot too many and the other one too few; so every sample must end where an item ends.
+    Comparing totals of the batch is not enough: if one sample had a slot too many and another one
+    too few, features would move between samples. Every sample must therefore end with an item.
     """
     upcoming = iter(lengths)
     item = 0

@@ -1,8 +1,8 @@
-"""Attention over a pack, sample by sample: what lies between two samples is never computed.
+"""Attention over a pack, sample by sample: attention between samples is never computed.
 
 transformers calls it by the name `varlen`, which importing this file registers. The bounds of the
-samples come in place of the attention mask: transformers hands any mask of four dimensions down to
-every layer as it is. Without them it is transformers' `sdpa`.
+samples replace the attention mask: transformers passes any mask of four dimensions to every layer
+unchanged. Without bounds the attention is transformers' `sdpa`.
 
 H heads, T tokens of the pack, S samples, L tokens of one sample, D width of a head.
 """
@@ -25,19 +25,19 @@ __all__ = ["PACK", "VARLEN", "bounds_as_mask", "place_bounds", "supports_varlen"
 VARLEN = "varlen"
 
 PACK = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
-"""The bounds of a pack's samples and the longest of them, as FlashAttention takes them."""
+"""The bounds of a pack's samples and the maximum length, in the form of FlashAttention."""
 
-BOUNDS = torch.int32  # a mask is boolean or has a point, so this type tells them apart
+BOUNDS = torch.int32  # identifies bounds: a mask is boolean or of floats
 
 UNKNOWN_TO_BOUNDS = ("softcap", "s_aux", "position_bias")
-"""What a model may hand to its attention that is not done here."""
+"""Arguments of attention functions that are not supported here."""
 
 
 def bounds_as_mask(bounds: Tensor, longest: int) -> Tensor:
-    """Make a mask out of the bounds [S + 1], from 0 to T, of the samples of one pack.
+    """Return the bounds [S + 1], from 0 to T, of the samples of one pack in the form of a mask.
 
-    It is [1, 1, longest, S + 1] without holding more than the bounds: every layer reads the length
-    of the longest sample off its shape, where reading a tensor would wait for the GPU.
+    It is a view [1, 1, longest, S + 1] of the bounds: every layer reads the length of the longest
+    sample from its shape, as reading it from a tensor would wait for the GPU.
     """
     return bounds.to(BOUNDS)[None, None, None, :].expand(1, 1, longest, -1)
 
@@ -45,13 +45,13 @@ def bounds_as_mask(bounds: Tensor, longest: int) -> Tensor:
 def place_bounds(
     language_model: PreTrainedModel, attention_mask: Tensor | None, inputs: dict[str, Any]
 ) -> Tensor | None:
-    """Take the bounds of a pack's samples out of `inputs` and give them to who needs them.
+    """Remove the bounds of a pack's samples from `inputs`; return them as the attention mask.
 
-    Returns the attention mask. Where attention goes by masks, transformers tells the samples apart
-    by their positions, which begin anew.
+    Return None for an attention implementation with masks: transformers separates the samples by
+    their positions, which start at zero in each sample.
 
     Raises:
-        ValueError: there is an attention mask as well, which would decide alone.
+        ValueError: there is an attention mask too, which would replace the bounds.
     """
     given = {name: inputs.pop(name, None) for name in PACK}
     bounds, longest = given["cu_seq_lens_q"], given["max_length_q"]
@@ -68,9 +68,9 @@ def place_bounds(
 
 
 def supports_varlen(model: PreTrainedModel) -> bool:
-    """Say whether a language model leaves it to its attention function who sees whom.
+    """Return whether a language model works with an attention function without masks.
 
-    One that runs with FlashAttention does: that takes no mask, so windows come as a number.
+    All that support FlashAttention do: that takes no mask, and sliding windows as a number.
     """
     flags = ("_supports_attention_backend", "_supports_flash_attn", "_supports_sdpa")
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
@@ -90,7 +90,7 @@ def attend(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Let each token [1, H, T, D] see its own sample, up to itself; returns [1, T, H, D]."""
+    """Return causal attention [1, T, H, D] of tokens [1, H, T, D] within each sample."""
     if attention_mask is None or attention_mask.dtype != BOUNDS:
         return _sdpa(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     for name in UNKNOWN_TO_BOUNDS:
@@ -124,7 +124,7 @@ def _sdpa(
 
 
 def _window(length: int, size: int | None, device: torch.device) -> Tensor | None:
-    """Return which of `length` tokens sees which, [1, 1, L, L]; None: each all before it."""
+    """Return the mask of a sliding window, [1, 1, L, L]; None if attention is fully causal."""
     if size is None or length <= size:
         return None
     place = torch.arange(length, device=device)
@@ -134,7 +134,7 @@ def _window(length: int, size: int | None, device: torch.device) -> Tensor | Non
 
 @functools.cache
 def _kernel() -> Any:
-    """Return torch's own kernel for samples of different lengths, where it knows windows."""
+    """Return torch's own kernel for samples of different lengths, if it supports windows."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

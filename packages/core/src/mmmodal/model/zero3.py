@@ -1,4 +1,4 @@
-"""Build and load modules whole where DeepSpeed ZeRO-3 would spread their weights over the ranks."""
+"""Build and load modules whole where DeepSpeed ZeRO-3 would partition their weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["gathered", "whole_weights"]
 
 @contextlib.contextmanager
 def whole_weights() -> Iterator[None]:
-    """Keep ZeRO-3 out of what is built inside.
+    """Disable ZeRO-3 for modules that are built inside this context.
 
-    For what one rank builds by itself, where the others would be waited for, and for what holds no
-    weights at all. Without ZeRO-3 nothing changes.
+    It is for modules that a single rank builds, which would wait for the other ranks, and for
+    modules without weights. Without ZeRO-3 it has no effect.
     """
     if not integration.is_deepspeed_zero3_enabled():
         yield
@@ -35,7 +35,7 @@ def whole_weights() -> Iterator[None]:
 
 @contextlib.contextmanager
 def gathered(*parameters: nn.Parameter) -> Iterator[None]:
-    """Have the whole of parameters that ZeRO-3 may have spread over the ranks, to read them."""
+    """Gather parameters that ZeRO-3 may have partitioned over the ranks, to read them."""
     spread = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
     if not spread:
         yield

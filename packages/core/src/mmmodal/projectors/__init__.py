@@ -1,1 +1,1 @@
-"""The projectors that ship with core: `linear`, `mlp`, `conv`, `pixel-shuffle` and `perceiver`."""
+"""The projectors of core: `linear`, `mlp`, `conv`, `pixel-shuffle` and `perceiver`."""

@@ -1,4 +1,4 @@
-"""A strided convolution over time and a linear layer, as the paper has for audio (§5.2)."""
+"""A strided convolution over time and a linear layer, as in the paper for audio (§5.2)."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ __all__ = ["Conv", "ConvOptions"]
 
 
 class ConvOptions(ScaledOptions):
-    """How much the convolution sees and skips; the paper's makes 487 tokens of 1500."""
+    """The kernel and stride of the convolution; the paper's makes 487 tokens of 1500 positions."""
 
     kernel: int = Field(40, ge=1)  # positions
     stride: int = Field(3, ge=1)  # positions
 
 
 class Conv(Projector):
-    """Fewer tokens than positions; inputs shorter than the kernel are padded with zeros to it."""
+    """Output fewer tokens than positions; inputs shorter than the kernel are padded with zeros."""
 
     name: ClassVar[str] = "conv"
     Options: ClassVar[type[Config]] = ConvOptions
     options: ConvOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
-        """Count the convolution's outputs for a sequence (n,).
+        """Return the number of outputs of the convolution for a sequence (n,).
 
         Raises:
-            PartError: `shape` is a grid, whose rows a convolution over time would mix.
+            PartError: `shape` is a grid, the rows of which a convolution over time would mix.
         """
         if len(shape) != 1:
             raise PartError(
-                f"projector 'conv' takes sequences (n,), not grids such as {shape}; "
+                f"projector 'conv' accepts sequences (n,), not grids such as {shape}; "
                 "use 'mlp' or 'linear'"
             )
         return windows(shape[0], self.options.kernel, self.options.stride)
 
     def build(self, in_width: int, out_width: int) -> nn.Module:
-        """Return the layers, which keep the paper's names."""
+        """Return the layers, with the names of the paper's code."""
         from mmmodal.projectors.conv_layers import ConvLayers
 
         layers = ConvLayers(in_width, out_width, self.options.kernel, self.options.stride)

@@ -13,7 +13,7 @@ __all__ = ["ConvLayers"]
 
 
 class ConvLayers(nn.Module):
-    """Conv1d, GELU, Linear, in one call each whatever the batch holds."""
+    """Conv1d, GELU and Linear, each in one call for the whole batch."""
 
     def __init__(self, in_width: int, out_width: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class ConvLayers(nn.Module):
         self.linear_2 = nn.Linear(out_width, out_width)
 
     def forward(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        """Project [N, n_max, D_enc] to [N, m_max, D_lm], zeros behind each item."""
+        """Return [N, m_max, D_lm] for [N, n_max, D_enc], with zeros after each item."""
         if len(set(shapes)) == 1:
             return self._project(self._convolve(features))
         tokens = [self._tokens(n) for (n,) in shapes]
@@ -29,10 +29,10 @@ class ConvLayers(nn.Module):
         return nn.utils.rnn.pad_sequence(list(projected.split(tokens)), batch_first=True)
 
     def _convolve_joined(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        """Lay items behind one another and convolve them as one, to [all m, D_lm].
+        """Return [all m, D_lm]: concatenate the items and convolve them in one call.
 
-        A short clip beside a long one costs little more than alone. Each begins where a window
-        does; windows that reach over the end of an item are left out.
+        A short clip beside a long one then costs little more than alone. Each item begins at a
+        window; windows across the end of an item are left out.
         """
         stride = self.linear_1.stride[0]
         row: list[Tensor] = []
@@ -48,7 +48,7 @@ class ConvLayers(nn.Module):
         return torch.cat([convolved[place] for place in kept])
 
     def _convolve(self, features: Tensor) -> Tensor:
-        """Convolve [N, n, D_enc], at least the kernel long, to [N, m, D_lm]."""
+        """Return [N, m, D_lm], the convolution of [N, n, D_enc]; n is at least the kernel."""
         short = max(0, self.linear_1.kernel_size[0] - features.shape[1])
         convolved: Tensor = self.linear_1(nn.functional.pad(features.transpose(1, 2), (0, short)))
         return convolved.transpose(1, 2)

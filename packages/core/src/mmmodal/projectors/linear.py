@@ -1,4 +1,4 @@
-"""One linear layer: the smallest projector."""
+"""A linear layer: the smallest projector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Linear(Projector):
     options: ScaledOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
-        """Keep every position."""
+        """Return the number of positions."""
         return math.prod(shape)
 
     def build(self, in_width: int, out_width: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Two linear layers with a GELU between them, as LLaVA 1.5 has and the paper for images (§5.1)."""
+"""Two linear layers with a GELU between them, as in LLaVA 1.5 and the paper for images (§5.1)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class MLP(Projector):
     options: ScaledOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
-        """Keep every position."""
+        """Return the number of positions."""
         return math.prod(shape)
 
     def build(self, in_width: int, out_width: int) -> nn.Module:
-        """Return the layers, which are named as in LLaVA."""
+        """Return the layers, with the names of LLaVA."""
         from torch import nn
 
         layers = OrderedDict[str, nn.Module](

@@ -1,6 +1,6 @@
-"""As many tokens as one likes: learned queries that look at all of an item's features.
+"""A fixed number of tokens: learned queries that attend to all features of an item.
 
-The resampler of Flamingo (§3.1, arXiv 2204.14198) with the layers of Idefics2 (§3.2, arXiv
+This is the resampler of Flamingo (§3.1, arXiv 2204.14198) with the layers of Idefics2 (§3.2, arXiv
 2405.02246): queries attend to the features and to themselves, without positions.
 """
 
@@ -21,10 +21,10 @@ __all__ = ["Perceiver", "PerceiverOptions"]
 
 
 class PerceiverOptions(ScaledOptions):
-    """How many tokens an item becomes and how large the network is; Idefics2's is wider."""
+    """The number of tokens of an item and the size of the network; that of Idefics2 is wider."""
 
     queries: int = Field(64, ge=1)
-    """Tokens of an item, whatever its size."""
+    """The number of tokens of an item, independent of its size."""
 
     layers: int = Field(3, ge=1)
     heads: int = Field(8, ge=1)
@@ -32,10 +32,10 @@ class PerceiverOptions(ScaledOptions):
 
 
 class Perceiver(Projector):
-    """A fixed number of tokens for an item of any shape, all its tiles or windows together.
+    """Output a fixed number of tokens for an item of any shape, with all its tiles or windows.
 
-    What is where must be in the features themselves, as it is behind SigLIP and Whisper; which of
-    several tiles a patch is from is not, so tiled documents are for `pixel-shuffle`.
+    Positions must be part of the features, as in those of SigLIP and Whisper. The tile of a patch
+    is not part of them, so use `pixel-shuffle` for tiled documents.
     """
 
     name: ClassVar[str] = "perceiver"
@@ -47,7 +47,7 @@ class Perceiver(Projector):
         return self.options.queries
 
     def build(self, in_width: int, out_width: int) -> nn.Module:
-        """Return the layers, of the features' width, and the linear one to the language model's."""
+        """Return the layers, of the features' width, and a linear layer to the language model's."""
         from mmmodal.projectors.perceiver_layers import PerceiverLayers
 
         options = self.options

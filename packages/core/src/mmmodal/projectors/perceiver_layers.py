@@ -14,12 +14,12 @@ from torch import Tensor, nn
 __all__ = ["PerceiverLayers"]
 
 EPSILON = 1e-6  # of all norms
-SPREAD = 0.02  # standard deviation of the queries at first
-WIDER = 4  # times the width, inside of a feed-forward
+SPREAD = 0.02  # initial standard deviation of the queries
+WIDER = 4  # the width of a feed-forward layer, relative to the features'
 
 
 class PerceiverLayers(nn.Module):
-    """Queries through several layers that look at the features, then one linear layer."""
+    """Layers in which queries attend to the features, then one linear layer."""
 
     def __init__(
         self, in_width: int, out_width: int, queries: int, layers: int, heads: int, head_width: int
@@ -31,7 +31,7 @@ class PerceiverLayers(nn.Module):
         self.linear = nn.Linear(in_width, out_width)
 
     def forward(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        """Project [N, n_max, D_enc], anything behind each item, to [N, Q, D_lm]."""
+        """Return [N, Q, D_lm] for [N, n_max, D_enc]; values after each item are ignored."""
         seen = self._seen(features, shapes)
         x = self.queries.expand(len(features), -1, -1)  # [N, Q, D_enc]
         for layer in self.layers:
@@ -40,7 +40,7 @@ class PerceiverLayers(nn.Module):
         return projected
 
     def _seen(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor | None:
-        """Say what the queries may look at, [N, 1, 1, n_max + Q]; None: at everything."""
+        """Return the attention mask of the queries, [N, 1, 1, n_max + Q]; None: no mask."""
         lengths = [math.prod(shape) for shape in shapes]
         if min(lengths) == features.shape[1]:
             return None
@@ -51,7 +51,7 @@ class PerceiverLayers(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention of the queries, then a gated feed-forward; both add to what was there."""
+    """Attention of the queries, then a gated feed-forward, both with residual connections."""
 
     def __init__(self, width: int, heads: int, head_width: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Layer(nn.Module):
         self.down = nn.Linear(WIDER * width, width, bias=False)
 
     def forward(self, x: Tensor, features: Tensor, seen: Tensor | None) -> Tensor:
-        """Let queries [N, Q, D] look at features [N, n_max, D] and at each other."""
+        """Return queries [N, Q, D] after attention to features [N, n_max, D] and to each other."""
         x = x + self._attend(self.query_norm(x), self.feature_norm(features), seen)
         y = self.feed_forward_norm(x)
         fed: Tensor = x + self.down(nn.functional.silu(self.gate(y)) * self.up(y))

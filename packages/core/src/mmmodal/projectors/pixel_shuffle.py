@@ -1,7 +1,7 @@
-"""Fewer tokens for a picture: neighbouring patches become one, as wide as all of them.
+"""Fewer tokens for a picture: concatenate neighbouring patches to one token.
 
-The folding is that of InternVL 1.5 (§3.1, arXiv 2404.16821) and Idefics3 (arXiv 2408.12637), to
-which this one is equal number by number; two layers as in InternVL and in `mlp` follow.
+The folding is that of InternVL 1.5 (§3.1, arXiv 2404.16821) and Idefics3 (arXiv 2408.12637), with
+equal results; two layers as in InternVL and in `mlp` follow.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Factor = Literal[2, 3, 4]
 
 
 class PixelShuffleOptions(ScaledOptions):
-    """How many patches become one: of 24 × 24 a factor of 2 leaves 144 tokens, 3 leaves 64."""
+    """The factor of folding: for 24 × 24 patches a factor of 2 outputs 144 tokens, 3 outputs 64."""
 
     factor: Factor = 2
-    """Patches a side."""
+    """The number of patches on each side of the square that becomes one token."""
 
 
 class PixelShuffle(Projector):
@@ -38,14 +38,14 @@ class PixelShuffle(Projector):
     options: PixelShuffleOptions
 
     def length(self, shape: tuple[int, ...]) -> int:
-        """Count the folded patches of all tiles of a grid (tiles, h, w).
+        """Return the number of folded patches of all tiles of a grid (tiles, h, w).
 
         Raises:
             PartError: `shape` is a sequence, or `factor` does not divide its sides.
         """
         if len(shape) != 3:
             raise PartError(
-                f"projector 'pixel-shuffle' takes grids (tiles, h, w), not sequences such as "
+                f"projector 'pixel-shuffle' accepts grids (tiles, h, w), not sequences such as "
                 f"{shape}; use 'conv' or 'perceiver'"
             )
         _, h, w = shape
@@ -58,7 +58,7 @@ class PixelShuffle(Projector):
         return math.prod(shape) // factor**2
 
     def build(self, in_width: int, out_width: int) -> nn.Module:
-        """Return the layers, which are named as those of `mlp`."""
+        """Return the layers, with the names of `mlp`."""
         from mmmodal.projectors.pixel_shuffle_layers import PixelShuffleLayers
 
         layers = PixelShuffleLayers(in_width, out_width, self.options.factor)
@@ -69,5 +69,5 @@ def _advice(h: int, w: int) -> str:
     fitting = [str(factor) for factor in get_args(Factor) if h % factor == w % factor == 0]
     if not fitting:
         known = ", ".join(map(str, get_args(Factor)))
-        return f"nor do any of the factors {known} divide it; use 'mlp' or 'perceiver'"
+        return f"nor does any of the factors {known} fit; use 'mlp' or 'perceiver'"
     return f"set factor to {' or '.join(fitting)}"

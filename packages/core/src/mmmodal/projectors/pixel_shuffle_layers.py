@@ -15,7 +15,7 @@ __all__ = ["PixelShuffleLayers", "fold"]
 
 
 class PixelShuffleLayers(nn.Module):
-    """Folding, Linear, GELU, Linear, in one call each whatever the batch holds."""
+    """Folding, then Linear, GELU and Linear, each in one call for the whole batch."""
 
     def __init__(self, in_width: int, out_width: int, factor: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class PixelShuffleLayers(nn.Module):
         self.linear_2 = nn.Linear(out_width, out_width)
 
     def forward(self, features: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        """Project [N, n_max, D_enc] to [N, m_max, D_lm], zeros behind each item."""
+        """Return [N, m_max, D_lm] for [N, n_max, D_enc], with zeros after each item."""
         if len(set(shapes)) == 1:
             return self._layers(fold(features, shapes[0], self.factor))
         folded = [
@@ -41,10 +41,10 @@ class PixelShuffleLayers(nn.Module):
 
 
 def fold(features: Tensor, shape: tuple[int, ...], factor: int) -> Tensor:
-    """Turn patches [..., tiles * h * w, D] into [..., tiles * h/f * w/f, f * f * D].
+    """Return patches [..., tiles * h * w, D] folded to [..., tiles * h/f * w/f, f * f * D].
 
-    Tokens stay in the order of tiles, rows and columns; within one the patches are in the order of
-    rows and columns, too.
+    Tokens keep the order of tiles, rows and columns; the patches in a token are in the order of
+    rows and columns.
     """
     tiles, h, w = shape
     blocks = (tiles, h // factor, factor, w // factor, factor)

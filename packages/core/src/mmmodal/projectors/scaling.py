@@ -1,8 +1,8 @@
-"""How large projected vectors are beside word embeddings: an option of every projector of core.
+"""The size of projected vectors, relative to word embeddings: an option of core's projectors.
 
-Left to itself a projector grows: on the playground its vectors end 20 to 40 times as long as word
-embeddings. What the language model's layers add at those places, such as which of several images
-they are of, is then too small to be seen, and what is learned of one medium fails with several.
+Without it a projector's vectors grow: on the playground they become 20 to 40 times as long as word
+embeddings. The values that the language model's layers add at these positions, such as the number
+of an image among several, are then too small, and a model trained on one medium fails with several.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ Scale = Annotated[float, Field(gt=0)] | Literal["words"] | None
 
 
 class ScaledOptions(Config):
-    """How large the vectors are that come out."""
+    """The size of the projected vectors."""
 
     scale: Scale = None
-    """Their root mean square, kept by a norm behind the last layer, with a learned gain; "words" is
-    that of the language model's word embeddings. None leaves them as they are, as in the paper."""
+    """Their root mean square, set by a norm with a learned gain after the last layer; "words" is
+    that of the language model's word embeddings. None adds no norm, as in the paper."""
 
 
 def scaled(layers: nn.Module, width: int, scale: Scale) -> nn.Module:
-    """Put a norm behind the layers of a projector where its options have a `scale`.
+    """Return the layers of a projector, followed by a norm if its options have a `scale`.
 
     Raises:
-        PartError: `scale` is "words", which composing replaces by the number it measures.
+        PartError: `scale` is "words", which composing replaces by the measured number.
     """
     if scale is None:
         return layers
     if scale == "words":
-        raise PartError("scale 'words' is known when a model is composed; give a number")
+        raise PartError("scale 'words' is measured only when a model is composed; give a number")
     from mmmodal.projectors.scaling_layers import Scaled
 
     return Scaled(layers, width, scale)

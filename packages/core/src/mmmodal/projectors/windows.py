@@ -1,4 +1,4 @@
-"""How many windows of a convolution an item has: the projector counts them, and its layers do."""
+"""The number of windows of a convolution, for a projector and for its layers."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["windows"]
 
 
 def windows(n: int, kernel: int, stride: int) -> int:
-    """Count the outputs of a convolution over n positions, padded to the kernel if need be."""
+    """Return the number of outputs for n positions, which are padded to the kernel if fewer."""
     return (max(n, kernel) - kernel) // stride + 1

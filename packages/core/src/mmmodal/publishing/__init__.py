@@ -1,1 +1,1 @@
-"""Publish a model or adapter folder on the Hub: which files belong, the card, the upload."""
+"""Publish a model or adapter folder on the Hub: its files, the model card, the upload."""

@@ -1,4 +1,4 @@
-"""The files of a folder that belong to its model, as they are published."""
+"""The files of a folder that belong to its model, in the form in which they are published."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTINGS = (
     "tokenizer_config.json",
     ADAPTER_CONFIG,
 )
-"""What may name places of this machine, which are left out."""
+"""Files that may contain paths of this machine, which are removed."""
 
 MODEL_FILES = (
     *SETTINGS,
@@ -53,33 +53,33 @@ class Belonging:
 
     name: str
     content: Path | bytes
-    """Where it is, or what it holds where it differs from the file in the folder."""
+    """The path of the file, or its content if that differs from the file in the folder."""
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """The size in bytes."""
         content = self.content
         return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def belongings(folder: Path, base: str | None = None) -> list[Belonging]:
-    """List what belongs to the model or adapter in `folder`; nothing else is ever published.
+    """Return the files of the model or adapter in `folder`; no other file is ever published.
 
     Args:
-        folder: what `mmmodal` made: composed, trained, merged, converted.
-        base: the Hub id under which an adapter's base is published.
+        folder: a folder that mmmodal wrote: composed, trained, merged or converted.
+        base: the Hub id of an adapter's published base model.
 
     Raises:
-        CheckpointError: it holds no whole model, or an adapter whose base others cannot find.
+        CheckpointError: the model is incomplete, or the base model of an adapter is not published.
         PartError: weights are missing.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder")
     adapter = find_adapter(folder)
     if adapter is None:
-        load_processor(folder)  # says what is wrong with a folder that is no model
+        load_processor(folder)  # raises an error with the reason if the folder is not a model
         if base is not None:
-            raise CheckpointError(f"{folder} is no adapter; it needs no base")
+            raise CheckpointError(f"{folder} is not an adapter; leave out the base")
     else:
         base = _published_base(adapter, base)
     _check_weights(weight_files(str(folder)) if adapter is None else [folder / ADAPTER_WEIGHTS])
@@ -87,12 +87,12 @@ def belongings(folder: Path, base: str | None = None) -> list[Belonging]:
 
 
 def is_hub_id(source: object) -> bool:
-    """Say whether a noted source is a Hub id, and not a folder."""
+    """Return whether a recorded source is a Hub id, not a folder."""
     return isinstance(source, str) and not Path(source).exists() and is_repository_name(source)
 
 
 def is_repository_name(text: str) -> bool:
-    """Say whether a text can be the name of a repository with its owner."""
+    """Return whether a text is a valid name of a repository with its owner."""
     from huggingface_hub import utils
     from huggingface_hub.errors import HFValidationError
 
@@ -111,8 +111,8 @@ def _published_base(adapter: Adapter, given: str | None) -> str:
     base = given or adapter.settings.base_model_name_or_path
     if not is_hub_id(base):
         raise CheckpointError(
-            f"{adapter.source} is an adapter of {base}, which others do not have; push that "
-            "first, and name it: --base OWNER/NAME"
+            f"{adapter.source} is an adapter of {base}, which is not published; push that "
+            "first, and name it with --base OWNER/NAME"
         )
     return base
 
@@ -124,13 +124,13 @@ def _check_weights(files: Sequence[Path]) -> None:
         try:
             with safe_open(str(path), framework="np"):
                 pass
-        except Exception:  # safetensors has an error class of its own per version
+        except Exception:  # safetensors has its own error class, which differs by version
             state = "is damaged" if path.exists() else "is missing"
             raise CheckpointError(f"{path} {state}; copy or save it again") from None
 
 
 def _belonging(path: Path, base: str | None) -> Belonging:
-    """Take a file as it is, or without the places of this machine."""
+    """Return a file unchanged, or without the paths of this machine."""
     if path.name not in SETTINGS:
         return Belonging(path.name, path)
     values = json.loads(path.read_text(encoding="utf-8"))
@@ -143,7 +143,7 @@ def _belonging(path: Path, base: str | None) -> Belonging:
 
 
 def without_places(value: Any, key: str = "") -> Any:
-    """Empty every `…path`, `…file` and `…dir` setting that is a place of this machine."""
+    """Return settings with every `…path`, `…file` and `…dir` of this machine emptied."""
     if isinstance(value, dict):
         return {name: without_places(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -153,7 +153,7 @@ def without_places(value: Any, key: str = "") -> Any:
 
 
 def left_out(folder: Path, taken: list[Belonging]) -> Iterator[str]:
-    """Name what is in the folder and stays there."""
+    """Yield the names in the folder that are not published."""
     names = {belonging.name for belonging in taken}
     for path in sorted(folder.iterdir()):
         if path.name not in names and not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""A model card out of what is known; what is not known is said to be unknown."""
+"""Write a model card from the known facts; unknown facts are stated as unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 
 
 def make_card(facts: Facts, repo: str, base: str | None = None) -> str:
-    """Write the text of README.md for the repository `repo`; `base` is an adapter's base there."""
+    """Return the text of README.md for the repository `repo`; `base` is an adapter's base model."""
     kind = "adapter" if facts.adapter else "model"
     parts = [
         f"# {repo.rpartition('/')[2]}",
@@ -29,7 +29,7 @@ def make_card(facts: Facts, repo: str, base: str | None = None) -> str:
         "## Parts",
         _table(("part", "name", "weights from", "package", "licence"), map(_part, facts.parts))
         if facts.parts
-        else "The parts are those of the base.",
+        else "The parts are those of the base model.",
         "## Training",
         *_training(facts),
         "## Results",
@@ -39,7 +39,7 @@ def make_card(facts: Facts, repo: str, base: str | None = None) -> str:
         "## Versions",
         _versions(facts),
         "## Licence",
-        "The licence of these weights is not stated. The parts' own licences, as far as they are "
+        "The licence of these weights is not stated. The licences of the parts, as far as they are "
         "known, are in the table above.",
     ]
     return _sealed(f"---\n{_front_matter(facts, base)}---\n\n" + "\n\n".join(parts) + "\n")
@@ -47,16 +47,16 @@ def make_card(facts: Facts, repo: str, base: str | None = None) -> str:
 
 def _takes(modalities: Sequence[str]) -> str:
     if not modalities:
-        return "It takes text."
-    return f"It takes text with {' and '.join(modalities)}, several in any turn."
+        return "It accepts text."
+    return f"It accepts text with {' and '.join(modalities)}, several in any turn."
 
 
 def _adapted(base: str | None) -> str:
-    return f"It is a LoRA adapter: it takes what its base takes, `{base}`, and needs it."
+    return f"It is a LoRA adapter of `{base}`, which it needs and whose modalities it accepts."
 
 
 def is_ours(text: str) -> bool:
-    """Say whether a card was made by `make_card` and nobody has edited it."""
+    """Return whether a card was made by `make_card` and was not edited."""
     found = SEAL.search(text)
     return found is not None and found[1] == _digest(text[: found.start()])
 
@@ -99,12 +99,12 @@ def _part(part: PartFact) -> tuple[str, ...]:
 
 def _training(facts: Facts) -> list[str]:
     if not facts.stages:
-        return ["Whether and on what it was trained is not known."]
+        return ["Its training is not known."]
     rows = [_stage(number, stage) for number, stage in enumerate(facts.stages, 1)]
     columns = ("stage", "trained", "data", "conversations", "recipe", "steps", "loss")
     return [
         _table(columns, rows),
-        "Earlier stages, if there were any, are not known; of the data, only the files' names are.",
+        "Earlier stages, if any, are not known; of the data, only the files' names are known.",
     ]
 
 
@@ -134,14 +134,14 @@ def _trained(recipe: Mapping[str, Any]) -> str:
 
 def _results(results: Mapping[str, Any] | None) -> str:
     if not results:
-        return "None were measured, as far as this folder tells."
+        return "The model's folder has no measured results."
     extra = [key for key in ("majority", "shuffled") if all(key in r for r in results.values())]
     rows = [
         (task, *(f"{row[key]:.3f}" for key in ("accuracy", *extra)), str(row["n"]))
         for task, row in sorted(results.items())
     ]
-    told = {"majority": "the commonest answer", "shuffled": "with another's media"}
-    columns = ("task", "accuracy", *(told[key] for key in extra), "questions")
+    titles = {"majority": "the most frequent answer", "shuffled": "with other questions' media"}
+    columns = ("task", "accuracy", *(titles[key] for key in extra), "questions")
     return (
         _table(columns, rows) + "\n\nRead from `results.json`, in the form of `mmmodal quickstart`."
     )
@@ -158,7 +158,7 @@ def _usage(facts: Facts, repo: str) -> list[str]:
             f'chat = mmmodal.Chat(mmmodal.load("{repo}"))',
             f'print(chat.say([{media}"What is this?"]))',
         ),
-        "With transformers alone:",
+        "With transformers only:",
         _code(
             "python",
             "import mmmodal.auto  # registers the model",
@@ -174,9 +174,9 @@ def _adapter_usage(facts: Facts, repo: str, base: str | None) -> list[str]:
     return [
         _code("bash", f"pip install {' '.join(facts.packages)}"),
         _code(
-            "python", "import mmmodal", "", f'model = mmmodal.load("{repo}")  # loads its base, too'
+            "python", "import mmmodal", "", f'model = mmmodal.load("{repo}")  # and its base model'
         ),
-        f"`mmmodal merge {repo} OUT` makes one model of both. With PEFT:",
+        f"`mmmodal merge {repo} OUT` merges both into one model. With PEFT:",
         _code(
             "python",
             "import mmmodal.auto  # registers the model",
@@ -195,8 +195,8 @@ def _versions(facts: Facts) -> str:
         lines.append(f"* saved by transformers {facts.transformers_version}")
     for number, stage in enumerate(facts.stages, 1):
         noted = stage.recipe.get("versions") or {}
-        told = ", ".join(f"{name} {number_}" for name, number_ in noted.items()) or UNKNOWN
-        lines.append(f"* stage {number} trained with {told}")
+        versions = ", ".join(f"{name} {number_}" for name, number_ in noted.items()) or UNKNOWN
+        lines.append(f"* stage {number} trained with {versions}")
     return "\n".join(lines)
 
 

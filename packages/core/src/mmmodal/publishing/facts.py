@@ -1,4 +1,4 @@
-"""What is known of a model: read from its folder and from those it was trained from."""
+"""The known facts about a model, from its folder and the folders it was trained from."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["Facts", "PartFact", "StageFact", "read_facts"]
 
 @dataclass(frozen=True)
 class PartFact:
-    """One part of a model; None is what is not known."""
+    """One part of a model; None means unknown."""
 
     role: str
     """`language model`, `image encoder`, `image projector`."""
 
     name: str
     source: str | None = None
-    """The Hub id its weights came from."""
+    """The Hub id of the source of its weights."""
 
     package: str | None = None
-    """What provides it, with the version that composed the model."""
+    """The package that provides it, with the version that composed the model."""
 
     licence: str | None = None
 
@@ -38,10 +38,10 @@ class StageFact:
     """One stage of training."""
 
     recipe: Mapping[str, Any]
-    """What the run noted of itself when it began."""
+    """The record that the run wrote at its beginning."""
 
     metrics: tuple[Mapping[str, Any], ...]
-    """Its log, oldest first."""
+    """The log, oldest rows first."""
 
     @property
     def losses(self) -> list[float]:
@@ -50,23 +50,23 @@ class StageFact:
 
     @property
     def steps(self) -> int | None:
-        """How many steps it took."""
+        """The number of steps."""
         return max((int(row["step"]) for row in self.metrics if "step" in row), default=None)
 
     @property
     def data(self) -> list[str]:
-        """The names of the files it was trained on, without their folders."""
+        """The names of the data files, without their folders."""
         return [Path(str(path)).name for path in self.recipe.get("data", [])]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card says."""
+    """All facts of a card."""
 
     modalities: tuple[str, ...]
     parts: tuple[PartFact, ...]
     stages: tuple[StageFact, ...]
-    """Oldest first."""
+    """The stages of training, oldest first."""
 
     results: Mapping[str, Any] | None
     """Measured accuracies by task, as `mmmodal quickstart` writes them."""
@@ -76,13 +76,13 @@ class Facts:
 
     @property
     def packages(self) -> list[str]:
-        """The packages that the parts come from."""
+        """The packages that provide the parts."""
         names = {part.package.split(" ")[0] for part in self.parts if part.package}
         return sorted({"mmmodal-core", *names})
 
 
 def read_facts(folder: Path) -> Facts:
-    """Read what is known of the model or adapter in `folder`; what is not there stays unknown."""
+    """Return the known facts about the model or adapter in `folder`."""
     adapter = find_adapter(folder)
     place = Path(adapter.settings.base_model_name_or_path) if adapter else folder
     config = _read(place / "config.json") or {}
@@ -114,14 +114,14 @@ def _encoder(modality: str, entry: Mapping[str, Any]) -> PartFact:
     source = entry.get("_name_or_path")
     hub_id = source if is_hub_id(source) else None
     found = registry().get("encoders", entry["encoder"], entry.get("package") or None)
-    # A preset's card is about the preset's own source, not about what else it may have read.
+    # The card of a preset describes the preset's own source, not another source it may have read.
     card = found.part.card if found and hub_id and found.part.source == hub_id else None
     licence = card.licence if card else None
     return PartFact(f"{modality} encoder", entry["encoder"], hub_id, _package(entry), licence)
 
 
 def _backbone_licence(source: str | None) -> str | None:
-    """Look among the presets for one of that source which tells its licence."""
+    """Return the licence of a source if a preset for that source states it."""
     for _, provided in registry().provided("backbones"):
         card = getattr(provided.part, "card", None)
         if source and card is not None and provided.part.source == source:
@@ -136,7 +136,7 @@ def _package(entry: Mapping[str, Any]) -> str | None:
 
 
 def _stages(folder: Path) -> Iterator[StageFact]:
-    """Yield the stages, newest first, as far as the folders they started from are still there."""
+    """Yield the stages, newest first, as far as the folders they started from still exist."""
     seen: set[Path] = set()
     place = folder
     while place.resolve() not in seen:
@@ -154,13 +154,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # the line that a killed process was writing
+            continue  # an incomplete line of a killed process
         if isinstance(row, dict):
             yield row
 
 
 def _results(folder: Path) -> Mapping[str, Any] | None:
-    """Find measured results: in the folder, or where `mmmodal quickstart` puts them."""
+    """Return measured results: from the folder, or the place where `mmmodal quickstart` writes."""
     places = [folder / "results.json"]
     if folder.resolve().name == "model" and (folder.resolve().parent / "quickstart.json").is_file():
         places.append(folder.resolve().parent / "results.json")

@@ -1,4 +1,4 @@
-"""Bring a model or adapter folder to the Hub: everything in one commit, or nothing."""
+"""Upload a model or adapter folder to the Hub, in a single commit."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Publication:
-    """What would be, or was, published."""
+    """The files to publish."""
 
     repo: str
     files: tuple[Belonging, ...]
     left_out: tuple[str, ...]
-    """What is in the folder and does not belong to the model."""
+    """The names in the folder that do not belong to the model."""
 
     card_is_ours: bool
-    """The card was made, not written by the user."""
+    """Whether the card was generated, not written by the user."""
 
     @property
     def card(self) -> str:
@@ -47,13 +47,13 @@ class Publication:
 
 
 def prepare(folder: Path, repo: str, base: str | None = None) -> Publication:
-    """Say what publishing `folder` as `repo` means; no network is used.
+    """Return the publication of `folder` as `repo`, without using the network.
 
-    A README.md in the folder is the card; without one a card is made.
+    A README.md in the folder is the card; without one a card is generated.
 
     Raises:
-        PublishingError: `repo` is no name of a repository.
-        CheckpointError: the folder holds no whole model.
+        PublishingError: `repo` is not a valid name of a repository.
+        CheckpointError: the folder does not hold a complete model.
     """
     check_name(repo)
     files = belongings(folder, base)
@@ -70,17 +70,17 @@ def prepare(folder: Path, repo: str, base: str | None = None) -> Publication:
 
 
 def upload(publication: Publication, private: bool) -> str:
-    """Make the repository where there is none, commit all files at once and return where to look.
+    """Create the repository if needed, upload all files in one commit, and return the URL.
 
-    A card that someone edited on the Hub is kept there, unless the folder has one of its own.
+    A card that was edited on the Hub is kept, unless the folder has its own card.
 
     Raises:
-        PublishingError: nobody is logged in, or the Hub refuses, or the upload broke off.
+        PublishingError: the user is not logged in, the Hub refuses, or the upload failed.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
     if get_token() is None:
-        raise PublishingError("nobody is logged in to the Hub; run `hf auth login` or set HF_TOKEN")
+        raise PublishingError("not logged in to the Hub; run `hf auth login` or set HF_TOKEN")
     api, repo = HfApi(library_name="mmmodal"), publication.repo
     with _naming_failure(repo):
         api.create_repo(repo, private=private or None, exist_ok=True)
@@ -100,20 +100,20 @@ def upload(publication: Publication, private: bool) -> str:
 
 
 def check_name(repo: str) -> None:
-    """Refuse what cannot be the name of a repository.
+    """Check the name of a repository.
 
     Raises:
-        PublishingError: it says what a name looks like.
+        PublishingError: the name is not valid.
     """
     if not is_repository_name(repo):
         raise PublishingError(
-            "a repository is named OWNER/NAME, of letters, digits, '-', '_' and '.'; for example "
-            "your-name/my-model"
+            "the name of a repository is OWNER/NAME, of letters, digits, '-', '_' and '.'; for "
+            "example your-name/my-model"
         )
 
 
 def _has_own_card(api: HfApi, repo: str) -> bool:
-    """Say whether the repository has a card that `mmmodal push` did not make."""
+    """Return whether the repository has a card that `mmmodal push` did not make."""
     if not api.file_exists(repo, CARD):
         return False
     path = api.hf_hub_download(repo, CARD)
@@ -122,24 +122,24 @@ def _has_own_card(api: HfApi, repo: str) -> bool:
 
 @contextlib.contextmanager
 def _naming_failure(repo: str) -> Iterator[None]:
-    """Turn what goes wrong on the way into one error that says what to do."""
+    """Raise any error of the upload as one PublishingError with the cause and what to do."""
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         yield
     except PublishingError:
         raise
-    except Exception as error:  # the Hub's client, its HTTP library and the disk have their own
+    except Exception as error:  # the Hub's client, its HTTP library and the disk differ in errors
         if is_debugging():
             raise
-        print(file=sys.stderr)  # a progress bar may be left on the line that the error is to have
+        print(file=sys.stderr)  # an interrupted progress bar may leave its line unfinished
         answer = next((e for e in _causes(error) if isinstance(e, HfHubHTTPError)), None)
         status = answer.response.status_code if answer is not None else None
-        again = "nothing was committed; the same command sends only what is missing"
+        again = "nothing was published; run the same command again to send the missing files"
         reasons = {
-            401: "the Hub does not know this token; run `hf auth login` anew or set HF_TOKEN",
-            403: f"this token may not write to {repo}; use one that may, of its owner",
-            404: f"{repo} is not there, or this token may not see it",
+            401: "the Hub does not know this token; run `hf auth login` again or set HF_TOKEN",
+            403: f"this token has no write access to {repo}; use a token of its owner",
+            404: f"{repo} does not exist, or this token has no access to it",
         }
         otherwise = f"{type(error).__name__}: {one_line(error, 200)}; {again}"
         reason = reasons.get(status or 0, otherwise)

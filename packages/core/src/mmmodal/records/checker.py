@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a data file: rows, ids, modalities and media."""
+"""Find all errors of a data file: in rows, ids, modalities and media."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Checker"]
 
 
 class Checker:
-    """Check records one after another; remembers ids, and files that it has read."""
+    """Check records one after another; ids and files that were read are remembered."""
 
     def __init__(
         self, root: Path, *, media: bool = True, limits: LimitSettings | None = None
@@ -31,13 +31,13 @@ class Checker:
         self._modalities: dict[str, Modality | str] = {}
 
     def problems(self, item: Scanned) -> Iterator[RecordError]:
-        """Yield what is wrong with one record of a file."""
+        """Yield the errors of one record of a file."""
         if item.error is not None:
             yield item.error
         if item.record is None:
             return
         if item.format == "native":
-            # Other formats use one id for all questions about an image.
+            # Other formats use one id for all questions on an image.
             yield from self._id_problems(item.record, item)
         if all(message.role != "assistant" for message in item.record.messages):
             reason = "no assistant turn: there is nothing to learn from it; add one"
@@ -57,7 +57,7 @@ class Checker:
         if key in self._known:
             return self._known[key]
         reason = self._read(ref)
-        if len(ref.uri) < 1000:  # data URIs are long, and hardly ever come twice
+        if len(ref.uri) < 1000:  # data URIs are long, and rarely repeated
             self._known[key] = reason
         return reason
 
@@ -70,7 +70,7 @@ class Checker:
         def compare(source: Source) -> None:
             nonlocal changed
             if ref.sha256 is not None and source.sha256() != ref.sha256.lower():
-                reason = "its SHA-256 is not the row's; it was changed or replaced"
+                reason = "its SHA-256 differs from the row's; restore the file, or correct the row"
                 changed = f"{source.origin}: {reason}"
 
         limits = self._limits.of(modality)
@@ -81,7 +81,7 @@ class Checker:
         return changed
 
     def _modality(self, kind: str) -> Modality | str:
-        """Return a modality, or why there is none."""
+        """Return a modality, or the reason why it is not available."""
         if kind not in self._modalities:
             try:
                 self._modalities[kind] = find("modalities", kind).part()

@@ -1,4 +1,4 @@
-"""Records out of data files: all in order, or one by its index without holding the others."""
+"""Read records from data files: all in order, or one by its index without the others."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from mmmodal.records.rows import Row, RowSource
 __all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
 
 OnError = Literal["raise"] | Callable[[RecordError], None]
-"""What becomes of a bad row: an error, or left out and told to a function."""
+"""The handling of a bad row: raise the error, or pass it to a function and leave out the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """One record of a row, or why the row has none."""
+    """One record of a row, or the error of the row."""
 
     row: Row
     record: Record | None = None
     part: int = 0
-    """Which of its row's records it is."""
+    """The index of the record among those of its row."""
 
     format: str = ""
     error: RecordError | None = None
 
 
 class RecordReader:
-    """Turn the rows of one file into records."""
+    """Read the rows of one file as records."""
 
     def __init__(
         self, source: RowSource, *, format: str | None = None, root_maps: Sequence[str] = ()
@@ -51,13 +51,13 @@ class RecordReader:
     def read(
         self, values: dict[str, Any], where: str, number: int, known: str | None = None
     ) -> tuple[str, list[Record]]:
-        """Return the format of a row and its records, with the paths of this machine.
+        """Return the format of a row and its records, with media paths mapped.
 
         Args:
-            values: of the row.
-            where: it is, for errors.
-            number: its line.
-            known: its format, where that was found out before.
+            values: the values of the row.
+            where: the position of the row, for errors.
+            number: the line of the row.
+            known: the format, if it was detected before.
         """
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
         name = self._format or known
@@ -91,13 +91,13 @@ def read_records(
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> Iterator[tuple[str, Record]]:
-    """Yield (where, record) in the file's order, reading piece by piece.
+    """Yield (where, record) in the file's order, reading the file in pieces.
 
     Args:
         path: JSON lines, a JSON list, Parquet or a folder saved by `datasets`.
-        format: of all its rows; by default guessed for each.
+        format: the format of all rows; by default it is detected for each.
         root_maps: `OLD=NEW` beginnings of media paths.
-        on_error: "raise", or a function that is told of each bad row, which is left out.
+        on_error: "raise", or a function that gets the error of each bad row, which is left out.
 
     Raises:
         RecordError: a row is bad, or the file cannot be read.
@@ -115,14 +115,14 @@ def _handle(error: RecordError, on_error: OnError) -> None:
     on_error(error)
 
 
-FIELDS = 5  # numbers that are kept of a record
+FIELDS = 5  # numbers that are kept for each record
 
 
 class RecordDataset:
-    """The records of a file by index, as PyTorch's data loader wants them.
+    """The records of a file by index, as PyTorch's data loader requires.
 
-    Opening it reads the file once, so bad rows are met before training begins; it keeps only where
-    each record is. It can be sent to worker processes.
+    The constructor reads the file once, so that bad rows are found before training; only the
+    positions of records are kept. The dataset can be sent to worker processes.
     """
 
     def __init__(
@@ -136,13 +136,13 @@ class RecordDataset:
     ) -> None:
         self.path = Path(path)
         self.root = self.path.parent if root is None else Path(root)
-        """Where relative media paths begin."""
+        """The folder of relative media paths."""
 
         self.skipped = 0
-        """The number of bad rows that were left out."""
+        """The number of bad rows, which are left out."""
 
         self._reader = RecordReader(open_rows(path), format=format, root_maps=root_maps)
-        # Five integers for each record: the row's position (two), number and format, and its part.
+        # Five integers for each record: its row's position (two), number and format, and its index.
         self._index = array("q")
         self._formats = sorted(formats())
         for item in self._reader.scan():
@@ -157,7 +157,7 @@ class RecordDataset:
         return len(self._index) // FIELDS
 
     def __getitem__(self, index: SupportsIndex) -> tuple[str, Record]:
-        """Return where a record is and the record.
+        """Return the position of a record, and the record.
 
         Raises:
             IndexError: there is no such record.
@@ -179,14 +179,14 @@ class RecordDataset:
 
 
 class RootMaps:
-    """Replace the beginnings of media paths; of several that fit, the longest."""
+    """Replace the beginnings of media paths; if several match, the longest."""
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
         pairs = [_root_map(text) for text in texts]
         self._pairs = sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)
 
     def apply(self, record: Record) -> Record:
-        """Return the record with the paths of this machine."""
+        """Return the record with its media paths mapped."""
         if not self._pairs:
             return record
         media = tuple(self._mapped(ref) for ref in record.media)

@@ -1,4 +1,4 @@
-"""Which format a row is of; rows become records here, and records rows."""
+"""Detect the format of a row, and read its records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["find_format", "formats", "read_row", "structured_keys"]
 
 
 FORMATS = "mmmodal.records.formats"
-"""The package whose modules are formats."""
+"""The package with one module for each format."""
 
 
 def formats() -> dict[str, Format]:
@@ -35,15 +35,15 @@ def _formats() -> dict[str, Format]:
 
 @functools.cache
 def structured_keys() -> frozenset[str]:
-    """Return the keys by which rows are told apart and taken apart, of all formats."""
+    """Return the keys of all formats that a table may hold as JSON texts."""
     return frozenset(key for each in _formats().values() for key in each.structured)
 
 
 def find_format(name: str) -> Format:
-    """Return the format of that name.
+    """Return the format named `name`.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such format.
     """
     if name not in _formats():
         raise ConfigError("format", [f"unknown format {name!r}{suggest(name, _formats())}"])
@@ -51,13 +51,14 @@ def find_format(name: str) -> Format:
 
 
 def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Format, list[Record]]:
-    """Return the format of a row, guessed unless given, and the records it holds.
+    """Return the format of a row, which is detected unless given, and its records.
 
     Raises:
-        RecordError: what is wrong with it.
+        RecordError: the row is not valid.
     """
     if not isinstance(row, Mapping):
-        raise RecordError(place.where, f"a row is a JSON object {{…}}, got {type(row).__name__}")
+        got = type(row).__name__
+        raise RecordError(place.where, f"a row must be a JSON object {{…}}, got {got}")
     opened = _with_structure(row, place.where)
     chosen = format or _detect(opened, place.where)
     records = chosen.read(opened, place)
@@ -67,7 +68,7 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
 
 
 def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Parse the columns of a table that hold JSON as text."""
+    """Return a row of a table with its columns of JSON text parsed."""
     opened = dict(row)
     for key in structured_keys():
         if isinstance(opened.get(key), str):
@@ -84,14 +85,14 @@ def _detect(row: Mapping[str, Any], where: str) -> Format:
         return found[0]
     if found:
         names = " and ".join(each.name for each in found)
-        raise RecordError(where, f"it may be {names}; say which with --format")
+        raise RecordError(where, f"its format may be {names}; choose one with --format")
     keys = ", ".join(map(repr, list(row)[:10])) or "none"
     known = "; ".join(f"{each.name}: {each.shape}" for each in _formats().values())
-    raise RecordError(where, printable(f"no known format has its keys ({keys}). Known are {known}"))
+    raise RecordError(where, printable(f"no format has its keys ({keys}). Known formats: {known}"))
 
 
 def _check_turns(record: Record, where: str) -> None:
-    """Refuse a conversation that no chat template could show as it is meant."""
+    """Raise a RecordError for a conversation that chat templates cannot express."""
     previous = "system"
     for number, message in enumerate(record.messages, start=1):
         turn = f"turn {number} ({message.role})"
@@ -103,7 +104,7 @@ def _check_turns(record: Record, where: str) -> None:
             raise RecordError(where, f"{turn}: a user turn must come before it; add one")
         media = [part.type for part in message.content if part.text is None]
         if media and message.role != "user":
-            reason = f"it holds a medium ({media[0]}); media belong into user turns"
+            reason = f"it holds a medium ({media[0]}); put media into user turns"
             raise RecordError(where, f"{turn}: {reason}")
         if not media and not any((part.text or "").strip() for part in message.content):
             raise RecordError(where, f"{turn}: it is empty; fill it or remove the record")

@@ -1,4 +1,4 @@
-"""Data files: JSON lines, a JSON list, Parquet, a saved folder, told apart by what they hold."""
+"""Open data files: JSON lines, a JSON list, Parquet or a saved folder, detected by content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmmodal.records.rows import BOM, RowSource, system_errors
 __all__ = ["open_rows"]
 
 PARQUET = b"PAR1"
-HEAD = 4096  # bytes that tell what a file is
+HEAD = 4096  # bytes from which the kind of a file is detected
 NOT_DATA = {
     b"\x1f\x8b": "gzip-compressed; unpack it first",
     b"\x28\xb5\x2f\xfd": "zstd-compressed; unpack it first",
@@ -25,10 +25,10 @@ NOT_DATA = {
 
 
 def open_rows(path: str | Path) -> RowSource:
-    """Find out what kind of file it is, whatever its name.
+    """Return the rows of a file, whose kind is detected by its content, not its name.
 
     Raises:
-        RecordError: there is no such file, or it holds no rows of a known kind.
+        RecordError: there is no such file, or it is of an unknown kind.
     """
     path = Path(path)
     name = printable(path)
@@ -50,7 +50,7 @@ def open_rows(path: str | Path) -> RowSource:
         if head.startswith(magic):
             raise RecordError(name, f"it is {what}")
     if path.suffix == ".parquet":
-        raise RecordError(name, "it is no Parquet file, or its beginning is damaged; save it again")
+        raise RecordError(name, "it is not a Parquet file, or its start is damaged; save it again")
     return _json_rows(path, head.removeprefix(BOM).lstrip())
 
 
@@ -60,6 +60,6 @@ def _json_rows(path: Path, head: bytes) -> RowSource:
     if head.startswith(b"["):
         return JsonRows(path, split_list)
     if re.match(rb'\{\s*\n\s*"', head):
-        reason = "its rows run over several lines; write each on one line, or all as one list [ … ]"
+        reason = "its rows span several lines; write each on one line, or all as one list [ … ]"
         raise RecordError(printable(path), reason)
     return JsonRows(path, split_lines)

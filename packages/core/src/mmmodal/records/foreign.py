@@ -1,4 +1,4 @@
-"""What rows of other formats have in common, in reading and in writing."""
+"""The common parts of reading and writing rows of other formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ForeignRow(BaseModel):
-    """What rows of other formats have in common; keys they do not define go to `meta`."""
+    """The base class of rows of other formats; keys without a field are kept in `meta`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -36,7 +36,7 @@ class ForeignRow(BaseModel):
         return str(value) if isinstance(value, int) else value
 
     def record(self, place: Place, values: Mapping[str, Any], **changes: Any) -> Record:
-        """Build a record of `messages` and `media` with what the row says besides."""
+        """Return the record of `messages` and `media`, with the row's other keys."""
         about = {
             "id": place.fallback_id if self.id is None else self.id,
             "lang": self.lang,
@@ -47,7 +47,7 @@ class ForeignRow(BaseModel):
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """Build `model` from a row, or raise one RecordError of one line that tells every problem."""
+    """Return an instance of `model` for a row, or raise a RecordError that lists all problems."""
     try:
         return validate(model, values, where)
     except ConfigError as error:
@@ -58,7 +58,7 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
 
 
 def _about_field(problem: str) -> str:
-    # What is wrong with a row as a whole needs no excerpt of the row.
+    # An error of the whole row needs no excerpt of it.
     whole = problem.removeprefix("'value': ")
     return whole.rpartition(" (got ")[0] if whole != problem else problem
 
@@ -66,16 +66,14 @@ def _about_field(problem: str) -> str:
 def complete(
     row: Mapping[str, Any], record: Record, model: type[ForeignRow], where: str
 ) -> dict[str, Any]:
-    """Add what a record says besides its conversation to the row of another format.
+    """Return the row of another format with the record's id, group, language and `meta`.
 
     Raises:
-        RecordError: a key of `meta` has a meaning of its own in `model`, the format's row.
+        RecordError: a key of `meta` is also a key of `model`, the format's row.
     """
     about = {"lang": record.lang, "group": record.group}
     meta = record.meta or {}
     if taken := sorted(meta.keys() & (structured_keys() | model.model_fields.keys())):
-        reason = (
-            f"meta.{taken[0]} cannot be kept: {taken[0]!r} has a meaning of its own in the format"
-        )
+        reason = f"meta.{taken[0]} cannot be kept: {taken[0]!r} is a key of the format; rename it"
         raise RecordError(where, reason)
     return {**row, **{key: value for key, value in about.items() if value is not None}, **meta}

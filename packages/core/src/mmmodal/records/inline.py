@@ -1,4 +1,4 @@
-"""Media marked inside texts, as other formats write them: `<image>What is this?`."""
+"""Read and write media that are marked inside texts: `<image>What is this?`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Marker(NamedTuple):
-    """What stands around a medium of one modality."""
+    """The markers around a medium of one modality."""
 
     kind: str
     begin: str
@@ -36,11 +36,11 @@ class Turn(NamedTuple):
     role: str
     text: str
     field: str
-    """The text's name in the row, for errors."""
+    """The key of the text in the row, for errors."""
 
 
 def markers(only: str | None = None) -> tuple[Marker, ...]:
-    """Return the markers of all installed modalities, or those of one."""
+    """Return the markers of all installed modalities, or of one."""
     return tuple(
         Marker(name, item.part.begin, item.part.end)
         for name, item in registry().provided("modalities")
@@ -49,9 +49,9 @@ def markers(only: str | None = None) -> tuple[Marker, ...]:
 
 
 def split_marked(text: str, marks: Sequence[Marker]) -> list[tuple[str, str]]:
-    """Split a text at its markers into ("text", …) and (modality, "") pieces.
+    """Return the pieces of a text around its markers: ("text", …) and (modality, "").
 
-    An end marker directly after a begin marker belongs to it.
+    An end marker directly after a begin marker is part of it.
     """
     pieces: list[tuple[str, str]] = []
     position = 0
@@ -79,12 +79,12 @@ def read_marked(
 
     Args:
         turns: the messages in order.
-        media: (path, modality) in the order of their markers; None where only the marker tells.
-        marks: the markers to look for.
-        where: names the row.
+        media: (path, modality) in the order of their markers; None if only the marker has it.
+        marks: the markers to find.
+        where: the position of the row, for errors.
 
-    Raises:
-        RecordError: markers and media disagree, or media are outside user turns.
+        Raises:
+            RecordError: markers and media do not match, or media are outside user turns.
     """
     kinds: list[str] = []
     messages = []
@@ -107,8 +107,8 @@ def read_marked(
 def _not_there(turn: Turn, kind: str, marks: Sequence[Marker]) -> str:
     begin = _begin(kind, marks)
     return (
-        f"{turn.field}: {begin} marks a medium in a turn of role {turn.role!r}; media belong into "
-        "user turns (a text that only spells a marker can be kept in the native format)"
+        f"{turn.field}: {begin} marks a medium in a turn of role {turn.role!r}; put media into "
+        "user turns (if it is only text, use the native format, which has no markers)"
     )
 
 
@@ -136,10 +136,10 @@ def _check_media(
 
 
 def mark_text(message: Message, marks: Sequence[Marker], where: str) -> str:
-    """Write a message as one text with markers.
+    """Return a message as one text with markers.
 
     Raises:
-        RecordError: no marker is known for a medium, or the text would be read as one.
+        RecordError: a medium has no marker, or the text contains one.
     """
     begins: Mapping[str, str] = {mark.kind: mark.begin for mark in marks}
     expected: list[tuple[str, str]] = []
@@ -163,14 +163,14 @@ def mark_text(message: Message, marks: Sequence[Marker], where: str) -> str:
     if split_marked(text, marks) != expected:
         raise RecordError(
             where,
-            "a text spells a marker, which this format would read as a medium; keep the record in "
-            "the native format, or reword the text",
+            "a text contains a marker, which this format would read as a medium; keep the record "
+            "in the native format, or reword the text",
         )
     return text
 
 
 def media_in_order(record: Record) -> list[str]:
-    """Return the paths of a record's media in the order in which its messages show them."""
+    """Return the paths of a record's media in the order of its messages."""
     return [
         record.media[part.media].uri
         for message in record.messages

@@ -1,4 +1,4 @@
-"""Rows of JSON text: one on each line, or all in one list. Read piece by piece, found by offset."""
+"""Rows of JSON text, one on each line or all in one list, read in pieces and found by offset."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
 LONGEST = 256 * 1024 * 1024  # bytes of one row
 CHUNK = 1024 * 1024
 BLANK = re.compile(rb"\s*")
-# A string as a whole, or its beginning where the end is not there yet; or a bracket or comma.
+# A whole string, or its beginning if its end is not in the buffer yet; or a bracket or comma.
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 
 
 class Piece(NamedTuple):
-    """The text of one row and where it is; or what is wrong, where none can be found."""
+    """The text of one row and its position, or the error if there is no valid text."""
 
     line: int
     offset: int
@@ -31,7 +31,7 @@ class Piece(NamedTuple):
 
 
 class JsonRows(RowSource):
-    """The rows of a JSON file that `split` takes apart."""
+    """The rows of a JSON file, which `split` finds."""
 
     def __init__(self, path: Path, split: Callable[[BinaryIO], Iterator[Piece]]) -> None:
         super().__init__(path)
@@ -51,9 +51,9 @@ class JsonRows(RowSource):
                 )
 
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
-        """Read the row at an offset."""
+        """Return the row at an offset."""
         offset, length = position
-        # Opened anew each time: worker processes must not share a file's position.
+        # Opened for each read: worker processes must not share a file position.
         with system_errors(printable(self.path)), self.path.open("rb") as file:
             file.seek(offset)
             text = file.read(length)
@@ -65,7 +65,7 @@ def _parse(text: bytes, where: str, problem: str = "") -> dict[str, Any]:
         raise RecordError(where, problem)
     value = parse_json(text, where)
     if not isinstance(value, dict):
-        raise RecordError(where, f"a row is a JSON object {{…}}, got {type(value).__name__}")
+        raise RecordError(where, f"a row must be a JSON object {{…}}, got {type(value).__name__}")
     return value
 
 
@@ -87,9 +87,9 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
 
 
 def split_list(file: BinaryIO) -> Iterator[Piece]:
-    """Yield the elements of a list, without parsing what is in them.
+    """Yield the elements of a list, without parsing them.
 
-    A bad element is found by its brackets and skipped, so that those behind it can be read.
+    The end of a bad element is found by its brackets, so that the elements after it can be read.
     """
     scanner = _Scanner(file)
     for token in scanner.tokens():
@@ -104,9 +104,9 @@ def split_list(file: BinaryIO) -> Iterator[Piece]:
             yield from scanner.element(last=scanner.depth == 0)
         if scanner.depth == 0:
             if token != b"]":
-                yield scanner.problem("a bracket closes that none opened; remove it")
+                yield scanner.problem("a closing bracket has no opening bracket; remove it")
             elif scanner.rest().strip():
-                yield scanner.problem("there is text behind the end of the list; remove it")
+                yield scanner.problem("there is text after the end of the list; remove it")
             return
     if scanner.too_long:
         yield scanner.problem(f"longer than {LONGEST:,} bytes; split the row")
@@ -115,7 +115,7 @@ def split_list(file: BinaryIO) -> Iterator[Piece]:
 
 
 class _Scanner:
-    """Brackets, commas and strings of a file, with the bytes since the current element began."""
+    """Find brackets, commas and strings of a file; it keeps the bytes of the current element."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.depth = 0
@@ -124,7 +124,7 @@ class _Scanner:
         self._buffer = b""
         self._offset = 0  # of the buffer in the file
         self._start = 0  # of the current element in the buffer
-        self._position = 0  # behind the last token
+        self._position = 0  # after the last token
         self._line = 1  # at the current element's start
         self._count = 0
 
@@ -144,7 +144,7 @@ class _Scanner:
         self._start = self._position
 
     def element(self, last: bool) -> Iterator[Piece]:
-        """Yield what lies between the last two separators, unless the whole list is empty."""
+        """Yield the text between the last two separators, unless the whole list is empty."""
         text = self._buffer[self._start : self._position - 1]
         if text.strip() or not (last and self._count == 0):
             line, blank = self._first_line()
@@ -156,17 +156,17 @@ class _Scanner:
         return Piece(self._first_line()[0], self._offset + self._position, b"", reason)
 
     def rest(self) -> bytes:
-        """Return what follows the list, or enough of it."""
+        """Return the beginning of the text after the list."""
         return self._buffer[self._position :].strip() or self._file.read(CHUNK)
 
     def _first_line(self) -> tuple[int, int]:
-        """Return the line on which the current element's text begins, and the blanks before it."""
+        """Return the line where the current element's text begins, and the blanks before it."""
         match = BLANK.match(self._buffer, self._start)
         blank = match[0] if match else b""
         return self._line + blank.count(b"\n"), len(blank)
 
     def _fill(self) -> bool:
-        """Read on, dropping what lies before the current element."""
+        """Read more bytes, and drop those before the current element."""
         held = self._buffer[self._start :]
         if len(held) > LONGEST:
             self.too_long = True

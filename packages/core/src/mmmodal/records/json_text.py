@@ -1,4 +1,4 @@
-"""JSON, strictly: what other programs could not read back is refused with its reason."""
+"""Strict JSON: values that other programs cannot read are refused with a reason."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from mmmodal.errors import RecordError
 
 __all__ = ["dump_json", "parse_json", "printable"]
 
-MOST_DEPTH = 100  # lists and objects inside each other; ours need seven
+MOST_DEPTH = 100  # nested lists and objects; our own format has seven
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# `str.splitlines` and JavaScript end lines at these too.
+# `str.splitlines` and JavaScript break lines at these characters too.
 LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class _Refused(ValueError):
-    """JSON that Python would take and others would not."""
+    """JSON that Python accepts, but other programs do not."""
 
 
 def parse_json(text: bytes | str, where: str) -> Any:
-    """Parse one JSON value; a byte order mark before it is dropped.
+    """Return one parsed JSON value, without a byte order mark.
 
     Raises:
-        RecordError: it is not valid JSON, or holds NaN, a key twice or half a character.
+        RecordError: it is not valid JSON, or has NaN, a duplicate key or a lone surrogate.
     """
     try:
         string = text.decode("utf-8-sig") if isinstance(text, bytes) else text
@@ -50,25 +50,25 @@ def parse_json(text: bytes | str, where: str) -> Any:
 
 
 def dump_json(value: Any, where: str) -> bytes:
-    """Write one value as a line of JSON, without the line's end.
+    """Return one value as a line of JSON, without a line break.
 
     Raises:
-        RecordError: JSON cannot hold it.
+        RecordError: JSON cannot represent it.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS)
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        reason = "a text holds half a character (a lone surrogate), which no file can"
+        reason = "a text has half a character (a lone surrogate), which no file can; remove it"
     except RecursionError:
-        reason = f"nested more than {MOST_DEPTH} levels deep, or within itself"
+        reason = f"nested more than {MOST_DEPTH} levels deep, or contained in itself"
     except (TypeError, ValueError) as error:
-        reason = f"JSON cannot hold it: {error}"
+        reason = f"JSON cannot represent it: {error}"
     raise RecordError(where, reason)
 
 
 def printable(text: object) -> str:
-    """Return a text that any terminal and file can take, whatever a name consists of."""
+    """Return a text that any terminal and file can hold, for a name of any characters."""
     return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -114,6 +114,6 @@ def _check_characters(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise _Refused(
-            "a text holds half a character (a lone surrogate such as \\ud83d); a cut-off emoji "
-            "leaves one: remove it"
+            "a text has half a character (a lone surrogate such as \\ud83d, as from a cut-off "
+            "emoji); remove it"
         ) from None

@@ -1,4 +1,4 @@
-"""What a file of rows is: each row with where it stands, read when it is asked for."""
+"""The interface of a file of rows: each row with its position, parsed on request."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Row:
 
     where: str
     number: int
-    """The line it begins in, or the row of a table; from 1."""
+    """The line where it begins, or the row of a table, counted from 1."""
 
     position: tuple[int, int]
-    """What `RowSource.read` takes to find it again."""
+    """The position for `RowSource.read`."""
 
     done: float
-    """How much of the file lies before its end, from 0 to 1."""
+    """The share of the file up to the end of the row, from 0 to 1."""
 
     read: Callable[[], dict[str, Any]]
-    """Return its values, or raise RecordError."""
+    """A function that returns its values, or raises a RecordError."""
 
 
 class RowSource(ABC):
-    """A file of rows; holds none of them, and can be sent to another process."""
+    """A file of rows; it keeps none of them, and can be sent to another process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,27 +47,27 @@ class RowSource(ABC):
 
     @abstractmethod
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
-        """Read one row again.
+        """Return one row by its position.
 
         Raises:
             RecordError: it is not a valid row.
         """
 
     def where(self, number: int) -> str:
-        """Name a row as errors do."""
+        """Return the position of a row, for errors."""
         return f"{printable(self.path)}:{number}"
 
 
 @contextlib.contextmanager
 def system_errors(name: str) -> Iterator[None]:
-    """Turn what the system refuses into a RecordError that names the file."""
+    """Raise errors of the system as a RecordError that names the file."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise RecordError(name, "no such file; check its name") from None
     except OSError as error:
         word = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        reason = f"the system refuses it ({word}); check permissions and disk"
+        reason = f"the system cannot read it ({word}); check its permissions and the disk"
         raise RecordError(name, reason) from None
     except ValueError:  # a NUL in the name
         raise RecordError(name, "no such file; check its name") from None

@@ -1,4 +1,4 @@
-"""Numbers about a data file, gathered in one pass without holding its records."""
+"""Statistics of a data file, computed in one pass without keeping its records."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmmodal.contracts.record import Record
 
 __all__ = ["Statistics"]
 
-UNKNOWN = "unknown"  # the language of a record that names none
+UNKNOWN = "unknown"  # the language of a record without one
 
 
 class Statistics:
-    """Add records, then ask for the summary."""
+    """Statistics of the records that were added."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -28,7 +28,7 @@ class Statistics:
         self._turns.add(len(record.messages))
         kinds = Counter(ref.kind for ref in record.media)
         for kind in kinds.keys() - self._media.keys():
-            # The records before had none of it.
+            # Earlier records had no medium of this kind.
             self._media[kind] = _Spread({0: self.records} if self.records else {})
         for kind, spread in self._media.items():
             spread.add(kinds[kind])
@@ -38,7 +38,7 @@ class Statistics:
         self.records += 1
 
     def summary(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return the statistics as JSON values."""
         return {
             "records": self.records,
             "languages": dict(sorted(self.languages.items())),
@@ -51,7 +51,7 @@ class Statistics:
 
 
 class _Spread:
-    """How often each size occurred."""
+    """The number of occurrences of each size."""
 
     def __init__(self, counts: dict[int, int] | None = None) -> None:
         self._counts: Counter[int] = Counter(counts or {})
@@ -73,7 +73,7 @@ class _Spread:
         }
 
     def _median(self, number: int) -> int:
-        """Return the middle size; of two, the smaller."""
+        """Return the median, or the smaller of two."""
         seen = 0
         for size, count in sorted(self._counts.items()):
             seen += count

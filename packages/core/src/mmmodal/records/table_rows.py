@@ -1,4 +1,4 @@
-"""Rows of tables: Parquet files and folders saved by `datasets`. Read piece by piece."""
+"""Rows of tables: Parquet files and folders saved by `datasets`, read in pieces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CACHE = 256 * 1024 * 1024  # bytes of row groups that random access keeps, in ea
 
 
 class ParquetRows(RowSource):
-    """A Parquet file; random access keeps the row groups it used last."""
+    """A Parquet file; random access keeps the most recent row groups."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -54,7 +54,7 @@ class ParquetRows(RowSource):
                     yield Row(where, number, position, number / total, read)
 
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
-        """Read a row of a row group."""
+        """Return a row of a row group."""
         group, index = position
         return _values(self._group(group), index, where)
 
@@ -62,10 +62,10 @@ class ParquetRows(RowSource):
         try:
             return next(batches, None)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise _damaged(self.path, error, f" behind row {number}") from None
+            raise _damaged(self.path, error, f" after row {number}") from None
 
     def _open(self) -> Any:
-        # Arrow's files must not be shared with a forked process.
+        # A forked process must not share Arrow's files.
         if self._process != os.getpid():
             try:
                 self._file = pyarrow.parquet.ParquetFile(self.path)
@@ -106,7 +106,7 @@ class SavedRows(RowSource):
                 yield Row(where, number, (number - 1, 0), number / total, read)
 
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
-        """Read a row by its index."""
+        """Return a row by its index."""
         index, _ = position
         return _values(self._dataset[index : index + 1], 0, where)
 
@@ -122,7 +122,7 @@ def _load(path: Path) -> Any:
         reason = "it is a folder, but not one saved by `datasets`; name a file of rows in it"
         raise RecordError(printable(path), reason)
     try:
-        # As Arrow, or columns of images would be decoded.
+        # In Arrow's format, as otherwise columns of images would be decoded.
         return datasets.load_from_disk(str(path)).with_format("arrow")
     except Exception as error:
         raise _damaged(path, error) from None
@@ -134,22 +134,22 @@ def _values(table: Any, index: int, where: str) -> dict[str, Any]:
     except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         reason = f"the row cannot be read ({type(error).__name__}); save the table again"
         raise RecordError(where, reason) from None
-    # Without its metadata, with which older versions of pyarrow cannot hash it.
+    # Without its metadata, as older versions of pyarrow cannot hash those.
     if json_columns := _json_columns(table.schema.remove_metadata()):
         types = {name: table.schema.field(name).type for name in json_columns}
         values |= {name: _open_json(values[name], type, where) for name, type in types.items()}
-    # A table fills what a row does not have with nulls.
+    # A table holds null for each value that a row does not have.
     return {key: value for key, value in values.items() if value is not None}
 
 
 @functools.lru_cache(maxsize=8)
 def _json_columns(schema: pyarrow.Schema) -> tuple[str, ...]:
-    """Return the columns with JSON in them, as `datasets` makes them of parts that differ."""
+    """Return the columns with JSON text, which `datasets` writes for values of different types."""
     return tuple(field.name for field in schema if "arrow.json" in str(field.type))
 
 
 def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:
-    """Parse the JSON texts inside a value of that type."""
+    """Return a value of the given type with the JSON texts in it parsed."""
     if value is None:
         return None
     if isinstance(type, pyarrow.JsonType):

@@ -1,4 +1,4 @@
-"""Write records to a file that appears whole or not at all."""
+"""Write records to a file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ GROUP_BYTES = 64 * 1024 * 1024
 
 
 def write_records(records: Iterable[Record], path: str | Path, *, to: str = "native") -> int:
-    """Write records as `.jsonl` or `.parquet`, by the name's ending; return how many.
+    """Write records as `.jsonl` or `.parquet`, by the suffix of `path`; return their number.
 
     Raises:
-        RecordError: the format cannot express one; nothing is written then.
+        RecordError: the format cannot express a record; no file is written then.
     """
     return write_located(((f"record {record.id!r}", record) for record in records), path, to=to)
 
@@ -37,7 +37,7 @@ def write_records(records: Iterable[Record], path: str | Path, *, to: str = "nat
 def write_located(
     located: Iterable[tuple[str, Record]], path: str | Path, *, to: str = "native"
 ) -> int:
-    """Write records that come with where they are from, for errors; return how many."""
+    """Write records with their positions, which errors name; return the number of records."""
     path = Path(path)
     format = find_format(to)
     writers = {".jsonl": _write_lines, ".parquet": _write_parquet}
@@ -57,7 +57,7 @@ def write_located(
 def _rows(
     located: Iterable[tuple[str, Record]], format: Format
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows that records make, those of one row joined."""
+    """Yield the rows of records; records of the same row are joined."""
     held: list[Record] = []
     start = ""
     for where, record in located:
@@ -90,7 +90,7 @@ def _grouped(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[dict[s
     group: list[dict[str, Any]] = []
     size = 0
     for where, row in rows:
-        # What JSON cannot hold, Parquet must not either, or the record could not be converted back.
+        # Parquet must not hold values that JSON cannot, as the record could not be converted back.
         size += len(dump_json(row, where))
         if "meta" in row:
             row["meta"] = dump_json(row["meta"], where).decode("utf-8")
@@ -103,7 +103,7 @@ def _grouped(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[dict[s
 
 
 def _schema() -> pyarrow.Schema:
-    """Return the columns of a table of records; `meta`, which has no fixed keys, is JSON text."""
+    """Return the columns of a table of records; `meta` is JSON text, as its keys are not fixed."""
     import pyarrow as pa
 
     part = pa.struct({"type": pa.string(), "text": pa.string(), "media": pa.int32()})
@@ -115,7 +115,7 @@ def _schema() -> pyarrow.Schema:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` when the block ends well."""
+    """Yield an open file that replaces `path` after the block."""
     try:
         with replacing(path, durable=True) as working, working.open("wb") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Pieces of HTML reports, which load nothing."""
+"""Components of HTML reports, which load no other files."""
 
 from mmmodal.reports.pieces import style
 

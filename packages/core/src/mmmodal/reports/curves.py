@@ -1,4 +1,4 @@
-"""Curves by step as inline SVG: losses on a logarithmic scale, other figures on a plain one."""
+"""Curves by step as inline SVG: losses on a logarithmic scale, other figures on a linear one."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ Points = Sequence[tuple[int, float]]
 
 
 def loss_chart(rows: Iterable[Mapping[str, Any]], name: str) -> str:
-    """Draw the loss by step on a logarithmic scale; rows without a finite loss are left out."""
+    """Return the curve of the loss on a logarithmic scale; only rows with a finite loss count."""
     found = [(step, max(loss, LOWEST_LOSS)) for step, loss in _points(rows, "loss")]
     points = _thinned(found)
     if not points:
         return _drawing(f"{name}: no loss was logged", _nothing("no loss was logged"))
     losses = [loss for _, loss in points]
-    said = (
+    label = (
         f"{name}: the loss goes from {points[0][1]:.3g} to {points[-1][1]:.3g} "
         f"in {points[-1][0]:,} steps"
     )
-    return _drawing(said, _Plot(points, _loss_ticks(min(losses), max(losses)), "loss", True).draw())
+    plot = _Plot(points, _loss_ticks(min(losses), max(losses)), "loss", True)
+    return _drawing(label, plot.draw())
 
 
 def figure_chart(rows: Iterable[Mapping[str, Any]], key: str, name: str, unit: str) -> str:
-    """Draw a logged figure by step on a scale from zero; rows without it are left out."""
+    """Return the curve of a logged figure on a scale from zero, without rows that lack it."""
     points = _thinned(list(_points(rows, key)))
     if not points:
         return _drawing(f"{name}: not logged", _nothing("not logged"))
     values = [value for _, value in points]
-    said = f"{name}: from {min(values):.3g} to {max(values):.3g} {unit}, at last {values[-1]:.3g}"
+    low, high = min(values), max(values)
+    label = f"{name}: from {low:.3g} to {high:.3g} {unit}, {values[-1]:.3g} at the end"
     ticks = [float(tick) for tick in _even_ticks(max(values))]
-    return _drawing(said, _Plot(points, ticks, unit, False).draw())
+    return _drawing(label, _Plot(points, ticks, unit, False).draw())
 
 
 def _points(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[tuple[int, float]]:
@@ -50,24 +52,24 @@ def _points(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[tuple[int, 
 
 
 def _thinned(points: Points) -> Points:
-    """Leave out points that are too close to be seen apart, but never the last one."""
+    """Return the points without those that are too close to distinguish; the last one is kept."""
     every = math.ceil(len(points) / MOST_POINTS) or 1
     return points[::-1][::every][::-1]
 
 
-def _drawing(said: str, inside: str) -> str:
+def _drawing(label: str, inside: str) -> str:
     return (
         f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(said)}">{inside}</svg>'
+        f'aria-label="{escape(label)}">{inside}</svg>'
     )
 
 
-def _nothing(said: str) -> str:
-    return f'<text class="none" x="{WIDTH // 2}" y="{HEIGHT // 2}">{said}</text>'
+def _nothing(text: str) -> str:
+    return f'<text class="none" x="{WIDTH // 2}" y="{HEIGHT // 2}">{text}</text>'
 
 
 class _Plot:
-    """Points of a curve and the scales that hold them."""
+    """The points of a curve, and the scales for them."""
 
     def __init__(
         self, points: Points, ticks: Sequence[float], unit: str, logarithmic: bool
@@ -83,11 +85,11 @@ class _Plot:
         return self._value_axis() + self._step_axis() + self._curve()
 
     def x(self, step: float) -> float:
-        """Return where a step is from left to right."""
+        """Return the horizontal position of a step."""
         return LEFT + (RIGHT - LEFT) * step / self.last
 
     def y(self, value: float) -> float:
-        """Return where a value is from top to bottom."""
+        """Return the vertical position of a value."""
         low, high = self._height(self.ticks[0]), self._height(self.ticks[-1])
         return BOTTOM - (BOTTOM - TOP) * (self._height(value) - low) / (high - low)
 
@@ -130,7 +132,7 @@ class _Plot:
 
 
 def _short(value: float) -> str:
-    """Write a value in the room beside an axis."""
+    """Return a value as a short text, for an axis."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}"
@@ -138,7 +140,7 @@ def _short(value: float) -> str:
 
 
 def _loss_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2, 5, 10, 20, … from the last that is not above `low` to beyond `high`."""
+    """Return the numbers 1, 2, 5, 10, 20, … around the range from `low` to `high`."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
     ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
     first = max(index for index, tick in enumerate(ticks) if tick <= low)
@@ -147,7 +149,7 @@ def _loss_ticks(low: float, high: float) -> list[float]:
 
 
 def _even_ticks(high: float) -> list[float]:
-    """Return some four or five round numbers from 0 to one that is not below `high`."""
+    """Return about five round numbers from 0 to at least `high`."""
     if high <= 0:
         return [0.0, 1.0]
     power = 10.0 ** math.floor(math.log10(high))
@@ -156,7 +158,7 @@ def _even_ticks(high: float) -> list[float]:
 
 
 def _step_ticks(last: int) -> list[int]:
-    """Return some four or five round numbers of steps from 0."""
+    """Return about five round numbers of steps from 0."""
     power = 10 ** int(math.log10(last))
     sizes = [max(1, power * size // 10) for size in (1, 2, 5, 10, 20, 50)]
     size = next((size for size in sizes if last / size <= 5), last)

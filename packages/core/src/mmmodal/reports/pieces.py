@@ -1,4 +1,4 @@
-"""What reports are put together of: headline figures, tables of facts, durations."""
+"""Components of reports: headline figures, tables of facts, durations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["duration", "fact_rows", "figure_list", "style"]
 
 
 def figure_list(figures: Mapping[str, str]) -> str:
-    """Show figures side by side; their values are HTML."""
+    """Return the HTML of figures side by side; their values are HTML."""
     pairs = "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items()
     )
@@ -26,7 +26,7 @@ def fact_rows(facts: Mapping[str, str]) -> str:
 
 
 def duration(seconds: float, decimals: int = 0) -> str:
-    """Write a time in the two largest of its units, below a minute with `decimals`."""
+    """Return a duration in its two largest units, or with `decimals` below a minute."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,1 +1,1 @@
-"""From records to batches: one preparer, lengths, packing, the order of batches."""
+"""Make batches from records: the preparer, lengths, packing, the order of batches."""

@@ -1,8 +1,8 @@
-"""Which samples make which batch, on every rank, from the first step of a run to its last.
+"""Plan the samples of each batch, on every rank, from the first step of a run to its last.
 
-A pure function of the lengths of the samples, the seed and how many batches there are: a run is
-one stream of batches, epoch after epoch, of which each rank takes its share in turn. So the place
-in a run is one number, whatever the number of ranks, and going on from it reads no medium again.
+The plan is a pure function of the lengths of the samples, the seed and the number of batches. A run
+is one stream of batches, epoch after epoch, which the ranks read in turn. The position in a run is
+therefore one number, for any number of ranks, and resuming from it reads no medium again.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class BatchPlan:
     """The batches of a whole run, on all ranks together."""
 
     lengths: NDArray[np.int32]
-    """The tokens of each sample; 0: it is left out."""
+    """The number of tokens of each sample; a sample with 0 is left out."""
 
     batch_size: int
-    """Samples to a batch, or packs, where samples are packed."""
+    """The number of samples in a batch, or of packs if samples are packed."""
 
     capacity: int | None = None
-    """The tokens of a pack; None: samples are not packed."""
+    """The maximum number of tokens in a pack; None: samples are not packed."""
 
     epochs: float = 1.0
     seed: int = 0
     drawn: Callable[[int], NDArray[np.int64]] | None = None
-    """What an epoch holds, in its order, by its number; None: every sample once, shuffled."""
+    """A function that returns the samples of an epoch in order; None: all samples, shuffled."""
 
     def epoch(self, number: int) -> list[int]:
-        """Return the samples of an epoch in their order, without those that are left out."""
+        """Return the samples of an epoch in order, without those that are left out."""
         if self.drawn is None:
             order = self._usable[epoch_order(len(self._usable), self.seed, number)]
         else:
@@ -51,7 +51,7 @@ class BatchPlan:
         return order.tolist()  # type: ignore[no-any-return, unused-ignore]
 
     def packs(self, endless: bool = False) -> Iterator[list[int]]:
-        """Yield what a row holds, a pack of samples or one sample, until all epochs are over."""
+        """Yield the samples of each row, a pack or one sample, up to the end of all epochs."""
         left = self.total_samples
         for number in count():
             order = self.epoch(number)
@@ -66,7 +66,7 @@ class BatchPlan:
                 yield from Packer(self._tokens, self.capacity).packs(order)
 
     def batches(self, endless: bool = False) -> Iterator[list[int]]:
-        """Yield the samples of one batch after the other."""
+        """Yield the samples of each batch."""
         packs = self.packs(endless)
         while group := list(islice(packs, self.batch_size)):
             yield [sample for pack in group for sample in pack]
@@ -82,12 +82,12 @@ class BatchPlan:
 
     @cached_property
     def total_samples(self) -> int:
-        """How many samples all epochs have together; the last epoch may be a part of one."""
+        """The number of samples in all epochs; the last epoch may be incomplete."""
         return max(1, round(self.epochs * len(self.epoch(0))))
 
     @cached_property
     def _totals(self) -> tuple[int, int]:
-        """How many packs all epochs have together, and how many tokens."""
+        """The numbers of packs and tokens in all epochs."""
         packs = tokens = 0
         for pack in self.packs():
             packs += 1
@@ -96,45 +96,45 @@ class BatchPlan:
 
     @property
     def total_packs(self) -> int:
-        """How many packs, or samples, all epochs have together."""
+        """The number of packs, or of samples, in all epochs."""
         return self.total_samples if self.capacity is None else self._totals[0]
 
     @property
     def total_batches(self) -> int:
-        """How many batches all epochs have together."""
+        """The number of batches in all epochs."""
         return -(-self.total_packs // self.batch_size)
 
     @property
     def utilisation(self) -> float:
-        """The share of the packs' capacity that their tokens fill, over all epochs."""
+        """The share of the packs' capacity that tokens fill, over all epochs."""
         if self.capacity is None:
             return 1.0
         packs, tokens = self._totals
         return tokens / (packs * self.capacity)
 
     def steps(self, batches_a_step: int) -> int:
-        """Return how many steps that is, of so many batches on all ranks together."""
+        """Return the number of steps, each of `batches_a_step` batches on all ranks together."""
         return -(-self.total_batches // batches_a_step)
 
     def epoch_after(self, batches: int) -> float:
-        """Return how many epochs so many batches are, on average."""
+        """Return the number of epochs that a number of batches makes, on average."""
         return batches * self.epochs / self.total_batches
 
 
 class RankBatches:
-    """The batches that one rank reads, as PyTorch's data loader takes them: a batch sampler."""
+    """The batches that one rank reads: a batch sampler of PyTorch's data loader."""
 
     def __init__(
         self, plan: BatchPlan, number: int, *, rank: int = 0, ranks: int = 1, endless: bool = False
     ) -> None:
-        """Share a plan.
+        """Select the share of a rank.
 
         Args:
             plan: the batches of all ranks.
-            number: how many batches this rank reads in the whole run.
-            rank: its number.
-            ranks: how many there are.
-            endless: begin more epochs than the plan has, if need be, to fill that number.
+            number: the number of batches of this rank in the whole run.
+            rank: the rank.
+            ranks: the number of ranks.
+            endless: start further epochs if the plan has fewer batches.
         """
         self._plan = plan
         self._number = number
@@ -148,7 +148,7 @@ class RankBatches:
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the samples of each batch.
 
-        Where the last step has fewer batches than ranks, the others get batches without a sample:
+        If the last step has fewer batches than ranks, the other ranks get batches without samples:
         every rank takes part in every step, and no sample counts twice.
         """
         share = islice(self._plan.batches(self._endless), self._rank, None, self._ranks)

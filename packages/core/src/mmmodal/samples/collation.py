@@ -1,4 +1,4 @@
-"""Prepared conversations joined into one batch of tensors: padded rows, or one row that is a pack.
+"""Collate prepared conversations to one batch of tensors: padded rows, or one row with a pack.
 
 B batch, T tokens, N items of a modality, S samples of a pack.
 """
@@ -22,7 +22,7 @@ __all__ = ["Sample", "collate", "collate_media", "collate_pack"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation, rendered, with the features of its media in the order of their slots."""
+    """One rendered conversation, with the features of its media in the order of their slots."""
 
     input_ids: list[int]
     labels: list[int]
@@ -39,12 +39,11 @@ def collate(
     pad_token_id: int,
     padding_side: Literal["left", "right"] = "right",
 ) -> dict[str, Tensor]:
-    """Pad samples to one length and join the media of the whole batch, modality by modality.
+    """Return samples padded to one length, with the media of the batch joined by modality.
 
     `input_ids`, `attention_mask` and `labels` are [B, T]; media tensors hold all N items of the
-    batch behind one another, under the names of `input_names`. A modality without any item in the
-    batch has no tensors. Of no samples it is one token without a label: a step of a rank that has
-    none.
+    batch, concatenated, under the names of `input_names`. A modality without items has no tensors.
+    A batch without samples, for a rank that has none in a step, is one token without a label.
     """
     import torch
 
@@ -72,12 +71,13 @@ def collate_pack(
     *,
     pad_token_id: int,
 ) -> dict[str, Any]:
-    """Put samples behind one another in a single row, without padding.
+    """Return samples concatenated to a single row, without padding.
 
-    `input_ids`, `position_ids` and `labels` are [1, T], positions from 0 in each sample.
+    `input_ids`, `position_ids` and `labels` are [1, T]; positions start at 0 in each sample.
     `cu_seq_lens_q` and `cu_seq_lens_k` are their bounds [S + 1], `max_length_q` and `max_length_k`
-    the longest, as FlashAttention takes them: computed here, or every layer would wait for the
-    GPU. There is no attention mask. Media and no samples are as in `collate`.
+    the maximum length, in the form of FlashAttention; they are computed here, as otherwise every
+    layer would wait for the GPU. There is no attention mask. Media, and a batch without samples,
+    are as in `collate`.
     """
     import torch
 
@@ -85,7 +85,7 @@ def collate_pack(
     lengths = [len(sample.input_ids) for sample in samples]
     bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
     longest = max(lengths)
-    # What a sample begins with follows nothing, so it would be learned from the one before.
+    # Without this, the first token of a sample would be learned from the sample before.
     labels = [label for sample in samples for label in (IGNORE, *sample.labels[1:])]
     batch = {
         "input_ids": torch.tensor([[token for sample in samples for token in sample.input_ids]]),
@@ -108,7 +108,7 @@ def _media(
     encoders: Mapping[str, Encoder],
     modalities: Mapping[str, Modality],
 ) -> dict[str, Tensor]:
-    """Join the items of each modality, in the order of their slots."""
+    """Return the tensors of each modality, with items in the order of their slots."""
     items = {
         name: [item for sample in samples for item in sample.features.get(name, [])]
         for name in encoders
@@ -121,10 +121,10 @@ def collate_media(
     encoders: Mapping[str, Encoder],
     modalities: Mapping[str, Modality],
 ) -> dict[str, Tensor]:
-    """Join the features of each modality under the model's names.
+    """Return the tensors of each modality under the model's names.
 
-    Of what an encoder's `collate` returns `values` gets the modality's `input_name`, and `mask`
-    that name with `_mask` behind it.
+    The tensors of an encoder's `collate` are renamed: `values` to the modality's `input_name`, and
+    `mask` to that name with the suffix `_mask`.
     """
     tensors: dict[str, Tensor] = {}
     for name, features in items.items():

@@ -1,4 +1,4 @@
-"""Records as the Trainer wants them: row in, rendered and preprocessed sample out."""
+"""Datasets for the Trainer, which render and preprocess records."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["PreparedDataset", "open_files", "prepare_record", "record_length"]
 def prepare_record(
     preparer: Preparer, record: Record, where: str, root: Path, max_tokens: int | None = None
 ) -> Sample:
-    """Read a record's media under `root`, preprocess them and render its conversation.
+    """Return the sample of a record, with its media under `root`.
 
-    Of a conversation of more than `max_tokens` the oldest turns are left out, with a warning.
+    The oldest turns of a conversation of more than `max_tokens` are left out, with a warning.
 
     Raises:
-        RecordError: whatever is wrong with it, with its row.
+        RecordError: the record cannot be used; names its row.
     """
     with naming_row(where):
         items = [(ref.kind, preparer.read(ref.kind, ref.uri, root=root)) for ref in record.media]
@@ -36,10 +36,10 @@ def prepare_record(
 def record_length(
     preparer: Preparer, record: Record, where: str, root: Path, max_tokens: int | None = None
 ) -> int:
-    """Return the tokens that a record takes once it is prepared, slots included.
+    """Return the number of tokens of a record after preparation, slots included.
 
     Raises:
-        RecordError: whatever is wrong with it as far as that was looked at, with its row.
+        RecordError: an error of the record was found; names its row.
     """
     with naming_row(where):
         layouts = [preparer.measure(ref.kind, ref.uri, root=root) for ref in record.media]
@@ -49,10 +49,10 @@ def record_length(
 
 
 def check_supervised(labels: Sequence[int], where: str) -> None:
-    """Refuse a sample in which the assistant says nothing.
+    """Check that a sample has an answer of the assistant.
 
     Raises:
-        RecordError: it is such a sample.
+        RecordError: it has none.
     """
     if not any(label >= 0 for label in labels):
         raise RecordError(where, "no assistant turn: there is nothing to learn from it")
@@ -60,10 +60,10 @@ def check_supervised(labels: Sequence[int], where: str) -> None:
 
 @contextlib.contextmanager
 def naming_row(where: str) -> Iterator[None]:
-    """Turn an error of ours into one that names the row.
+    """Raise any MMModalError as a RecordError that names the row.
 
     Raises:
-        RecordError: there was one.
+        RecordError: there was an error.
     """
     try:
         yield
@@ -74,7 +74,7 @@ def naming_row(where: str) -> Iterator[None]:
 
 
 class DataFile(Protocol):
-    """What is said of a file of records: the recipe's `data`."""
+    """The settings of a file of records, as in a recipe's `data`."""
 
     @property
     def path(self) -> Path: ...
@@ -93,16 +93,16 @@ def open_files(
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> list[RecordDataset]:
-    """Open data files, for which no model is needed.
+    """Return open data files, without a model.
 
     Args:
-        files: which.
-        root: where relative media paths begin, of a file that does not say so itself.
+        files: the files with their settings.
+        root: the folder of relative media paths of a file that sets none.
         root_maps: `OLD=NEW` beginnings of media paths.
-        on_error: "raise", or a function that is given each bad row, which is left out.
+        on_error: "raise", or a function that gets the error of each bad row, which is left out.
 
     Raises:
-        RecordError: a file has no row at all, or cannot be read.
+        RecordError: a file has no rows, or cannot be read.
     """
     datasets = []
     for file in files:
@@ -110,13 +110,13 @@ def open_files(
         settings: Any = {"format": file.format, "root_maps": root_maps, "on_error": on_error}
         dataset = RecordDataset(file.path, root=where, **settings)
         if not len(dataset):
-            raise RecordError(str(file.path), "there is not a single record in it")
+            raise RecordError(str(file.path), "it has no records")
         datasets.append(dataset)
     return datasets
 
 
 class PreparedDataset:
-    """Read, render and preprocess a record when it is asked for, in whatever process asks."""
+    """Samples by index, each prepared on request, in any process."""
 
     def __init__(
         self,
@@ -127,18 +127,18 @@ class PreparedDataset:
         weights: Sequence[float] = (),
         seed: int = 0,
     ) -> None:
-        """Take data files that are open.
+        """Combine open data files.
 
         Args:
-            datasets: the records of each.
-            preparer: of the model that reads them.
-            max_tokens: the longest sample; the oldest turns of a longer one are left out.
-            weights: how often the records of each come in an epoch; 1 by default.
-            seed: what their order depends on.
+            datasets: the records of each file.
+            preparer: the preparer of the model.
+            max_tokens: the maximum length of a sample; a longer one loses its oldest turns.
+            weights: the number of times that each file's records occur in an epoch; by default 1.
+            seed: the seed of the order.
         """
         self._datasets = list(datasets)
         self.mixture = Mixture([len(dataset) for dataset in self._datasets], weights, seed)
-        """Which records an epoch holds, and in which order."""
+        """The mixture, which selects the records of an epoch and their order."""
 
         self.preparer = preparer
         self.max_tokens = max_tokens
@@ -147,10 +147,10 @@ class PreparedDataset:
         return sum(self.mixture.sizes)
 
     def __getitem__(self, index: int) -> Sample:
-        """Prepare one record.
+        """Return the sample of one record.
 
         Raises:
-            MMModalError: whatever is wrong with it, with its row.
+            MMModalError: the record cannot be used; names its row.
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
@@ -159,7 +159,7 @@ class PreparedDataset:
         return sample
 
     def media(self, kinds: Collection[str]) -> list[Medium]:
-        """List the media of some modalities, each once, in the order of the records."""
+        """Return the media of some modalities, each once, in the order of the records."""
         found: dict[Medium, None] = {}
         for dataset in self._datasets:
             for index in range(len(dataset)):
@@ -170,10 +170,10 @@ class PreparedDataset:
         return list(found)
 
     def length(self, index: int) -> int:
-        """Return the tokens of one record without preparing it.
+        """Return the number of tokens of one record without preparing it.
 
         Raises:
-            RecordError: whatever is wrong with it as far as that was looked at, with its row.
+            RecordError: an error of the record was found; names its row.
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]

@@ -1,7 +1,7 @@
-"""How many tokens each sample takes, found out before the first step, and kept beside the run.
+"""Measure the number of tokens of each sample before the first step, and keep it with the run.
 
-Packing needs all lengths before any sample is read. A picture is not decoded for that where its
-encoder makes the same of every one, and of sound no spectrogram is taken.
+Packing needs all lengths before a sample is read. Measuring does not decode a picture if its
+encoder outputs the same shape for all pictures, and computes no spectrogram of sound.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ __all__ = ["MeasuredDataset", "measure_lengths"]
 FILE = "lengths.safetensors"
 
 Refused = tuple[int, str, str]
-"""A record by its number, where it is, and what is wrong with it."""
+"""A bad record: its number, its position and its error."""
 
 Share = tuple[list[int], list[Refused]]
-"""The lengths that one rank measured, 0 where a record is bad, and the bad ones."""
+"""The lengths that one rank measured, 0 for a bad record, and the bad records."""
 
 TOGETHER = 16
-"""Records that a worker measures before it sends their lengths."""
+"""The number of records that a worker measures before it sends their lengths."""
 
 
 def measure_lengths(
     dataset: PreparedDataset, folder: Path, *, workers: int = 0, on_error: OnError = "raise"
 ) -> NDArray[np.int32]:
-    """Return the tokens of every record, from `folder` where they were found out for these data.
+    """Return the number of tokens of each record, from `folder` if the data were measured before.
 
-    Every rank of a distributed run measures its share, and all get the whole.
+    Every rank of a distributed run measures a share, and all ranks get all lengths.
 
     Args:
         dataset: the records.
-        folder: where the lengths are kept.
-        workers: processes that measure, on every rank.
-        on_error: "raise", or a function that is told of each bad record, whose length is then 0.
+        folder: the folder in which lengths are kept.
+        workers: the number of processes that measure, on every rank.
+        on_error: "raise", or a function that gets the error of each bad record, with length 0.
 
     Raises:
-        RecordError: a record is bad; the first one.
+        RecordError: the error of the first bad record.
     """
     import numpy as np
 
@@ -73,7 +73,7 @@ def measure_lengths(
 
 
 class _Lengths:
-    """The length of each record of a share, or what is wrong with it, as torch reads a dataset."""
+    """A dataset for torch of the lengths of a share of the records, or their errors."""
 
     def __init__(self, dataset: PreparedDataset, share: range) -> None:
         self._dataset = dataset
@@ -91,7 +91,7 @@ class _Lengths:
 
 
 def _share(dataset: PreparedDataset, workers: int) -> Share:
-    """Measure what falls to this rank."""
+    """Return the lengths of this rank's share."""
     from torch.utils.data import DataLoader
 
     share: Any = _Lengths(dataset, range(rank(), len(dataset), ranks()))
@@ -104,7 +104,7 @@ def _share(dataset: PreparedDataset, workers: int) -> Share:
 
 
 def _fingerprint(dataset: PreparedDataset) -> str:
-    """Return what changes with the data files, and with what makes tokens of them."""
+    """Return a fingerprint of the data files, and of the settings that determine their tokens."""
     files = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         for name in dataset.paths
@@ -118,7 +118,7 @@ def _fingerprint(dataset: PreparedDataset) -> str:
 
 
 def _read(path: Path, key: str) -> NDArray[np.int32] | None:
-    """Return the lengths that were written under the same key, if there are any."""
+    """Return the lengths that were written with the same key, or None."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -130,7 +130,7 @@ def _read(path: Path, key: str) -> NDArray[np.int32] | None:
             lengths: NDArray[np.int32] = file.get_tensor("lengths")
             return lengths
     except (SafetensorError, OSError):
-        return None  # it is cut off; they are measured anew
+        return None  # the file is cut off; the lengths are measured again
 
 
 def _write(path: Path, key: str, lengths: NDArray[np.int32]) -> None:
@@ -142,7 +142,7 @@ def _write(path: Path, key: str, lengths: NDArray[np.int32]) -> None:
 
 
 class MeasuredDataset:
-    """Samples whose lengths were told before; one that comes out otherwise is an error."""
+    """Samples with known lengths; a sample of another length raises an error."""
 
     def __init__(self, dataset: PreparedDataset, lengths: NDArray[np.int32]) -> None:
         self._dataset = dataset
@@ -152,17 +152,17 @@ class MeasuredDataset:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Any:
-        """Prepare a sample.
+        """Return a sample.
 
         Raises:
             RecordError: its media or its row changed since it was measured.
         """
         sample = self._dataset[index]
-        found, told = len(sample.input_ids), int(self._lengths[index])
-        if found != told:
+        found, expected = len(sample.input_ids), int(self._lengths[index])
+        if found != expected:
             raise RecordError(
                 sample.where,
-                f"it takes {found} tokens now, but took {told} when they were counted; a file "
-                f"changed since: put it back, or remove {FILE} of the run and begin anew",
+                f"it takes {found} tokens now, but took {expected} when lengths were measured; a "
+                f"file has changed: restore it, or remove {FILE} of the run and start again",
             )
         return sample

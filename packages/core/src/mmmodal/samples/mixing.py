@@ -1,8 +1,8 @@
-"""Several datasets in one epoch, each with a weight: which records it holds, in what order.
+"""Mix several datasets with weights: select the records of each epoch and their order.
 
-A record of a dataset of weight 2 comes twice in an epoch; of one of weight 0.5 half of the records
-come in one epoch and the other half in the next. Everything is a pure function of the seed and the
-number of the epoch, whoever asks and in whatever order.
+A record of a dataset of weight 2 occurs twice in an epoch; for weight 0.5 half of the records occur
+in one epoch and the other half in the next. The selection is a pure function of the seed and the
+number of the epoch, in any process and in any order of calls.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Mixture"]
 
 SALT = 2**31
-"""Apart from it the order of a dataset's records and that of an epoch would be made alike."""
+"""A salt, so that the order of a dataset's records differs from the order of an epoch."""
 
 
 class Mixture:
-    """Datasets whose records are numbered behind one another."""
+    """Datasets whose records are numbered consecutively."""
 
     def __init__(
         self,
@@ -34,13 +34,13 @@ class Mixture:
         seed: int = 0,
         left_out: Sequence[int] = (),
     ) -> None:
-        """Weigh datasets.
+        """Combine datasets.
 
         Args:
-            sizes: the records of each dataset.
-            weights: how often each dataset's records come in an epoch; 1 by default.
-            seed: what the order depends on.
-            left_out: numbers of records that never come.
+            sizes: the number of records of each dataset.
+            weights: how many times each dataset's records occur in an epoch; by default 1.
+            seed: the seed of the order.
+            left_out: the numbers of records to leave out.
         """
         self._sizes = tuple(sizes)
         self._weights = tuple(weights) or (1.0,) * len(self._sizes)
@@ -51,16 +51,16 @@ class Mixture:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The records of each dataset, those that never come included."""
+        """The number of records of each dataset, including those that are left out."""
         return self._sizes
 
     def without(self, left_out: Sequence[int]) -> Mixture:
-        """Return the same mixture without some records, by their numbers."""
+        """Return the same mixture without the records of the given numbers."""
         return Mixture(self._sizes, self._weights, self._seed, left_out)
 
     @cached_property
     def _members(self) -> list[NDArray[np.int64]]:
-        """The numbers of the records of each dataset that come."""
+        """The numbers of the records of each dataset, without those that are left out."""
         import numpy as np
 
         edges = np.cumsum((0, *self._sizes))
@@ -69,7 +69,7 @@ class Mixture:
 
     @cached_property
     def counts(self) -> list[int]:
-        """How many records of each dataset an epoch holds, the same in every epoch."""
+        """The number of records of each dataset in an epoch, which is the same in every epoch."""
         pairs = zip(self._members, self._weights, strict=True)
         return [max(1, round(len(m) * weight)) if len(m) else 0 for m, weight in pairs]
 
@@ -77,7 +77,7 @@ class Mixture:
         return sum(self.counts)
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
-        """Return the numbers of the records of an epoch, in its order."""
+        """Return the numbers of the records of an epoch, in order."""
         import numpy as np
 
         pairs = enumerate(zip(self._members, self.counts, strict=True))
@@ -89,7 +89,7 @@ class Mixture:
     def _drawn(
         self, dataset: int, members: NDArray[np.int64], first: int, number: int
     ) -> NDArray[np.int64]:
-        """Return `number` records from `first` on, of a dataset gone through again and again."""
+        """Return `number` records from index `first` of a dataset that is repeated endlessly."""
         import numpy as np
 
         size = len(members)

@@ -1,7 +1,7 @@
 """The order of samples: a pure function of a seed and an epoch.
 
-It is made of whole numbers alone, so it is the same on every machine and with every version of
-what is installed, and it does not depend on how many processes read.
+It uses whole numbers only, so it is the same on every machine and with every version of the
+installed packages, and does not depend on the number of processes that read.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def epoch_order(number: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def scattered(values: NDArray[np.uint64], *salts: int) -> NDArray[np.uint64]:
-    """Map whole numbers to ones that look random, other ones for other salts.
+    """Return pseudo-random whole numbers for whole numbers and salts.
 
-    The mixing is SplitMix64's (Steele, Lea and Flood 2014), once for each salt and once more.
+    The mixing is that of SplitMix64 (Steele, Lea and Flood 2014), once per salt and once more.
     """
     import numpy as np
 

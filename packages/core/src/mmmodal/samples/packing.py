@@ -1,4 +1,4 @@
-"""Packing: samples put together so that each pack is nearly full. Knows lengths alone, no media."""
+"""Pack samples by their lengths, so that each pack is nearly full."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from itertools import islice
 __all__ = ["WINDOW", "Packer"]
 
 WINDOW = 1024
-"""How many samples are looked at together."""
+"""The number of samples that are packed together."""
 
 FULL = 0.98
-"""A pack this full is not opened again; the samples of others wait for the next window."""
+"""A pack of at least this share is complete; the samples of others wait for the next window."""
 
 PATIENCE = 2
-"""The windows that a sample waits at most, so that none comes much later than its turn."""
+"""The maximum number of windows that a sample waits, so that it is not much delayed."""
 
 
 Entry = tuple[int, int, int]
-"""The turn of a sample, its number, and the windows it has waited."""
+"""The position of a sample in the order, its number, and the number of windows it has waited."""
 
 
 class Packer:
     """Put samples into packs of at most `capacity` tokens, best-fit decreasing over a window.
 
-    Which samples come together depends on their order and lengths alone.
+    The packs depend on the order and lengths of the samples only.
     """
 
     def __init__(self, lengths: Sequence[int], capacity: int, window: int = WINDOW) -> None:
@@ -34,9 +34,9 @@ class Packer:
         self._window = window
 
     def packs(self, samples: Iterable[int]) -> Iterator[list[int]]:
-        """Yield packs of samples, reading `samples` a window at a time; every sample comes once.
+        """Yield packs of `samples`, which are read in windows; every sample is in one pack.
 
-        Packs come in the order of their first sample, so the long ones do not come first.
+        Packs are in the order of their first sample, so that long samples are not first.
         """
         upcoming = iter(enumerate(samples))
         waiting: list[Entry] = []
@@ -46,7 +46,7 @@ class Packer:
             yield from self._emit(waiting, last=True)
 
     def _emit(self, pool: list[Entry], last: bool) -> Generator[list[int], None, list[Entry]]:
-        """Yield the packs that are full, and return what waits for the next window."""
+        """Yield the full packs; return the samples that wait for the next window."""
         ready, waiting = [], []
         for pack in self._fill(pool):
             tokens = sum(self._lengths[sample] for _, sample, _ in pack)
@@ -60,17 +60,17 @@ class Packer:
         return sorted(waiting)
 
     def _fill(self, pool: list[Entry]) -> list[list[Entry]]:
-        """Make packs of the longest samples first or, where these are fewer, of mixed ones.
+        """Return the packs of the longest samples first, or those of mixed order if they are fewer.
 
-        Samples that are all about as long leave less room beside others than beside their like.
+        Mixed order can be better if many samples have about the same length.
         """
         longest_first = sorted(pool, key=lambda entry: (-self._lengths[entry[1]], entry))
         return min(self._best_fit(longest_first), self._best_fit(pool), key=len)
 
     def _best_fit(self, pool: list[Entry]) -> list[list[Entry]]:
-        """Put each sample into the fullest pack that has room for it."""
+        """Return packs, with each sample in the fullest pack that has room for it."""
         packs: list[list[Entry]] = []
-        room: list[tuple[int, int]] = []  # (tokens left, which pack), in order
+        room: list[tuple[int, int]] = []  # (tokens left, number of the pack), sorted
         for entry in pool:
             length = self._lengths[entry[1]]
             place = bisect_left(room, (length, -1))

@@ -1,8 +1,8 @@
-"""The one place where conversations with media become what a model reads.
+"""The preparer, which makes the model's input from conversations with media.
 
-Training, chat, generation and transformers' processor all prepare here: a medium is read and
-preprocessed, its slots are counted, the messages are rendered around them, samples are joined into
-batches. Everything runs on the CPU, in data workers too, and holds no weights.
+Training, chat, generation and transformers' processor all use it: it reads and preprocesses media,
+counts their slots, renders the messages around them and collates samples to batches. It runs on the
+CPU, also in data workers, and holds no weights.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ if TYPE_CHECKING:
 __all__ = ["ModalityEntry", "PreparedMedium", "Preparer"]
 
 ModalityEntry = Mapping[str, Any]
-"""What a model folder records of a modality: its encoder's entry and its projector's, and `markup`
-where the model was converted from one that writes its media in another way."""
+"""The entry of a modality in a model folder: those of its encoder and projector, and `markup` if a
+converted model has other markers."""
 
 
 @dataclass(frozen=True)
 class PreparedMedium:
-    """A medium as the tower of its modality takes it."""
+    """A medium as input of its modality's tower."""
 
     modality: str
     features: Any
-    """What the encoder's `preprocess` returned."""
+    """The result of the encoder's `preprocess`."""
 
     layout: tuple[int, ...]
-    """The slots that it fills, of each tile on its own."""
+    """The number of its slots, for each tile."""
 
     @property
     def slots(self) -> int:
-        """The slots of all its tiles together."""
+        """The number of slots of all its tiles."""
         return sum(self.layout)
 
 
@@ -69,11 +69,11 @@ class Preparer:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, entries: Mapping[str, ModalityEntry] | None = None
     ) -> None:
-        """Take what a model folder records.
+        """Build the encoders and projectors of a model folder.
 
         Args:
-            tokenizer: with the chat template.
-            entries: for each modality that the model takes what the folder records of it.
+            tokenizer: the tokenizer with the chat template.
+            entries: the folder's entry of each modality.
         """
         self.tokenizer = tokenizer
         self.entries = dict(entries or {})
@@ -82,17 +82,17 @@ class Preparer:
 
     @functools.cached_property
     def modalities(self) -> dict[str, Modality]:
-        """The modalities that the model takes."""
+        """The modalities of the model."""
         return {name: modality_of(name) for name in self.entries}
 
     @functools.cached_property
     def encoders(self) -> dict[str, Encoder]:
-        """The encoder of each modality; without towers."""
+        """The encoder of each modality, without its tower."""
         return {name: encoder_from(entry) for name, entry in self.entries.items()}
 
     @functools.cached_property
     def projectors(self) -> dict[str, Projector]:
-        """The projector of each modality, which knows the number of slots."""
+        """The projector of each modality, which determines the number of slots."""
         return {name: projector_from(entry["projector"]) for name, entry in self.entries.items()}
 
     @functools.cached_property
@@ -116,46 +116,46 @@ class Preparer:
 
     @functools.cached_property
     def renderer(self) -> Renderer:
-        """What turns messages into ids."""
+        """The renderer, which renders messages to ids."""
         return Renderer(self.tokenizer, self.markers)
 
     def allow(self, limits: LimitSettings) -> None:
-        """Read media up to these limits from now on; they are not saved."""
+        """Set the limits of media; they are not saved."""
         self._allowed, self._limits = limits, {}
 
     def limits(self, modality: str) -> Limits:
-        """Return how large an item of a modality may be: what `allow` was given, or the defaults,
-        and what the encoder's options allow beyond."""
+        """Return the limits of a modality: those of `allow` or the defaults, raised if the options
+        of the encoder require it."""
         if modality not in self._limits:
             general = self._allowed.of(self.modalities[modality])
             self._limits[modality] = self.encoders[modality].limits(general)
         return self._limits[modality]
 
     def modality_named(self, keyword: str) -> str:
-        """Return the modality that a keyword such as `image` or `images` means.
+        """Return the modality of a keyword such as `image` or `images`.
 
         Raises:
-            RenderError: this model takes none of that name.
+            RenderError: the model has no such modality.
         """
         for name in (keyword, keyword.removesuffix("s")):
             if name in self.entries:
                 return name
         known = ", ".join(sorted(self.entries)) or "text only"
-        raise RenderError(f"this model takes no {keyword!r} (it takes: {known})")
+        raise RenderError(f"this model does not accept {keyword!r} (it accepts: {known})")
 
     def read(self, modality: str, value: Any, *, root: Path | None = None) -> Any:
-        """Return the item of a medium: from a path, a data URI, bytes, or an object that is one.
+        """Return the item of a medium: a path, a data URI, bytes, or an object.
 
-        A file is opened once. Of an encoder whose features are stored these are the item.
+        A file is opened once. If the encoder's features are stored, these are the item.
 
         Args:
             modality: its name, or the plural.
             value: the medium.
-            root: where a relative path begins, which no path may leave; None: anywhere.
+            root: the folder of relative paths, outside of which no path may be; None: any path.
 
         Raises:
-            MediaError: it cannot be read, or is larger than `limits` allows.
-            RenderError: this model takes no such modality.
+            MediaError: it cannot be read, or exceeds the limits.
+            RenderError: the model has no such modality.
         """
         name = self.modality_named(modality)
         return read_media(
@@ -167,20 +167,20 @@ class Preparer:
         )
 
     def preprocess(self, modality: str, item: Any) -> PreparedMedium:
-        """Return an item, as `read` returns it, as the tower takes it."""
+        """Return an item from `read` as input of its tower."""
         features = self.encoders[modality].preprocess(item)
         return PreparedMedium(modality, features, self.layout(modality, features))
 
     def layout(self, modality: str, features: Any) -> tuple[int, ...]:
-        """Return the slots that preprocessed features take, of each tile on its own."""
+        """Return the number of slots of preprocessed features, for each tile."""
         return self.projectors[modality].runs(self.encoders[modality].shape(features))
 
     def measure(self, modality: str, value: Any, *, root: Path | None = None) -> tuple[int, ...]:
-        """Return the slots that a medium will take; it is decoded only where they depend on it.
+        """Return the number of slots of a medium, for each tile; it is decoded only if necessary.
 
         Raises:
-            MediaError: it cannot be read, as far as that was looked at.
-            RenderError: this model takes no such modality.
+            MediaError: the medium cannot be read; an error in decoding may not be found.
+            RenderError: the model has no such modality.
         """
         name = self.modality_named(modality)
         encoder = self.encoders[name]
@@ -188,7 +188,7 @@ class Preparer:
         if shape is None:
             shape = encoder.measure(self.read(name, value, root=root))
         else:
-            open_source(value, root=root, limits=self.limits(name))  # refuses what is not there
+            open_source(value, root=root, limits=self.limits(name))  # raises if the file is missing
         return self.projectors[name].runs(shape)
 
     def prepare(
@@ -200,25 +200,25 @@ class Preparer:
         where: str = "",
         max_tokens: int | None = None,
     ) -> Sample:
-        """Render one conversation and preprocess its media.
+        """Return the sample of one conversation, with its media preprocessed.
 
         Args:
             messages: the turns, whose parts refer to `media` by index.
-            media: (modality, item) pairs, with items as `read` returns them.
-            add_generation_prompt: end where the assistant is to speak.
-            where: names the row in errors and warnings.
-            max_tokens: what it may take, slots included. A longer one loses its oldest turns, and
-                a warning says so.
+            media: (modality, item) pairs, with items from `read`.
+            add_generation_prompt: end with the header of an assistant turn.
+            where: the position of the row, for errors and warnings.
+            max_tokens: the maximum length, slots included. A longer conversation loses its oldest
+                turns, with a warning.
 
         Raises:
-            RenderError: it cannot be rendered, or one turn alone takes more than `max_tokens`.
+            RenderError: it cannot be rendered, or the last turn alone exceeds `max_tokens`.
         """
         prepared = [self.preprocess(modality, item) for modality, item in media]
         layouts = [medium.layout for medium in prepared]
         fitting = self.fit(messages, layouts, max_tokens, add_generation_prompt)
         if fitting.dropped:
-            lost = f"{where or 'conversation'}: {fitting.told()}"
-            warnings.warn(f"{lost} to fit {max_tokens} tokens", stacklevel=2)
+            dropped = f"{where or 'conversation'}: {fitting.summary()}"
+            warnings.warn(f"{dropped} to fit {max_tokens} tokens", stacklevel=2)
         rendered = fitting.rendered
         shown = [prepared[index] for index in rendered.media]
         sample = Sample(rendered.input_ids, rendered.labels, grouped(shown), where)
@@ -232,11 +232,11 @@ class Preparer:
         max_tokens: int | None = None,
         add_generation_prompt: bool = False,
     ) -> Shortened:
-        """Render one conversation whose media take so many slots, without its oldest turns where it
-        would take more than `max_tokens`.
+        """Render one conversation with media of the given layouts, without its oldest turns if it
+        exceeds `max_tokens`.
 
         Raises:
-            RenderError: it cannot be rendered, or one turn alone takes more than that.
+            RenderError: it cannot be rendered, or the last turn alone exceeds `max_tokens`.
         """
         render = functools.partial(
             self.renderer.render, layouts=layouts, add_generation_prompt=add_generation_prompt
@@ -247,7 +247,7 @@ class Preparer:
     def collate(
         self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "right"
     ) -> dict[str, Tensor]:
-        """Join samples into one batch; generation wants them padded on the left."""
+        """Return samples as one batch; generation requires padding on the left."""
         return collate(
             samples,
             self.encoders,
@@ -257,11 +257,11 @@ class Preparer:
         )
 
     def collate_pack(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """Join samples into one row without padding, in which each begins anew."""
+        """Return samples as one row without padding; positions start at 0 in each sample."""
         return collate_pack(samples, self.encoders, self.modalities, pad_token_id=self._pad)
 
     def collate_media(self, media: Sequence[PreparedMedium]) -> dict[str, Tensor]:
-        """Join media into the model's tensors, in their order, without any text."""
+        """Return the model's tensors of media, in their order, without text."""
         return collate_media(grouped(media), self.encoders, self.modalities)
 
     @property
@@ -279,7 +279,7 @@ class Preparer:
 
 
 def grouped(media: Sequence[PreparedMedium]) -> dict[str, list[Any]]:
-    """Return the features of media by their modality, in their order."""
+    """Return the features of media by modality, in their order."""
     features: dict[str, list[Any]] = {}
     for medium in media:
         features.setdefault(medium.modality, []).append(medium.features)

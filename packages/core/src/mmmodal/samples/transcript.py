@@ -1,4 +1,4 @@
-"""A conversation that goes on turn by turn: its messages, their media, and the prompt so far."""
+"""A conversation that grows turn by turn: its messages, their media, and its prompt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Content = str | Sequence[Any]
 
 
 class Transcript:
-    """What was said so far, as a model is to read it. Each medium is read once, when it comes."""
+    """The messages so far, for a model. Each medium is read once, when it is added."""
 
     def __init__(
         self, preparer: Preparer, *, system: str | None = None, root: Path | None = None
@@ -29,31 +29,32 @@ class Transcript:
         """Begin a conversation.
 
         Args:
-            preparer: of the model that reads it.
-            system: what the model is told before the first turn.
-            root: where relative media paths begin, which none may leave; None: anywhere.
+            preparer: the preparer of the model.
+            system: the system message in front of the first turn.
+            root: the folder of relative media paths, outside of which no path may be; None: any
+                path.
         """
         self.preparer = preparer
         self.root = root
         self.messages: list[Message] = [text_message("system", system)] if system else []
         self.media: list[PreparedMedium] = []
-        """The media, by the index that parts of messages have."""
+        """The media, by the index in parts of messages."""
 
         self.origins: list[str | None] = []
-        """The path or data URI of each medium; None of one that was given as an object."""
+        """The path or data URI of each medium; None for an object."""
 
         self._before = TokenizedText("", [])
-        """The prompt before this one: each is tokenized from where it is new."""
+        """The last prompt, so that only the new part of the next one is tokenized."""
 
     def hear(self, content: Content, media: Mapping[str, Any] | None = None) -> None:
-        """Add a user's turn and prepare its media; where that fails, nothing is added.
+        """Add a user message and prepare its media; after an error nothing is added.
 
         Args:
-            content: a text, or texts and media parts in the order in which they are to be read.
-            media: items before the text, by modality or its plural.
+            content: a text, or texts and media parts in their order.
+            media: media in front of the text, by modality or its plural.
 
         Raises:
-            RenderError: nothing was said, or a part is of no known type.
+            RenderError: the message is empty, or the type of a part is unknown.
             MediaError: a medium cannot be read.
         """
         said = [content] if isinstance(content, str) else content
@@ -62,7 +63,7 @@ class Transcript:
             [{"role": "user", "content": parts}], self.preparer.modalities
         )
         if not items and not any((part.text or "").strip() for part in message.content):
-            raise RenderError("the prompt is empty; say something or give a medium")
+            raise RenderError("the prompt is empty; give a text or a medium")
         first = len(self.media)
         try:
             for kind, value in items:
@@ -77,7 +78,7 @@ class Transcript:
         self.add(Message(role="user", content=tuple(shifted)))
 
     def attach(self, modality: str, value: Any) -> None:
-        """Prepare a medium; messages that are added refer to it by its place in `media`.
+        """Prepare a medium, to which messages refer by its index in `media`.
 
         Raises:
             MediaError: it cannot be read.
@@ -91,23 +92,23 @@ class Transcript:
         self.messages.append(message)
 
     def answer(self, text: str) -> None:
-        """Add what the assistant says."""
+        """Add an answer of the assistant."""
         self.add(text_message("assistant", text))
 
     def forget(self, messages: int, media: int) -> None:
-        """Keep so many messages and media, from the first."""
+        """Keep the first `messages` messages and `media` media."""
         del self.messages[messages:], self.media[media:], self.origins[media:]
 
     def prompt(self, limit: int, allowed_by: str, room: int = 0) -> Shortened:
-        """Return the conversation as the model reads it before it answers.
+        """Return the prompt for the model's next answer.
 
         Args:
-            limit: the most tokens; the oldest turns are left out of a longer one.
-            allowed_by: what sets the limit, for the error.
-            room: tokens to leave free, as long as there is a turn that can go for it.
+            limit: the maximum number of tokens; the oldest turns of a longer prompt are left out.
+            allowed_by: the origin of the limit, for the error.
+            room: the number of tokens to keep free while more than one turn is left.
 
         Raises:
-            RenderError: it cannot be rendered, or its last turn alone is longer than that.
+            RenderError: it cannot be rendered, or its last turn alone exceeds the limit.
         """
         layouts = [medium.layout for medium in self.media]
 

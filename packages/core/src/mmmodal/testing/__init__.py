@@ -1,4 +1,4 @@
-"""Conformance suites: subclass one in a pytest file, give the fixture it asks for, and run.
+"""Conformance suites: subclass one in a pytest file, define its fixtures, and run pytest.
 
 from mmmodal.testing import EncoderTests
 

@@ -21,24 +21,25 @@ __all__ = ["EncoderTests"]
 
 
 class EncoderTests:
-    """Give an `encoder` fixture whose tower is small, and `items` of different sizes.
+    """The tests of an encoder. Define the fixture `encoder` with a small tower.
 
-    Give `bad_items` as well where a valid medium can be one that this encoder cannot take.
+    Override `items` with items of different sizes, and `bad_items` if this encoder refuses some
+    valid media.
     """
 
     @pytest.fixture
     def encoder(self) -> Encoder:
         """Return the encoder to test, with its `tower_config` if it has one."""
-        raise NotImplementedError("give an `encoder` fixture")
+        raise NotImplementedError("define the fixture `encoder`")
 
     @pytest.fixture
     def items(self, encoder: Encoder) -> Sequence[Any]:
-        """Return valid media items; override it with items of as many sizes as there can be."""
+        """Return valid media items; override it with items of all possible sizes."""
         return [encoder.example(), encoder.example()]
 
     @pytest.fixture
     def bad_items(self) -> Sequence[Any]:
-        """Return items that this encoder must refuse, such as those of too many channels."""
+        """Return items that this encoder must refuse, such as items with too many channels."""
         return []
 
     @pytest.fixture
@@ -51,7 +52,7 @@ class EncoderTests:
             return encoder.build().eval()
 
     def encode(self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]) -> list[Tensor]:
-        """Encode items in one call of the tower."""
+        """Return the features of items, from one call of the tower."""
         collated = encoder.collate([encoder.preprocess(item) for item in items])
         features: list[Tensor] = tower(**collated)
         return features
@@ -81,7 +82,7 @@ class EncoderTests:
     def test_preprocessing_needs_options_alone(
         self, encoder: Encoder, items: Sequence[Any]
     ) -> None:
-        # A processor is loaded without the model's config.
+        # A processor is loaded without the config of the model.
         bare = type(encoder)(encoder.options)
         for item in items:
             features = bare.preprocess(item)
@@ -108,7 +109,7 @@ class EncoderTests:
         for shape, output in zip(shapes, outputs, strict=True):
             assert len(shape) in (1, 3), "a shape is (n,) or (tiles, h, w)"
             assert math.prod(shape) >= 1, "an item has at least one position"
-            assert tuple(output.shape) == (*shape, encoder.width), "a tower keeps the shape"
+            assert tuple(output.shape) == (*shape, encoder.width), "a tower must output `shape`"
 
     def test_measuring_an_item_tells_the_shape_it_will_have(
         self, encoder: Encoder, items: Sequence[Any]
@@ -124,7 +125,7 @@ class EncoderTests:
     ) -> None:
         shapes = [encoder.shape(encoder.preprocess(item)) for item in items]
         if any(len(shape) == 3 and shape[0] > 1 for shape in shapes):
-            assert encoder.tiled, "its tiles would stand together without separators"
+            assert encoder.tiled, "an encoder with several tiles must be `tiled`"
         assert type(encoder)(encoder.options).tiled == encoder.tiled
 
     def test_neighbours_in_the_batch_change_nothing(
@@ -159,7 +160,7 @@ class EncoderTests:
         import torch
 
         collated = encoder.collate([encoder.preprocess(item) for item in items])
-        # Core casts what has a point and leaves lengths and masks alone.
+        # Core casts floating-point tensors, but not lengths and masks.
         cast = {k: v.bfloat16() if v.is_floating_point() else v for k, v in collated.items()}
         for output in tower.to(torch.bfloat16)(**cast):
             assert output.dtype == torch.bfloat16

@@ -15,20 +15,20 @@ __all__ = ["ModalityTests"]
 
 
 class ModalityTests:
-    """Give a `modality` fixture, and `data`: the bytes of a small valid file of it."""
+    """The tests of a modality. Define the fixtures `modality` and `data`, a valid file's bytes."""
 
     @pytest.fixture
     def modality(self) -> Modality:
         """Return the modality to test."""
-        raise NotImplementedError("give a `modality` fixture")
+        raise NotImplementedError("define the fixture `modality`")
 
     @pytest.fixture
     def data(self) -> bytes:
         """Return the bytes of a valid file."""
-        raise NotImplementedError("give a `data` fixture")
+        raise NotImplementedError("define the fixture `data`")
 
     def read(self, modality: Modality, data: bytes) -> Any:
-        """Read bytes as core does."""
+        """Return the item of bytes, read as core does."""
         return modality.read(Source("the test's bytes", data=data), modality.Limits())
 
     def test_importing_the_plugin_is_light(self, modality: Modality) -> None:
@@ -38,7 +38,7 @@ class ModalityTests:
         parts.assert_workers_can_take(modality)
 
     def test_its_name_can_be_part_of_other_names(self, modality: Modality) -> None:
-        # Of config keys, module names and the model's keyword arguments.
+        # It is part of config keys, module names and the model's keyword arguments.
         assert modality.name.isidentifier()
         assert modality.name != "text"
         assert modality.input_name.isidentifier()
@@ -49,14 +49,14 @@ class ModalityTests:
         assert len(set(tokens)) == 4
 
     def test_its_limits_have_defaults_and_are_numbers(self, modality: Modality) -> None:
-        # A user sets one of them as `limits.<modality>.<name>`, and leaves the others.
+        # A user sets one of them as `limits.<modality>.<name>`; the others keep their defaults.
         for name, value in modality.Limits():
-            assert isinstance(value, int | float), f"Limits.{name} has no number as its default"
+            assert isinstance(value, int | float), f"the default of Limits.{name} is not a number"
 
     def test_its_endings_are_those_of_file_names(self, modality: Modality) -> None:
         for ending in modality.endings:
             assert ending == ending.lower() and ending.startswith("."), (
-                f"{ending!r} is no ending of file names such as '.jpg'"
+                f"{ending!r} is not an ending of file names such as '.jpg'"
             )
 
     def test_a_valid_file_is_read(self, modality: Modality, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the suites ask of every kind of part, and of every network."""
+"""The common checks of the suites, for every kind of part and for every network."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ HEAVY = (
     *("torch", "transformers", "torchvision", "soundfile", "av", "datasets", "accelerate"),
     *("open_clip", "timm", "whisper"),
 )
-"""What importing a plugin must not load: `mmmodal plugins` would wait for it."""
+"""Packages that importing a plugin must not load, as `mmmodal plugins` would wait for them."""
 
 
 def assert_import_is_light(part: object) -> None:
-    """Check in a fresh process that importing a part's package and module loads nothing heavy."""
+    """Check in a new process that importing a part's package and module loads no slow package."""
     module = type(part).__module__
     loaded = _heavy_imports(module, os.pathsep.join(filter(None, sys.path)))
     assert not loaded, (
@@ -44,9 +44,9 @@ def assert_import_is_light(part: object) -> None:
     )
 
 
-@functools.cache  # a process takes a second, and a module has several parts
+@functools.cache  # a process takes a second, and a module may have several parts
 def _heavy_imports(module: str, path: str) -> str:
-    """Import a module in a fresh process; return what of `HEAVY` that loads."""
+    """Return the names in `HEAVY` that importing a module in a new process loads."""
     script = (
         f"import sys, importlib\n"
         f"importlib.import_module({module.partition('.')[0]!r})\n"
@@ -62,27 +62,27 @@ def _heavy_imports(module: str, path: str) -> str:
 
 
 def assert_options_survive_json(part: Any) -> None:
-    """Check that options are the same after being stored in a checkpoint."""
+    """Check that options are equal after they were stored in a checkpoint."""
     stored = json.loads(json.dumps(part.options.model_dump(mode="json")))
     assert validate(type(part).Options, stored, "stored options") == part.options
 
 
 def assert_workers_can_take(part: Any) -> None:
-    """Check that a data worker which is spawned receives the part as it is."""
+    """Check that a spawned data worker receives an equal part."""
     received = pickle.loads(pickle.dumps(part))
     assert type(received) is type(part)
     assert getattr(received, "options", None) == getattr(part, "options", None)
 
 
 def assert_equal(first: Any, second: Any) -> None:
-    """Check that two tensors, or two dicts of tensors, are the same bit by bit."""
+    """Check that two tensors, or two dicts of tensors, are bitwise equal."""
     import torch
 
     torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
 
 
 def assert_close(first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
-    """Check that two lists of float32 features are the same but for rounding."""
+    """Check that two lists of float32 features are equal up to rounding."""
     import torch
 
     for one, other in zip(first, second, strict=True):
@@ -90,7 +90,7 @@ def assert_close(first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
 
 
 def assert_gradients_reach_all_parameters(network: nn.Module, outputs: Sequence[Tensor]) -> None:
-    """Check that each parameter which can train gets a finite gradient from `outputs`."""
+    """Check that each trainable parameter gets a finite gradient from `outputs`."""
     loss = sum((output.float() ** 2).sum() for output in outputs)
     assert not isinstance(loss, int), "the network returned nothing"
     loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -103,11 +103,11 @@ def assert_gradients_reach_all_parameters(network: nn.Module, outputs: Sequence[
 def through_safetensors(
     network: nn.Module, build: Callable[[], nn.Module], folder: Path
 ) -> nn.Module:
-    """Save a network's weights and load them into one that was built anew."""
+    """Return a new network with the weights of another one, saved and loaded again."""
     from safetensors.torch import load_file, save_file
 
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    # A network without weights is allowed, a file without tensors is not.
+    # A network may have no weights, but a file must have tensors.
     loaded = {}
     if state:
         save_file(state, folder / "part.safetensors")
@@ -118,13 +118,13 @@ def through_safetensors(
 
 
 def built_again_on_meta(network: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network without memory, then give it weights and buffers, as loading a model does."""
+    """Return a network built on the meta device, then filled as loading a model does."""
     import torch
 
     with torch.device("meta"):
         twin = build().eval()
     twin.load_state_dict(network.state_dict(), assign=True)
-    # Buffers that are not saved are taken from the constructor, so it must always make the same.
+    # Buffers that are not saved come from the constructor, which must be deterministic.
     fresh = dict(build().named_buffers())
     for name, buffer in list(twin.named_buffers()):
         if buffer.is_meta:

@@ -25,28 +25,28 @@ Shape = tuple[int, ...]
 
 
 def _item(n: int) -> Tensor:
-    """Return the same random features [n, D_enc] each time."""
+    """Return random features [n, D_enc], which are equal in each call."""
     import torch
 
     return torch.randn(n, IN_WIDTH, generator=torch.Generator().manual_seed(n))
 
 
 class ProjectorTests:
-    """Give a `projector` fixture, and the `shapes` it takes and those it refuses."""
+    """The tests of a projector. Define the fixture `projector`; override `shapes` and `refused`."""
 
     @pytest.fixture
     def projector(self) -> Projector:
         """Return the projector to test."""
-        raise NotImplementedError("give a `projector` fixture")
+        raise NotImplementedError("define the fixture `projector`")
 
     @pytest.fixture
     def shapes(self) -> Sequence[Shape]:
-        """Return feature shapes it takes, of different lengths."""
+        """Return feature shapes of different lengths that it accepts."""
         return [(1,), (7,), (64,), (130,)]
 
     @pytest.fixture
     def refused(self) -> Sequence[Shape]:
-        """Return feature shapes it cannot take."""
+        """Return feature shapes that it refuses."""
         return []
 
     @pytest.fixture
@@ -61,7 +61,7 @@ class ProjectorTests:
     def project(
         self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
     ) -> list[Tensor]:
-        """Project an item of each shape in one call of the module, as core does."""
+        """Return the projected item of each shape, from one call of the module, as in core."""
         dtype = next(module.parameters()).dtype
         items = [_item(math.prod(shape)).to(dtype) for shape in shapes]  # N of [n, D_enc]
         return self._run(projector, module, items, shapes)

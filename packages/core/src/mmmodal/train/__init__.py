@@ -1,1 +1,1 @@
-"""The two training stages, as recipes on transformers' Trainer and DeepSpeed."""
+"""Training stages, defined by recipes, with transformers' Trainer and DeepSpeed."""

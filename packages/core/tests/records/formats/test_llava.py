@@ -53,7 +53,7 @@ def test_a_row_of_llava_keeps_its_id_text_and_other_keys() -> None:
     ("change", "message"),
     [
         ({"image": None}, r"the row lists 0 media, but its text marks 1"),
-        ({"image": {"bytes": b"x"}}, r"'image': embedded images are not read"),
+        ({"image": {"bytes": b"x"}}, r"'image': embedded images are not supported"),
         ({"conversations": [{"from": "bot", "value": "x"}]}, r"'conversations.0.from': .*'human'"),
         ({"conversations": [{"from": "human"}]}, r"'conversations.0.value' is missing"),
         ({"conversations": [{"from": "human", "value": "x", "weight": 0}]}, r"unknown key"),
@@ -77,7 +77,7 @@ def test_a_text_that_spells_a_marker_cannot_be_written_where_markers_count() -> 
     row = {"messages": [{"role": "user", "content": "what is <image> in HTML?"}]}
     (record,) = read(row)
 
-    with pytest.raises(RecordError, match="a text spells a marker"):
+    with pytest.raises(RecordError, match="a text contains a marker"):
         write("llava", record)
     assert write("openai", record)["messages"] == row["messages"]
 

@@ -68,11 +68,14 @@ def part(**values: Any) -> dict[str, Any]:
     [
         (part(type="image_ur", image_url="x"), r"'image_ur'. Did you mean 'image_url'\?"),
         (part(type="video_url", video_url="x"), r"'messages.0': a part of type 'video_url'"),
-        (part(type="image_url", image_url=5), r"has 'image_url': \{\"url\": \"…\"\}"),
-        (part(type="input_audio", input_audio={"data": "x"}), r"has 'input_audio': .*\"format\""),
+        (part(type="image_url", image_url=5), r"must have 'image_url': \{\"url\": \"…\"\}"),
+        (
+            part(type="input_audio", input_audio={"data": "x"}),
+            r"must have 'input_audio': .*\"format\"",
+        ),
         (
             {"messages": [{"role": "tool", "content": "x"}]},
-            r"'messages.0': its role is .* got 'tool'",
+            r"'messages.0': its role must be .* got 'tool'",
         ),
         (
             {
@@ -81,11 +84,11 @@ def part(**values: Any) -> dict[str, Any]:
                     {"role": "assistant", "content": None},
                 ]
             },
-            r"'messages.1': its content is a text or a list of parts",
+            r"'messages.1': its content must be a text or a list of parts",
         ),
         (
             {"messages": [{"role": "user", "content": "x", "weight": 0}]},
-            r"'messages.0': only role and content are understood, not 'weight'",
+            r"'messages.0': only role and content are supported, not 'weight'",
         ),
         (
             {

@@ -159,11 +159,11 @@ REPLY = {"role": "assistant", "content": "y"}
         ),
         (
             {"filename": "a", "chat": [USER], "conversations": [USER]},
-            r"turns are under .*; this row has 'chat' and 'conversations'",
+            r"a row must have one of .*; it has 'chat' and 'conversations'",
         ),
         (
             {"filename": "a.bin", "chat": [{"role": "user", "content": "x"}]},
-            r"'a.bin' is neither marked in the text nor known by its ending; write <audio> or <image>",
+            r"'a.bin' has no marker in the text, and its suffix is unknown; write <audio> or <image>",
         ),
         (
             {"filename": "a", "chat": [USER, REPLY | {"content": "<image>"}]},
@@ -171,11 +171,11 @@ REPLY = {"role": "assistant", "content": "y"}
         ),
         (
             {"filename": "a", "chat": [USER | {"content_ms": "<image>x"}, REPLY]},
-            r"'chat.1.content_ms' is missing, though other turns have their translation",
+            r"'chat.1.content_ms' is missing, but other turns have a translation",
         ),
         (
             {"filename": ["a.mp3"], "instruction": "x", "answer": "y", "answer_ms": "z"},
-            r"'instruction_ms' is missing, though",
+            r"'instruction_ms' is missing, but",
         ),
         (
             {
@@ -184,7 +184,7 @@ REPLY = {"role": "assistant", "content": "y"}
                     {"role": "user", "content": "<image><audio>", "content_ms": "<audio><image>"}
                 ],
             },
-            r"the languages mark media of different kinds",
+            r"the languages mark media in different orders",
         ),
         ({"filename": 5, "conversations": [USER]}, r"'filename': give a path or a list of paths"),
         ({"filename": ["a", None], "conversations": [USER]}, r"'filename': give a path or a list"),
@@ -207,5 +207,5 @@ def test_a_bad_row_of_the_paper_says_what_is_wrong(row: dict[str, Any], message:
 def test_what_the_paper_remembers_in_meta_must_be_its_own() -> None:
     (record,) = read(SESSION)
 
-    with pytest.raises(RecordError, match=r"meta\.paper_form is what this format remembers"):
+    with pytest.raises(RecordError, match=r"meta\.paper_form is reserved for this format"):
         write("paper", record.model_copy(update={"meta": {"paper_form": 5}}))

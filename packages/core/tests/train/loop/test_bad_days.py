@@ -136,7 +136,7 @@ def test_packs_of_bad_rows_alone_are_refused(training: Training, data: Path) -> 
     path = write_lines(
         data.parent / "none.jsonl", [record(str(i), ("image", f"gone-{i}.png")) for i in range(4)]
     )
-    with pytest.raises(RecordError, match=r"none\.jsonl: not a single record can be used"):
+    with pytest.raises(RecordError, match=r"none\.jsonl: none of the records can be used"):
         run_stage(recipe(training, data=path, on_bad_sample="skip", packing=True))
 
 
@@ -189,7 +189,8 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_run_goes_on(
     newest.write_bytes(content)
     running = training.start()
     assert running.wait() == 0, running.text()
-    assert "The checkpoint of step 4 is damaged and set aside" in running.text()
+    assert "The checkpoint of step 4 is damaged (" in running.text()
+    assert ") and was renamed to " in running.text()
     assert training.story() == straight
 
 
@@ -200,7 +201,7 @@ def test_sigterm_ends_with_a_checkpoint_and_exit_0(training: Training) -> None:
     running = training.start(Fate("os.rename", "checkpoint-4", number=signal.SIGTERM))
     assert running.wait() == 0, running.text()
     assert "Stopped by SIGTERM after step" in running.text()
-    assert "The same command goes on from there" in running.text()
+    assert "Run the same command again to resume" in running.text()
     assert "Traceback" not in running.text()
     training.finish()
     straight = training.elsewhere(training.out.parent / "straight")
@@ -217,7 +218,7 @@ def test_a_killed_worker_is_one_message_and_the_run_goes_on(training: Training) 
         worker.send_signal(signal.SIGKILL)
     assert running.wait() == 1, running.text()
     assert "a process that reads media (pid" in running.text()
-    assert "goes on from the last checkpoint" in running.text()
+    assert "to resume from the last checkpoint" in running.text()
     assert "Traceback" not in running.text()
     training.finish()
 
@@ -229,7 +230,7 @@ def test_data_that_changed_since_the_run_was_begun_is_refused(
     training = training.elsewhere(training.out, settings={**training.settings, "data": path})
     interrupted(training)
     write_lines(path, [text_row("a", "x")])
-    with pytest.raises(CheckpointError, match="begun with 2 usable records, and now there are 1"):
+    with pytest.raises(CheckpointError, match="begun with 2 usable records, but now there are 1"):
         run_stage(recipe(training))
 
 

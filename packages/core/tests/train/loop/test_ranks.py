@@ -67,7 +67,7 @@ def test_without_deepspeed_a_run_goes_from_one_rank_to_two_and_back(
     on_two = dataclasses.replace(moved, ranks=2)
     running = on_two.start(Fate("os.rename", "checkpoint-6"))
     assert running.wait() == -9
-    assert "2 conversations a step: accumulation is 1 on 2 processes" in running.text()
+    assert "2 conversations per step: accumulation is 1 on 2 processes" in running.text()
     moved.finish()
     assert rows_of_steps(moved) == rows_of_steps(alone)
     one, other = weights(alone.out), weights(moved.out)
@@ -83,7 +83,7 @@ def test_a_number_of_ranks_that_cannot_make_up_a_step_is_refused(
     assert alone.start(Fate("os.rename", "checkpoint-4")).wait() == -9
     running = dataclasses.replace(alone, ranks=2).start()
     assert running.wait() == 1
-    assert "was begun with 3 conversations a step, which 2 processes" in running.text()
+    assert "was begun with 3 conversations per step, which 2 processes" in running.text()
 
 
 @pytest.mark.timeout(900)

@@ -194,7 +194,7 @@ def test_the_check_says_what_stored_features_take_and_whether_they_fit(
     assert checked.stored_bytes == pytest.approx(kept, rel=0.1)
     small = recipe_of("align", start, data, tmp_path / "out", cache, "feature_cache_limit=1kB")
     (problem,) = check_recipe(small, HERE).problems
-    assert "media take about" in problem and "can hold 1.0 KB; raise" in problem
+    assert "media take about" in problem and "can hold only 1.0 KB; raise" in problem
 
 
 def test_data_that_are_not_there_are_told_before_a_weight_is_read(
@@ -238,8 +238,8 @@ def test_all_that_stands_against_a_stage_is_told_at_once(
     (out / "notes.txt").write_text("mine")
     checked = check_recipe(recipe_of("align", start, bad, out), HERE)
     told = "\n".join(checked.problems)
-    assert "is no training run" in told
-    assert "bad.jsonl:6: no known format" in told
+    assert "is not a training run" in told
+    assert "bad.jsonl:6: no format has its keys" in told
     checked = check_recipe(recipe_of("align", start, bad, tmp_path / "new"), HERE)
     assert [problem for problem in checked.problems if "bad.jsonl:6" in problem]
     rows.pop(5)
@@ -267,7 +267,7 @@ def test_another_language_model_than_a_recipe_is_for_is_told(
     recipe = load_recipe("paper-tinyllama-1.1b-instruct", [*given, "deepspeed=none"])
     told = "\n".join(check_recipe(recipe, HERE).notes)
     assert "made for the language model malaysian-tinyllama-1.1b-16k" in told
-    assert "the language model has 2,048 positions" in told
+    assert "the language model has only 2,048 positions" in told
 
 
 def published_size(start: Path, folder: Path) -> Path:
@@ -313,7 +313,7 @@ def test_the_check_is_readable(
     assert "IN AN EPOCH" in out and "An epoch: 12 conversations" in out
     assert "image_projector" in out and "markers" in out
     assert "Memory of this machine in a step of 3 x " in out
-    assert out.endswith("Nothing stands against it.\n")
+    assert out.endswith("No problems found.\n")
 
 
 def test_the_machine_is_described_with_the_check_alone(
@@ -321,9 +321,9 @@ def test_the_machine_is_described_with_the_check_alone(
 ) -> None:
     given = ["train", "align", f"model={start}", f"data={data}", f"out={tmp_path / 'out'}"]
     assert run([*given, "--gpus", "2"]) == 2
-    assert "go with --check" in capsys.readouterr().err
+    assert "need --check" in capsys.readouterr().err
     assert run([*given, "--check", "--gpu-memory", "much"]) == 2
-    assert "is no size such as 80GB" in capsys.readouterr().err
+    assert "is not a size such as 80GB" in capsys.readouterr().err
 
 
 def test_nothing_is_known_of_what_was_not_looked_at() -> None:

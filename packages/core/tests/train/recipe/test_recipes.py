@@ -131,7 +131,7 @@ def test_a_folder_that_is_none_fails_the_plugin_alone(tmp_path: Path) -> None:
     install(tmp_path, "mmmodal-wrong", PAPER.format(folder="/no/such/folder"))
     told = run_mmmodal("plugins", path=tmp_path)
     assert told.returncode == 0
-    assert "no folder's Path" in told.stdout and "mmmodal-core" in told.stdout
+    assert "not the Path of a folder" in told.stdout and "mmmodal-core" in told.stdout
 
 
 def test_a_recipe_s_errors_come_all_at_once_with_line_and_suggestion(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_list_whose_only_item_is_wrong_is_not_called_too_short_besides() -> No
 
 
 def test_a_rate_of_what_does_not_train_is_refused() -> None:
-    with pytest.raises(ConfigError, match="names language_model, which does not train"):
+    with pytest.raises(ConfigError, match="names language_model, which is not trained"):
         load_recipe("align", [*GIVEN, "train.learning_rates.language_model=1e-3"])
     load_recipe("lora", [*GIVEN, "train.learning_rates.language_model=1e-3"])
 

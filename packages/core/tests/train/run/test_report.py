@@ -85,7 +85,7 @@ def test_what_was_not_logged_is_not_drawn(tmp_path: Path, recipe: Recipe) -> Non
 
 def test_a_report_that_cannot_be_written_is_one_clear_error(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(CheckpointError, match="the model is there, the report is not"):
+    with pytest.raises(CheckpointError, match="the model was saved, but there is no report"):
         written(tmp_path, recipe, ROWS)
 
 
@@ -110,7 +110,7 @@ def test_a_stage_writes_its_report_when_it_is_done(
     given = [f"model={start}", f"data={data}", f"out={tmp_path / 'out'}", "max_tokens=512"]
     run_stage(load_recipe("align", [*given, "batch_size=2", "max_steps=2", "log_every=1"]))
     path = tmp_path / "out/run/report.html"
-    assert f"How it went: {path}" in capsys.readouterr().err
+    assert f"Report: {path}" in capsys.readouterr().err
     text = path.read_text(encoding="utf-8")
     assert str(data) in text and "mmmodal-core" in text
     assert Page(text, VOID).open == []

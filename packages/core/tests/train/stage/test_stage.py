@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     training.wait_for(running, (training.run / "metrics.jsonl").exists)
     running.kill(signal.SIGINT)
     assert running.wait() == 130, running.text()
-    assert "The same command goes on from there" in running.text()
+    assert "Run the same command again to resume" in running.text()
     assert "Traceback" not in running.text()
     kept = list((training.run / "checkpoints").iterdir())
     names = {path.name for path in kept[0].iterdir()}
@@ -133,7 +133,7 @@ def test_fresh_removes_no_folder_that_is_not_a_run(start: Path, data: Path, tmp_
     notes = tmp_path / "out/run/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
-    with pytest.raises(MMModalError, match="is no training run"):
+    with pytest.raises(MMModalError, match="is not a training run"):
         run_stage(recipe("align", start, data, tmp_path / "out"), fresh=True)
     assert notes.read_text() == "mine"
 

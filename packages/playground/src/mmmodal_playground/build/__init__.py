@@ -1,1 +1,1 @@
-"""Train the shipped parts from a seed: `python -m mmmodal_playground.build`."""
+"""Train the shipped parts: `python -m mmmodal_playground.build`."""

@@ -22,7 +22,7 @@ TRAINERS: dict[str, Callable[..., None]] = {
 }
 
 STEPS = {"siglip": 4000, "whisper": 3000, "llama": 3000, "translator": 2000}
-"""What the shipped parts were trained with."""
+"""The seed and steps of the shipped parts."""
 
 
 @click.command()
@@ -34,16 +34,16 @@ STEPS = {"siglip": 4000, "whisper": 3000, "llama": 3000, "translator": 2000}
     type=click.Choice(PARTS),
     multiple=True,
     default=PARTS,
-    help="Train this part only; may be given several times.",
+    help="Train only this part; repeatable.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Train each part for so many steps.")
+@click.option("--steps", type=click.IntRange(1), help="The number of steps for each part.")
 @click.option(
     "--go-on",
     "start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Train the llama part on, from the one in this folder.",
+    help="Continue the training of the llama part from the one in this folder.",
 )
-@click.option("--measure-only", is_flag=True, help="Measure parts that are there; train nothing.")
+@click.option("--measure-only", is_flag=True, help="Measure existing parts, without training.")
 def build(
     out: Path,
     seed: int,
@@ -52,9 +52,9 @@ def build(
     start: Path | None,
     measure_only: bool,
 ) -> None:
-    """Train the playground's parts from a seed into OUT, with their log and measured quality."""
+    """Train the playground's parts into the folder OUT, with their logs and measured quality."""
     if start and parts != ("llama",):
-        raise click.UsageError("--go-on is for --part llama alone")
+        raise click.UsageError("--go-on needs --part llama, and no other part")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -84,9 +84,9 @@ def build(
 def _train(part: str, out: Path, seed: int, steps: int, start: Path | None, log: Log) -> None:
     import torch
 
-    going_on = ", going on" if start else ""
+    continued = ", continued" if start else ""
     threads = torch.get_num_threads()
-    log(f"{part}: seed {seed}, torch {torch.__version__}, {threads} threads{going_on}")
+    log(f"{part}: seed {seed}, torch {torch.__version__}, {threads} threads{continued}")
     began = time.monotonic()
     more = {"start": start} if start else {}
     TRAINERS[part](out / part, seed=seed, steps=steps, log=log, **more)

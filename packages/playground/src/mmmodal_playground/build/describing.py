@@ -1,9 +1,9 @@
-"""Media in words, as the Llama part reads them while it has no eyes and ears.
+"""Describe media in words, which the Llama part reads before it has towers.
 
-Half of the descriptions are written as slots will be: words of a phrase drawn out and with gaps
-between them, as sound goes; a picture as the grid of its patches, and where a thing is, the sum of
-its words in both languages, for a patch shows several at once and speaks none. Some words are
-louder than others, as a projector will say them.
+Half of the descriptions have the form of slots. The words of a phrase are stretched, with gaps
+between them, as in sound. A picture is the grid of its patches; a patch of a thing is the sum of
+the thing's words in both languages, as it shows several aspects at once and in no language. Words
+have different weights, as in the output of a projector.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from mmmodal_playground.things import TALKS, Thing
 __all__ = ["BLANK", "SUM", "described", "in_slots", "in_words", "in_words_or_slots"]
 
 BLANK = "<|blank|>"
-"""A slot that shows or says nothing."""
+"""A slot without content."""
 
 SUM = re.compile(r"<\|sum ([^|]*)\|>")
-"""Stands for the weighted sum of the words in it, at one position: "<|sum 0.9 red, 0.5 star|>"."""
+"""The weighted sum of words at one position: "<|sum 0.9 red, 0.5 star|>"."""
 
 WEIGHTS = 0.4, 1.2
 
 
 def in_words(medium: Medium, language: str) -> str:
-    """Describe a medium in a sentence."""
+    """Return a description of a medium as a sentence."""
     if isinstance(medium, Clip):
         return f"{Audio.begin}{medium.phrase.text}{Audio.end}"
     return f"{Image.begin}{medium.mention(TALKS[language])}{Image.end}"
 
 
 def in_slots(medium: Medium, chance: random.Random) -> str:
-    """Describe a medium as its slots will: word by word in time, or patch by patch."""
+    """Return a description in the form of slots: word by word in time, or patch by patch."""
     if isinstance(medium, Clip):
         return "".join((Audio.begin, *_heard(medium, chance), Audio.end))
     cells = [BLANK] * GRID**2
@@ -53,7 +53,7 @@ def _words(thing: Thing, aspects: Iterable[str]) -> list[str]:
 
 
 def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
-    """Draw words out and leave gaps; where there is none, a slot may have the end of one."""
+    """Yield words stretched over slots, with gaps; without, a slot may have the end of a word."""
     before = ""
     yield from [BLANK] * chance.randint(0, 2)
     for word in clip.phrase.text.split():
@@ -69,7 +69,7 @@ def _heard(clip: Clip, chance: random.Random) -> Iterator[str]:
 
 
 def _glimpses(number: int, chance: random.Random) -> list[tuple[str, ...]]:
-    """Choose what each patch of a thing shows: its colour, its shape, or both."""
+    """Return the aspects of each patch of a thing: its colour, its shape, or both."""
     whole = ("colour", "shape")
     choices: tuple[tuple[str, ...], ...] = (whole, whole, ("colour",), ("shape",))
     seen = [chance.choice(choices) for _ in range(number)]
@@ -84,7 +84,7 @@ def _sum(words: Iterable[str], chance: random.Random) -> str:
 
 
 def in_words_or_slots(medium: Medium, language: str, chance: random.Random) -> str:
-    """Describe half of all media in words and half in slots."""
+    """Return a description in words for half of all media, in the form of slots for the others."""
     if chance.random() < 0.5:
         return in_words(medium, language)
     return in_slots(medium, chance)

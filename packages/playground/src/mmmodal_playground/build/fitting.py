@@ -1,4 +1,4 @@
-"""The one training loop of all parts: AdamW or Muon, warm-up, cosine, gradients clipped."""
+"""The training loop of all parts: AdamW or Muon, warm-up, cosine decay, gradient clipping."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ def fit(
     log: Log,
     matrices: Iterable[torch.nn.Parameter] = (),
 ) -> None:
-    """Minimise the sum of what `loss(step)` returns; each of its terms is logged.
+    """Minimise the sum of the terms that `loss(step)` returns; each term is logged.
 
-    `matrices` are those of the parameters that Muon changes, at twice the learning rate; AdamW
-    changes the others.
+    Muon trains the parameters in `matrices`, at twice the learning rate; AdamW trains the others.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Train the Whisper part as a speech recogniser, with a side loss on the encoder.
+"""Train the Whisper part as a speech recogniser, with an auxiliary loss on the encoder.
 
-The side loss is CTC over words: alone, the decoder sits still for long, because nothing tells
-the encoder where a word is. Its head is thrown away.
+The auxiliary loss is CTC over words: without it, training stagnates for long, because the encoder
+gets no signal for the position of words. Its head is not saved.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["feature_extractor", "log_mels", "new_model", "speech_tokenizer", "train"]
 
-SECONDS = 3  # the window; the longest phrase at the lowest speed is shorter
+SECONDS = 3  # of a window; the longest phrase at the lowest speed is shorter
 WIDTH = 128
 POOL = 10_000  # clips of each language
 BATCH = 32
-MASK = {"frames": 25, "bands": 12}  # at most, of each clip: SpecAugment (arXiv:1904.08779)
+MASK = {"frames": 25, "bands": 12}  # maximum for each clip: SpecAugment (arXiv:1904.08779)
 START, END, TRANSCRIBE, TRANSLATE, NO_TIMES = (
     "<|startoftranscript|>",
     "<|endoftext|>",
@@ -42,7 +42,7 @@ START, END, TRANSCRIBE, TRANSLATE, NO_TIMES = (
 
 
 def feature_extractor() -> WhisperFeatureExtractor:
-    """Make the part's log-mel spectrograms: Whisper's, of a shorter window."""
+    """Return Whisper's feature extractor for a shorter window."""
     from transformers import WhisperFeatureExtractor
 
     settings = {"feature_size": 80, "chunk_length": SECONDS}
@@ -50,7 +50,7 @@ def feature_extractor() -> WhisperFeatureExtractor:
 
 
 def speech_tokenizer() -> WhisperTokenizer:
-    """Make a tokenizer of Whisper's kind with a token for each word that is spoken."""
+    """Return a tokenizer of Whisper's type with a token for each spoken word."""
     import json
 
     from transformers import WhisperTokenizer
@@ -142,7 +142,7 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
 
 
 class _Clips:
-    """Phrases spoken beforehand, each drawn again and again with other parts masked."""
+    """Phrases spoken in advance; each is used many times with different parts masked."""
 
     def __init__(self, tokenizer: WhisperTokenizer, seed: int, log: Log) -> None:
         import torch
@@ -169,7 +169,7 @@ class _Clips:
         self.random = torch.Generator().manual_seed(seed)
 
     def next(self) -> tuple[Tensor, ...]:
-        """Return mels [B, M, F], decoder labels, and the words alone with their counts."""
+        """Return mels [B, M, F], decoder labels, and the words with their counts."""
         import torch
 
         index = torch.randint(len(self.mels), (BATCH,), generator=self.random)
@@ -181,7 +181,7 @@ class _Clips:
 
 
 def log_mels(spoken: list[tuple[Phrase, Voice]]) -> Tensor:
-    """Speak phrases and return their spectrograms, float16 [B, M, F]."""
+    """Return the spectrograms of spoken phrases, float16 [B, M, F]."""
     with speaking() as say:
         clips = [say(phrase.text, voice) for phrase, voice in spoken]
     features = feature_extractor()(clips, sampling_rate=16_000, return_tensors="pt")
@@ -202,7 +202,7 @@ def _padded(rows: list[list[int]], filler: int) -> Tensor:
 
 
 def _mask(mel: Tensor, axis: int, most: int, generator: torch.Generator) -> None:
-    """Hide one stripe of random width in place."""
+    """Mask one stripe of random width in place."""
     import torch
 
     width = int(torch.randint(most, (), generator=generator))

@@ -1,8 +1,8 @@
-"""Train the Llama part: a chat model that knows the world from words alone.
+"""Train the Llama part: a chat model that learns the world from text only.
 
-It reads the dialogues of `mmmodal quickstart` with a description in the place of each medium,
-between the markers that will stand around its slots. So it can talk before it sees or hears, and
-what is left to learn for a composed model is to put into a projector's tokens what the words said.
+It reads the dialogues of `mmmodal quickstart` with a description in place of each medium, between
+the markers. It therefore knows the dialogues before it is composed, and the composed model only has
+to learn projectors whose tokens correspond to the descriptions.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = ["chat_tokenizer", "new_model", "train"]
 
 WIDTH, LAYERS = 128, 6
 POSITIONS = 2048
-RATE, RATE_AGAIN = 1.5e-3, 1e-3  # from random weights, from trained ones
-NOISE = 0.3  # in a slot, as no projector is exact
+RATE, RATE_AGAIN = 1.5e-3, 1e-3  # from random weights, from trained weights
+NOISE = 0.3  # in a slot, as projectors are not exact
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] not in ['user', 'assistant'] %}"
@@ -47,7 +47,7 @@ TEMPLATE = (
 
 
 def chat_tokenizer() -> PreTrainedTokenizerFast:
-    """Make the tokenizer, with a chat template and the markers of both modalities."""
+    """Return the tokenizer, with a chat template and the markers of both modalities."""
     chance = random.Random(0)
     sentences = []
     for split in ("train", "test"):
@@ -79,7 +79,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_key_value_heads=4,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
-        initializer_range=0.05,  # with 0.02 so small a network attends to nothing for long
+        initializer_range=0.05,  # with 0.02 so small a network learns attention very slowly
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -90,10 +90,10 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 def train(folder: Path, *, seed: int, steps: int, log: Log, start: Path | None = None) -> None:
     """Write the trained model and its tokenizer to `folder`.
 
-    Training goes on from the model in `start`, if one is given, with the last lesson.
+    If `start` is given, training continues from the model there, with the last lesson.
 
     Raises:
-        ValueError: `start` was trained for other tokens, when the world said other things.
+        ValueError: `start` has another vocabulary, from an older version of the world.
     """
     import torch
     from transformers import LlamaForCausalLM
@@ -126,11 +126,11 @@ def train(folder: Path, *, seed: int, steps: int, log: Log, start: Path | None =
 
 
 def _loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
-    """Return the mean loss of the labels that count."""
+    """Return the mean loss of the labels."""
     import torch
 
     embedded = _embed(model.model.embed_tokens.weight, batch, noise=NOISE)
-    hidden = model.model(inputs_embeds=embedded).last_hidden_state  # padding is behind: causal
+    hidden = model.model(inputs_embeds=embedded).last_hidden_state  # causal: padding has no effect
     wanted = batch.labels[:, 1:]
     taught = wanted != IGNORED
     logits = model.lm_head(hidden[:, :-1][taught])
@@ -138,7 +138,7 @@ def _loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
 
 
 def _open(logits: Tensor, taught: Tensor, batch: Batch) -> Tensor:
-    """Take the tokens that are left open out of the choice; `logits` has a row for each label."""
+    """Return logits with the excluded tokens masked; `logits` has a row for each label."""
     import torch
 
     if not batch.opened:
@@ -150,7 +150,7 @@ def _open(logits: Tensor, taught: Tensor, batch: Batch) -> Tensor:
 
 
 def _embed(weight: Tensor, batch: Batch, noise: float = 0.0) -> Tensor:
-    """Return what the model reads, [B, T, D]; `noise` is in the sums, in shares of a word."""
+    """Return the embeddings [B, T, D]; `noise` is added to sums, relative to the size of a word."""
     import torch
 
     embedded = torch.nn.functional.embedding(batch.ids, weight)

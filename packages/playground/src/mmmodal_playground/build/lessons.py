@@ -1,4 +1,4 @@
-"""What the Llama part reads: dialogues, and exercises that teach one step of them each."""
+"""The training data of the Llama part: dialogues, and exercises for single skills."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = ["ASSISTANT", "END", "EXERCISES", "LESSONS", "USER", "any_dialogue"]
 USER, ASSISTANT, END = "<|user|>", "<|assistant|>", "<|end|>"
 TURNS = 8  # of a quiz
 CUES = 16  # of a drill
-BACKWARDS = 0.3  # of the roll calls name the thing first and then the medium
-RELATED = 0.2  # of a drill's cues are about what two media have in common
-MEANT = 0.15  # of them ask which medium has a thing
-ALONE = 0.3  # of a drill's pictures show one thing; where two are is the hardest to learn
+BACKWARDS = 0.3  # share of the roll calls with the thing in front of the medium
+RELATED = 0.2  # share of a drill's cues about what two media have in common
+MEANT = 0.15  # share of a drill's cues about which medium has a thing
+ALONE = 0.3  # share of a drill's pictures with one thing; the places of two are hard to learn
 LESSONS = (
     (0.1, {"roll calls": 2}),
     (0.35, {"roll calls": 1, "drills": 1}),
     (1.0, {"dialogues": 1, "quizzes": 1, "drills": 1}),
 )
-"""How many batches of each exercise make a step, up to which share of all steps."""
+"""The number of batches of each exercise in a step, up to a share of all steps."""
 
 
 def any_dialogue(split: Split, chance: random.Random) -> Dialogue:
-    """Make a dialogue of any task and language."""
+    """Return a dialogue of a random task and language."""
     return make_dialogue(chance.choice(TASKS), chance.choice(list(TALKS)), split, chance)
 
 
@@ -47,17 +47,17 @@ def _dialogue(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
 
 
 def _quiz(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
-    """Ask much about the same media."""
+    """Return a row with many questions about the same media."""
     language = chance.choice(list(TALKS))
     quiz = make_quiz(language, "train", chance, turns=TURNS)
     return _encode(tokenizer, quiz, chance)
 
 
 def _roll_call(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
-    """Name three media and their things, over and over: " image 2 red star audio 1 black circle".
+    """Return a row of three media and their things: " image 2 red star audio 1 black circle".
 
-    Which of several things is meant is by far the hardest to learn. It is learned many times
-    sooner where a row asks for nothing else, and for it right behind the name.
+    Finding the right one of several things is by far the hardest to learn. It is learned many times
+    faster if a row contains nothing else, and the thing directly follows the name.
     """
     language = chance.choice(list(TALKS))
     things = chance.sample(things_of("train"), 3)
@@ -79,7 +79,7 @@ def _showing(thing: Thing, language: str, chance: random.Random) -> Medium:
 
 
 def _drill(tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Row:
-    """Name media, or a part of one, and what is true of it: " image 2 star red"."""
+    """Return a row of media, or a part of one, and a fact about it: " image 2 star red"."""
     language = chance.choice(list(TALKS))
     media = make_quiz(language, "train", chance, turns=0, alone=ALONE).media
     shown = "".join(in_words_or_slots(medium, language, chance) for medium in media)
@@ -98,14 +98,14 @@ def _any_cue(media: Sequence[Medium], language: str, chance: random.Random) -> t
 
 
 def _related(media: Sequence[Medium], pair: Sequence[int], language: str) -> tuple[str, str]:
-    """Name two media; return what they have in common."""
+    """Return the names of two media, and what they have in common."""
     first, second = (_name(media, index, language) for index in pair)
     a, b = (media[index].things[0] for index in pair)
     return f"{first} {second}", about_pair(a, b, (first, second), TALKS[language])[0].answer
 
 
 def _meant(media: Sequence[Medium], index: int, language: str) -> tuple[str, str]:
-    """Name a kind and a thing; return the first medium of the kind that has it."""
+    """Return a kind and a thing, and the first medium of the kind that has it."""
     kind, thing = type(media[index]), media[index].things[0]
     having = [i for i, m in enumerate(media) if type(m) is kind and thing in m.things]
     name = _name(media, having[0], language)
@@ -115,7 +115,7 @@ def _meant(media: Sequence[Medium], index: int, language: str) -> tuple[str, str
 def _cue(
     media: Sequence[Medium], index: int, language: str, chance: random.Random
 ) -> tuple[str, str]:
-    """Name one medium, and perhaps a colour, shape or place in it; return what belongs to it."""
+    """Return a medium, perhaps with a colour, shape or place in it, and the fact about it."""
     medium, talk = media[index], TALKS[language]
     if isinstance(medium, Clip):
         questions = about_phrase(medium.phrase, talk, chance)[:1]
@@ -146,7 +146,7 @@ def _cued(
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, dialogue: Dialogue, chance: random.Random) -> Row:
-    """Return ids and labels: the assistant's words and turn ends are learned.
+    """Return ids and labels: answers and turn ends are learned.
 
     Half of all media are described in words and half in slots.
     """
@@ -163,4 +163,4 @@ EXERCISES: dict[str, Callable[[PreTrainedTokenizerFast, random.Random], Row]] = 
     "quizzes": _quiz,
     "dialogues": _dialogue,
 }
-"""Each makes one row."""
+"""The functions that make one row of each exercise."""

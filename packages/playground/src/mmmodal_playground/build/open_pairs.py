@@ -1,10 +1,10 @@
-"""Pairs of colour and shape that are never shown must not be learned to be impossible.
+"""Exclude words of held-out pairs from the loss, so that these pairs are not learned as impossible.
 
 A model that reads of red stars and blue circles, but never of a blue star, would learn that "star"
-never follows "blue", and would describe a blue star as something else, however clearly it sees one.
-So where an answer names a thing, the loss leaves the word open that would name a held-out pair:
-beside "red star" it says nothing about "blue". Nor is it learned that blue and a star are always of
-two things. No such pair is read or said all the same.
+never follows "blue", and would describe a picture of a blue star wrongly. Where an answer names a
+thing, the loss therefore excludes the token that would name a held-out pair: at "red star" the loss
+ignores "blue". The same applies to answers that a colour and a shape belong to two things. The
+held-out pairs themselves are never in the training data.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["left_open", "places_left_open"]
 def left_open(
     tokenizer: PreTrainedTokenizerFast, shown: Iterable[Sequence[Thing]]
 ) -> dict[int, frozenset[int]]:
-    """Return for tokens of answers what is left open there.
+    """Return the excluded tokens for the tokens of answers.
 
     Args:
-        tokenizer: of the answers.
-        shown: the things of each medium that they may name.
+        tokenizer: the tokenizer of the answers.
+        shown: the things of each medium that answers may name.
     """
     opened: dict[int, frozenset[int]] = defaultdict(frozenset)
     media = list(shown)
@@ -48,7 +48,7 @@ def left_open(
 def places_left_open(
     tokenizer: PreTrainedTokenizerFast, labels: Sequence[int], shown: Iterable[Sequence[Thing]]
 ) -> Iterator[tuple[int, int]]:
-    """Yield the positions in a row of labels, and the tokens that are left open there."""
+    """Yield positions in a row of labels, with the tokens excluded there."""
     opened = left_open(tokenizer, shown)
     for place, label in enumerate(labels):
         for token in sorted(opened.get(label, ())):
@@ -56,14 +56,14 @@ def places_left_open(
 
 
 def _could_be_one(things: Sequence[Thing]) -> bool:
-    """Tell whether the colour of a thing and the shape of another make a held-out pair."""
+    """Return whether the colour of a thing and the shape of another are a held-out pair."""
     pairs = ((a, b) for a in things for b in things if a != b)
     return any(Thing(a.colour, b.shape) in HELD_OUT for a, b in pairs)
 
 
 @cache
 def _words(thing: Thing) -> tuple[tuple[str, str], ...]:
-    """Pair each word for a thing with the one that would make it a held-out pair instead."""
+    """Return each word for a thing with the word that would make it a held-out pair."""
     pairs = []
     for held in HELD_OUT:
         aspect = {"shape": "colour", "colour": "shape"}.get(thing.shares(held))

@@ -1,4 +1,4 @@
-"""How good the trained parts are, on scenes, phrases and pairs that nothing was trained on."""
+"""Measure the quality of the trained parts on held-out scenes, phrases and pairs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["hearing_quality", "language_quality", "translation_quality", "vision_quality"]
 
 Quality = dict[str, float]
-SEED = 20_000  # far from every seed that trains
+SEED = 20_000  # far from every seed of training
 
 
 def vision_quality(folder: Path, number: int = 256) -> Quality:
-    """Measure retrieval among held-out scenes, and probes of colour and shape.
+    """Return the accuracies of retrieval among held-out scenes, and of probes of colour and shape.
 
-    Retrieval is right where the text (or picture) of a scene is the likeliest of all `number`. A
-    probe is a linear classifier on the mean of the patches' features at the layer that encoders
-    take by default, the last but one, fitted to seen pairs; tested on pairs held out.
+    Retrieval is right if the text (or picture) of a scene has the highest score of all `number`. A
+    probe is a linear classifier on the mean of the patches' features at the last layer but one, the
+    default of encoders; it is fitted to seen pairs and tested on held-out ones.
     """
     import torch
     from transformers import AutoTokenizer, SiglipModel
@@ -52,7 +52,7 @@ def vision_quality(folder: Path, number: int = 256) -> Quality:
 
 
 def _probe(model: Any, aspect: str, kinds: Sequence[str]) -> float:
-    """Fit a linear classifier of one aspect to seen pairs; return its accuracy on held-out ones."""
+    """Return the accuracy on held-out pairs of a linear classifier fitted to seen pairs."""
     import torch
 
     chance = random.Random(SEED)
@@ -81,7 +81,7 @@ def _probe(model: Any, aspect: str, kinds: Sequence[str]) -> float:
 
 
 def hearing_quality(folder: Path, number: int = 300) -> Quality:
-    """Measure word accuracy, one minus the error rate, and exact phrases, of held-out phrases."""
+    """Return the word accuracy (one minus the error rate) and exact matches of held-out phrases."""
     import jiwer
     import torch
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
@@ -105,9 +105,9 @@ def hearing_quality(folder: Path, number: int = 300) -> Quality:
 
 
 def language_quality(folder: Path, number: int = 200) -> Quality:
-    """Measure the answers to held-out dialogues with descriptions in the place of media.
+    """Return the accuracy of answers in held-out dialogues, with descriptions in place of media.
 
-    The model speaks on its own history, greedily, as in the quickstart's evaluation.
+    Decoding is greedy, on the model's own history, as in the quickstart's evaluation.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -131,7 +131,7 @@ def language_quality(folder: Path, number: int = 200) -> Quality:
 
 
 def _talk(model: Any, tokenizer: Any, chats: list[list[dict[str, str]]]) -> list[list[str]]:
-    """Answer every user turn of each chat, turn by turn, on what was answered before."""
+    """Return the answers to every user turn of each chat, on the model's own earlier answers."""
     histories: list[list[dict[str, str]]] = [[] for _ in chats]
     answers: list[list[str]] = [[] for _ in chats]
     for turn in range(max(map(len, chats)) // 2):
@@ -163,7 +163,7 @@ def _generate(model: Any, tokenizer: Any, chats: list[list[dict[str, str]]]) -> 
 
 
 def translation_quality(folder: Path, number: int = 300) -> Quality:
-    """Measure held-out sentences that are translated word for word as the world says them."""
+    """Return the share of held-out sentences whose translation equals the reference."""
     import torch
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -189,7 +189,7 @@ MEASURES: dict[str, Callable[[Path], Quality]] = {
     "llama": language_quality,
     "translator": translation_quality,
 }
-"""How each part is measured."""
+"""The function that measures each part."""
 
 
 def _unit(vectors: Tensor) -> Tensor:

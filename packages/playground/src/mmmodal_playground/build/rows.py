@@ -23,25 +23,25 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Row:
-    """What one row reads, and what of it is learned."""
+    """The tokens of one row, and its labels."""
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     sums: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
-    """Positions that show several tokens at once, which, and how much of each."""
+    """Positions with weighted sums of tokens, with the tokens and weights."""
 
     opened: list[tuple[int, int]] = field(default_factory=list)
-    """Positions and tokens that are neither right nor wrong there."""
+    """Positions, and tokens that are excluded from the loss there."""
 
     def add(self, ids: list[int], taught: bool) -> None:
-        """Put tokens behind those that are there."""
+        """Append tokens."""
         self.ids.extend(ids)
         self.labels.extend(ids if taught else [IGNORED] * len(ids))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to the longest."""
+    """Rows padded to the same length."""
 
     ids: Tensor
     """[B, T]."""
@@ -53,7 +53,7 @@ class Batch:
     """Row, position, tokens and weights of each sum."""
 
     opened: list[tuple[int, int, int]]
-    """Row, position and token of what is neither right nor wrong there."""
+    """Row, position and token of each exclusion from the loss."""
 
 
 def labelled(
@@ -61,14 +61,14 @@ def labelled(
     pieces: Sequence[tuple[str, bool]],
     shown: Iterable[Sequence[Thing]] = (),
 ) -> Row:
-    """Tokenize pieces of a row, each on its own; those that are taught are labels, too.
+    """Return a row of separately tokenized pieces; the learned ones are labels too.
 
-    `shown` has the things of each medium that the row is about.
+    `shown` has the things of each medium of the row.
     """
     row = Row()
     blank = tokenizer.get_vocab()[BLANK]
     for text, taught in pieces:
-        for place, part in enumerate(SUM.split(text)):  # every second is the words of a sum
+        for place, part in enumerate(SUM.split(text)):  # every second part has the words of a sum
             if place % 2:
                 row.sums.append((len(row.ids), *_weighted(tokenizer, part)))
                 row.add([blank], taught)
@@ -91,7 +91,7 @@ def _weighted(tokenizer: PreTrainedTokenizerFast, words: str) -> tuple[list[int]
 
 
 def batches(make: Callable[[], Row], chance: random.Random, padding: int) -> Iterator[Batch]:
-    """Yield rows about as long as each other."""
+    """Yield batches of rows of similar length."""
     while True:
         window = sorted((make() for _ in range(BATCH * 8)), key=lambda row: len(row.ids))
         groups = [window[at : at + BATCH] for at in range(0, len(window), BATCH)]

@@ -14,10 +14,10 @@ __all__ = ["train_tokenizer"]
 def train_tokenizer(
     sentences: Iterable[str], special: dict[str, str], *, ends: bool = False, **settings: Any
 ) -> PreTrainedTokenizerFast:
-    """Merge the bytes of `sentences` to whole words; any other text becomes smaller pieces.
+    """Return a tokenizer with each word of `sentences` as a token; other text has smaller pieces.
 
     `special` are special tokens by their role, such as `pad_token`; they get the first ids. With
-    `ends` every text is closed by the `eos_token`.
+    `ends` every text ends with the `eos_token`.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -28,7 +28,7 @@ def train_tokenizer(
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=100_000,  # never reached: the words run out first
+        vocab_size=100_000,  # never reached, as there are fewer words
         min_frequency=1,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         special_tokens=list(dict.fromkeys(special.values())),

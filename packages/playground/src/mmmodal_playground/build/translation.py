@@ -1,8 +1,8 @@
 """Train the translator part: a small T5 between English and Malay.
 
-Its pairs are what the world's dialogues say, each sentence in both languages. As T5 models do, it
-is told the direction by a prefix: "translate English to Malay: …". What would name a held-out pair
-is left open, as in the language model (`open_pairs.py`).
+Its pairs are the sentences of the world's dialogues in both languages. As in T5, a prefix sets the
+direction: "translate English to Malay: …". Tokens of held-out pairs are excluded from the loss, as
+for the language model (`open_pairs.py`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["PREFIXES", "Pair", "any_pair", "new_model", "text_tokenizer", "train"]
 
 PREFIXES = {"ms": "translate English to Malay: ", "en": "translate Malay to English: "}
-"""What is put before a text, by the language it is to be translated to."""
+"""The prefix of a text, by target language."""
 
 WIDTH, LAYERS = 128, 3
 BATCH = 64
-LONGEST = 48  # tokens
+LONGEST = 48  # maximum tokens
 IGNORED = -100
 
 Pair = dict[str, str]
@@ -39,9 +39,9 @@ Pair = dict[str, str]
 
 
 def any_pair(split: Split, chance: random.Random) -> Pair:
-    """Make a sentence of the world in both languages.
+    """Return a sentence of the world in both languages.
 
-    Held out are the things in `HELD_OUT` and a tenth of the other combinations.
+    The things in `HELD_OUT` and a tenth of the other combinations are held out.
     """
     while True:
         seed = chance.getrandbits(32)
@@ -58,7 +58,7 @@ def _split(pair: Pair) -> Split:
 
 
 def _sentence(code: str, chance: random.Random) -> str:
-    """Say the sentence that `chance` stands for in one language: the same in every language."""
+    """Return a random sentence in one language; equal states of `chance` give the same sentence."""
     talk, said = TALKS[code], ANSWERS[code]
     a, b = chance.choice(THINGS), chance.choice(THINGS)
     places = sorted(chance.sample(range(len(PLACES)), 2))
@@ -92,7 +92,7 @@ def _sentence(code: str, chance: random.Random) -> str:
 
 
 def text_tokenizer() -> PreTrainedTokenizerFast:
-    """Make the tokenizer of both languages."""
+    """Return the tokenizer of both languages."""
     chance = random.Random(0)
     pairs = [any_pair(split, chance) for split in ("train", "test") for _ in range(3000)]
     texts = [text for pair in pairs for text in pair.values()]
@@ -157,7 +157,7 @@ def _loss(
     sources: Sequence[str],
     wanted: Sequence[str],
 ) -> Tensor:
-    """Return the mean loss of the words, where those of held-out pairs are left open."""
+    """Return the mean loss of the words, without tokens of held-out pairs."""
     import torch
 
     inputs = tokenizer(sources, padding=True, return_tensors="pt")
@@ -178,6 +178,6 @@ def _loss(
 def _opened(
     tokenizer: PreTrainedTokenizerFast, text: str, labels: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Return the positions, and tokens there, that would say a held-out pair."""
+    """Return the positions and tokens that would name a held-out pair."""
     things = [thing for thing in THINGS for talk in TALKS.values() if talk.name(thing) in text]
     return places_left_open(tokenizer, labels, [[thing] for thing in things])

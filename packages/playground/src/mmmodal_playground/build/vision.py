@@ -1,10 +1,10 @@
-"""Train the SigLIP part: two towers, the sigmoid loss, and a side loss on patches.
+"""Train the SigLIP part: two towers, the sigmoid loss, and an auxiliary loss on patches.
 
-The side loss asks the features of each patch for the colour and the shape that cover it; SigLIP 2
-(arXiv:2502.14786) has dense side losses for the same reason: alone, the sigmoid loss learns
-colours, then places, and shapes very late. Its heads are thrown away. Some pictures have shapes in
-colours without a name; they go into the side loss on shapes alone, so that a shape is known in a
-colour that it was never seen in.
+The auxiliary loss predicts the colour and the shape that cover each patch from its features.
+SigLIP 2 (arXiv:2502.14786) has dense auxiliary losses for the same reason: alone, the sigmoid loss
+learns colours, then places, and shapes very late. The heads of this loss are not saved. Some
+pictures have shapes in colours without a name; they are used only in the loss on shapes, so that a
+shape is recognised in colours that it never had in training.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ IMAGE, PATCH = 64, 16  # pixels
 GRID = IMAGE // PATCH  # patches along a side
 IGNORED = -100
 WIDTH, TEXT_LENGTH = 128, 20
-POOL = 24_000  # scenes that are drawn, each shown again and again
+POOL = 24_000  # scenes that are drawn, each used many times
 PLAIN = 12_000  # scenes in colours without a name
 BATCH = {"groups": 56, "plain": 64}
-GROUP = 4  # a scene and three that differ from it a little: hard negatives
+GROUP = 4  # a scene and three slightly different ones: hard negatives
 
 
 def scenes_apart(split: Split, number: int, seed: int) -> list[Scene]:
-    """Return scenes no two of which have the same description."""
+    """Return scenes with pairwise different descriptions."""
     chance, found = random.Random(seed), dict[str, Scene]()
     while len(found) < number:
         scene = any_scene(split, chance)
@@ -63,7 +63,7 @@ def scenes_apart(split: Split, number: int, seed: int) -> list[Scene]:
 
 
 def text_tokenizer() -> PreTrainedTokenizerFast:
-    """Make the tokenizer of the text tower, which knows every description."""
+    """Return the tokenizer of the text tower, with the words of all descriptions."""
     words = [
         talk.placed.format(one=talk.mention(thing), place=talk.words[place])
         for talk in TALKS.values()
@@ -99,7 +99,7 @@ def new_model(vocabulary: int, end: int) -> SiglipModel:
         vision_config={**size, "image_size": IMAGE, "patch_size": PATCH, "num_hidden_layers": 4},
     )
     model = SiglipModel(config)
-    with torch.no_grad():  # as the SigLIP paper begins: nothing belongs together
+    with torch.no_grad():  # the initial bias of the SigLIP paper: no pair matches
         model.logit_scale.fill_(math.log(10))
         model.logit_bias.fill_(-10)
     return model
@@ -120,7 +120,7 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
     def loss(step: int) -> dict[str, Tensor]:
         pixels, ids, same, *covers = batches.next()
         seen = model.vision_model(pixel_values=pixels, output_hidden_states=True)
-        named = seen.pooler_output[: len(ids)]  # plain pictures are behind, without a text
+        named = seen.pooler_output[: len(ids)]  # plain pictures follow, without a text
         said = model.text_model(input_ids=ids).pooler_output
         patches = seen.hidden_states[-2]
         side = [
@@ -141,7 +141,7 @@ def train(folder: Path, *, seed: int, steps: int, log: Log) -> None:
 
 
 def _sigmoid_loss(model: SiglipModel, seen: Tensor, said: Tensor, same: Tensor) -> Tensor:
-    """Ask of each picture and text [B, B] whether they belong together (arXiv:2303.15343)."""
+    """Return the loss of matching pictures and texts [B, B] (arXiv:2303.15343)."""
     import torch
 
     seen, said = (torch.nn.functional.normalize(x, dim=-1) for x in (seen, said))
@@ -151,7 +151,7 @@ def _sigmoid_loss(model: SiglipModel, seen: Tensor, said: Tensor, same: Tensor) 
 
 
 class _Batches:
-    """Drawn scenes in groups of hard negatives, each time in another order and language."""
+    """Drawn scenes in groups of hard negatives, in varying order and language."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, log: Log) -> None:
         import torch
@@ -183,9 +183,9 @@ class _Batches:
             yield from order
 
     def next(self) -> tuple[Tensor, ...]:
-        """Return pixels, and for those that have a text its ids and who means the same [B, B].
+        """Return pixels; for those with a text its ids, and which texts match [B, B].
 
-        Behind them come the colours and shapes that cover each patch of all pictures.
+        The colours and shapes that cover each patch of all pictures follow.
         """
         import torch
 
@@ -207,7 +207,7 @@ class _Batches:
 
 
 def _nameless(chance: random.Random) -> Colour:
-    """Return a colour far from white and from all that have a name."""
+    """Return a colour far from white and from all colours with a name."""
     while True:
         red, green, blue = (chance.randint(0, 230) for _ in range(3))
         nearest = min(math.dist((red, green, blue), known) for known in COLOURS.values())
@@ -216,7 +216,7 @@ def _nameless(chance: random.Random) -> Colour:
 
 
 def _group(chance: random.Random) -> list[Scene]:
-    """Return a scene and others of its kind with a colour, a shape or the places exchanged."""
+    """Return a scene, and others that differ from it in a colour, a shape or the places."""
     first = any_scene("train", chance)
     group = [first]
     while len(group) < GROUP:
@@ -254,14 +254,14 @@ def _cover(scene: Scene) -> tuple[list[int], list[int]]:
 
 
 def pixels(scenes: Sequence[Scene]) -> Tensor:
-    """Draw scenes as files show them and preprocess them as users' pictures: [B, 3, H, W]."""
+    """Return scenes drawn as in files and preprocessed as users' pictures: [B, 3, H, W]."""
     processed = image_processor()([draw_scene(scene) for scene in scenes], return_tensors="pt")
     values: Tensor = processed["pixel_values"]
     return values
 
 
 def _drawn(scene: Scene, fills: Sequence[Colour] = ()) -> Tensor:
-    """Draw a scene as files show it, in the tower's size: uint8 [3, H, W]."""
+    """Return a scene drawn as in files, in the tower's size: uint8 [3, H, W]."""
     import numpy as np
     import torch
     from PIL import Image
@@ -271,7 +271,7 @@ def _drawn(scene: Scene, fills: Sequence[Colour] = ()) -> Tensor:
 
 
 def encode(tokenizer: Any, texts: list[str]) -> Tensor:
-    """Return token ids [B, T], padded as SigLIP pads: always to the full length."""
+    """Return token ids [B, T], padded to the full length as in SigLIP."""
     ids: Tensor = tokenizer(
         texts,
         padding="max_length",

@@ -1,4 +1,4 @@
-"""`mmmodal quickstart`: compose, train, measure and talk, in one go."""
+"""`mmmodal quickstart`: compose, train, measure and demonstrate a model."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ OUT = Path("quickstart")
     type=click.Path(path_type=Path),
     default=OUT,
     show_default=True,
-    help="Where everything is written; an interrupted quickstart goes on there.",
+    help="The folder for all files; an interrupted quickstart is resumed from there.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the data and of the training.")
+@click.option("--seed", default=0, show_default=True, help="The seed of data and training.")
 @click.option("--json", "as_json", is_flag=True, help="Print the accuracies as JSON.")
 def quickstart(out: Path, seed: int, as_json: bool) -> None:
-    """Make a model that sees and hears: compose it, train both stages, measure it, and talk.
+    """Make a model for pictures and speech: compose it, train both stages, measure it, and chat.
 
-    Its parts are tiny but trained and come with mmmodal-playground; nothing is downloaded. It
-    learns from pictures of coloured shapes and phrases spoken in English and Malay, and is measured
-    on conversations of which it saw and heard nothing before. Takes some minutes on two cores.
+    Its parts are tiny trained models in mmmodal-playground; nothing is downloaded. It is trained on
+    pictures of coloured shapes and on phrases spoken in English and Malay, and is measured on
+    held-out conversations. This takes some minutes on two cores.
     """
-    with talking(), writing(out, "make room and run the same command again: it goes on"):
+    with talking(), writing(out, "make room, and run the same command again to resume"):
         from mmmodal_playground.quickstart.demonstration import demonstrate
         from mmmodal_playground.quickstart.results import results_of
         from mmmodal_playground.quickstart.steps import Interrupted, Quickstart
@@ -53,7 +53,7 @@ def quickstart(out: Path, seed: int, as_json: bool) -> None:
         say = partial(click.echo, err=False)
     for line in talk:
         say(line)
-    say(f"\nThe report: {out / 'report.html'}\nTalk with it: mmmodal chat {out / 'model'}")
+    say(f"\nThe report: {out / 'report.html'}\nChat with the model: mmmodal chat {out / 'model'}")
 
 
 def _print_accuracies(results: dict[str, Any]) -> None:

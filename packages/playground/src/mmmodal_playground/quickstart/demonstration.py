@@ -1,4 +1,4 @@
-"""The short conversation that a quickstart ends with: two pictures and a clip, in two turns."""
+"""The short conversation at the end of a quickstart, about two pictures and a clip."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mmmodal_playground.things import HELD_OUT, Thing
 
 __all__ = ["demonstrate"]
 
-FIRST, SECOND = sorted(HELD_OUT, key=str)  # nobody has ever shown it these
+FIRST, SECOND = sorted(HELD_OUT, key=str)  # the model was never trained on these
 
 
 def demonstrate(out: Path) -> list[str]:
-    """Talk with the model in `out`, and return the conversation line by line."""
+    """Return the lines of a conversation with the model in `out`."""
     return list(_lines(out))
 
 

@@ -1,4 +1,4 @@
-"""A quickstart's report: one HTML file that holds everything it shows and loads nothing."""
+"""A quickstart's report: one HTML file that loads no other files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["Shown", "write_report"]
 MEASURES = {
     "accuracy": ("Accuracy", "the share of questions that it answers right, after both stages"),
     "stage1": ("Stage 1 only", "the model after align, before it was taught to converse"),
-    "majority": ("Majority", "always giving the commonest answer to each kind of question"),
+    "majority": ("Majority", "always giving the most frequent answer to each kind of question"),
     "shuffled": ("Shuffled", "the same questions about another conversation’s media"),
 }
-"""What stands in the columns, and what each means."""
+"""The columns, with their titles and meanings."""
 
 STAGES = {
     "align": ("Stage 1: align", "The projectors learn to show the language model what is there."),
@@ -53,12 +53,12 @@ def write_report(
 
     Args:
         path: the HTML file.
-        results: `tasks`, each with its accuracy and what to compare that with; and `seconds`.
-        curves: what each stage logged.
-        conversations: what was asked and what the model answered.
-        facts: whatever else is worth knowing, in order.
-        quality: what was measured of each part that the model is made of.
-        command: what the reader types to talk with the model.
+        results: `tasks`, each with its accuracy and the baselines; and `seconds`.
+        curves: the logs of each stage.
+        conversations: the questions with the model's answers.
+        facts: further facts, in order.
+        quality: the measured quality of each part of the model.
+        command: the command to chat with the model.
 
     Raises:
         MediaError: a conversation's medium cannot be read.
@@ -86,7 +86,7 @@ def _resource(name: str) -> str:
 
 def _headline(tasks: Mapping[str, Row], seconds: float) -> str:
     if not tasks:
-        return "<h1>No question was asked</h1>"
+        return "<h1>No questions were asked</h1>"
     worst = min(tasks, key=lambda name: tasks[name]["accuracy"])
     questions = sum(int(row["n"]) for row in tasks.values())
     conversations = sum(int(row["conversations"]) for row in tasks.values())
@@ -174,7 +174,7 @@ def _full_name(name: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """Round down: nothing below the target, or wrong at times, looks as if it were not."""
+    """Return a share in percent, rounded down, so that it never looks better than it is."""
     return f"{math.floor(1000 * share + 1e-6) / 10:.1f}"
 
 

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGET", "accuracy_scale", "mark", "row_chart", "wave"]
 
-TARGET = 0.9  # an accuracy below it is marked
+TARGET = 0.9  # a lower accuracy is marked
 SHAPES = {
     "accuracy": '<circle r="6.5"/>',
     "stage1": '<path d="M0 -6.5 6.5 0 0 6.5 -6.5 0Z"/>',
     "majority": '<path d="M-4.8 -4.8h9.6v9.6h-9.6Z"/>',
     "shuffled": '<path d="M0 -6 6 4.8 -6 4.8Z"/>',
 }
-"""What stands for each measure: told apart by its form, not by colour alone."""
+"""The mark of each measure; marks differ in form, not only in colour."""
 
 BARS = 44  # of a sound wave
 
 
 def mark(measure: str) -> str:
-    """Draw a measure's mark alone, for the legend."""
+    """Return the mark of a measure, for the legend."""
     return (
         f'<svg class="mark {measure}" viewBox="-8 -8 16 16" width="16" height="16" '
         f'aria-hidden="true">{SHAPES[measure]}</svg>'
@@ -32,7 +32,7 @@ def mark(measure: str) -> str:
 
 
 def row_chart(row: Mapping[str, float]) -> str:
-    """Draw a task's measures on one scale; lengths are shares, so that it fits any width."""
+    """Return a task's measures on one scale, with relative lengths, so that it fits any width."""
     order = [name for name in ("majority", "shuffled", "stage1", "accuracy") if name in row]
     marks = "".join(
         f'<svg class="mark {name}" x="{_share(row[name])}" y="50%" overflow="visible">'
@@ -47,7 +47,7 @@ def row_chart(row: Mapping[str, float]) -> str:
 
 
 def accuracy_scale() -> str:
-    """Draw the numbers above the charts of rows."""
+    """Return the numbers of the scale above the charts of rows."""
     numbers = "".join(
         f'<text x="{_share(at)}" y="50%">{100 * at:.0f}</text>'
         for at in (0, 0.25, 0.5, 0.75, TARGET, 1)
@@ -69,7 +69,7 @@ def _share(value: float) -> str:
 
 
 def wave(samples: NDArray[np.float32]) -> str:
-    """Draw how loud a clip is from beginning to end."""
+    """Return the waveform of a clip as SVG."""
     import numpy as np
 
     pieces = np.array_split(np.abs(samples), BARS)

@@ -1,4 +1,4 @@
-"""Conversations of the report: media where they come in, answers beside the right ones."""
+"""The report's conversations, with their media, the model's answers and the right ones."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ LANGUAGE_NAMES = {"en": "English", "ms": "Malay"}
 
 @dataclass(frozen=True)
 class Shown:
-    """A conversation that the report shows."""
+    """A conversation of the report."""
 
     record: Mapping[str, Any]
-    """In the native format."""
+    """The record, in the native format."""
 
     root: Path
-    """What its media's addresses are relative to."""
+    """The folder of its relative media paths."""
 
     answers: Sequence[str]
-    """The model's, to each of the user's turns."""
+    """The model's answers to the user turns."""
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """A question with its media, and what was answered."""
+    """A question with its media, and the answer."""
 
     parts: Sequence[Mapping[str, Any]]
     answer: str
@@ -58,17 +58,17 @@ class _Turn:
 
 
 def task_name(task: str) -> str:
-    """Return what a reader calls a task."""
+    """Return the title of a task."""
     return TASK_NAMES.get(task, task)
 
 
 def language_name(code: str) -> str:
-    """Return what a reader calls a language."""
+    """Return the name of a language."""
     return LANGUAGE_NAMES.get(code, code)
 
 
 def icon(name: str) -> str:
-    """Draw one of the skeleton's symbols; a task that has none gets nothing."""
+    """Return an icon of the page; empty for a task without one."""
     if name not in (*TASK_NAMES, "right", "wrong"):
         return ""
     return f'<svg class="icon" aria-hidden="true"><use href="#{name}"/></svg>'
@@ -138,7 +138,7 @@ def _correction(turn: _Turn) -> str:
 
 
 def _figures(media: Sequence[Mapping[str, str]], code: str, root: Path) -> Iterator[str]:
-    """Return each medium, named as the questions name it."""
+    """Yield each medium, with its name in the questions."""
     names = ANSWERS.get(code, ANSWERS["en"])
     for index, medium in enumerate(media):
         kind = medium["kind"]
@@ -149,7 +149,7 @@ def _figures(media: Sequence[Mapping[str, str]], code: str, root: Path) -> Itera
 
 
 def _picture(uri: str, root: Path, name: str) -> str:
-    """Encode a picture anew, whatever the file holds besides it."""
+    """Return a picture encoded again, without other content of its file."""
     picture = read_media(Image(), uri, root=root)
     file = io.BytesIO()
     picture.save(file, "PNG")
@@ -161,7 +161,7 @@ def _picture(uri: str, root: Path, name: str) -> str:
 
 
 def _sound(uri: str, root: Path, name: str) -> str:
-    """Encode a clip anew, whatever the file holds besides it."""
+    """Return a clip encoded again, without other content of its file."""
     import soundfile
 
     clip = read_media(Audio(), uri, root=root)

@@ -1,4 +1,4 @@
-"""From a quickstart's steps to its accuracies and its report."""
+"""Compute a quickstart's accuracies, and write its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["results_of"]
 
 
 def results_of(run: Quickstart) -> dict[str, Any]:
-    """Go through all steps that are not done yet; write and return the results."""
+    """Run all steps that are not done yet; write and return the results."""
     run.begin()
     run.make_data()
     run.compose()
@@ -49,7 +49,7 @@ def results_of(run: Quickstart) -> dict[str, Any]:
 def _report(
     run: Quickstart, results: dict[str, Any], records: list[Record], answers: list[list[str]]
 ) -> None:
-    """Write the page, with one dialogue of each task and language."""
+    """Write the report, with one dialogue of each task and language."""
     root = run.out / "data" / "test"
     firsts = {task_of(record): index for index, record in reversed([*enumerate(records)])}
     write_report(

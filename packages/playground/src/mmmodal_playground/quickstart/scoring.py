@@ -1,4 +1,4 @@
-"""Accuracies by task and language, beside what blind answers reach."""
+"""Accuracies by task and language, and those of answers without media."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUIET = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Return a text in small letters, without punctuation, with single spaces."""
+    """Return a text in lower case, without punctuation, with single spaces."""
     return " ".join(text.casefold().translate(QUIET).split())
 
 
@@ -43,10 +43,10 @@ def accuracies(records: Sequence[Record], answers: Sequence[Sequence[str]]) -> d
 
 
 def majorities(records: Sequence[Record]) -> dict[str, tuple[float, int, int]]:
-    """Return what always giving the commonest answer would reach, and answers, conversations.
+    """Return the accuracy of the most frequent answers, and the numbers of answers and records.
 
-    The commonest answer to each kind of question is taken from the very answers it is measured
-    on, so it is the best that can be known without looking and listening.
+    The most frequent answer to each kind of question is taken from the tested answers themselves,
+    so it is the best possible accuracy without media.
     """
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for record in records:
@@ -76,9 +76,9 @@ def _meta(record: Record) -> dict[str, Any]:
 
 
 def shuffle_media(records: Sequence[Record]) -> list[Record]:
-    """Give every conversation media of others: the same kinds, in the same places.
+    """Return conversations with media of others, of the same kinds in the same places.
 
-    Media go round within each kind, by more places than a conversation has, so that none keeps
+    The media of each kind are rotated by more places than a conversation has, so that none keeps
     one of its own.
     """
     places: dict[str, list[tuple[int, int]]] = {}

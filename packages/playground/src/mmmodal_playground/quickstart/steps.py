@@ -1,4 +1,4 @@
-"""What a quickstart does, step by step; a step that is done is not done again.
+"""The steps of a quickstart; a step that is done is not run again.
 
 Everything is written under one folder: `data`, `start` (the composed model), `aligned`, `model`,
 `evaluation`, `results.json` and `report.html`.
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
 LIKE_WORDS = {"scale": "words"}
-"""Of both projectors: media as large as words, or the language model tells one medium alone."""
+"""The option of both projectors: with other sizes than words' the model fails for several media."""
 
 STRIDES = {"kernel": 12, "stride": 6}
-"""Of the audio projector: words of this world take a third of a second, 16 positions."""
+"""The options of the audio projector: a word of this world takes 1/3 s, which is 16 positions."""
 
 LAST = {"select_layer": -1, "post_norm": True}
-"""Of the audio encoder: so shallow a tower has made words of sounds in its last layer only."""
+"""The option of the audio encoder: in so shallow a tower only the last layer represents words."""
 
-LONGEST = 32  # tokens of an answer
+LONGEST = 32  # maximum tokens of an answer
 DIALOGUES = 0.45
-"""The share of stage 2 that is dialogues as people lead them; the others ask more of media."""
+"""The share of natural dialogues in stage 2; the others have more questions about their media."""
 
 TEST_SEED = 1_000_000_000
 Tell = Callable[[str], None]
@@ -45,24 +45,24 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many conversations a quickstart makes."""
+    """The numbers of conversations of a quickstart."""
 
     align: int = 6000
-    """About one to three media, two thirds of them clips, which are harder than pictures."""
+    """Conversations about one to three media, two thirds clips, which are harder than pictures."""
 
     instruct: int = 4600
-    """Some dialogues such as the held-out ones, the others with more questions."""
+    """Dialogues: a share of natural ones, the others with more questions."""
 
     tested: int = 200
-    """Held-out ones, of each task and language."""
+    """Held-out dialogues of each task and language."""
 
 
 class Interrupted(MMModalError):
-    """Training was stopped from outside; holds the signal's name."""
+    """Training was stopped by a signal; `signal` is its name."""
 
     def __init__(self, signal: str, out: Path) -> None:
         self.signal = signal
-        super().__init__(f"stopped by {signal}; run the same command again to go on in {out}")
+        super().__init__(f"stopped by {signal}; run the same command again to resume in {out}")
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Quickstart:
     sizes: Sizes = Sizes()
 
     def begin(self) -> None:
-        """Make the folder, or find in it what an earlier call with the same settings left.
+        """Create the folder, or check that an earlier call with the same settings created it.
 
         Raises:
-            MMModalError: the folder holds something else.
+            MMModalError: the folder has other content, or was begun with other settings.
         """
         noted = self.out / "quickstart.json"
         settings = {"seed": self.seed, **asdict(self.sizes)}
@@ -87,7 +87,7 @@ class Quickstart:
                 before = json.loads(noted.read_text(encoding="utf-8"))
             except ValueError:
                 raise MMModalError(
-                    f"{noted} is damaged; remove {self.out} and begin anew"
+                    f"{noted} is damaged; remove {self.out} and start again"
                 ) from None
             if before != settings:
                 raise MMModalError(
@@ -96,7 +96,7 @@ class Quickstart:
                 )
             return
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise MMModalError(f"{self.out} exists and is no quickstart; choose another --out")
+            raise MMModalError(f"{self.out} exists and is not a quickstart; choose another --out")
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(noted, settings)
 
@@ -124,7 +124,7 @@ class Quickstart:
         working.rename(folder)
 
     def compose(self) -> None:
-        """Join the trained parts."""
+        """Compose the model from the trained parts."""
         import mmmodal
 
         folder = self.out / "start"
@@ -144,7 +144,7 @@ class Quickstart:
             )
 
     def train(self, stage: str, start: str, end: str) -> float:
-        """Run one stage as `mmmodal train` does; return the seconds that it took in all.
+        """Run one stage as `mmmodal train` does; return its total duration in seconds.
 
         Raises:
             Interrupted: a signal stopped it; a checkpoint was written.
@@ -167,7 +167,7 @@ class Quickstart:
         return _seconds(read_lines(metrics))
 
     def evaluate(self, name: str, model: str, *, shuffled: bool = False) -> list[list[str]]:
-        """Let a model answer the held-out conversations, with their own media or with others'."""
+        """Return a model's answers to held-out conversations, with their own or others' media."""
         path = self.out / "evaluation" / f"{name}.json"
         if not path.exists():
             self.tell(f"asking {self.out / model} for {path}")
@@ -207,7 +207,7 @@ class Quickstart:
         return [Record.model_validate(row) for row in read_lines(path)]
 
     def curves(self) -> dict[str, list[dict[str, Any]]]:
-        """Return what both stages logged."""
+        """Return the logs of both stages."""
         folders = {"align": "aligned", "instruct": "model"}
         return {
             stage: read_lines(self.out / folder / "run" / "metrics.jsonl")
@@ -216,13 +216,13 @@ class Quickstart:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is there whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     write_whole(path, text, errors="replace")
 
 
 def read_lines(path: Path) -> list[Any]:
-    """Read a JSONL file."""
+    """Return the rows of a file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -1,1 +1,1 @@
-"""The language model part behind OpenAI's protocol, to try data pipelines with."""
+"""Serve the language model part by OpenAI's protocol, to try data pipelines."""

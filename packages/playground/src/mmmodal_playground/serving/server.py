@@ -1,4 +1,4 @@
-"""A server of OpenAI's protocol on this machine: completions, chat, and the one model there is."""
+"""A server of OpenAI's protocol on this machine: completions, chat and the list of models."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CHAT, RAW, MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 
 @contextlib.contextmanager
 def serving(port: int = 0) -> Iterator[str]:
-    """Serve on a port of this machine, by default a free one; yield the address.
+    """Serve on a port of this machine, by default a free one; yield the URL.
 
     Raises:
-        MMModalError: the port is taken.
+        MMModalError: the port is in use.
     """
     writer, one_at_a_time = Writer(), threading.Lock()
 
@@ -42,11 +42,11 @@ def serving(port: int = 0) -> Iterator[str]:
                 _send(self, *_answer(writer, self.path, data))
 
         def log_message(self, *args: Any) -> None:
-            """Say nothing of each request."""
+            """Log no requests."""
 
     class Threads(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 512  # a pipeline opens its connections all at once
+        request_queue_size = 512  # a pipeline opens all its connections at once
 
     try:
         server = Threads(("127.0.0.1", port), Handler)
@@ -63,7 +63,7 @@ def serving(port: int = 0) -> Iterator[str]:
 
 
 def _answer(writer: Writer, path: str, data: bytes) -> tuple[int, dict[str, Any]]:
-    """Return the status and the body that answer a request."""
+    """Return the status and the body of the response to a request."""
     if path not in (CHAT, RAW):
         return _refusal(404, f"there are {CHAT} and {RAW}")
     try:
@@ -75,7 +75,7 @@ def _answer(writer: Writer, path: str, data: bytes) -> tuple[int, dict[str, Any]
         as_json = bool(request.get("response_format"))
         said = writer.write(turns, as_json=as_json)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return _refusal(400, "the request is not of the protocol's form")
+        return _refusal(400, "the request does not follow the protocol")
     return 200, _body(said, path)
 
 

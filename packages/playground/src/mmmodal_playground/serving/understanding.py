@@ -1,4 +1,4 @@
-"""What a text of the world speaks of, and what can be asked about it: rules, no model."""
+"""Find the things that a text of the world names, and questions about it, by rules."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ WORDS = {
 
 
 def things_in(text: str) -> list[Thing]:
-    """Return the things that a text names, in either language and in order."""
+    """Return the things that a text in either language names, in order."""
     return [NAMES[name] for name in NAMED.findall(text.casefold())]
 
 
 def language_of(text: str) -> str:
-    """Return the language that most of a text's words are of."""
+    """Return the language of most of a text's words."""
     said = re.findall(r"\w+", text.casefold())
     return max(WORDS, key=lambda code: sum(word in WORDS[code] for word in said))
 
 
 def questions_about(text: str) -> list[str]:
-    """Return what can be asked about a clip that says a text, in its language; always the same.
+    """Return questions about a clip with these words, in its language; they do not vary.
 
-    A text that names nothing of the world has no questions.
+    A text without things of the world has no questions.
     """
     things = things_in(text)
     if not things:

@@ -1,8 +1,8 @@
-"""What the served model writes: questions by rule, answers by the Llama part.
+"""The answers of the served model: questions by rules, answers by the Llama part.
 
-The part has learned to answer questions about media, from their descriptions as well; it has not
-learned to ask, nor to write JSON. So questions are the world's own, and whether two media are
-related is read off what the part says of them.
+The part has learned to answer questions about media, also from their descriptions, but neither to
+ask questions nor to write JSON. Questions are therefore those of the world, and whether two media
+are related is computed from the things that the part names.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from mmmodal_playground.wording import ANSWERS, QUESTIONS
 __all__ = ["Said", "Turn", "Writer", "read_raw"]
 
 ASKS = re.compile(r"\bgenerate questions\b", re.IGNORECASE)
-"""What a prompt that wants questions has in it."""
+"""A pattern of prompts that request questions."""
 
 DESCRIBED = re.compile(r"^(audio|image|picture) (\d+): (.*)$", re.IGNORECASE | re.MULTILINE)
-"""A medium in words, in a prompt about several."""
+"""A pattern of the description of a medium, in a prompt about several."""
 
-LONGEST = 64  # tokens of an answer
+LONGEST = 64  # maximum tokens of an answer
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Said:
-    """What was written, and how many tokens were read and written for it."""
+    """The written text, with the numbers of tokens that were read and written."""
 
     text: str
     finish_reason: str = "stop"
@@ -50,9 +50,9 @@ class Said:
 
 
 def read_raw(prompt: str) -> list[Turn]:
-    """Read a prompt in Mistral's template; one that ends in a user's turn without words wants them.
+    """Return the turns of a prompt in Mistral's template.
 
-    A prompt without template is the user's.
+    An empty user turn at the end is to be written. A prompt without the template is a user turn.
     """
     if "[INST]" not in prompt:
         return [Turn("user", prompt)]
@@ -66,36 +66,36 @@ def read_raw(prompt: str) -> list[Turn]:
 
 
 class Writer:
-    """Writes the next turn of what it is given; the same for the same."""
+    """Write the next turn of a conversation; equal conversations give equal turns."""
 
     def write(self, turns: Sequence[Turn], *, as_json: bool = False) -> Said:
         """Return the next turn.
 
         Args:
-            turns: what was said; an empty one of the user's at the end is to be written.
-            as_json: whether JSON was asked for.
+            turns: the turns so far; an empty user turn at the end is to be written.
+            as_json: whether JSON was requested.
         """
-        said = [turn for turn in turns if turn.role != "system"]
-        told = "\n".join(turn.text for turn in turns)
-        if not said[-1].text:
-            return self._question(said[:-1])
-        if ASKS.search(said[-1].text):
-            return _listed(questions_about(ASKS.split(said[-1].text)[0]))
-        if len(DESCRIBED.findall(told)) > 1:
-            return self._relation(told, as_json or '"relation"' in told)
-        return self._answer(said)
+        dialogue = [turn for turn in turns if turn.role != "system"]
+        prompt = "\n".join(turn.text for turn in turns)
+        if not dialogue[-1].text:
+            return self._question(dialogue[:-1])
+        if ASKS.search(dialogue[-1].text):
+            return _listed(questions_about(ASKS.split(dialogue[-1].text)[0]))
+        if len(DESCRIBED.findall(prompt)) > 1:
+            return self._relation(prompt, as_json or '"relation"' in prompt)
+        return self._answer(dialogue)
 
-    def _question(self, said: Sequence[Turn]) -> Said:
-        """Ask what was not asked yet about the text that a conversation begins with."""
-        asked = "\n".join(turn.text for turn in said if turn.role == "user")
+    def _question(self, dialogue: Sequence[Turn]) -> Said:
+        """Return a question, not asked yet, about the text at the beginning of a conversation."""
+        asked = "\n".join(turn.text for turn in dialogue if turn.role == "user")
         description = asked.partition("\n")[0]
         left = [text for text in questions_about(description) if text not in asked]
         return Said(left[0] if left else "")
 
-    def _relation(self, told: str, as_json: bool) -> Said:
-        """Say what media have in common, from the things they show or name."""
+    def _relation(self, prompt: str, as_json: bool) -> Said:
+        """Return what media have in common, from the things they show or name."""
         english, names, shown = TALKS["en"], [], []
-        for kind, number, text in DESCRIBED.findall(told)[:2]:
+        for kind, number, text in DESCRIBED.findall(prompt)[:2]:
             marks = Audio if kind.casefold() == "audio" else Image
             names.append(ANSWERS["en"][marks.name].format(n=number))
             mentioned = " and ".join(map(english.mention, things_in(text))) or text
@@ -110,14 +110,14 @@ class Writer:
         text = json.dumps({"relation": relation, "answer": answer.text}, ensure_ascii=False)
         return Said(text, answer.finish_reason, answer.read, answer.written)
 
-    def _answer(self, said: Sequence[Turn]) -> Said:
-        """Answer about a clip, whose words stand above the first question."""
-        words, newline, question = said[0].text.rpartition("\n")
+    def _answer(self, dialogue: Sequence[Turn]) -> Said:
+        """Return an answer about a clip, whose words are in front of the first question."""
+        words, newline, question = dialogue[0].text.rpartition("\n")
         heard = f"{Audio.begin}{words}{Audio.end}" if newline else ""
-        return self._written([Turn("user", heard + question), *said[1:]])
+        return self._written([Turn("user", heard + question), *dialogue[1:]])
 
     def _written(self, turns: Sequence[Turn]) -> Said:
-        """Ask the Llama part."""
+        """Return the answer of the Llama part."""
         import torch
 
         model, tokenizer = self._part

@@ -1,4 +1,4 @@
-"""The formats SigLIP is published in, one module each, and what all of them can tell."""
+"""The formats in which SigLIP is published: one module for each."""
 
 from mmmodal_vision_siglip.formats.recognition import open_checkpoint
 

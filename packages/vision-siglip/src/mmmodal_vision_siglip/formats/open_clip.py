@@ -1,7 +1,7 @@
 """Models of open_clip: its own names, folders and Hub repositories, and files of weights.
 
-open_clip says what a model is, where its weights are and how its pictures are made into pixels; no
-model of open_clip is built to read them.
+The architecture, the source of the weights and the preprocessing are read from open_clip's configs,
+without building a model of open_clip.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ CONFIG_FILE = "open_clip_config.json"
 SAFE_FILE = "open_clip_model.safetensors"
 PICKLED_FILE = "open_clip_pytorch_model.bin"
 LOCAL_FILES = (SAFE_FILE, "open_clip_pytorch_model.safetensors", PICKLED_FILE)
-"""What a folder's weights are called, in the order in which open_clip looks for them."""
+"""The names of weight files in a folder, in the order in which open_clip searches for them."""
 
 PREFIXES = ("visual.trunk.", "module.visual.trunk.", "trunk.")
-"""Before a trunk's names: in a model, in one that was trained on several GPUs, in a tower alone."""
+"""Prefixes of a trunk's names: in a model, in one trained on several GPUs, in a tower alone."""
 
 
 class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
-    """A model's config and preprocessing, and where its weights are."""
+    """The config and preprocessing of a model, and the source of its weights."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         pictures: Mapping[str, Any],
         weights: Path | Mapping[str, Any],
     ) -> None:
-        """Take what open_clip knows of a model.
+        """Keep open_clip's configs of a model.
 
         Args:
-            source: as the user wrote it.
+            source: the source as the user wrote it.
             model: open_clip's config of the model.
-            pictures: open_clip's config of its preprocessing, as far as it is given.
-            weights: a file, or open_clip's entry of pretrained weights that it can download.
+            pictures: open_clip's config of its preprocessing, which may be incomplete.
+            weights: a file, or open_clip's entry of downloadable pretrained weights.
         """
         super().__init__(source)
         self.model = model
@@ -63,11 +63,11 @@ class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         self.weights = weights
 
     def config(self) -> SiglipVisionConfig:
-        """Ask timm what the trunk of that name is."""
+        """Return the config of the tower, from timm's trunk of that name."""
         return read_architecture(self.model["vision_cfg"], self.source)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Translate open_clip's settings; what is not given has open_clip's defaults."""
+        """Return the options for open_clip's settings; missing ones get open_clip's defaults."""
         from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
         values = merge_preprocess_dict(PreprocessCfg(), dict(self.pictures))
@@ -78,14 +78,14 @@ class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         return {
             "image_mean": mean,
             "image_std": std,
-            # open_clip's "random" is for training and means bicubic otherwise.
+            # open_clip's "random" is for training; otherwise it means bicubic.
             "resample": "bilinear" if values["interpolation"] == "bilinear" else "bicubic",
             "resize_mode": values["resize_mode"],
             "fill_color": values["fill_color"],
         }
 
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Read the trunk's tensors and give them our names, the stacked projections one by one."""
+        """Yield the trunk's tensors by our names, with the stacked projections separated."""
         file = WeightsFile(self._file())
         prefix = _prefix(file, [trunk_name(name)[0] for name in shapes])
         for name, shape in shapes.items():
@@ -97,7 +97,7 @@ class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
             yield name, file.rows(prefix + stored, start, end).reshape(*shape)
 
     def download_size(self) -> list[tuple[str, int]] | None:
-        """List the file that open_clip would download, which is safetensors where there is one."""
+        """Return the file that open_clip would download: safetensors if available."""
         if isinstance(self.weights, Path):
             return []
         from huggingface_hub import try_to_load_from_cache
@@ -123,13 +123,13 @@ class OpenClipCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
 
 
 def trunk_shape(file: WeightsFile, stored: str) -> tuple[int, ...]:
-    """Return the shape of the trunk's tensor of that name in a file; () if it has no such."""
+    """Return the shape of a trunk's tensor in a file; () if there is no such tensor."""
     name = _prefix(file, [stored]) + stored
     return file.shape(name) if name in file.names else ()
 
 
 def fits(file: WeightsFile, shapes: Mapping[str, Sequence[int]]) -> bool:
-    """Tell whether a file holds a trunk of just those tensors, and of no more layers."""
+    """Return whether a file holds a trunk of exactly these tensors, without further layers."""
     wanted = {trunk_name(name)[0]: _stored_shape(name, shape) for name, shape in shapes.items()}
     prefix = _prefix(file, wanted)
     layers = {name for name in file.names if name.startswith(f"{prefix}blocks.")}
@@ -140,13 +140,13 @@ def fits(file: WeightsFile, shapes: Mapping[str, Sequence[int]]) -> bool:
 
 
 def _prefix(file: WeightsFile, wanted: Iterable[str]) -> str:
-    """Return what stands before the trunk's names in a file."""
+    """Return the prefix of the trunk's names in a file."""
     names = list(wanted)
     return max(PREFIXES, key=lambda prefix: sum(prefix + name in file.names for name in names))
 
 
 def _stored_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a tensor's shape in the trunk: [1, h * w, D] of positions, all rows of q, k and v."""
+    """Return a tensor's shape in the trunk: positions are [1, h * w, D]; q, k and v are stacked."""
     stored, third = trunk_name(name)
     if stored == "pos_embed":
         return (1, *shape)
@@ -155,16 +155,16 @@ def _stored_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 def _check(file: WeightsFile, name: str, shape: tuple[int, ...], source: str) -> None:
     if name not in file.names:
-        raise PartError(f"{source}: {name!r} is missing in {file.path.name}")
+        raise PartError(f"{source}: {name!r} is missing from {file.path.name}")
     if file.shape(name) != shape:
         raise PartError(
             f"{source}: {name!r} has shape {list(file.shape(name))} in {file.path.name}, but its "
-            f"config asks for {list(shape)}"
+            f"config requires {list(shape)}"
         )
 
 
 def read_config(source: str, place: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Read the model's config and its preprocessing in a folder or repository; None without one.
+    """Return the configs of model and preprocessing in a folder or repository; None without them.
 
     Raises:
         PartError: it is damaged.
@@ -176,12 +176,12 @@ def read_config(source: str, place: str) -> tuple[dict[str, Any], dict[str, Any]
     if not isinstance(model, dict) or not isinstance(model.get("vision_cfg"), dict):
         raise PartError(f"{source}: {CONFIG_FILE} has no model_cfg with a vision_cfg")
     if not isinstance(pictures, dict):
-        raise PartError(f"{source}: preprocess_cfg in {CONFIG_FILE} is no JSON object")
+        raise PartError(f"{source}: preprocess_cfg in {CONFIG_FILE} is not a JSON object")
     return model, pictures
 
 
 def from_repository(source: str, place: str) -> OpenClipCheckpoint | None:
-    """Open a folder or Hub repository as open_clip writes it; None if it has no config of its own.
+    """Return the checkpoint of a folder or Hub repository of open_clip; None if it has no config.
 
     Raises:
         PartError: its config is damaged, or a folder has no weights.
@@ -196,6 +196,6 @@ def from_repository(source: str, place: str) -> OpenClipCheckpoint | None:
     if not files:
         raise PartError(
             f"{source}: there are no weights beside {CONFIG_FILE}: no {', '.join(LOCAL_FILES)}; "
-            "name the file itself if it is called otherwise"
+            "name the file itself if it has another name"
         )
     return OpenClipCheckpoint(source, *found, files[0])

@@ -1,4 +1,4 @@
-"""Models that open_clip knows by name, with weights that it downloads or that lie in a file."""
+"""Models that open_clip knows by name, with weights that it downloads or from a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATCHES = "patch_embed.proj.weight"
 
 
 def model_names() -> list[str]:
-    """List open_clip's models whose image tower is SigLIP's, by its name in timm."""
+    """Return the names of open_clip's models with an image tower of SigLIP, by its name in timm."""
     import open_clip
 
     configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
@@ -33,10 +33,10 @@ def model_names() -> list[str]:
 
 
 def from_name(source: str, name: str, weights: str) -> OpenClipCheckpoint | None:
-    """Open `NAME`, `NAME:TAG` or `NAME:FILE`; None if open_clip knows no model of that name.
+    """Return the checkpoint of `NAME`, `NAME:TAG` or `NAME:FILE`; None if there is no such model.
 
-    Without a tag, the only one is taken. Weights from a file are given the preprocessing of the
-    model's published weights, whose name is all that is known of them.
+    Without a tag, the model must have a single one. Weights from a file get the preprocessing of
+    the model's published weights.
 
     Raises:
         PartError: there is no such tag or file, or there are several tags to choose from.
@@ -46,12 +46,12 @@ def from_name(source: str, name: str, weights: str) -> OpenClipCheckpoint | None
     model = open_clip.get_model_config(name)
     if model is None:
         return None
-    read_architecture(model["vision_cfg"], source)  # other models are refused before their weights
+    read_architecture(model["vision_cfg"], source)  # raises for other models, before their weights
     tags = open_clip.list_pretrained_tags_by_model(name)
     if not weights and len(tags) == 1:
         weights = tags[0]
     if not weights:
-        raise PartError(f"{source}: say which weights: {', '.join(f'{name}:{t}' for t in tags)}")
+        raise PartError(f"{source}: choose the weights: {', '.join(f'{name}:{t}' for t in tags)}")
     entry = open_clip.get_pretrained_cfg(name, weights)
     if entry:
         return OpenClipCheckpoint(source, model, entry, entry)
@@ -63,10 +63,10 @@ def from_name(source: str, name: str, weights: str) -> OpenClipCheckpoint | None
 
 
 def from_file(source: str) -> OpenClipCheckpoint:
-    """Open a file of weights, of the model that a config beside it or its tensors' shapes tell.
+    """Return the checkpoint of a file of weights; the model is found by a config or by the shapes.
 
     Raises:
-        PartError: there is no config, and no model or more than one has tensors of these shapes.
+        PartError: there is no config beside it, and not exactly one model has these shapes.
     """
     path = Path(source)
     beside = read_config(source, str(path.parent))
@@ -75,19 +75,19 @@ def from_file(source: str) -> OpenClipCheckpoint:
     file = WeightsFile(path)
     fitting = [name for name in model_names() if _fits(file, name)]
     found = [_with_file(source, name, path) for name in fitting]
-    if len({_told(checkpoint) for checkpoint in found}) == 1:
+    if len({_description(checkpoint) for checkpoint in found}) == 1:
         return found[0]
-    wanted = f"name the model before it: NAME:{source}"
+    wanted = f"name the model in front of the file: NAME:{source}"
     if found:
-        raise PartError(f"{source}: it may be any of {', '.join(fitting)}; {wanted}")
+        raise PartError(f"{source}: it may be one of {', '.join(fitting)}; {wanted}")
     raise PartError(
         f"{source}: there is no {CONFIG_FILE} beside it, and no SigLIP of open_clip has tensors of "
-        f"these names and shapes; {wanted}, or the folder of a model of transformers"
+        f"these names and shapes; {wanted}, or name the folder of a model of transformers"
     )
 
 
 def _with_file(source: str, name: str, path: Path) -> OpenClipCheckpoint:
-    """Join a model of open_clip, with the preprocessing of its published weights, and a file."""
+    """Return a model of open_clip with the weights of a file, and its published preprocessing."""
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -96,7 +96,7 @@ def _with_file(source: str, name: str, path: Path) -> OpenClipCheckpoint:
 
 
 def _fits(file: WeightsFile, name: str) -> bool:
-    """Tell whether the file holds the trunk of a model, compared by width and positions first."""
+    """Return whether a file holds the trunk of a model; width and positions are compared first."""
     import open_clip
 
     from mmmodal_vision_siglip.tower import tensor_shapes
@@ -110,6 +110,6 @@ def _fits(file: WeightsFile, name: str) -> bool:
     return fits(file, tensor_shapes(read_architecture(model["vision_cfg"], name), post_norm=True))
 
 
-def _told(checkpoint: OpenClipCheckpoint) -> str:
-    """Write down all that a model's name says of its tower."""
+def _description(checkpoint: OpenClipCheckpoint) -> str:
+    """Return a text with all facts about a model's tower, to compare models."""
     return f"{checkpoint.config().to_json_string()} {checkpoint.preprocessing()}"

@@ -1,4 +1,4 @@
-"""Which format a source is in: by what it is on this machine, else by how it is written."""
+"""Detect the format of a source: by its files on this machine, or by the form of its name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["open_checkpoint"]
 
 SCHEMES = ("hf-hub:", "local-dir:")
-"""open_clip's words for a model that is not one of its own names."""
+"""open_clip's prefixes for a model that is not one of its own names."""
 
 
 def open_checkpoint(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
-    """Recognise the format of a source, reading no more than its config.
+    """Return the checkpoint of a source; only its config is read.
 
     A source is a folder or Hub id (of transformers, else of open_clip), `hf-hub:ID` or
     `local-dir:FOLDER` (of open_clip), a file of open_clip's weights, or one of its names: `NAME`,
     `NAME:TAG` or `NAME:FILE`.
 
     Raises:
-        PartError: it is none of these; says what was looked for.
+        PartError: it is none of these.
     """
     for scheme in SCHEMES:
         if source.startswith(scheme):
@@ -45,7 +45,8 @@ def open_checkpoint(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
     found = from_name(source, name, weights)
     if found is None:
         raise PartError(
-            f"{source}: it is no folder, no file, no Hub id (OWNER/NAME) and no model of open_clip"
+            f"{source}: no such folder or file, and neither a Hub id (OWNER/NAME) nor a model of "
+            "open_clip"
             f"{suggest(name, model_names())}"
         )
     return found
@@ -61,10 +62,10 @@ def _as_open_clip(source: str, place: str) -> pretrained.Checkpoint[SiglipVision
 
 
 def _in_repository(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
-    """Open a folder or Hub repository; one with both formats is taken as of transformers."""
+    """Return the checkpoint of a folder or Hub repository; of both formats, transformers'."""
     try:
         values = pretrained.read_json(source, "config.json")
-    except PartError:  # also where a Hub repository lacks it, as open_clip's do
+    except PartError:  # a Hub repository of open_clip has no such file
         found = from_repository(source, source)
         if found is None:
             raise
@@ -77,7 +78,7 @@ def _in_repository(source: str) -> pretrained.Checkpoint[SiglipVisionConfig]:
         return found
     if kind is None:
         lacks = "no config.json" if values is None else "no model_type in its config.json"
-        raise PartError(f"{source}: it has {lacks} and no {CONFIG_FILE}; is it SigLIP?")
+        raise PartError(f"{source}: it has {lacks} and no {CONFIG_FILE}; check that it is SigLIP")
     raise PartError(
         f"{source} is a {kind!r} model, not SigLIP of fixed resolution, and has no {CONFIG_FILE}"
     )

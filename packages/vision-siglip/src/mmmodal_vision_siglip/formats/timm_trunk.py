@@ -1,7 +1,7 @@
-"""The image towers of open_clip's SigLIP: what timm makes of a name, and its names for weights.
+"""The image towers of open_clip's SigLIP, which are trunks of timm: their configs and tensor names.
 
-open_clip names a vision transformer of timm, the trunk, and timm alone knows its size and its
-activation. The trunk is therefore built, on the meta device and so without weights, and asked.
+open_clip only names a vision transformer of timm, the trunk. Its sizes and activation are therefore
+read from the trunk itself, built on the meta device without weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["read_architecture", "trunk_name"]
 
 ACTIVATIONS = ("gelu", "gelu_pytorch_tanh")
-"""The exact GELU and its approximation, as transformers calls them."""
+"""The exact GELU and its approximation, by transformers' names."""
 
 OUTSIDE = {"embeddings.patch_embedding": "patch_embed.proj", "post_layernorm": "norm"}
 """Modules of our tower around its layers, by the names of timm."""
@@ -37,14 +37,14 @@ INSIDE = {
 """Modules of each layer, by the names of timm."""
 
 POOLING = ("attn_pool.", "fc_norm.", "head.")
-"""What a trunk has above the patches; the tower leaves it out."""
+"""The head of a trunk, which the tower leaves out."""
 
 THIRDS = ("q_proj", "k_proj", "v_proj")
 """The order in which timm stacks the rows of the three projections."""
 
 
 def trunk_name(name: str) -> tuple[str, int | None]:
-    """Tell the trunk's name for a tensor of our tower, and which third of its rows that is."""
+    """Return the trunk's name for a tensor of our tower, and its third of the rows if stacked."""
     if name == "embeddings.position_embedding.weight":
         return "pos_embed", None
     owner, _, leaf = name.rpartition(".")
@@ -57,10 +57,10 @@ def trunk_name(name: str) -> tuple[str, int | None]:
 
 
 def read_architecture(vision: Mapping[str, Any], source: str) -> SiglipVisionConfig:
-    """Return the config of the tower that open_clip's `vision_cfg` describes.
+    """Return the config of the tower of open_clip's `vision_cfg`.
 
     Raises:
-        PartError: it describes none of timm, or none that is built as SigLIP is.
+        PartError: it has no trunk of timm, or one that differs from SigLIP.
     """
     name = vision.get("timm_model_name")
     if not isinstance(name, str):
@@ -73,7 +73,7 @@ def read_architecture(vision: Mapping[str, Any], source: str) -> SiglipVisionCon
     given, side = vision.get("image_size", 224), values["image_size"]
     if given not in (side, [side, side]):
         raise PartError(
-            f"{source}: its config gives pictures of {given} pixels to {name!r}, which takes {side}"
+            f"{source}: its config sets pictures of {given} pixels for {name!r}, which needs {side}"
         )
     from transformers import SiglipVisionConfig
 
@@ -82,24 +82,24 @@ def read_architecture(vision: Mapping[str, Any], source: str) -> SiglipVisionCon
 
 @functools.cache
 def _values(name: str, pool: str) -> dict[str, Any] | str:
-    """Ask the trunk for what a config holds; a text says why it is none of SigLIP."""
+    """Return the values of a trunk for a config, or a text why it is not SigLIP."""
     import torch
     from open_clip.timm_model import TimmModel
 
     try:
         with torch.device("meta"):
             trunk = TimmModel(name, embed_dim=1, pool=pool, proj="none").trunk
-    except Exception as error:  # anything that timm raises about names and arguments
+    except Exception as error:  # timm raises various errors about names and arguments
         return f"timm cannot build it ({type(error).__name__})"
     return _difference(trunk) or _described(trunk)
 
 
 def _difference(trunk: Any) -> str | None:
-    """Say in what a trunk differs from SigLIP's tower."""
+    """Return a difference of a trunk from SigLIP's tower, or None."""
     from timm.models.vision_transformer import Block, VisionTransformer
 
     if type(trunk) is not VisionTransformer or any(type(b) is not Block for b in trunk.blocks):
-        return "it is no plain vision transformer"
+        return "it is not a plain vision transformer"
     names = {name for name in trunk.state_dict() if not name.startswith(POOLING)}
     extra = sorted(names ^ _expected_names(len(trunk.blocks)))
     if extra:
@@ -109,12 +109,12 @@ def _difference(trunk: Any) -> str | None:
         return "its pictures or patches are not square"
     first: Any = trunk.blocks[0]
     if _activation(first.mlp.act) is None:
-        return "its activation is no GELU"
+        return "its activation is not GELU"
     return None
 
 
 def _expected_names(depth: int) -> set[str]:
-    """List the names of all tensors of a SigLIP of that depth, as timm has them."""
+    """Return timm's names of all tensors of a SigLIP of that depth."""
     layers = [f"encoder.layers.{n}.{module}" for n in range(depth) for module in INSIDE]
     names = [f"{owner}.{leaf}" for owner in (*OUTSIDE, *layers) for leaf in ("weight", "bias")]
     return {"pos_embed", *(trunk_name(name)[0] for name in names)}
@@ -135,7 +135,7 @@ def _described(trunk: Any) -> dict[str, Any]:
 
 
 def _activation(module: nn.Module) -> str | None:
-    """Tell which GELU a module computes, from its values: they differ by up to 5e-4."""
+    """Return the GELU that a module computes, or None; their values differ by up to 5e-4."""
     import torch
     from transformers.activations import ACT2FN
 

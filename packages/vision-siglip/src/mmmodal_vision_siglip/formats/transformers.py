@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["MODEL_TYPES", "TransformersCheckpoint"]
 
 MODEL_TYPES = ("siglip", "siglip_vision_model")
-"""SigLIP with its text tower, and without; SigLIP 2 of fixed resolution says the same."""
+"""The model types of SigLIP, and SigLIP 2 of fixed resolution, with and without a text tower."""
 
 ARCHITECTURE = (
     "hidden_size",
@@ -30,28 +30,28 @@ ARCHITECTURE = (
     "layer_norm_eps",
     "attention_dropout",
 )
-"""What of a SigLIP config the tower needs."""
+"""The keys of a SigLIP config that the tower needs."""
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
-"""Pillow's filters by the numbers that image processors are stored with."""
+"""Pillow's filters by their numbers in stored image processors."""
 
 
 class TransformersCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
-    """A folder, or a repository of the Hub, whose `config.json` says that it is SigLIP."""
+    """A folder or Hub repository with a `config.json` of SigLIP."""
 
     def __init__(self, source: str, values: Mapping[str, Any]) -> None:
-        """Take the source and what its `config.json` holds."""
+        """Keep the source and the content of its `config.json`."""
         super().__init__(source)
         self.values = values
 
     def config(self) -> SiglipVisionConfig:
-        """Read the part of `config.json` that is about pictures."""
+        """Return the config of the image tower, from `config.json`."""
         from transformers import SiglipVisionConfig
 
         whole = self.values.get("model_type") == "siglip"
         vision = self.values.get("vision_config", {}) if whole else self.values
         if not isinstance(vision, dict):
-            raise PartError(f"{self.source}: vision_config in config.json is no JSON object")
+            raise PartError(f"{self.source}: vision_config in config.json is not a JSON object")
         known = {key: vision[key] for key in ARCHITECTURE if key in vision}
         known["vision_use_head"] = False
         config = pretrained.make_config(SiglipVisionConfig, known, "SigLIP", self.source)
@@ -60,11 +60,11 @@ class TransformersCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         return config
 
     def preprocessing(self) -> dict[str, Any]:
-        """Read the options of the source's image processor."""
+        """Return the options of the source's image processor."""
         values = pretrained.read_processor(self.source, "image_processor")
         keys = ("rescale_factor", "image_mean", "image_std")
         found = {key: values[key] for key in keys if values.get(key) is not None}
-        found["resizer"] = "torchvision"  # as its image processors do since version 5
+        found["resizer"] = "torchvision"  # the default of image processors since version 5
         if values.get("do_rescale") is False:
             found["rescale_factor"] = 1.0
         if values.get("do_normalize") is False:
@@ -74,9 +74,9 @@ class TransformersCheckpoint(pretrained.Checkpoint["SiglipVisionConfig"]):
         return found
 
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Read safetensors, whole models' and vision towers' alike."""
+        """Yield tensors from safetensors of whole models or of vision towers."""
         return pretrained.read_tensors(self.source, shapes, ("vision_model.", ""))
 
     def download_size(self) -> list[tuple[str, int]] | None:
-        """List the weight files that are not on this machine yet."""
+        """Return the weight files to download, as (file, bytes)."""
         return hub_files(self.source, pretrained.WEIGHT_FILES)

@@ -1,4 +1,4 @@
-"""The tensors of one file by name, each read when it is asked for."""
+"""The tensors of one file by name, each read on request."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["PICKLED", "SAFE", "WeightsFile"]
 
 SAFE = (".safetensors",)
 PICKLED = (".bin", ".pt", ".pth")
-"""What open_clip has written before, and still writes in training; nothing in them is run."""
+"""Suffixes of pickled files, which open_clip wrote earlier and writes in training; no code in
+them is executed."""
 
 
 class WeightsFile:
     """A safetensors file, or a pickled one that holds nothing but tensors and plain values."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; of safetensors no tensor is read yet.
+        """Open the file; no tensor of a safetensors file is read yet.
 
         Raises:
-            PartError: it is damaged, or of another format.
+            PartError: the file is damaged, or has another format.
         """
         self.path = path
         if path.suffix in SAFE:
@@ -35,7 +36,7 @@ class WeightsFile:
             self._tensors = _open_pickled(path)
         else:
             known = ", ".join((*SAFE, *PICKLED))
-            raise PartError(f"{path}: weights are read from {known} files")
+            raise PartError(f"{path}: unknown suffix; weights can be read from {known} files")
 
     @property
     def names(self) -> frozenset[str]:
@@ -43,12 +44,12 @@ class WeightsFile:
         return frozenset(self._tensors)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Tell the shape of a tensor without reading it."""
+        """Return the shape of a tensor without reading it."""
         view = self._tensors[name]
         return tuple(view.get_shape() if hasattr(view, "get_shape") else view.shape)
 
     def rows(self, name: str, start: int | None = None, end: int | None = None) -> Tensor:
-        """Read the rows of a tensor from `start` up to `end`."""
+        """Return the rows of a tensor from `start` up to `end`."""
         tensor: Tensor = self._tensors[name][start:end]
         return tensor
 
@@ -64,12 +65,12 @@ def _open_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 def _open_pickled(path: Path) -> Mapping[str, Any]:
-    """Read a state dict, or one inside what open_clip writes in training."""
+    """Return a state dict, which may be inside a training checkpoint of open_clip."""
     import torch
 
     values = read_pickled(path)
     if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):
         values = values["state_dict"]
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise PartError(f"{path}: it holds no tensors by name")
+        raise PartError(f"{path}: it is not a mapping of names to tensors")
     return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}

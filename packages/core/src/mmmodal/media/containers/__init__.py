@@ -1,1 +1,1 @@
-"""What the headers of files say, read without a decoder: one module a format."""
+"""Check the headers of media files without a decoder: one module for each format."""

@@ -1,4 +1,4 @@
-"""Frames of raw AAC (ADTS, ISO/IEC 13818-7 §6.2): they tell whether the file is whole."""
+"""Check that a raw AAC file is whole, by its frames (ADTS, ISO/IEC 13818-7 §6.2)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MOST_FRAMES = 500_000
 
 
 def check_frames(file: BinaryIO, origin: str) -> None:
-    """Walk from frame to frame to the end of the file.
+    """Check all frames to the end of the file.
 
     Raises:
-        MediaError: the last frame is cut off, or one does not begin where the one before ends.
+        MediaError: the last frame is cut off, or a frame does not begin at the end of the last.
     """
     end = file.seek(0, os.SEEK_END)
     place = 0

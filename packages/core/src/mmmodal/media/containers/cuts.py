@@ -1,4 +1,4 @@
-"""Files that end before their headers say that they do."""
+"""Errors for files that are shorter than their headers state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ CONVERT = "convert it, for example with `ffmpeg -i in.file out.flac`"
 
 
 def check_whole(promised: int, found: int, slack: int, unit: str, origin: str) -> None:
-    """Compare what is there with what the header promises.
+    """Compare the length of a file with the length in its header.
 
     Raises:
         MediaError: more than `slack` is missing, so the file was cut off.
     """
     if promised - found > slack:
-        raise cut_off(f"after {found:,} of the {promised:,} {unit} its header promises", origin)
+        raise cut_off(f"after {found:,} of the {promised:,} {unit} in its header", origin)
 
 
 def cut_off(where: str, origin: str) -> MediaError:

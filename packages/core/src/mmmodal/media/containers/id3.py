@@ -1,4 +1,4 @@
-"""ID3 tags before a recording: skipped, so that no decoder spends memory on pictures in them."""
+"""Skip ID3 tags before a recording, so that no decoder spends memory on pictures in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["after_id3"]
 
 HEADER = 10  # bytes
 FOOTER_FLAG = 0x10
-LONGEST_PADDING = 65_536  # bytes of zeros that some taggers leave behind a tag
+LONGEST_PADDING = 65_536  # bytes of zeros that some taggers write after a tag
 
 
 def after_id3(file: BinaryIO) -> BinaryIO:
@@ -34,35 +34,35 @@ def _read_at(file: BinaryIO, place: int, size: int) -> bytes:
 
 
 class Section(io.RawIOBase, BinaryIO):
-    """What `file` holds from `start` on."""
+    """The part of `file` from `start` to its end."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self._file, self._start = file, start
         file.seek(start)
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read up to `size` bytes, or all."""
+        """Return up to `size` bytes, or all."""
         return self._file.read(-1 if size is None else size)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read into `buffer` as much as it takes; return how much that was."""
+        """Fill `buffer` as far as possible; return the number of bytes read."""
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place that is counted from the start of the section."""
+        """Set the position, counted from the start of the section."""
         shift = self._start if whence == os.SEEK_SET else 0
         return self._file.seek(place + shift, whence) - self._start
 
     def tell(self) -> int:
-        """Return the place, counted from the start of the section."""
+        """Return the position, counted from the start of the section."""
         return self._file.tell() - self._start
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It can be searched."""
+        """Return True."""
         return True

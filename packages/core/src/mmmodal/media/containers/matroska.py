@@ -1,7 +1,7 @@
-"""Elements of a WebM or Matroska file (RFC 8794, RFC 9559), looked at before libav reads them.
+"""Check the elements of a WebM or Matroska file (RFC 8794, RFC 9559) before libav reads them.
 
-They tell whether the file is whole and whether it is encrypted. An element may take two bytes, and
-libav up to some hundred for each (measured: 37 times the size of the file), so they are counted.
+They show whether the file is whole and whether it is encrypted. An element may take two bytes, for
+which libav takes up to some hundred (measured: 37 times the size of the file), so they are counted.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Element(NamedTuple):
     kind: int
     start: int
     end: int | None
-    """None if the size is not known, as of a live recording."""
+    """None if the size is unknown, as in a live recording."""
 
 
 def check_elements(file: BinaryIO, origin: str) -> None:
-    """Walk all elements down to blocks.
+    """Check all elements down to blocks.
 
     Raises:
-        MediaError: one is cut off, they are encrypted, or too many.
+        MediaError: an element is cut off, the file is encrypted, or has too many elements.
     """
     size = file.seek(0, os.SEEK_END)
     place = small = 0
@@ -51,7 +51,7 @@ def check_elements(file: BinaryIO, origin: str) -> None:
             return
         element = _element(file, place, size, origin)
         if element.kind == ENCRYPTION:
-            raise MediaError("format", origin, "it is encrypted; give an open copy")
+            raise MediaError("format", origin, "it is encrypted; give a decrypted copy")
         if element.kind in PARENTS:
             place = element.start
             continue
@@ -65,7 +65,7 @@ def check_elements(file: BinaryIO, origin: str) -> None:
 
 
 def _element(file: BinaryIO, place: int, size: int, origin: str) -> Element:
-    """Read an identifier and a size: leading zeros of each tell how long it is (RFC 8794 §4)."""
+    """Read an identifier and a size; the leading zeros of each encode its length (RFC 8794 §4)."""
     file.seek(place)
     head = file.read(HEAD)
     wide = 9 - head[0].bit_length()

@@ -1,4 +1,4 @@
-"""How long an MP3 says it is, if it does, in the frame that LAME and others put first."""
+"""Check the length of an MP3 by its first frame, in which LAME and others write it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["check_length", "check_size"]
 FIRST_FRAME = re.compile(rb".{13,38}?(?:Xing|Info)\x00\x00\x00([\x00-\x0f])(.{8})", re.DOTALL)
 HAS_FRAMES, HAS_BYTES = 1, 2
 HIGHEST_RATE = 40_000  # bytes a second: 320 kbit/s
-MOST_TAGS = 4 * 2**20  # bytes, behind the frames
+MOST_TAGS = 4 * 2**20  # bytes, after the frames
 
 
 def check_length(file: BinaryIO, origin: str) -> None:
-    """Compare the size that the first frame tells with the bytes there are.
+    """Compare the size in the first frame with that of the file.
 
     Raises:
-        MediaError: some are missing.
+        MediaError: bytes are missing.
     """
     found = FIRST_FRAME.match(file.read(64))
     if found is None or not found[1][0] & HAS_BYTES:
@@ -33,10 +33,10 @@ def check_length(file: BinaryIO, origin: str) -> None:
 
 
 def check_size(file: BinaryIO, seconds: float, origin: str) -> None:
-    """Compare the bytes with those of the longest MP3: libav collects what is no frame in memory.
+    """Compare the size with the maximum for its length: libav keeps bytes between frames in memory.
 
     Raises:
-        MediaError: there are more.
+        MediaError: the file is larger.
     """
     most = int(seconds * HIGHEST_RATE) + MOST_TAGS
     if file.seek(0, os.SEEK_END) > most:

@@ -1,8 +1,8 @@
-"""Boxes of an MP4 or MOV file (ISO/IEC 14496-12 §4.2), looked at before libav reads them.
+"""Check the boxes of an MP4 or MOV file (ISO/IEC 14496-12 §4.2) before libav reads them.
 
-They tell whether the file is whole and whether its sound is encrypted. Some of their tables
-hold nothing but a number of entries, for each of which libav takes 36 bytes (measured): a file of a
-kilobyte could claim gigabytes.
+They show whether the file is whole and whether its sound is encrypted. Some tables hold only a
+number of entries, for each of which libav takes 36 bytes (measured): a file of a kilobyte could
+take gigabytes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PARENTS = {
 # Neither holds a table whose entries take no bytes.
 OPAQUE = {b"mdat", b"free", b"skip", b"wide", b"covr", b"stco", b"co64"}
 TABLE = re.compile(rb"stsz|stz2|stts|ctts|trun|cmov")
-MOST_INDEX = 32 * 2**20  # bytes of boxes that are read here
+MOST_INDEX = 32 * 2**20  # bytes of the boxes that this module reads
 MOST_BOXES = 100_000
 MOST_FRAMES = 500_000
-AT_ONCE = 1_000  # samples of uncompressed sound are a frame to libav
+AT_ONCE = 1_000  # samples of uncompressed sound in a frame of libav
 TOO_MANY = 2 * AT_ONCE * MOST_FRAMES
 ENCRYPTED = re.compile(rb"enca|drms")
 
@@ -43,10 +43,10 @@ class Box(NamedTuple):
 
 
 def check_boxes(file: BinaryIO, origin: str) -> None:
-    """Walk all boxes.
+    """Check all boxes.
 
     Raises:
-        MediaError: a box is cut off, the sound is encrypted, or tables claim too much.
+        MediaError: a box is cut off, the sound is encrypted, or tables have too many entries.
     """
     size = file.seek(0, os.SEEK_END)
     index = boxes = frames = 0
@@ -83,7 +83,7 @@ def _top(file: BinaryIO, size: int, origin: str) -> Iterator[Box]:
 
 
 def _leaves(parent: Box, data: bytes, origin: str) -> Iterator[Box]:
-    """Yield the boxes in `parent` that hold no others, from however deep; tracks as they are."""
+    """Yield the boxes in `parent` that hold no others, at any depth; a track is yielded whole."""
     pending, seen = [parent], 0
     while pending:
         box = pending.pop()
@@ -103,7 +103,7 @@ def _leaves(parent: Box, data: bytes, origin: str) -> Iterator[Box]:
 def _first_child(box: Box, data: bytes) -> int | None:
     if box.kind != b"meta":
         return box.start if box.kind in PARENTS else None
-    # With a version before it, or in QuickTime without; libav looks for its first child too.
+    # After a version, or in QuickTime without one; libav searches for the first child too.
     handler = data.find(b"hdlr", box.start, box.end)
     return handler - 4 if handler >= box.start + 4 else None
 
@@ -117,7 +117,7 @@ def _box(data: bytes, place: int, end: int, origin: str) -> Box:
     elif size == 0:
         size = end - place
     if len(kind) < 4 or place + size > end:
-        name = f" ({kind.decode()})" if kind.isalnum() else ""  # damage can have hit it, too
+        name = f" ({kind.decode()})" if kind.isalnum() else ""  # the type itself may be damaged
         raise cut_off(f"within a box{name}", origin)
     if place + size < start:
         raise MediaError("unreadable", origin, "its boxes are damaged; replace the file")
@@ -125,18 +125,18 @@ def _box(data: bytes, place: int, end: int, origin: str) -> Box:
 
 
 def _frames(leaves: list[Box], data: memoryview, origin: str) -> int:
-    """Count the frames for which libav would take memory, of one track or what is in none."""
+    """Return the number of frames for which libav takes memory, in a track or outside of all."""
     frames, steps = 0, set()
     for box in leaves:
         if box.kind in OPAQUE or box.kind == b"trak":
             continue
         content = data[box.start : box.end]
         if box.kind == b"stsd" and ENCRYPTED.search(content):
-            raise MediaError("format", origin, "its sound is encrypted; give an open copy")
+            raise MediaError("format", origin, "its sound is encrypted; give a decrypted copy")
         if box.kind == b"stts":
             steps.add(bytes(content[4:8]) + bytes(content[12:16]))
         frames += _claimed(box.kind, content)
-        for number, hidden in enumerate(TABLE.finditer(content)):  # which libav may look into, too
+        for number, hidden in enumerate(TABLE.finditer(content)):  # libav may read these tables too
             kind, end = bytes(hidden[0]), hidden.end()
             frames += _claimed(kind, content[end:])
             frames += _claimed(kind, content[end + 8 :])  # after a size of 64 bits
@@ -154,14 +154,14 @@ def _claimed(kind: bytes, content: memoryview) -> int:
             return int.from_bytes(content[4:8], "big")
         case b"stts" | b"ctts":
             entries = min(int.from_bytes(content[4:8], "big"), (len(content) - 8) // 8)
-            if entries > MOST_FRAMES:  # for which libav takes memory, whatever they count
+            if entries > MOST_FRAMES:  # libav takes memory for each entry, whatever it counts
                 return TOO_MANY
             counts = struct.unpack_from(f">{2 * entries}I", content, 8)[::2] if entries > 0 else ()
             return sum(counts)
         case b"cmov":
-            return TOO_MANY  # a compressed index, which can be of any size
+            return TOO_MANY  # a compressed index can have any size
     return 0
 
 
 def _too_much(what: str, origin: str) -> MediaError:
-    return MediaError("too-large", origin, f"its index claims {what}; {CONVERT}")
+    return MediaError("too-large", origin, f"its index has {what}; {CONVERT}")

@@ -1,4 +1,4 @@
-"""Pages of an Ogg file (RFC 3533 §6): they tell whether it is whole, and are checksummed."""
+"""Check that an Ogg file is whole, by its pages and their checksums (RFC 3533 §6)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HEADER = 27  # bytes, of which the last one counts the bytes of lengths that fol
 FIRST_OF_STREAM = 2
 CHECKSUM = slice(22, 26)
 MOST_PAGES = 200_000
-# Ogg counts the bits of a byte from the other end than zlib does.
+# Ogg orders the bits of a byte in reverse to zlib.
 TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Page(NamedTuple):
-    """One page; a file of several joined ones has streams that start after the others ended."""
+    """One page; a concatenation of files has streams that start after others have ended."""
 
     head: bytes
     rest: bytes
@@ -38,7 +38,7 @@ class Page(NamedTuple):
 
 
 def check_pages(file: BinaryIO, origin: str) -> None:
-    """Walk from page to page: decoders skip a damaged one in silence, and sound is lost.
+    """Check all pages: decoders silently skip a damaged page, and sound is lost.
 
     Raises:
         MediaError: a page is cut off or damaged, or there is more than one stream.

@@ -1,1 +1,1 @@
-"""How recordings are opened and decoded, whatever container and codec they have."""
+"""Open and decode recordings of any supported container and codec."""

@@ -1,4 +1,4 @@
-"""Which containers of sound are read, how each is recognised, and what reads it."""
+"""The supported containers of sound: how each is recognised, checked and opened."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["FORMS", "Form", "open_sound"]
 
 
 class Form(NamedTuple):
-    """One container of sound, recognised by its first bytes alone."""
+    """One container of sound, recognised by its first bytes."""
 
     words: str
     head: re.Pattern[bytes]
 
     check: Callable[[BinaryIO, str], None] | None
-    """Refuses, before any decoder sees it, a file that is cut off or would exhaust a decoder."""
+    """A check, before decoding, for files that are cut off or would exhaust a decoder."""
 
     open: Callable[[BinaryIO, AudioLimits, str], AbstractContextManager[Sound]]
 
@@ -41,15 +41,15 @@ def _open_mp3(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractConte
     return open_libav(file, limits, origin, demuxer="mp3")
 
 
-# libsndfile reads what it reads whole. Of MP3 it guesses the length where no header tells it and
-# drops what follows, and it talks on stderr, so libav reads that too.
+# libsndfile reads these formats completely. For an MP3 without a length in its header it guesses
+# the length, drops the rest, and prints to stderr, so libav reads MP3.
 FORMS = (
     Form("WAV", re.compile(rb"(?:RIFF|RF64).{4}WAVE", re.DOTALL), None, open_libsndfile),
     Form("FLAC", re.compile(rb"fLaC"), None, open_libsndfile),
     Form("Ogg (Vorbis, Opus, FLAC)", re.compile(rb"OggS"), check_pages, open_libsndfile),
     Form(
         "MP4, M4A, MOV",
-        # Pictures (HEIC, AVIF) begin alike.
+        # Pictures (HEIC, AVIF) begin with the same bytes.
         re.compile(rb".{4}(?:ftyp(?!hei|hev|mif|msf|avi)|moov|mdat|wide|free|skip)", re.DOTALL),
         check_boxes,
         partial(open_libav, demuxer="mov"),
@@ -76,10 +76,10 @@ FORMS = (
 
 
 def open_sound(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractContextManager[Sound]:
-    """Open the recording that `file` holds, whatever its name says.
+    """Open the recording in `file` by its content, not its name.
 
     Raises:
-        MediaError: it is in no form that is read, cut off, or a trap.
+        MediaError: its format is not supported, it is cut off, or would exhaust a decoder.
     """
     file = after_id3(file)
     head = file.read(64)

@@ -1,7 +1,7 @@
-"""MP4, Matroska, MP3 and AAC through libav (PyAV), which gets to see as little as possible.
+"""Decode MP4, Matroska, MP3 and AAC with libav (PyAV), with as little of libav as possible.
 
-Container and codecs come from allow-lists, nothing is probed, and the file is the only one that it
-can open: no playlist, no address, no second file.
+Containers and codecs are allow-listed and never probed, and libav can open no other file: no
+playlist, no URL, no second file.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ CODECS = (
     *("pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
     *("pcm_f32le", "pcm_f32be", "pcm_alaw", "pcm_mulaw"),
 )
-EXPLODE = "crccheck+bitstream+buffer+explode"  # an error rather than a guess at what is damaged
+EXPLODE = "crccheck+bitstream+buffer+explode"  # raise an error for damaged data
 PADDING = 4_096  # samples that a codec adds to fill its last frames
-DRIFT = 50  # one in so many samples: what clocks of a container may be off
-ROUNDING = Fraction(1, 20)  # of a packet's length, which Matroska tells in milliseconds
+DRIFT = 50  # the clock of a container may be wrong by one sample in 50
+ROUNDING = Fraction(1, 20)  # of a packet's length, which Matroska rounds to milliseconds
 
-# PyAV looks for planes until one is zero, and behind the eighth lies other memory (18.1: a crash).
+# PyAV searches for planes until one is zero, and after the eighth is other memory (18.1 crashes).
 MOST_PLANES = 7
 
 Demuxer = Literal["mov", "matroska", "mp3", "aac"]
@@ -44,15 +44,15 @@ Demuxer = Literal["mov", "matroska", "mp3", "aac"]
 def open_libav(
     file: BinaryIO, limits: AudioLimits, origin: str, *, demuxer: Demuxer
 ) -> Iterator[Sound]:
-    """Open the sound track of `file`; of several, the one that players take.
+    """Open the sound track of `file`; of several tracks, the one that players choose.
 
     Raises:
-        MediaError: it holds no sound, or sound of a codec that is not read.
+        MediaError: the file has no sound, or its codec is not supported.
     """
     with _container(file, demuxer, origin) as container:
         stream = _track(container, origin)
         length = _length(container, stream, limits)
-    # Rewinding would lose what the start of a file says about samples to leave out.
+    # Rewinding would lose the number of leading samples to skip, which the start of a file holds.
     with _container(file, demuxer, origin) as container:
         stream = _track(container, origin)
         blocks = _blocks(container, stream, demuxer, origin)
@@ -82,7 +82,7 @@ def _container(file: BinaryIO, demuxer: Demuxer, origin: str) -> InputContainer:
 
 
 class _Unnamed:
-    """A file without a name and a descriptor, which libav can neither close nor write to."""
+    """A file without a name and a descriptor, which libav can neither close nor write."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
@@ -91,19 +91,19 @@ class _Unnamed:
 def _track(container: InputContainer, origin: str) -> AudioStream:
     stream: Any = container.streams.best("audio")
     if stream is None:
-        held = "only pictures" if container.streams.video else "no sound"
-        raise MediaError("no-sound", origin, f"it holds {held}; give a file with a sound track")
+        content = "only pictures" if container.streams.video else "no sound"
+        raise MediaError("no-sound", origin, f"it holds {content}; give a file with a sound track")
     context = stream.codec_context
     if context is None or context.name not in CODECS:
         name = "an unknown codec" if context is None else f"{context.name}"
-        raise MediaError("format", origin, f"its sound is {name}, which is not read; {CONVERT}")
+        raise MediaError("format", origin, f"its sound is {name}, which is unsupported; {CONVERT}")
     context.options = {"err_detect": EXPLODE}
     track: AudioStream = stream
     return track
 
 
 def _length(container: InputContainer, stream: AudioStream, limits: AudioLimits) -> int:
-    """Add up what the packets say they hold, without decoding or keeping any."""
+    """Return the sum of the packets' lengths, without decoding or keeping packets."""
     tick = (stream.time_base or 0) * stream.codec_context.sample_rate * (1 - ROUNDING)
     found = (float((packet.duration or 0) * tick) for packet in container.demux(stream))
     most = limits.seconds * stream.codec_context.sample_rate + PADDING
@@ -132,10 +132,10 @@ def _decoded(
 def _without_padding(
     blocks: Iterator[NDArray[np.floating[Any]]], promised: int, origin: str
 ) -> Iterator[NDArray[np.floating[Any]]]:
-    """Leave out what fills the last frames of an MP4: its header or edit list does not count it.
+    """Yield blocks without the padding of an MP4's last frames, which its header does not count.
 
-    The header of a fragmented file may count the first fragments only, so that much more than
-    padding follows, which is sound.
+    The header of a fragmented file may count the first fragments only: if more than padding
+    follows, it is sound.
     """
     found, over = 0, []
     for block in blocks:

@@ -1,4 +1,4 @@
-"""WAV, FLAC and Ogg through libsndfile."""
+"""Decode WAV, FLAC and Ogg with libsndfile."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["open_libsndfile"]
 
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
 BLOCK = 65_536  # samples per channel
-UNKNOWN = 2**62  # samples; libsndfile says 2**63 - 1 of a FLAC stream that came from a pipe
-UNKNOWN_RIFF = 2**31 - 2**20  # bytes; a WAV that came from a pipe promises about 2 or 4 GiB
-SLOPPY_RIFF = 16  # bytes; some writers count the header, or forget that a chunk is padded
+UNKNOWN = 2**62  # samples; libsndfile returns 2**63 - 1 for a FLAC stream from a pipe
+UNKNOWN_RIFF = 2**31 - 2**20  # bytes; the header of a WAV from a pipe has about 2 or 4 GiB
+SLOPPY_RIFF = 16  # bytes; some writers count the header, or omit the padding of a chunk
 
 
 @contextmanager
 def open_libsndfile(file: BinaryIO, limits: AudioLimits, origin: str) -> Iterator[Sound]:
-    """Open a WAV, FLAC or Ogg file, and check that it is as long as its header says."""
+    """Open a WAV, FLAC or Ogg file, and check that it is as long as in its header."""
     _check_riff(file, origin)
     with _forward(file, origin) as sound:
         length = sound.frames
@@ -43,16 +43,16 @@ def _forward(file: BinaryIO, origin: str) -> SoundFile:
     import soundfile
 
     class Forward(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
-        """Reads from start to end only."""
+        """A sound file that is read from start to end only."""
 
         def seekable(self) -> bool:
-            # soundfile seeks after each block, and FLAC of unknown length fails at that.
+            # soundfile seeks after each block, which fails for FLAC of unknown length.
             return False
 
     file.seek(0)
     sound = Forward(file)
     if sound.format not in FORMATS:
-        raise MediaError("format", origin, f"{sound.format} is not read; {CONVERT}")
+        raise MediaError("format", origin, f"{sound.format} is unsupported; {CONVERT}")
     return sound
 
 
@@ -70,7 +70,7 @@ def _complete(sound: SoundFile, promised: int, origin: str) -> Iterator[NDArray[
 
 
 def _check_riff(file: BinaryIO, origin: str) -> None:
-    """Refuse a WAV that was cut off: libsndfile takes what is left."""
+    """Raise a MediaError for a WAV that was cut off, which libsndfile accepts."""
     head, size = file.read(28), file.seek(0, os.SEEK_END)
     length: Any = {b"RIFF": head[4:8], b"RF64": head[20:28]}.get(head[:4], b"")
     promised = int.from_bytes(length, "little") + 8

@@ -1,4 +1,4 @@
-"""One open recording: what its header says, and its samples as they are decoded."""
+"""One open recording: its header, and its samples as they are decoded."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ __all__ = ["AudioLimits", "Sound", "counted"]
 
 
 class AudioLimits(Limits):
-    """How long a recording may be, and of how many channels."""
+    """The limits of a recording."""
 
     seconds: float = Field(600.0, gt=0)
-    """How long it lasts; an encoder's `max_seconds` may allow more."""
+    """The maximum duration; an encoder's `max_seconds` may raise it."""
 
     channels: int = Field(8, gt=0)
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording of which nothing was decoded yet, or nothing kept."""
+    """An open recording; decoded samples are not kept."""
 
     channels: int
     rate: int  # Hz
     samples: int
-    """How many samples per channel it holds at least, as far as that is known before decoding."""
+    """The minimum number of samples per channel, as far as it is known before decoding."""
 
     blocks: Iterator[NDArray[np.floating[Any]]]
-    """The samples in order, [S, channels]; raises a MediaError if some are missing."""
+    """The samples in order, [S, channels]; iterating raises a MediaError if some are missing."""
 
 
 def counted(lengths: Iterable[float], most: float) -> int:
-    """Add up lengths until they exceed `most`: a small file can hold hours."""
+    """Return the sum of lengths; stop once it exceeds `most`, as a small file can hold hours."""
     total = 0.0
     for length in lengths:
         total += length

@@ -1,1 +1,1 @@
-"""Formats of rows. A format is one module of this package, whose `FORMAT` is an instance of it."""
+"""Formats of rows. Each module of this package has one format, as `FORMAT`."""

@@ -1,4 +1,4 @@
-"""LLaVA's rows: `image` and `conversations` of `from` and `value`, `<image>` inside the text."""
+"""LLaVA's rows: `image` and `conversations` of `from` and `value`, with `<image>` in the text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, rea
 
 __all__ = ["FORMAT"]
 
-KIND = "image"  # the only modality this format has; also its key
+KIND = "image"  # the only modality of this format, and its key
 ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 SPEAKERS = {role: speaker for speaker, role in ROLES.items()}
 
@@ -33,7 +33,7 @@ class _Row(ForeignRow):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            raise ValueError("embedded images are not read; save them as files and give the path")
+            raise ValueError("embedded images are not supported; save them as files and give paths")
         return () if value is None else (value,) if isinstance(value, str) else value
 
 
@@ -45,14 +45,14 @@ class Llava(Format):
     structured = ("conversations",)
 
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Tell by a turn's `from`."""
+        """Return whether a turn has `from`."""
         turns = row.get("conversations")
         return isinstance(turns, list) and any(
             isinstance(t, Mapping) and "from" in t for t in turns
         )
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Read a row; only `<image>` is a marker."""
+        """Return the record of a row; only `<image>` is a marker."""
         known = validated(_Row, row, place.where)
         turns = [
             Turn(ROLES[turn.speaker], turn.value, f"'conversations.{index}.value'")
@@ -62,7 +62,7 @@ class Llava(Format):
         return [known.record(place, read_marked(turns, media, markers(KIND), place.where))]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
-        """Write one record; only images can be expressed."""
+        """Return the row of one record, which can have images only."""
         (record,) = records
         paths = media_in_order(record)
         turns = [

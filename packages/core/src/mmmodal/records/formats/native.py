@@ -1,4 +1,4 @@
-"""Our own rows: messages of typed parts that refer to media by index. Text is never a marker."""
+"""Our own rows: messages of typed parts that refer to media by index, without markers in text."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Native(Format):
     structured = ("messages", "media", "meta")
 
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Tell by `messages`."""
+        """Return whether the row has `messages`."""
         return "messages" in row and not OPENAI.matches(row)
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Check a row against the schema; a table's empty cells count as absent."""
+        """Return the record of a row; null in a table counts as absent."""
         messages = row.get("messages")
         for index, message in enumerate(messages if isinstance(messages, list) else ()):
             if isinstance(message, Mapping) and isinstance(message.get("content"), str):
                 raise RecordError(
                     place.where,
-                    f"'messages.{index}.content' is a text; in a row with `media` it is a list "
-                    'such as [{"type": "text", "text": "…"}]',
+                    f"'messages.{index}.content' is a text; in a row with `media` it must be a "
+                    'list such as [{"type": "text", "text": "…"}]',
                 )
         values = {key: value for key, value in row.items() if value is not None}
         return [validated(Record, values, place.where)]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
-        """Write one record; what it does not say is left out."""
+        """Return the row of one record, without keys for absent values."""
         (record,) = records
         row: dict[str, Any] = {
             "id": record.id,

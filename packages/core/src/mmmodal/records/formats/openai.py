@@ -1,4 +1,4 @@
-"""OpenAI's chat messages: content is a text, or parts `text`, `image_url` and `input_audio`."""
+"""OpenAI's chat messages: the content is a text, or parts `text`, `image_url`, `input_audio`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FORMAT"]
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 FOREIGN = re.compile(r"(\w+)_url|input_(\w+)")
-EMBEDDED = "audio"  # OpenAI takes it as `input_audio` with bare base64, never as a data URI
+EMBEDDED = "audio"  # OpenAI accepts it as `input_audio` with plain base64, not as a data URI
 DATA_URI = re.compile(r"data:[\w.-]+/(?:x-)?([\w.-]+);base64,", re.IGNORECASE)
 FORMATS = {"mpeg": "mp3", "wave": "wav"}
 
@@ -31,7 +31,7 @@ class OpenAI(Format):
     structured = ("messages",)
 
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Tell by contents that are texts, by OpenAI's part types, or by a missing `id`."""
+        """Return whether a content is a text, a part has a type of OpenAI's, or `id` is missing."""
         messages = row.get("messages")
         if not isinstance(messages, list) or row.get("media") is not None:
             return False
@@ -49,13 +49,14 @@ class OpenAI(Format):
         return row.get("id") is None and all(part.get("media") is None for part in parts)
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Read a row; URLs stay as they are, base64 data become data URIs."""
+        """Return the record of a row; URLs are unchanged, base64 data become data URIs."""
         known = validated(
             ForeignRow, {k: v for k, v in row.items() if k != "messages"}, place.where
         )
         given = row.get("messages")
         if not isinstance(given, list):
-            raise RecordError(place.where, "'messages' is a list of messages with role and content")
+            reason = "'messages' must be a list of objects with role and content"
+            raise RecordError(place.where, reason)
         media: list[dict[str, str]] = []
         messages = []
         for index, message in enumerate(given):
@@ -65,13 +66,14 @@ class OpenAI(Format):
             if isinstance(content, str):
                 content = [{"type": "text", "text": content}]
             if not isinstance(content, list):
-                raise RecordError(place.where, f"{field}: its content is a text or a list of parts")
+                reason = f"{field}: its content must be a text or a list of parts"
+                raise RecordError(place.where, reason)
             parts = [_read_part(part, media, field, place.where) for part in content]
             messages.append({"role": role, "content": parts})
         return [known.record(place, {"messages": messages, "media": media})]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
-        """Write one record; a medium that is a file becomes `<modality>_url` with its path."""
+        """Return the row of one record; a file becomes `<modality>_url` with its path."""
         (record,) = records
         messages = [
             {"role": message.role, "content": _content(message, record, where)}
@@ -82,20 +84,19 @@ class OpenAI(Format):
 
 def _role(message: Any, field: str, where: str) -> str:
     if not isinstance(message, Mapping):
-        raise RecordError(where, f"{field}: a message is an object with role and content")
+        raise RecordError(where, f"{field}: a message must be an object with role and content")
     given = {key for key, value in message.items() if value is not None}
     if unknown := sorted(given - {"role", "content"}):
         raise RecordError(
             where,
             printable(
-                f"{field}: only role and content are understood, not {unknown[0]!r}; remove it"
+                f"{field}: only role and content are supported, not {unknown[0]!r}; remove it"
             ),
         )
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        raise RecordError(
-            where, printable(f"{field}: its role is system, user or assistant, got {role!r:.60}")
-        )
+        reason = f"{field}: its role must be system, user or assistant, got {role!r:.60}"
+        raise RecordError(where, printable(reason))
     return ROLES[role]
 
 
@@ -113,7 +114,7 @@ def _read_part(part: Any, media: list[dict[str, str]], field: str, where: str) -
     uri = _address(part.get(match[0])) if match[1] else _data_uri(modality, part.get(match[0]))
     if uri is None:
         form = '{"url": "…"}' if match[1] else '{"data": "<base64>", "format": "…"}'
-        raise RecordError(where, f"{field}: a part of type {kind!r} has {kind!r}: {form}")
+        raise RecordError(where, f"{field}: a part of type {kind!r} must have {kind!r}: {form}")
     media.append({"kind": modality, "uri": uri})
     return {"type": modality, "media": len(media) - 1}
 
@@ -137,7 +138,7 @@ def _content(message: Message, record: Record, where: str) -> str | list[dict[st
     known = registry().names("modalities")
     for part in message.content:
         if part.text is None and part.type not in known:
-            reason = f"no installed plugin provides {part.type!r}, so it could not be read back"
+            reason = f"no installed plugin provides {part.type!r}, so it could not be read again"
             raise RecordError(where, reason)
     return [
         {"type": "text", "text": part.text}

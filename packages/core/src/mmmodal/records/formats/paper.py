@@ -1,4 +1,4 @@
-"""The rows that the paper prints (sections 2 to 4.4), in one language or in English and Malay."""
+"""The rows of the paper (sections 2 to 4.4), in one language or in English and Malay."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ MEDIA_KEYS = ("filename", "image")
 TURN_KEYS = ("chat", "conversations")
 QUESTION, ANSWER = "instruction", "answer"
 LANGUAGES = {"en": "", "ms": "_ms"}
-"""The ending of the keys that hold a language's texts."""
+"""The suffix of the keys for the texts of a language."""
 
 FORM = "paper_form"
-"""Where `meta` remembers how a row differed from `filename`: [...] and `conversations`."""
+"""The key of `meta` for differences of a row from `filename`: [...] and `conversations`."""
 
-# Of the module's own table and not the system's, so that every machine guesses alike.
+# From the module's own table, not the system's, so that every machine has the same result.
 TYPES = mimetypes.MimeTypes(filenames=())
 MORE_TYPES = {".flac": "audio/flac", ".m4a": "audio/mp4", ".ogg": "audio/ogg"}
 
 
 class Form(Config):
-    """How a row was written, so that it can be written in the same way again."""
+    """The form of a row, so that it can be written in the same form again."""
 
     media: Literal["filename", "image"] = "filename"
     single: bool = False
-    """The medium stands alone, not in a list."""
+    """Whether the medium is not in a list."""
 
     turns: Literal["conversations", "chat", "instruction"] = "conversations"
     unmarked: bool = False
-    """The text holds no markers: all media belong to the first question."""
+    """Whether the text has no markers: all media belong to the first question."""
 
     anonymous: bool = False
-    """The row has no id."""
+    """Whether the row has no id."""
 
 
 class _Turn(Config):
@@ -92,14 +92,14 @@ class Paper(Format):
     structured = TURN_KEYS
 
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Tell by turns with a `role`, or by a question and its answer."""
+        """Return whether a row has turns with a `role`, or a question and its answer."""
         if row.get(QUESTION) is not None and row.get(ANSWER) is not None:
             return not {"messages", *TURN_KEYS} & row.keys()
         turns = [turn for key in TURN_KEYS if isinstance(row.get(key), list) for turn in row[key]]
         return any(isinstance(turn, Mapping) and "role" in turn for turn in turns)
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Read a row; one with Malay texts too gives a record for each language."""
+        """Return the records of a row: one for each language."""
         known = validated(_Row, row, place.where)
         key, paths = _media(known, place.where)
         turns_key, versions = _turns(known, place.where)
@@ -119,12 +119,12 @@ class Paper(Format):
                 about |= {"id": f"{record.id}-{language}", "lang": language, "group": record.id}
             records.append(record.model_copy(update=about))
         if any(record.media != records[0].media for record in records):
-            reason = "the languages mark media of different kinds; bring them into one order"
+            reason = "the languages mark media in different orders; use the same order"
             raise RecordError(place.where, reason)
         return records
 
     def joins(self, held: Sequence[Record], record: Record) -> bool:
-        """Tell whether two records are the English and the Malay version of one row."""
+        """Return whether two records are the English and the Malay version of one row."""
         if len(held) != 1 or (held[0].lang, record.lang) != tuple(LANGUAGES):
             return False
         first, group = held[0], record.group
@@ -135,7 +135,7 @@ class Paper(Format):
         return same and ids and shown and roles == [message.role for message in record.messages]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
-        """Write one record, or the two languages of one, in the form they were read in."""
+        """Return the row of one record, or of both languages, in the form it was read in."""
         first = records[0]
         meta = dict(first.meta or {})
         form = _read_form(meta.pop(FORM, {}), where)
@@ -151,7 +151,7 @@ class Paper(Format):
 
 
 def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, Any]:
-    """Return what `meta` is to remember of a row's form: nothing of the usual one."""
+    """Return the form of a row for `meta`, without the default values."""
     form = {
         "media": key,
         "single": isinstance(getattr(known, key), str),
@@ -165,12 +165,12 @@ def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, An
 
 def _read_form(value: Any, where: str) -> Form:
     if not isinstance(value, Mapping):
-        raise RecordError(where, f"meta.{FORM} is what this format remembers there; rename yours")
+        raise RecordError(where, f"meta.{FORM} is reserved for this format; rename your key")
     return validated(Form, value, where)
 
 
 def _media(known: _Row, where: str) -> tuple[str, tuple[str, ...]]:
-    """Return the key that lists the media, and their paths."""
+    """Return the key of the media, and their paths."""
     given = [key for key in MEDIA_KEYS if getattr(known, key) is not None]
     if len(given) > 1:
         raise RecordError(where, f"media are listed under {given[0]!r} and {given[1]!r}; keep one")
@@ -179,12 +179,12 @@ def _media(known: _Row, where: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _turns(known: _Row, where: str) -> tuple[str, dict[str, list[Turn]]]:
-    """Return the key of the turns, and the turns in each language the row has."""
+    """Return the key of the turns, and the turns in each language of the row."""
     given = [key for key in (*TURN_KEYS, QUESTION) if getattr(known, key) is not None]
     if len(given) != 1:
         there = " and ".join(map(repr, given)) or "none of them"
         raise RecordError(
-            where, f"turns are under 'chat', 'conversations' or 'instruction'; this row has {there}"
+            where, f"a row must have one of 'chat', 'conversations', 'instruction'; it has {there}"
         )
     (key,) = given
     fields = _fields(known, key)
@@ -197,7 +197,7 @@ def _turns(known: _Row, where: str) -> tuple[str, dict[str, list[Turn]]]:
         for role, name, *texts in fields:
             text = texts[1] if ending else texts[0]
             if text is None:
-                others = ", though other turns have their translation" if ending else ""
+                others = ", but other turns have a translation" if ending else ""
                 raise RecordError(where, f"'{name}{ending}' is missing{others}; add it")
             turns.append(Turn(role, text, f"'{name}{ending}'"))
         versions[language] = turns
@@ -227,7 +227,7 @@ def _has_markers(versions: Mapping[str, Sequence[Turn]], marks: Sequence[Marker]
 
 
 def _marked(turns: Sequence[Turn], kinds: Sequence[str], marks: Sequence[Marker]) -> list[Turn]:
-    """Mark all media before the first question, as the paper's own preparation does."""
+    """Return turns with all media marked before the first question, as in the paper's own code."""
     first = next((index for index, turn in enumerate(turns) if turn.role == "user"), 0)
     prefix = _prefix(kinds, marks)
     return [
@@ -242,7 +242,7 @@ def _prefix(kinds: Sequence[str], marks: Sequence[Marker]) -> str:
 
 
 def _guess(path: str, marks: Sequence[Marker], where: str) -> str:
-    """Guess the modality of a file whose row has no markers."""
+    """Return the modality of a file in a row without markers, by the file's suffix."""
     ending = PurePosixPath(path).suffix.lower()
     guess = MORE_TYPES.get(ending) or TYPES.guess_type(f"x{ending}", strict=False)[0] or ""
     kind = guess.partition("/")[0]
@@ -250,8 +250,8 @@ def _guess(path: str, marks: Sequence[Marker], where: str) -> str:
         begins = " or ".join(mark.begin for mark in marks)
         raise RecordError(
             where,
-            f"{path[:80]!r} is neither marked in the text nor known by its ending; write {begins} "
-            "where it belongs",
+            f"{path[:80]!r} has no marker in the text, and its suffix is unknown; write {begins} "
+            "at its place in the text",
         )
     return kind
 
@@ -265,7 +265,7 @@ def _written_media(record: Record, form: Form, paths: Sequence[str], where: str)
 
 
 def _texts(record: Record, form: Form, where: str) -> list[str]:
-    """Return the text of each turn, without markers where the form has none."""
+    """Return the text of each turn, without markers if the form has none."""
     marks = markers()
     texts = [mark_text(message, marks, where) for message in record.messages]
     if not form.unmarked:

@@ -1,1 +1,1 @@
-"""What frozen towers return, computed once for each medium and read from disk from then on."""
+"""The features of frozen towers, computed once for each medium and then read from disk."""

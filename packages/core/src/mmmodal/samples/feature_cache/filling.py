@@ -1,4 +1,4 @@
-"""Fill the cache: run frozen towers once over all media of some data that have no features yet.
+"""Fill the cache: run frozen towers on all media of the data that have no features yet.
 
 n positions of an item, D width of the tower.
 """
@@ -30,25 +30,24 @@ from mmmodal.samples.preparer import Preparer
 __all__ = ["fill_cache"]
 
 POSITIONS = 8192
-"""About how many positions a tower is run on at once."""
+"""The approximate number of positions in one call of a tower."""
 
 
 def fill_cache(
     towers: Mapping[str, FrozenTower], media: Sequence[Medium], preparer: Preparer, cache: Cache
 ) -> dict[str, FeatureStore]:
-    """Return the stores of some modalities with the features of all of `media` in them.
+    """Return the stores of modalities, with the features of all of `media`.
 
-    Where there are several ranks, each computes its share, and all return when all have.
+    Each rank computes a share, and waits for the others.
 
     Args:
-        towers: for each modality what computes them.
-        media: of those modalities.
-        preparer: of the model that the towers are of.
-        cache: where features are kept.
+        towers: the tower of each modality.
+        media: the media of these modalities.
+        preparer: the preparer of the model with the towers.
+        cache: the settings of the cache.
 
     Raises:
-        FeatureCacheError: they would take more than the limit or the disk allows; nothing was
-            computed then.
+        FeatureCacheError: the features would exceed the limit or the disk; none are computed.
         RecordError: a medium cannot be read; names its row.
     """
     for tower in towers.values():
@@ -61,10 +60,10 @@ def fill_cache(
     if count:
         check_room(cache, expected)
         if rank() == 0:
-            told = f"Computing features of {count:,.0f} media, about {readable(expected)}"
-            print(told, file=sys.stderr)
+            message = f"Computing features of {count:,.0f} media, about {readable(expected)}"
+            print(message, file=sys.stderr)
         _compute(towers, unseen, stores, cache)
-        summed(0)  # waits for the others
+        summed(0)  # waits for the other ranks
     for store in stores.values():
         store.refresh()
     return stores
@@ -77,7 +76,7 @@ def _open(tower: FrozenTower, cache: Cache) -> FeatureStore:
 def _missing(
     media: Sequence[Medium], stores: Mapping[str, FeatureStore], preparer: Preparer, cache: Cache
 ) -> Iterator[tuple[Medium, str]]:
-    """Yield what has no features, once for each content."""
+    """Yield the media without features, once for each content."""
     seen: set[tuple[str, str]] = set()
     found = fingerprints(media, preparer, cache.on_error)
     quiet = rank() != 0
@@ -105,9 +104,9 @@ def _compute(
 
 
 def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, None]:
-    """Yield preprocessed media, prepared ahead by worker processes."""
+    """Yield preprocessed media, which worker processes prepare in advance."""
     workers = min(cache.workers, len(unseen))
-    source: Any = unseen  # which torch wants to inherit from its own class
+    source: Any = unseen  # torch's annotation requires its own class
     loader: DataLoader[Any] = DataLoader(
         source,
         batch_size=None,
@@ -123,7 +122,7 @@ def _loaded(unseen: UnseenMedia, cache: Cache) -> Generator[Perceived, None, Non
 def _batches(
     items: Iterator[Perceived], towers: Mapping[str, FrozenTower], cache: Cache
 ) -> Iterator[list[Perceived]]:
-    """Gather items of one modality until there is enough for a run of its tower."""
+    """Yield batches of items of one modality, each for one call of its tower."""
     waiting: dict[str, list[Perceived]] = {}
     positions: dict[str, int] = {}
     for item in items:
@@ -148,7 +147,7 @@ def _refuse(error: RecordError, cache: Cache) -> None:
 
 @torch.inference_mode()
 def _encode(tower: FrozenTower, batch: Sequence[Perceived], cache: Cache) -> list[Tensor]:
-    """Run the tower on a batch of N items: N of [*shape, D]."""
+    """Return the features of a batch of N items: N of [*shape, D]."""
     network = tower.network.to(cache.device)
     dtype = next(network.parameters()).dtype
     collated = tower.encoder.collate([item.features for item in batch])
@@ -163,7 +162,7 @@ def _encode(tower: FrozenTower, batch: Sequence[Perceived], cache: Cache) -> lis
 
 
 class _Writer:
-    """Gathers features of one tower and writes them a shard at a time."""
+    """Collect features of one tower, and write them in shards."""
 
     def __init__(self, store: FeatureStore, cache: Cache) -> None:
         self._store, self._cache = store, cache
@@ -171,7 +170,7 @@ class _Writer:
         self._bytes = 0
 
     def add(self, sha256: str, features: Tensor) -> None:
-        # A part of a larger tensor would be written with all of it.
+        # A view would be written with the whole tensor behind it.
         self._waiting[sha256] = features.clone(memory_format=torch.contiguous_format)
         self._bytes += features.nbytes
         if self._bytes >= self._cache.shard_bytes:

@@ -1,4 +1,4 @@
-"""What a tower's features depend on besides the medium, as a description and a name."""
+"""The key of a tower's features: a description of all they depend on besides the medium."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_tower", "name_of"]
 
 NOT_OF_THE_NETWORK = {"dtype", "torch_dtype", "transformers_version"}
-"""What a config says besides how features are computed; the weights tell their own type."""
+"""Keys of a config that do not affect features; the dtype is part of the weights' digest."""
 
 
 def describe_tower(
@@ -28,15 +28,15 @@ def describe_tower(
     stored: str,
     computed: str,
 ) -> dict[str, Any]:
-    """Return all that decides a tower's features: encoder, options, network, weights, precision.
+    """Return all that a tower's features depend on: encoder, options, network, weights, precision.
 
     Args:
-        modality: of which the tower is.
-        entry: what the model folder records of the encoder.
-        config: the network's.
-        network: the tower, on the CPU, whole.
+        modality: the modality of the tower.
+        entry: the model folder's entry of the encoder.
+        config: the config of the network.
+        network: the whole tower, on the CPU.
         stored: the precision of the features on disk.
-        computed: the precision of the tower's arithmetic, where autocast sets it.
+        computed: the precision of the tower's arithmetic.
     """
     return {
         "modality": modality,
@@ -50,13 +50,13 @@ def describe_tower(
 
 
 def name_of(description: Mapping[str, Any]) -> str:
-    """Return the name of the folder for features of that description."""
+    """Return the name of the folder for features of a description."""
     text = json.dumps(description, sort_keys=True, default=str)
     return f"{description['modality']}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what a config says of files and versions."""
+    """Return a config without keys for files and versions."""
     return {
         key: value
         for key, value in config.items()

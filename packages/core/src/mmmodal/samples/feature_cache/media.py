@@ -1,4 +1,4 @@
-"""The media of training data, by what their bytes are: which of them a tower has yet to see."""
+"""The media of training data, identified by their bytes, and those without features."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from mmmodal.samples.preparer import Preparer
 __all__ = ["Medium", "Perceived", "UnseenMedia", "fingerprints"]
 
 QUEUED = 4096
-"""Media that wait for a thread at a time."""
+"""The number of media that wait for a thread at a time."""
 
 
 @dataclass(frozen=True)
 class Medium:
-    """A medium that a record refers to."""
+    """A medium of a record."""
 
     kind: str
     uri: str
     root: Path
     where: str = field(compare=False)
-    """The first row that has it, for errors."""
+    """The first row with the medium, for errors."""
 
     def sha256(self, preparer: Preparer) -> str:
         """Return the SHA-256 of its bytes.
 
         Raises:
-            MediaError: they are not there, or too many.
+            MediaError: the file is missing or too large.
         """
         limits = preparer.limits(self.kind)
         with find_source(self.uri, root=self.root, limits=limits).held(limits) as source:
@@ -43,13 +43,13 @@ class Medium:
 
 @dataclass(frozen=True)
 class Perceived:
-    """A medium preprocessed for its tower, or why it could not be."""
+    """A medium preprocessed for its tower, or the error."""
 
     kind: str
     sha256: str
     features: Any = None
     error: RecordError | None = None
-    """Given back, not raised: PyTorch's loader would make a traceback of it."""
+    """The error, which is returned, as PyTorch's loader would raise it with a traceback."""
 
 
 def fingerprints(
@@ -60,12 +60,13 @@ def fingerprints(
     """Yield each medium with the SHA-256 of its bytes, read by several threads.
 
     Args:
-        media: which.
-        preparer: of the model whose towers they are for.
-        on_error: is given what cannot be read, which is left out; by default it is raised.
+        media: the media.
+        preparer: the preparer of the model with the towers.
+        on_error: a function that gets the error of each medium that cannot be read, which is left
+            out; by default the error is raised.
 
     Raises:
-        RecordError: names the row of a medium that cannot be read.
+        RecordError: a medium cannot be read; names its row.
     """
 
     def read(medium: Medium) -> tuple[Medium, str | RecordError]:
@@ -86,7 +87,7 @@ def fingerprints(
 
 
 class UnseenMedia:
-    """Media to be read and preprocessed when they are asked for, in whatever process asks."""
+    """Media that are read and preprocessed on request, in any process."""
 
     def __init__(self, media: Sequence[tuple[Medium, str]], preparer: Preparer) -> None:
         self._media, self._preparer = list(media), preparer
@@ -95,7 +96,7 @@ class UnseenMedia:
         return len(self._media)
 
     def places(self) -> dict[str, list[int]]:
-        """Return the places of those of each modality."""
+        """Return the indices of the media of each modality."""
         found: dict[str, list[int]] = {}
         for index, (medium, _) in enumerate(self._media):
             found.setdefault(medium.kind, []).append(index)
@@ -111,9 +112,9 @@ class UnseenMedia:
 
     def _perceive(self, medium: Medium, sha256: str) -> Any:
         def check(source: Source) -> None:
-            # What is decoded is what was hashed, or its features would have a wrong name.
+            # The decoded bytes must be those of the hash, or the features would have a wrong name.
             if source.sha256() != sha256:
-                reason = f"{medium.uri} changed while it was read; start again"
+                reason = f"{medium.uri} changed while it was being read; start again"
                 raise RecordError(medium.where, reason)
 
         name = medium.kind

@@ -1,4 +1,4 @@
-"""Whether features will fit: what they will take, what is allowed, what is left."""
+"""Check whether features fit: their estimated size, the limit, and the free space."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mmmodal.samples.feature_cache.store import bytes_below
 __all__ = ["check_growth", "check_room", "estimate", "room_for"]
 
 SAMPLED = 64
-"""Media of a modality whose sizes tell those of all."""
+"""The number of media of a modality from which the size of all is estimated."""
 
 
 def estimate(unseen: UnseenMedia, towers: Mapping[str, FrozenTower], dtype: str) -> float:
-    """Return the bytes of the features of all from those of some, of which no tower need be run."""
+    """Return the estimated bytes of all features, from the shapes of some, without the tower."""
     total = 0.0
     for places in unseen.places().values():
         looked = [unseen[i] for i in places[:: math.ceil(len(places) / SAMPLED)]]
@@ -39,47 +39,47 @@ def _bytes(item: Perceived, encoder: Encoder, dtype: str) -> int:
 
 
 def check_room(cache: Cache, expected: float) -> None:
-    """Refuse to begin what will not fit.
+    """Check that the expected features fit, before they are computed.
 
     Raises:
-        FeatureCacheError: it exceeds the limit, or what the disk has left.
+        FeatureCacheError: they exceed the limit or the free space of the disk.
     """
     used = bytes_below(cache.folder)
     if cache.limit is not None and used + expected > cache.limit:
         raise FeatureCacheError(
-            f"the features take about {readable(expected)}, and {readable(used)} are in "
-            f"{cache.folder} already, of {readable(cache.limit)} allowed; raise "
+            f"the features take about {readable(expected)}, but {cache.folder} already has "
+            f"{readable(used)} of its limit of {readable(cache.limit)}; raise "
             "feature_cache_limit, remove the folders of other towers there, or train without "
             "feature_cache"
         )
     free = shutil.disk_usage(_existing(cache.folder)).free
     if expected > free:
         raise FeatureCacheError(
-            f"the features take about {readable(expected)}, and the disk of {cache.folder} has "
-            f"{readable(free)} left; make room, or name another feature_cache"
+            f"the features take about {readable(expected)}, but the disk of {cache.folder} has "
+            f"only {readable(free)} free; make room, or name another feature_cache"
         )
 
 
 def check_growth(cache: Cache, more: int) -> None:
-    """Refuse a shard that exceeds the limit.
+    """Check that a further shard is within the limit.
 
     Raises:
-        FeatureCacheError: there is more than was estimated.
+        FeatureCacheError: the features are larger than estimated.
     """
     if cache.limit is not None and bytes_below(cache.folder) + more > cache.limit:
         raise FeatureCacheError(
-            f"{cache.folder} has reached {readable(cache.limit)}: there is more than was "
-            "estimated; raise feature_cache_limit to go on from here, or train without "
+            f"{cache.folder} has reached its limit of {readable(cache.limit)}: the features are "
+            "larger than estimated; raise feature_cache_limit to continue, or train without "
             "feature_cache"
         )
 
 
 def room_for(folder: Path, limit: int | None) -> int:
-    """Return the bytes that a folder may come to, those in it included."""
+    """Return the maximum size of a folder in bytes, including its current content."""
     most = shutil.disk_usage(_existing(folder)).free + bytes_below(folder)
     return most if limit is None else min(most, limit)
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest parent that exists."""
     return next(path for path in [folder, *folder.absolute().parents] if path.exists())

@@ -1,4 +1,4 @@
-"""How features are computed and kept."""
+"""Settings for computing and storing features."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ StoredDtype = Literal["bf16", "fp32"]
 
 @dataclass(frozen=True)
 class FrozenTower:
-    """A tower that does not train, so that its features can be kept."""
+    """A tower that is not trained, so that its features can be stored."""
 
     network: nn.Module
     encoder: Encoder
     description: dict[str, Any]
-    """All that decides its features; see `describe_tower`."""
+    """All that its features depend on; see `describe_tower`."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Where features are kept, and how they are computed."""
+    """Where features are stored, and how they are computed."""
 
     folder: Path
     limit: int | None = None
-    """The bytes that the folder may take, features of other towers included."""
+    """The maximum size of the folder in bytes, including features of other towers."""
 
     dtype: StoredDtype = "bf16"
-    """What features are rounded to; fp32 keeps those of a tower in fp32 as they are."""
+    """The precision of stored features; fp32 is exact for a tower in fp32."""
 
     workers: int = 0
-    """Processes that read and preprocess media."""
+    """The number of processes that read and preprocess media."""
 
     device: str = "cpu"
-    """Where the towers run."""
+    """The device of the towers."""
 
     autocast: torch.dtype | None = None
-    """The precision of their arithmetic, where it is not that of their weights."""
+    """The precision of the towers' arithmetic; None: that of their weights."""
 
     shard_bytes: int = 256 * 2**20
-    """A shard is written as soon as so much is waiting."""
+    """The size of waiting features at which a shard is written."""
 
     on_error: Callable[[RecordError], None] | None = None
-    """Is given what cannot be read, which is left out; by default it is raised."""
+    """A function that gets the error of each medium that cannot be read, which is left out; by
+    default the error is raised."""

@@ -1,4 +1,4 @@
-"""The features of one tower on disk: shards that appear whole and never change.
+"""The features of one tower on disk: shards that are written whole and never change.
 
 D width of the tower.
 """
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 __all__ = ["FeatureStore", "bytes_below"]
 
 UNFINISHED = ".*.writing-*"
-"""How a file is named that is being written."""
+"""The name of a file that is being written."""
 
 ABANDONED = 3600
-"""Seconds without a change after which such a file is one that a killed process left."""
+"""The number of seconds without a change after which such a file belongs to a killed process."""
 
 
 class FeatureStore:
-    """Features by the SHA-256 of their medium, mapped to memory when they are asked for.
+    """Features by the SHA-256 of their medium, mapped to memory on request.
 
-    Several processes may add to it at once; two that add the same medium store it twice. It can be
-    sent to worker processes, which open the shards for themselves.
+    Several processes may add features at once; if two add the same medium, it is stored twice. The
+    store can be sent to worker processes, which open the shards themselves.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
-        """Open what is there; `description` is what the features depend on, for people to read.
+        """Open the shards of a folder; `description` is written there for users.
 
         Raises:
-            FeatureCacheError: the folder cannot be read, or a shard in it is damaged.
+            FeatureCacheError: the folder cannot be read, or a shard is damaged.
         """
         self.folder = folder
         self._description = dict(description)
@@ -58,10 +58,10 @@ class FeatureStore:
         return {**self.__dict__, "_opened": {}}
 
     def refresh(self) -> None:
-        """Take in the shards that were added since, by whatever process.
+        """Open the shards that this or another process has added.
 
         Raises:
-            FeatureCacheError: one is damaged, or of another tower.
+            FeatureCacheError: a shard is damaged, or belongs to another tower.
         """
         known = set(self._shards)
         for path in sorted(self.folder.glob("*.safetensors")):
@@ -74,16 +74,16 @@ class FeatureStore:
         """Return the features [*shape, D] of a medium.
 
         Raises:
-            KeyError: it has none here.
+            KeyError: the store does not have them.
         """
         found: Tensor = self._open(self._places[bytes.fromhex(sha256)]).get_tensor(sha256)
         return found
 
     def add(self, features: Mapping[str, Tensor]) -> None:
-        """Write the features of some media as one shard, which is on the disk when this returns.
+        """Write the features of media as one shard, flushed to the disk.
 
         Raises:
-            FeatureCacheError: it cannot be written.
+            FeatureCacheError: the shard cannot be written.
         """
         from safetensors import SafetensorError
         from safetensors.torch import save_file
@@ -97,8 +97,8 @@ class FeatureStore:
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise FeatureCacheError(
-                f"{self.folder} cannot be written ({reason}); what is there already stays usable: "
-                "make room, or name another feature_cache, and start again"
+                f"{self.folder} cannot be written ({reason}); make room, or name another "
+                "feature_cache, and start again: the features that are stored there stay usable"
             ) from None
 
     def _make_folder(self) -> None:
@@ -107,7 +107,7 @@ class FeatureStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(note, json.dumps(self._description, indent=2) + "\n")
         for path in self.folder.glob(UNFINISHED):
-            with contextlib.suppress(FileNotFoundError):  # another rank was faster
+            with contextlib.suppress(FileNotFoundError):  # another rank has removed it
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     path.unlink()
 
@@ -123,23 +123,23 @@ class FeatureStore:
             opened: Any = safe_open(str(path), framework="pt")
         except (OSError, SafetensorError):
             raise FeatureCacheError(
-                f"{path} is damaged; remove it, and its features are computed again"
+                f"{path} is damaged; remove it to compute its features again"
             ) from None
         tower = (opened.metadata() or {}).get("tower")
         if tower != self.folder.name:
             raise FeatureCacheError(
-                f"{path} holds features of {tower or 'no tower of ours'}; remove it from here"
+                f"{path} holds features of {tower or 'an unknown tower'}; remove it from the folder"
             )
         return opened
 
 
 def bytes_below(folder: Path) -> int:
-    """Return what the files below a folder take, of all towers together."""
+    """Return the total bytes of the files below a folder, of all towers."""
     return sum(_sizes(folder))
 
 
 def _sizes(folder: Path) -> Iterator[int]:
     for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # another process has renamed it
             if path.is_file():
                 yield path.stat().st_size

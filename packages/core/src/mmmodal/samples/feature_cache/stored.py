@@ -1,4 +1,4 @@
-"""An encoder and a tower that return stored features: the same contract, nothing to compute.
+"""An encoder and a tower that return stored features, with the contract of the original ones.
 
 N items, n positions of all of them, r dimensions of a shape, D width of the tower.
 """
@@ -22,7 +22,7 @@ __all__ = ["StoredEncoder", "StoredTower", "join_stored"]
 
 
 class StoredEncoder(Encoder):
-    """What stands in for an encoder whose features are stored; an item is its features."""
+    """A replacement of an encoder whose features are stored; an item is its features."""
 
     name: ClassVar[str] = "stored"
 
@@ -32,21 +32,21 @@ class StoredEncoder(Encoder):
 
     @property
     def width(self) -> int:
-        """The width of the tower that made them."""
+        """The width of the original tower."""
         return self._width
 
     @property
     def tiled(self) -> bool:
-        """Say what the encoder says."""
+        """Return the value of the original encoder."""
         return self._encoder.tiled
 
     @property
     def fixed_shape(self) -> tuple[int, ...] | None:
-        """Tell what the encoder tells."""
+        """Return the value of the original encoder."""
         return self._encoder.fixed_shape
 
     def recall(self, source: Source) -> Tensor:
-        """Return the features of the medium that has these very bytes.
+        """Return the stored features of a medium's bytes.
 
         Raises:
             MediaError: there are none.
@@ -58,37 +58,37 @@ class StoredEncoder(Encoder):
                 "changed",
                 source.origin,
                 "its features are not in the feature cache, which was filled when training began: "
-                "it changed since, or `feature_cache` is no folder that all machines share; start "
-                "again",
+                "the file has changed, or the folder `feature_cache` is not shared by all "
+                "machines; start again",
             ) from None
 
     def preprocess(self, item: Any) -> Tensor:
-        """Return the features themselves."""
+        """Return the item, as it is the features."""
         features: Tensor = item
         return features
 
     def shape(self, features: Tensor) -> tuple[int, ...]:
-        """Tell the shape without the width."""
+        """Return the shape without the width."""
         return tuple(features.shape[:-1])
 
     def collate(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Join the features of all items with their shapes."""
+        """Return the features of all items, joined, with their shapes."""
         return join_stored(batch)
 
     def example(self) -> Tensor:
-        """Return zeros of the shape that the encoder's example has."""
+        """Return zeros in the shape of the original encoder's example."""
         shape = self._encoder.shape(self._encoder.preprocess(self._encoder.example()))
         return torch.zeros(*shape, self.width)
 
     def build(self) -> nn.Module:
-        """Build the tower that gives them back."""
+        """Return the tower, which splits joined features."""
         return StoredTower()
 
 
 def join_stored(batch: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Join the features of all items, [n, D], with their shapes, [N, r].
+    """Return the features of all items, concatenated to [n, D], with their shapes, [N, r].
 
-    Shapes of fewer dimensions than others have zeros before them.
+    Shapes with fewer dimensions are padded with zeros in front.
     """
     shapes = [tuple(features.shape[:-1]) for features in batch]
     most = max(map(len, shapes))
@@ -98,7 +98,7 @@ def join_stored(batch: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 class StoredTower(nn.Module):
-    """Cut joined features into items again."""
+    """Split joined features into items."""
 
     def forward(self, encoded: Tensor, shapes: Tensor) -> list[Tensor]:
         """Return the N items of `encoded` [n, D], each as [*shape, D]."""

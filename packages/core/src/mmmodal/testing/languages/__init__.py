@@ -1,4 +1,4 @@
-"""Tiny tokenizers that talk as published language models do, one for each family."""
+"""Tiny tokenizers with the chat formats of published language models, one for each family."""
 
 from mmmodal.testing.languages.families import FAMILIES, Family, tiny_tokenizer
 

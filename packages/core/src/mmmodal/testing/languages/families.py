@@ -1,7 +1,7 @@
 """Tiny language models of each family: tokenizer, chat template and network, with random weights.
 
-The tokenizers are of the family's kind and have its special tokens; the templates were written from
-the documented turn formats. Nothing is downloaded.
+The tokenizers have the family's type and special tokens; the templates were written from the
+documented turn formats. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ __all__ = ["FAMILIES", "Family", "tiny_tokenizer"]
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of language models reads and talks."""
+    """The tokenizer and chat format of a family of language models."""
 
     architecture: str
     """Its `model_type` in transformers."""
 
     vocabulary: Callable[[], Tokenizer]
     template: str
-    """The file of its chat template, without ending."""
+    """The file of its chat template, without the suffix."""
 
     tokens: Mapping[str, str]
-    """Its tokens that have a role: `eos_token` …"""
+    """Its tokens with a role: `eos_token` …"""
 
     special: tuple[str, ...] = ()
     """Its other special tokens."""
 
     plain: tuple[str, ...] = ()
-    """Its added tokens that are not special, so that decoding shows them."""
+    """Its added tokens that are not special, which a decoded text shows."""
 
     variables: Mapping[str, bool | str] = field(default_factory=dict)
-    """What sets its template apart from others of the same file."""
+    """The variables that distinguish its template from others of the same file."""
 
     swallows: bool = False
-    """Whether its special tokens take the white space behind them."""
+    """Whether its special tokens include the white space after them."""
 
 
 CHATML = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
@@ -159,7 +159,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """Build a tokenizer of a family, with its chat template."""
+    """Return a tokenizer of a family, with its chat template."""
     from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Tiny tokenizers of each kind that language models have, trained on a few sentences."""
+"""Tiny tokenizers of each type of language model, trained on a few sentences."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ WORDS = {
         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
-"""What is one word before merging: Qwen splits every digit off, Llama 3 and tekken take three."""
+"""The words before merging: Qwen makes each digit a word, Llama 3 and tekken up to three digits."""
 
 BYTES = [f"<0x{i:02X}>" for i in range(256)]
-"""How sentencepiece writes the tokens of one byte."""
+"""The names of one-byte tokens in sentencepiece."""
 
 
 def byte_level(words: str, *, composed: bool = False, ignore_merges: bool = False) -> Tokenizer:
-    """Build the kind of Qwen, Llama 3, Phi-4 and tekken: BPE on bytes.
+    """Return a tokenizer like those of Qwen, Llama 3, Phi-4 and tekken: BPE on bytes.
 
     Args:
         words: a key of `WORDS`.
         composed: normalise to NFC first, as Qwen does.
-        ignore_merges: take a word that is in the vocabulary whole, as Llama 3 does.
+        ignore_merges: use a whole word if the vocabulary has it, as Llama 3 does.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -69,11 +69,11 @@ def byte_level(words: str, *, composed: bool = False, ignore_merges: bool = Fals
 
 
 def sentencepiece(control: Sequence[str], *, prefix: bool = True) -> Tokenizer:
-    """Build the kind of Llama 2, Mistral and Gemma: BPE on characters, bytes as a fallback.
+    """Return a tokenizer like those of Llama 2, Mistral and Gemma: BPE on characters, or bytes.
 
     Args:
-        control: the control tokens, which head the vocabulary.
-        prefix: put a space in front of a text; Gemma does not.
+        control: the control tokens, at the beginning of the vocabulary.
+        prefix: whether to put a space in front of a text; Gemma does not.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
@@ -89,14 +89,14 @@ def sentencepiece(control: Sequence[str], *, prefix: bool = True) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=SIZE + len(special), special_tokens=special, show_progress=False
     )
-    # Words are kept apart while it learns, as sentencepiece does: no piece goes over a space.
+    # Words are separate in training, as in sentencepiece: no piece spans a space.
     words = [word for line in CORPUS for word in line.split()]
     tokenizer.train_from_iterator(words if prefix else [f" {word}" for word in words], trainer)
     return _changed(tokenizer, added_tokens=[])
 
 
 def unigram(control: Sequence[str]) -> Tokenizer:
-    """Build the kind of T5 and llm-jp: Unigram, which takes control tokens for pieces of text."""
+    """Return a tokenizer like those of T5 and llm-jp: Unigram, with control tokens as pieces."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -117,7 +117,7 @@ def unigram(control: Sequence[str]) -> Tokenizer:
 
 
 def _changed(tokenizer: Tokenizer, *, added_tokens: list[Any], **model: Any) -> Tokenizer:
-    """Make a tokenizer anew with other added tokens, or another setting of its model."""
+    """Return a tokenizer with other added tokens, or other settings of its model."""
     state = json.loads(tokenizer.to_str())
     state["added_tokens"] = added_tokens
     state["model"] |= model

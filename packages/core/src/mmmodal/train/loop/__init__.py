@@ -1,1 +1,1 @@
-"""The loop over batches: transformers' Trainer, and what goes into it."""
+"""The training loop: transformers' Trainer, its batches and its callbacks."""

@@ -1,7 +1,7 @@
-"""Rows that cannot be used: refused, or left out and counted; never replaced by another.
+"""Handle rows that cannot be used: raise an error, or leave them out and record them.
 
-A worker process hands over what is wrong with a row instead of raising it, because an error that
-crosses processes arrives without its class and with a trace.
+A worker process returns the error of a row instead of raising it, because an error that is raised
+across processes loses its class and has a traceback.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mmmodal.train.run.journal import Journal
 __all__ = ["BAD", "ROWS", "BadSample", "GuardedDataset", "NamingCollator", "Skipped"]
 
 ROWS, BAD = "rows", "bad_rows"
-"""What a batch holds beside tensors: where its rows are, and those that it lacks."""
+"""The keys of a batch besides tensors: the positions of its rows, and its bad rows."""
 
-TOLD = 10
-"""Rows that are named in the end; the run's folder names all."""
+LISTED = 10
+"""The number of rows that are named at the end; the run's folder has all."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class BadSample:
 
 
 class Indexed(Protocol):
-    """Samples by number."""
+    """Samples by index."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
 
 
 class GuardedDataset:
-    """Samples by number; instead of one that cannot be used, what is wrong with its row."""
+    """Samples by index; a `BadSample` for a row that cannot be used."""
 
     def __init__(self, dataset: Indexed) -> None:
         self._dataset = dataset
@@ -57,7 +57,7 @@ class GuardedDataset:
 
 
 class NamingCollator:
-    """Join the samples of a batch that can be used, and say which rows they are."""
+    """Collate the usable samples of a batch, with the positions of their rows."""
 
     def __init__(self, collate: Callable[[Sequence[Sample]], Mapping[str, Any]]) -> None:
         self._collate = collate
@@ -70,7 +70,7 @@ class NamingCollator:
 
 
 class Skipped:
-    """Refuse bad rows, or note them."""
+    """Raise the errors of bad rows, or record the rows."""
 
     def __init__(self, choice: Literal["refuse", "skip"], run: Path, rank: int) -> None:
         self._refuse = choice == "refuse"
@@ -78,10 +78,10 @@ class Skipped:
         self._journal = Journal(run / f"skipped-{rank}.jsonl")
 
     def note(self, step: int, bad: Iterable[BadSample]) -> None:
-        """Take what a step could not use.
+        """Record the bad rows of a step.
 
         Raises:
-            RecordError: a row is bad, and none is to be skipped.
+            RecordError: a row is bad, and bad rows are not skipped.
         """
         for sample in bad:
             if self._refuse:
@@ -90,7 +90,7 @@ class Skipped:
             self._journal.note(step, {"row": sample.where, "reason": sample.reason})
 
     def note_once(self, bad: Iterable[RecordError]) -> None:
-        """Note rows that no record could be made of, which a resumed run meets again."""
+        """Record rows that are not valid records, once, as a resumed run finds them again."""
         known = self.all()
         for error in bad:
             if error.where not in known:
@@ -98,22 +98,22 @@ class Skipped:
                 self.note(0, [BadSample(error.where, error.reason)])
 
     def all(self) -> dict[str, str]:
-        """Return every row that was skipped, on any rank and in any epoch, with the reason."""
+        """Return all skipped rows of all ranks and epochs, with the reasons."""
         journals = [Journal(path) for path in sorted(self._run.glob("skipped-*.jsonl"))]
         rows = sorted(
             (row for journal in journals for row in journal.rows()), key=lambda row: row["step"]
         )
         found: dict[str, str] = {}
-        for row in rows:  # the first reason counts: bad media have no stored features, either
+        for row in rows:  # keep the first reason: bad media later fail for lack of stored features
             found.setdefault(row["row"], row["reason"])
         return found
 
-    def tell(self) -> None:
-        """Say on stderr which rows were skipped, and where they all are named."""
+    def print_summary(self) -> None:
+        """Print the skipped rows on stderr, and the files that name all of them."""
         rows = self.all()
         if not rows:
             return
-        named = [f"  {where}: {reason}" for where, reason in list(rows.items())[:TOLD]]
-        more = [f"  … all are in {self._run}/skipped-*.jsonl"] if len(rows) > TOLD else []
+        named = [f"  {where}: {reason}" for where, reason in list(rows.items())[:LISTED]]
+        more = [f"  … all are in {self._run}/skipped-*.jsonl"] if len(rows) > LISTED else []
         word = "row was" if len(rows) == 1 else "rows were"
         print("\n".join([f"{len(rows)} bad {word} skipped:", *named, *more]), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradients are not finite: skipped and named, and too many in a row end it."""
+"""Skip steps whose loss or gradients are not finite; stop after too many consecutive ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["BadSteps"]
 
 
 class BadSteps:
-    """Find the steps that must not change the weights; stop after too many in a row."""
+    """Detect steps that must not change the weights; stop after too many consecutive ones."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -28,37 +28,37 @@ class BadSteps:
         self._flags: list[tuple[Tensor, Tensor]] = []
 
     def begin(self, rows: Sequence[str]) -> None:
-        """Take the rows of a step, on this rank."""
+        """Begin a step with the given rows on this rank."""
         self._rows = list(rows)
         self._flags = []
 
     def spread(self, loss: Tensor) -> Tensor:
-        """Make the loss of a batch bad on every rank if it is on any, so that all skip the step.
+        """Return a loss that is NaN on every rank if it is bad on any, so that all skip the step.
 
-        So is that of a step without any usable row. Nothing is copied from the device: who was it
-        is looked at after the step.
+        The loss of a step without usable rows is bad too. Nothing is copied from the device; the
+        cause is read after the step.
         """
         mine = (~torch.isfinite(loss.detach())).float()
-        told = torch.stack([mine, torch.full_like(mine, bool(self._rows))])
+        flags = torch.stack([mine, torch.full_like(mine, bool(self._rows))])
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            told = told.to(collective_device())
-            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-        anyones = torch.maximum(told[0], 1 - told[1])
+            flags = flags.to(collective_device())
+            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        anyones = torch.maximum(flags[0], 1 - flags[1])
         self._flags.append((mine, anyones))
         return loss * torch.where(anyones.to(loss.device) > 0, torch.nan, 1.0)
 
-    def was_told(self) -> bool:
+    def loss_was_bad(self) -> bool:
         """Return whether the loss of any batch of the step was bad, on any rank."""
         self._mine = any(bool(mine) for mine, _ in self._flags)
         self._anyones = any(bool(anyones) for _, anyones in self._flags)
         return self._anyones
 
     def good(self) -> None:
-        """Take that a step changed the weights."""
+        """Record that a step changed the weights."""
         self.in_a_row = 0
 
     def bad(self) -> dict[str, Any]:
-        """Take that a step did not; return what to note of it, the same on every rank."""
+        """Record a bad step; return its entry for the metrics, which is equal on all ranks."""
         self.in_a_row += 1
         theirs = self._rows if self._mine or not self._anyones else []
         rows = [row for part in everyones(theirs) for row in part]
@@ -68,27 +68,27 @@ class BadSteps:
         return {"skipped_step": reason, "rows": rows}
 
     def stop_if_too_many(self, step: int, note: dict[str, Any]) -> None:
-        """Raise when there were as many bad steps in a row as are allowed.
+        """Raise an error if the number of consecutive bad steps has reached the limit.
 
         Raises:
-            TrainingError: there were; it names the rows of the last one.
+            TrainingError: it has; the error names the rows of the last step.
         """
         if self.in_a_row >= self._limit:
             before = self.in_a_row - 1
             steps = "the step" if before == 1 else f"the {before} steps"
             too = f", as in {steps} before it" if before else ""
             raise TrainingError(
-                f"step {step}: {note['skipped_step']}{too} ({_named(note['rows'])}); nothing was "
-                "learned from it. Look at the rows, or lower learning_rate; the checkpoints hold "
-                "the weights from before"
+                f"step {step}: {note['skipped_step']}{too} ({_named(note['rows'])}); the step was "
+                "skipped. Check the rows, or lower learning_rate; the checkpoints hold the weights "
+                "from before"
             )
 
     @staticmethod
-    def said(step: int, note: dict[str, Any]) -> str:
-        """Return a line about a bad step."""
+    def message(step: int, note: dict[str, Any]) -> str:
+        """Return a line of text about a bad step."""
         return (
             f"Step {step} is skipped: {note['skipped_step']} ({_named(note['rows'])}); the weights "
-            "and the optimizer stay as they were."
+            "and the optimizer are unchanged."
         )
 
 

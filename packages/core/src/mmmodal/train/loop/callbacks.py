@@ -1,4 +1,4 @@
-"""What looks on while a stage trains: a bar, a file of metrics, and who wants it to end."""
+"""Callbacks of a training: the progress bar, the file of metrics, interruption by signals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["EpochCount", "Interruption", "MetricsFile", "ProgressBar"]
 
 
 class ProgressBar(TrainerCallback):
-    """One updating line on stderr with the loss."""
+    """A progress bar on stderr with the loss."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -29,14 +29,14 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Show the bar, from where a resumed run goes on."""
+        """Show the bar, from the step where a resumed run continues."""
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move on by what was done."""
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
@@ -48,7 +48,7 @@ class ProgressBar(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the newest loss, how fast it goes, and how long it waited for data."""
+        """Show the latest loss, the throughput, and the time spent waiting for data."""
         if self._bar is not None and logs and "loss" in logs:
             self._bar.set_postfix(
                 {
@@ -61,18 +61,18 @@ class ProgressBar(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the finished bar."""
+        """Close the bar."""
         self.close()
 
     def close(self) -> None:
-        """End the bar's line, so that an error stands on its own."""
+        """End the line of the bar, so that an error is printed on its own line."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 class MetricsFile(TrainerCallback):
-    """Append every log of the Trainer to a JSONL file."""
+    """Append every log of the Trainer to a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._journal = Journal(path)
@@ -93,7 +93,7 @@ class MetricsFile(TrainerCallback):
 
 
 class Interruption(TrainerCallback):
-    """End after the running step, with a checkpoint, on Ctrl-C or SIGTERM; at once on a second."""
+    """On Ctrl-C or SIGTERM, stop after the current step with a checkpoint; on a second, at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -116,7 +116,7 @@ class Interruption(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for a checkpoint and the end, on all ranks when any was told."""
+        """Request a checkpoint and the end of training on all ranks if any rank got a signal."""
         self.signal = anyone(self.signal or 0) or None
         if self.signal is not None:
             control.should_save = True
@@ -124,7 +124,7 @@ class Interruption(TrainerCallback):
 
 
 class EpochCount(TrainerCallback):
-    """Tell the Trainer, for which a run is one long epoch, the true number."""
+    """Set the true number of epochs, as the Trainer counts a run as one epoch."""
 
     def __init__(self, plan: BatchPlan) -> None:
         self._plan = plan
@@ -132,7 +132,7 @@ class EpochCount(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Say on stderr how full the packs are."""
+        """Print on stderr how full the packs are."""
         if state.is_world_process_zero and self._plan.capacity is not None:
             print(
                 f"Packed {self._plan.total_samples:,} conversations into "
@@ -144,6 +144,6 @@ class EpochCount(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the epochs."""
+        """Update the number of epochs."""
         batches = state.global_step * args.gradient_accumulation_steps * args.world_size
         state.epoch = self._plan.epoch_after(batches)

@@ -1,4 +1,4 @@
-"""What a DeepSpeed engine must do otherwise, so that a run is saved small and goes on exactly."""
+"""Changes to a DeepSpeed engine, for small checkpoints and for bitwise equal resumed runs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["forget_powers", "prepare_engine"]
 
 
 def prepare_engine(engine: Any) -> None:
-    """Change an engine once; more calls do nothing."""
+    """Apply the changes to an engine; further calls have no effect."""
     if hasattr(engine, "saves_what_trains"):
         return
     _save_what_trains(engine)
     zero = engine.optimizer
     if hasattr(zero, "check_grad_overflow"):
-        zero.check_grad_overflow = True  # in fp32 ZeRO-2 would take a step on NaN
+        zero.check_grad_overflow = True  # otherwise ZeRO-2 in fp32 applies a step with NaN
     forget_powers(getattr(zero, "optimizer", None))
     engine.saves_what_trains = True
 
 
 def _save_what_trains(engine: Any) -> None:
-    """Leave frozen weights out of a DeepSpeed engine's checkpoints: the input folder has them.
+    """Leave frozen weights, which the input folder has, out of a DeepSpeed engine's checkpoints.
 
-    transformers asks for that with PEFT alone, and gives no way to ask for it otherwise.
+    transformers does this for PEFT models only, and has no option for other models.
     """
     load = engine.load_checkpoint
 
@@ -39,13 +39,13 @@ def _save_what_trains(engine: Any) -> None:
 
 
 def forget_powers(optimizer: Any) -> None:
-    """Let DeepSpeed's CPU Adam compute beta ** step anew in every step; leave other optimizers.
+    """Make DeepSpeed's CPU Adam compute beta ** step again in every step.
 
-    Its compiled half holds both powers and multiplies them by beta from step to step, in single
-    precision; it computes them by pow only where a step does not follow the last one, as after
-    loading. So a run that goes on differs in the last bits from one that was not interrupted
-    (measured: 3e-8; csrc/includes/cpu_adam.h, IncrementStep). An update of nothing at a step that
-    does not come next makes it use pow always.
+    Its compiled part keeps both powers and multiplies them by beta in every step, in single
+    precision; it uses pow only if a step does not follow the last one, as after loading. A resumed
+    run therefore differs in the last bits from an uninterrupted one (measured: 3e-8;
+    csrc/includes/cpu_adam.h, IncrementStep). An empty update with a step out of sequence makes it
+    use pow in every step. Other optimizers are unchanged.
     """
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 

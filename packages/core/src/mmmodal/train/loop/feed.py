@@ -1,4 +1,4 @@
-"""How a recipe's data reach the Trainer: which samples in which step, joined in which way."""
+"""Feed a recipe's data to the Trainer: the samples of each step, and their collation."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = ["Feed", "bad_records", "feed", "plan_batches"]
 
 @dataclass(frozen=True)
 class Feed:
-    """What the ranks of a run read."""
+    """The data that the ranks of a run read."""
 
     plan: BatchPlan
     mixture: Mixture
-    """Which samples an epoch holds, of each dataset."""
+    """The mixture, which selects the samples of each epoch."""
 
     dataset: Any
-    """Samples by their number."""
+    """The samples by index."""
 
     collate: Callable[[Sequence[Sample | BadSample]], Any]
     batches: RankBatches
-    """The share of this rank."""
+    """The batches of this rank."""
 
     def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
-        """Read the batches of this rank in worker processes, in order."""
+        """Return the data loader of this rank, which reads batches in order in worker processes."""
         import torch
         from torch.utils.data import DataLoader
 
@@ -62,7 +62,7 @@ class Feed:
                 rank=arguments.process_index,
             ),
             pin_memory=arguments.dataloader_pin_memory and torch.cuda.is_available(),
-            # Its own, so that reading data leaves the random numbers of training alone.
+            # A separate generator, so that reading data does not change training's random numbers.
             generator=torch.Generator().manual_seed(arguments.seed),
         )
 
@@ -70,11 +70,11 @@ class Feed:
 def plan_batches(
     recipe: Recipe, mixture: Mixture, lengths: NDArray[np.int32] | None = None
 ) -> BatchPlan:
-    """Say which records come in which batch of a recipe; `lengths` are theirs, for packing."""
+    """Return the plan of a recipe's batches; `lengths` of records are needed for packing."""
     import numpy as np
 
     if lengths is None:
-        lengths = np.ones(sum(mixture.sizes), np.int32)  # in records, which is all that counts
+        lengths = np.ones(sum(mixture.sizes), np.int32)  # only the number of records matters
     capacity = recipe.max_tokens if recipe.packing else None
     return BatchPlan(
         lengths, recipe.batch_size, capacity, recipe.epochs, recipe.seed, mixture.epoch
@@ -82,7 +82,7 @@ def plan_batches(
 
 
 def bad_records(lengths: NDArray[np.int32]) -> list[int]:
-    """Return the numbers of the records that have no length, for they cannot be used."""
+    """Return the numbers of the records with length 0, which cannot be used."""
     bad: list[int] = (lengths == 0).nonzero()[0].tolist()
     return bad
 
@@ -94,10 +94,10 @@ def feed(
     arguments: TrainingArguments,
     on_error: OnError = "raise",
 ) -> Feed:
-    """Plan a run, and say its steps to the Trainer.
+    """Return the feed of a run, and set the number of steps of the Trainer.
 
-    With packing, the records are measured first, or their lengths are read from `run`.
-    A record that is found to be bad then is told to `on_error`; others are when they are read.
+    With packing, the records are measured first, or their lengths are read from `run`. The error
+    of a bad record found in measuring is passed to `on_error`; others are found in training.
 
     Raises:
         RecordError: a record is bad, or all are.
@@ -111,7 +111,7 @@ def feed(
         source = MeasuredDataset(dataset, lengths)
         mixture = mixture.without(bad_records(lengths))
     if not len(mixture):
-        raise RecordError(", ".join(map(str, dataset.paths)), "not a single record can be used")
+        raise RecordError(", ".join(map(str, dataset.paths)), "none of the records can be used")
     plan = plan_batches(recipe, mixture, lengths)
     ranks = arguments.world_size
     steps = recipe.max_steps or plan.steps(ranks * recipe.accumulation)

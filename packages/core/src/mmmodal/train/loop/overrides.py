@@ -1,7 +1,7 @@
-"""The private methods of transformers' Trainer that are overridden: all are here, behind hooks.
+"""Override private methods of transformers' Trainer; subclasses use the hooks of this module.
 
-transformers may change them in any version. `OVERRIDDEN` says what is relied on, and a test
-compares it with the installed version.
+transformers may change these methods in any version. `OVERRIDDEN` lists them, and a test compares
+it with the installed version.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ OVERRIDDEN = {
     "_save": ("output_dir", "state_dict"),
     "_save_checkpoint": ("model", "trial"),
 }
-"""Each method, and those of its parameters that are used here."""
+"""Each overridden method, with the parameters that are used here."""
 
 
 class OverriddenTrainer(Trainer):
-    """transformers' Trainer, which calls the hooks below; each does what the Trainer would."""
+    """transformers' Trainer with hooks, which by default do what the Trainer does."""
 
     _saving_in: Path | None = None
 
     def began(self, max_steps: int) -> None:
-        """Take that the state of a run is there, new or as it was saved."""
+        """Handle the start of a run, once its state is new or loaded."""
 
     def begin_epoch(self, resumed: Path | None) -> bool:
-        """Return whether there is something to train.
+        """Return whether the epoch has steps left to train.
 
         Args:
-            resumed: the checkpoint that the run goes on from, in the epoch where it does.
+            resumed: the checkpoint from which the run resumes, in the epoch where it does.
         """
         return True
 
     def clipped(self, model: Any, norm: Any) -> None:
-        """Take that the gradients are there, with their norm, before the weights change."""
+        """Handle the gradients, with their norm, before the weights change."""
 
     @contextlib.contextmanager
     def checkpoint_folder(self, step: int) -> Iterator[Path]:
-        """Yield the folder for a checkpoint's files; they are all written when the block ends."""
+        """Yield the folder for a checkpoint's files, which are written inside the block."""
         yield Path(str(self.args.output_dir), f"checkpoint-{step}")
 
     @abstractmethod
     def write_weights(self, folder: Path, state: Mapping[str, Tensor] | None) -> None:
-        """Write weights to a folder; `state` holds them where they are spread over ranks."""
+        """Write weights to a folder; `state` has them if they are partitioned over ranks."""
 
     @abstractmethod
     def read_weights(self, folder: Path, model: Any) -> None:
-        """Read into a model what `write_weights` wrote."""
+        """Load weights that `write_weights` wrote into a model."""
 
     def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
         position: tuple[int, int] = super()._init_training_state(max_steps, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""How fast a run is, how full its batches are, and how long it waits for them."""
+"""Measure the throughput of a run, the utilisation of its batches, and the time spent waiting."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["MeteredTrainer", "Throughput"]
 
 
 class Throughput:
-    """Counts the tokens of batches and the time spent waiting for them, from log to log.
+    """Count the tokens of batches and the time spent waiting for them, between logs.
 
-    What is on a GPU is not read before the log, so that counting makes nothing wait.
+    Values on a GPU are read only for a log, so that counting does not wait for the GPU.
     """
 
     def __init__(self, room: int | None = None) -> None:
-        """Count from now on; `room` is the tokens a batch can hold, by default those it has."""
+        """Start counting; `room` is the capacity of a batch in tokens, by default its size."""
         self._room = room
         self._begin()
 
@@ -32,7 +32,7 @@ class Throughput:
         self._waited = 0.0
 
     def count(self, batches: Iterable[Mapping[str, Any]], waited: float) -> None:
-        """Add batches that were waited for so many seconds."""
+        """Add batches, for which the run waited `waited` seconds."""
         for batch in batches:
             ids, mask = batch["input_ids"], batch.get("attention_mask")
             self._tokens.append(ids.numel() if mask is None else mask.sum())
@@ -40,10 +40,10 @@ class Throughput:
         self._waited += waited
 
     def figures(self) -> dict[str, float]:
-        """Return what was counted on all ranks, and begin anew.
+        """Return the figures of all ranks, and start again.
 
-        `tokens_per_second` counts real tokens of all ranks; `utilisation` is their share of what
-        the batches could hold; `waiting_seconds` is the mean of the ranks.
+        `tokens_per_second` counts the tokens of all ranks without padding; `utilisation` is their
+        share of the batches' capacity; `waiting_seconds` is the mean over ranks.
         """
         tokens = summed(float(sum(int(count) for count in self._tokens)))
         places, waited = summed(self._places), summed(self._waited) / ranks()
@@ -57,7 +57,7 @@ class Throughput:
 
 
 class MeteredTrainer(OverriddenTrainer):
-    """Puts the throughput into every log of the loss."""
+    """Add the throughput to every log of the loss."""
 
     def __init__(self, *args: Any, room: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,8 +65,8 @@ class MeteredTrainer(OverriddenTrainer):
         self._throughput: Throughput | None = None
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
-        """Take the batches of one step, and the time."""
-        if self._throughput is None:  # the first step begins here
+        """Return the batches of one step, and measure the time."""
+        if self._throughput is None:  # the first step
             self._throughput = Throughput(self._room)
         start = time.perf_counter()
         batches, count = super().get_batch_samples(*args, **kwargs)
@@ -74,7 +74,7 @@ class MeteredTrainer(OverriddenTrainer):
         return batches, count
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log what was measured since the last loss beside the loss."""
+        """Log the figures since the last log together with the loss."""
         if "loss" in logs and self._throughput is not None:
             logs = {**logs, **self._throughput.figures()}
         super().log(logs, start_time)

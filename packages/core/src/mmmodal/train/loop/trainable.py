@@ -1,4 +1,4 @@
-"""Which weights train, and how fast: chosen by part, saved by name, folded into a whole model."""
+"""Select the weights to train by part, set their rates, save them, and add them to a model."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ FILE = "trained.safetensors"
 def choose(
     model: MMModalForConditionalGeneration, parts: Collection[str], lora: Lora | None = None
 ) -> None:
-    """Let the named parts train, put new adapters on the targets of `lora`, and freeze the rest.
+    """Make the named parts trainable, attach adapters to the targets of `lora`, freeze the rest.
 
-    Without the language model, `markers` trains its rows for the markers alone, as an overlay.
+    If the language model is frozen, `markers` trains its rows for markers only, as an overlay.
 
     Raises:
-        ConfigError: `lora` targets what this model does not have.
+        ConfigError: this model lacks a target of `lora`.
     """
     model.requires_grad_(False)
     if lora is not None:
@@ -75,7 +75,7 @@ def marker_row_ids(model: MMModalForConditionalGeneration) -> list[int]:
 
 
 def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
-    """Count the parameters that train, for each part; adapters as `<part> (LoRA)`."""
+    """Return the number of trainable parameters of each part; adapters as `<part> (LoRA)`."""
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -86,13 +86,13 @@ def trained_counts(model: MMModalForConditionalGeneration) -> dict[str, int]:
 
 
 def frozen_towers(model: MMModalForConditionalGeneration) -> list[str]:
-    """Return the modalities whose tower does not train, wholly or by adapters."""
+    """Return the modalities whose tower is not trained, neither whole nor by adapters."""
     towers = {name: model.model.tower(name) for name in model.config.modality_names}
     return [n for n, t in towers.items() if not any(p.requires_grad for p in t.parameters())]
 
 
 def part_of(name: str) -> str:
-    """Return the part of a model that a parameter belongs to; adapters as `<part> (LoRA)`."""
+    """Return the part of a parameter; `<part> (LoRA)` for that of an adapter."""
     part = {"marker_embedding": "markers"}.get(name.split(".")[1], name.split(".")[1])
     if name.startswith("lm_head."):
         part = "language_model"
@@ -102,11 +102,11 @@ def part_of(name: str) -> str:
 def trained_state(
     model: MMModalForConditionalGeneration, state: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """Return the weights that train, by name, on the CPU.
+    """Return the trainable weights by name, on the CPU.
 
     Args:
         model: the model, unwrapped.
-        state: its gathered weights, where they are spread over ranks (ZeRO-3).
+        state: its gathered weights, if they are partitioned over ranks (ZeRO-3).
     """
     source = state if state is not None else dict(model.named_parameters())
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -120,7 +120,7 @@ def write_trained(state: Mapping[str, Tensor], folder: Path) -> None:
 
 
 def read_trained(folder: Path) -> dict[str, Tensor]:
-    """Read the trained weights of a checkpoint folder.
+    """Return the trained weights of a checkpoint folder.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -129,16 +129,16 @@ def read_trained(folder: Path) -> dict[str, Tensor]:
     try:
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors has an error class of its own per version
+    except Exception as error:  # safetensors has its own error class, which differs by version
         reason = "is missing" if not path.exists() else f"is damaged ({type(error).__name__})"
         raise CheckpointError(
-            f"{path} {reason}; remove {folder} to go on from an older one"
+            f"{path} {reason}; remove {folder} to resume from an older checkpoint"
         ) from None
 
 
 @torch.no_grad()
 def add_trained(model: MMModalForConditionalGeneration, state: Mapping[str, Tensor]) -> None:
-    """Put trained weights into a whole model, marker rows into its embedding matrix."""
+    """Copy trained weights into a model; marker rows go into its embedding matrix."""
     overlay = {k: v for k, v in state.items() if k.startswith("model.marker_embedding.")}
     parameters = dict(model.named_parameters())
     for name, value in state.items():
@@ -154,14 +154,14 @@ def add_trained(model: MMModalForConditionalGeneration, state: Mapping[str, Tens
 
 
 def set_rates(optimizer: Optimizer, model: nn.Module, rates: Mapping[str, float]) -> None:
-    """Split the groups of an optimizer that has not stepped yet by part, each with its own rate.
+    """Split the groups of an optimizer before its first step by part, each with its own rate.
 
-    Schedules multiply the rate of each group, so they go on as they are, also under DeepSpeed.
+    Schedules multiply the rate of each group, so they need no change, also under DeepSpeed.
 
     Args:
-        optimizer: of which a part that `rates` does not name keeps the rate it has.
-        model: whose parameters are in it.
-        rates: of projectors, markers, language_model and towers.
+        optimizer: the optimizer; parts that `rates` does not name keep their rate.
+        model: the model with the optimizer's parameters.
+        rates: the rates of projectors, markers, language_model and towers.
     """
     section = {id(p): section_of_part(part_of(name)) for name, p in model.named_parameters()}
     groups: list[dict[str, Any]] = []
@@ -175,7 +175,7 @@ def set_rates(optimizer: Optimizer, model: nn.Module, rates: Mapping[str, float]
 
 
 def section_of_part(part: str) -> str:
-    """Return what a recipe calls a part of a model: `image_projector (LoRA)` is of `projectors`."""
+    """Return the name of a part in recipes: `projectors` for `image_projector (LoRA)`."""
     name = part.removesuffix(" (LoRA)")
     for ending, section in (("_projector", "projectors"), ("_tower", "towers")):
         if name.endswith(ending):

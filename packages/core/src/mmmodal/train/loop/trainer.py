@@ -1,4 +1,4 @@
-"""transformers' Trainer, made to survive and to go on exactly."""
+"""transformers' Trainer with safe checkpoints and exact resumption."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["StageTrainer"]
 
 
 class StageTrainer(MeteredTrainer):
-    """Train a stage: rows in an order of its own, checkpoints that count when they are whole.
+    """Train a stage: with its own order of rows, and checkpoints that are valid only when complete.
 
-    What trains is saved, not the whole model. A step that is not finite changes nothing.
+    Checkpoints hold the trained weights only. A step that is not finite changes no weights.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class StageTrainer(MeteredTrainer):
         self._feed = feed
         self._learning_rates = dict[str, float](recipe.train.learning_rates.items())
         for noisy in (ProgressCallback, PrinterCallback):
-            self.remove_callback(noisy)  # they print results to stdout
+            self.remove_callback(noisy)  # these print to stdout
         self._checkpoints = checkpoints
         self._skipped = skipped
         self._bad_steps = BadSteps(recipe.nan_limit)
@@ -63,7 +63,7 @@ class StageTrainer(MeteredTrainer):
         self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Make the optimizer, with the learning rate of each part."""
+        """Return the optimizer, with the learning rate of each part."""
         is_new = self.optimizer is None
         super().create_optimizer(model)
         optimizer, whole = cast(torch.optim.Optimizer, self.optimizer), cast(Any, self.model)
@@ -73,7 +73,7 @@ class StageTrainer(MeteredTrainer):
 
     @property
     def model_wrapped(self) -> Any:
-        """The model as the ranks run it: with DeepSpeed its engine."""
+        """The model that the ranks run; with DeepSpeed its engine."""
         return self._model_wrapped
 
     @model_wrapped.setter
@@ -83,23 +83,23 @@ class StageTrainer(MeteredTrainer):
         self._model_wrapped = value
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return what this rank reads; the feed has shared it out, so nothing else does."""
+        """Return the data loader of this rank; the feed has split the data over ranks already."""
         return self._feed.loader(self.args)
 
     def began(self, max_steps: int) -> None:
-        """Go by the intervals of this start; a resumed run would go by those it was begun with."""
+        """Use the current intervals; a resumed run would use those of its beginning."""
         self.state.compute_steps(self.args, max_steps)
 
     def begin_epoch(self, resumed: Path | None) -> bool:
-        """Restore what a checkpoint has beside transformers' files."""
+        """Restore the values of a checkpoint that transformers does not save."""
         if self.state.global_step >= self.state.max_steps:
-            return False  # it was killed after its last checkpoint
+            return False  # the run was killed after its last checkpoint
         if resumed is not None:
             self._restore_sums(resumed)
         return True
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
-        """Take the batches of one step, and what they say of their rows."""
+        """Return the batches of one step, and record their rows."""
         batches, count = super().get_batch_samples(*args, **kwargs)
         step = self.state.global_step + 1
         rows: list[str] = []
@@ -113,7 +113,7 @@ class StageTrainer(MeteredTrainer):
         return batches, count
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the loss of a batch, which is not finite if any rank's is not."""
+        """Return the loss of a batch, which is not finite if that of any rank is not."""
         above: Any = super()
         return self._bad_steps.spread(above.compute_loss(*args, **kwargs))
 
@@ -125,38 +125,38 @@ class StageTrainer(MeteredTrainer):
             self._bad_steps.good()
 
     def _is_bad(self, norm: Any) -> bool:
-        if self._bad_steps.was_told():
+        if self._bad_steps.loss_was_bad():
             return True
         if self.args.fp16:
-            return False  # gradients that are too large are the loss scale's, which then shrinks
+            return False  # an overflow only lowers the loss scale
         if self.is_deepspeed_enabled:
             return bool(self.accelerator.optimizer_step_was_skipped)
         return not math.isfinite(float(norm))
 
     def _skip(self, model: Any) -> None:
-        """Let the step change neither weights nor optimizer, and the logs not count its loss."""
-        if self.is_deepspeed_enabled:  # which has skipped it by itself
+        """Skip the update of weights and optimizer, and leave the loss out of the logs."""
+        if self.is_deepspeed_enabled:  # DeepSpeed has skipped the step itself
             self.lr_scheduler.step()  # type: ignore[union-attr]  # as without it
         else:
-            model.zero_grad()  # to None, which an optimizer leaves alone
+            model.zero_grad()  # sets gradients to None, which optimizers ignore
         self._tr_loss.copy_(self._loss_before)
         self._globalstep_last_logged += 1
         step = self.state.global_step + 1
         note = self._bad_steps.bad()
         if self.is_world_process_zero():
             self._metrics.note(step, note)
-            print(self._bad_steps.said(step, note), file=sys.stderr)
+            print(self._bad_steps.message(step, note), file=sys.stderr)
         self._bad_steps.stop_if_too_many(step, note)
 
     @contextlib.contextmanager
     def checkpoint_folder(self, step: int) -> Iterator[Path]:
-        """Yield a folder that counts as a checkpoint when all is written."""
+        """Yield the folder of a checkpoint, which is valid only after the block."""
         with self._checkpoints.writing(step) as folder:
             yield folder
             (folder / f"sums-{rank()}.json").write_text(json.dumps(self._sums()), encoding="utf-8")
 
     def _sums(self) -> dict[str, Any]:
-        """Return what runs on from step to step and is in no file of transformers."""
+        """Return the running sums that transformers does not save."""
         return {
             "loss": float(self._tr_loss),  # since the last log; JSON keeps it exactly
             "logged": self._globalstep_last_logged,
@@ -166,7 +166,7 @@ class StageTrainer(MeteredTrainer):
     def _restore_sums(self, checkpoint: Path) -> None:
         texts = {path.name: path.read_text("utf-8") for path in checkpoint.glob("sums-*.json")}
         sums = {name: json.loads(text) for name, text in texts.items()}
-        # Of other ranks, the mean of theirs is the share of each: logs are means over ranks.
+        # Other ranks get the mean of their sums, which is enough as logs are means over ranks.
         mean = sum(row["loss"] for row in sums.values()) / len(sums)
         mine = sums[f"sums-{rank() if len(sums) == ranks() else 0}.json"]
         self._tr_loss.fill_(mine["loss"] if len(sums) == ranks() else mean)
@@ -174,11 +174,11 @@ class StageTrainer(MeteredTrainer):
         self._bad_steps.in_a_row = mine["bad_steps"]
 
     def write_weights(self, folder: Path, state: Mapping[str, Tensor] | None) -> None:
-        """Write what trains, not the whole model."""
+        """Write the trained weights, not the whole model."""
         write_trained(trained_state(self.accelerator.unwrap_model(self.model), state), folder)
 
     def read_weights(self, folder: Path, model: Any) -> None:
-        """Read what trains."""
+        """Load the trained weights."""
         target = dict(model.named_parameters())
         for name, value in read_trained(folder).items():
             target[name].copy_(value)

@@ -1,5 +1,4 @@
-"""The processes beside this one: what a reader of media does on a signal, and what is said when
-one of them, or another rank, is killed."""
+"""Worker processes: their handling of signals, and the errors if one or another rank is killed."""
 
 from __future__ import annotations
 
@@ -17,16 +16,16 @@ from mmmodal.errors import TrainingError
 __all__ = ["naming_lost_processes", "prepare_worker"]
 
 PATIENCE = 600
-"""Seconds after SIGTERM within which the training that a worker reads for comes to an end."""
+"""The maximum number of seconds from SIGTERM to the end of a worker's training."""
 
 KILLED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")
 LOST = re.compile(r"Connection (?:closed|reset) by peer|NCCL.*remote process exited", re.DOTALL)
 
 
 def prepare_worker(number: int, *, workers: int, rank: int) -> None:
-    """Seed a worker, and let it work on when the whole group of processes is told to end.
+    """Seed a worker, and make it ignore a signal to the whole group of processes for a while.
 
-    The training ends after its step, with a checkpoint, and needs its batch for that.
+    The training ends after its current step, for which it needs a batch, with a checkpoint.
     """
     seed_worker(number, num_workers=workers, rank=rank)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -39,7 +38,7 @@ def _end_later(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def naming_lost_processes() -> Iterator[None]:
-    """Turn PyTorch's errors about a process that is gone into one that says what to do.
+    """Raise PyTorch's errors about a lost process as an error with the cause and what to do.
 
     Raises:
         TrainingError: a worker or another rank was killed.
@@ -49,14 +48,14 @@ def naming_lost_processes() -> Iterator[None]:
     except (RuntimeError, OSError, EOFError) as error:
         if match := KILLED.search(_told_of(error)):
             raise TrainingError(
-                f"a process that reads media (pid {match[1]}) was killed, as the system does when "
-                "memory runs out; the same command goes on from the last checkpoint, with fewer "
-                "`workers` if need be"
+                f"a process that reads media (pid {match[1]}) was killed, perhaps because memory "
+                "ran out; run the same command again to resume from the last checkpoint, with "
+                "fewer `workers` if necessary"
             ) from error
         if isinstance(error, RuntimeError) and LOST.search(str(error)):
             raise TrainingError(
-                "another process of this training has ended, and said why if it could; the same "
-                "command goes on from the last checkpoint"
+                "another process of this training has ended; see its error, if there is one. Run "
+                "the same command again to resume from the last checkpoint"
             ) from error
         raise
 

@@ -1,1 +1,1 @@
-"""What a stage will take, found out without training."""
+"""Check a stage and estimate its requirements, without training."""

@@ -1,8 +1,9 @@
-"""What a step of training takes of memory, for each part of it, found out without taking it.
+"""Estimate the memory of a training step, by purpose, without allocating it.
 
-The model's own forward and backward pass run on tensors that have a shape and no bytes, while it is
-counted what would be held at the same time. What DeepSpeed spreads or moves away is reckoned with
-after that, by the rules of its stages (ZeRO: arXiv 1910.02054 §5, offload: arXiv 2101.06840 §4).
+The model's own forward and backward pass run on fake tensors, which have a shape and no memory,
+while the tensors held at the same time are counted. The memory that DeepSpeed partitions or
+offloads is then computed by the rules of its stages (ZeRO: arXiv 1910.02054 §5, offload: arXiv
+2101.06840 §4).
 
 B rows of a batch, T tokens, M feature vectors of a modality, D width.
 """
@@ -34,7 +35,7 @@ __all__ = ["Memory", "Step", "estimate_memory"]
 
 @dataclass(frozen=True)
 class Step:
-    """The conversations of a step whose memory is asked for, on one GPU."""
+    """The conversations of a step on one GPU, for which memory is estimated."""
 
     rows: int
     """B"""
@@ -43,40 +44,40 @@ class Step:
     """T"""
 
     supervised: float = 1.0
-    """The share of the positions that are learned from: no other reaches the head."""
+    """The share of supervised positions; only these are passed to the head."""
 
     media: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    """For each modality the collated features of one row's items."""
+    """The collated features of one row's items, by modality."""
 
     vectors: Mapping[str, int] = field(default_factory=dict)
-    """For each modality the slots that one row's items take."""
+    """The number of slots of one row's items, by modality."""
 
     stored: frozenset[str] = frozenset()
-    """The modalities whose features are stored; `media` has these, and no tower runs."""
+    """The modalities with stored features; `media` has these features, and no tower runs."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one GPU at the moment when most are taken; on a machine without one, of its own."""
+    """The peak memory of one GPU in bytes; without a GPU, that of the machine."""
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
-    """What the forward pass keeps for the backward pass, and what is in the way for a moment."""
+    """Tensors that the forward pass keeps for the backward pass, and temporary ones."""
 
     logits: int
-    """What the head and the loss add to that."""
+    """The additional memory of the head and the loss."""
 
     host: int = 0
-    """What DeepSpeed moves to the memory of the machine, for all of its GPUs."""
+    """The main memory that DeepSpeed uses, for all GPUs of the machine."""
 
     unknown: tuple[str, ...] = ()
-    """The modalities whose tower could not be run without data: it is not counted."""
+    """The modalities whose tower cannot run on fake tensors; it is not counted."""
 
     @property
     def total(self) -> int:
-        """All of it on the GPU."""
+        """The total on the GPU."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
 
@@ -89,20 +90,20 @@ def estimate_memory(
     zero: Zero | None,
     ranks: int = 1,
 ) -> Memory:
-    """Estimate what one step of a recipe takes.
+    """Return the estimated memory of one step of a recipe.
 
     Args:
-        recipe: what trains, and how.
-        folder: the model, of which the configuration alone is read.
-        step: what goes through it.
-        half: the precision of computing, or None for fp32.
-        zero: what DeepSpeed does, or None without it.
-        ranks: how many GPUs share the work.
+        recipe: the recipe.
+        folder: the model's folder, of which only the configuration is read.
+        step: the conversations of the step.
+        half: the precision of arithmetic, or None for fp32.
+        zero: the settings of DeepSpeed, or None without it.
+        ranks: the number of GPUs.
     """
     model = skeleton(folder, recipe.train)
     for name in step.stored:
         setattr(model.model, f"{name}_tower", StoredTower())
-    if recipe.attn_implementation == "eager":  # which alone holds what every token says of others
+    if recipe.attn_implementation == "eager":  # only this one stores all attention weights
         use_attention(model, "eager")
     media = {
         name: {key: _repeated(value, step.rows) for key, value in inputs.items()}
@@ -112,7 +113,7 @@ def estimate_memory(
         give_shapes(model, lambda p: held_dtype(p.requires_grad, half, zero is not None))
         rows = trained_rows(model, recipe.train)
         run = _Run(model, recipe, replace(step, media=media), half if zero is None else None, rows)
-        # Otherwise gradients are there from the step before, or DeepSpeed takes them away.
+        # Otherwise gradients remain from the last step, or DeepSpeed moves them.
         grows = zero is None and recipe.accumulation == 1
         with_logits, without = (run.peak(logits, grows) for logits in (True, False))
     weights = _bytes(model.parameters()) + run.overlay_bytes
@@ -138,7 +139,7 @@ def _bytes(tensors: Any) -> int:
 
 
 class _Run:
-    """A step of a model that has shapes and no bytes."""
+    """A step of a model of fake tensors."""
 
     def __init__(
         self,
@@ -157,18 +158,18 @@ class _Run:
         self.overlay = nn.Parameter(torch.empty(rows, width)) if rows else None
         self.overlay_bytes = 4 * rows * width
         if recipe.gradient_checkpointing:
-            # Fake tensors have no random state to keep.
+            # Fake tensors have no random state to preserve.
             settings = {"use_reentrant": False, "preserve_rng_state": False}
-            # transformers 5.23 renamed it.
+            # transformers 5.23 renamed this attribute.
             old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"
             getattr(model, new if hasattr(model, new) else old)(settings)
 
     def peak(self, logits: bool, gradients: bool) -> int:
-        """Return the most that is held at a time beside the weights.
+        """Return the peak memory besides the weights.
 
         Args:
-            logits: compute them and a loss.
-            gradients: count those of the weights, as they come.
+            logits: whether to compute logits and a loss.
+            gradients: whether to count the gradients of the weights.
         """
         trained = [
             parameter
@@ -208,7 +209,7 @@ class _Run:
         return loss
 
     def _embeddings(self, ids: Tensor) -> Tensor:
-        """Embed tokens, with marker rows and features in some of them: [B, T, D]."""
+        """Return embeddings [B, T, D] of tokens, with marker rows and features in their places."""
         embeddings: Tensor = self._model.get_input_embeddings()(ids)
         if self.overlay is not None:
             is_row = torch.zeros(*ids.shape, 1, dtype=torch.bool)
@@ -221,7 +222,7 @@ class _Run:
         return flat.view_as(embeddings)
 
     def _features(self, name: str) -> Tensor:
-        """Run the tower and the projector of a modality over the items of all rows."""
+        """Return the projected features of a modality, for the items of all rows."""
         base, rows = self._model.model, self._step.rows
         tower = base.tower(name)
         trains = any(parameter.requires_grad for parameter in tower.parameters())
@@ -232,19 +233,19 @@ class _Run:
             for key, value in self._step.media[name].items()
         }
         for training in dict.fromkeys((tower.training, False)):
-            tower.train(training)  # Whisper's draws a number in training, and looks at it
+            tower.train(training)  # in training, Whisper's tower draws a random number and reads it
             try:
                 with torch.set_grad_enabled(trains):
                     found = tower(**inputs)  # N of [*shape, D_enc]
                 return project(base.projectors[name], base.projector(name), found)[0]
-            except RuntimeError:  # what fake tensors cannot do: it looks at values
+            except RuntimeError:  # the tower reads values, which fake tensors do not have
                 continue
         self.unknown.add(name)
         width = self._model.config.text_config.hidden_size
         return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
 
     def _mask(self, dtype: torch.dtype) -> Tensor:
-        """Return an attention mask [B, 1, T, T]: of padded rows a real one, else of no size."""
+        """Return an attention mask [B, 1, T, T], which takes no memory unless rows are padded."""
         rows, tokens = self._step.rows, self._step.tokens
         if self._masked:
             return torch.ones(rows, 1, tokens, tokens, dtype=torch.bool)
@@ -252,7 +253,7 @@ class _Run:
 
 
 def _repeated(value: Tensor, rows: int) -> Tensor:
-    """Return the tensor of all rows; of whole numbers, at which towers look, a real one."""
+    """Return the tensor of all rows; integers, whose values towers read, are real tensors."""
     if not value.is_floating_point():
         return value.repeat(rows, *[1] * (value.dim() - 1))
     return value.new_empty(rows * len(value), *value.shape[1:], device="meta")

@@ -1,4 +1,4 @@
-"""What looking at a recipe found: a plan, and what stands against it."""
+"""The result of checking a recipe: the machine, the counts, the problems."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Checked", "Lengths", "Machine"]
 
 @dataclass(frozen=True)
 class Machine:
-    """What a stage will run on."""
+    """The machine on which a stage will run."""
 
     has_gpu: bool
     memory: int | None
-    """Bytes of one GPU, or of the machine if it has none; None: not known."""
+    """The memory of one GPU in bytes, or of the machine without one; None if unknown."""
 
     ranks: int = 1
-    """Processes: one for each GPU."""
+    """The number of processes, one for each GPU."""
 
     @classmethod
     def found(cls, memory: int | None = None, ranks: int | None = None) -> Machine:
-        """Describe this machine, or another one whose GPUs have so much memory."""
+        """Return this machine, or one with `memory` bytes per GPU and `ranks` GPUs."""
         import torch
 
         has_gpu = torch.cuda.is_available()
@@ -36,69 +36,69 @@ class Machine:
 
 @dataclass(frozen=True)
 class Lengths:
-    """The tokens of conversations, slots included."""
+    """The numbers of tokens of conversations, slots included."""
 
     measured: int
-    """How many conversations they are of."""
+    """The number of measured conversations."""
 
     mean: float
     longest: int
     where: str
-    """The row of the longest."""
+    """The row of the longest conversation."""
 
     shortened: int
-    """How many lose their oldest turns, as they are longer than `max_tokens` or the context."""
+    """The number of those that exceed `max_tokens` or the context, and lose their oldest turns."""
 
 
 @dataclass
 class Checked:
-    """What a stage would do, and what stands against it."""
+    """The counts and estimates of a stage, and its problems."""
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing, and no reason not to begin."""
+    """Notes, which do not prevent the training."""
 
     datasets: list[dict[str, Any]] = field(default_factory=list)
-    """For each file its records, its weight and how many records of it an epoch holds."""
+    """The records, the weight and the records in an epoch of each file."""
 
     trained: dict[str, int] = field(default_factory=dict)
-    """How many parameters of which part train."""
+    """The number of trained parameters of each part."""
 
     lengths: Lengths | None = None
     samples: int = 0
-    """Conversations in an epoch."""
+    """The number of conversations in an epoch."""
 
     steps: int | None = None
     packs: int | None = None
-    """In all epochs, where conversations are packed."""
+    """The number of packs in all epochs, if conversations are packed."""
 
     utilisation: float | None = None
-    """The share of the packs that is filled."""
+    """The share of the packs' capacity that is filled."""
 
     stored_widths: dict[str, int] = field(default_factory=dict)
-    """The modalities whose features the recipe keeps, and how wide these are."""
+    """The modalities whose features the recipe stores, with the widths of the features."""
 
     stored_media: int = 0
     stored_bytes: int | None = None
-    """What their features take."""
+    """The estimated size of these features in bytes."""
 
     memory: Memory | None = None
-    """Of a step with the longest conversations that were measured."""
+    """The memory of a step with the longest measured conversations."""
 
     at_most: Memory | None = None
-    """Of a step with conversations of `max_tokens`."""
+    """The memory of a step with conversations of `max_tokens`."""
 
     step: Step | None = None
     machine: Machine | None = None
 
     @property
     def tokens(self) -> int | None:
-        """The tokens of an epoch; of more conversations than were measured, about so many."""
+        """The number of tokens in an epoch, extrapolated if not all conversations were measured."""
         return None if self.lengths is None else round(self.lengths.mean * self.samples)
 
 
 def _ram() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on every system
+    except (AttributeError, OSError, ValueError):  # not available on every system
         return None

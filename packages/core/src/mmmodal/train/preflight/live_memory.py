@@ -1,4 +1,4 @@
-"""How much memory tensors take at most while a piece of code runs, without taking any of it."""
+"""Measure the peak memory of tensors while code runs on fake tensors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["LiveMemory"]
 
 
 class LiveMemory(TorchDispatchMode):
-    """Follow every tensor that is made inside, until nothing holds it any more.
+    """Track every tensor that is created inside, until it is released.
 
-    On fake tensors it tells what the same code would take on real ones: what autograd keeps, what
-    is in the way for a moment, and gradients.
+    With fake tensors it measures the memory of the same code on real tensors: those that autograd
+    keeps, temporary ones, and gradients.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class LiveMemory(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run an operation, and count the memory of what it returns if that is new."""
+        """Run an operation, and count the memory of its new results."""
         before = {_address(leaf) for leaf in tree_leaves((args, kwargs)) if _has_bytes(leaf)}
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):

@@ -1,4 +1,4 @@
-"""Look at everything that a stage needs, and say what it will take, without training."""
+"""Check everything that a stage needs, and estimate its requirements, without training."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["check_recipe"]
 
 MEASURED = 512
-"""Conversations that are prepared to learn their lengths, of the first epoch's order."""
+"""The number of conversations to measure, from the beginning of the first epoch."""
 
-TOLD = 20
-"""Problems that are told one by one."""
+LISTED = 20
+"""The number of bad rows that are listed one by one."""
 
 
 def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
-    """Look at parts, data and memory; all that stands against the stage is in `problems`.
+    """Return the check of a recipe's parts, data and memory, with all `problems`.
 
     Raises:
-        MMModalError: what is wrong is such that nothing further can be looked at: no model.
+        MMModalError: the model cannot be read, so that nothing else can be checked.
     """
     from mmmodal.making.loading import load_processor
     from mmmodal.train.run.folder import find_run
@@ -72,7 +72,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
 
 @contextlib.contextmanager
 def _noting(checked: Checked) -> Iterator[None]:
-    """Make a problem of a refusal, and go on."""
+    """Add an error inside to the problems, and continue."""
     try:
         yield
     except MMModalError as error:
@@ -92,15 +92,15 @@ def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> N
         checked.trained["markers"] = rows * model.config.text_config.hidden_size
     if plan.positions < recipe.max_tokens:
         checked.notes.append(
-            f"the language model has {plan.positions:,} positions, so that conversations are cut "
-            f"to them, not to max_tokens ({recipe.max_tokens:,})"
+            f"the language model has only {plan.positions:,} positions, which limit conversations "
+            f"instead of max_tokens ({recipe.max_tokens:,})"
         )
     if recipe.made_for is not None:
         checked.notes += _other_parts(recipe, model.config)
 
 
 def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
-    """Say which parts are others than those the recipe was made for."""
+    """Yield the differences from the parts that the recipe was made for."""
     from mmmodal.plugins import registry
 
     assert recipe.made_for is not None
@@ -112,13 +112,13 @@ def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
             f"({provided.part.source}); this one is {source or 'of unknown origin'}"
         )
     for name in recipe.made_for.encoders.keys() - set(config.modality_names):
-        yield f"the recipe was made for a model that takes {name!r}; this one does not"
+        yield f"the recipe was made for a model with modality {name!r}, which this one lacks"
 
 
 def _open(
     checked: Checked, recipe: Recipe, preparer: Preparer, plan: Plan
 ) -> PreparedDataset | None:
-    """Read every row of every file; the first that are wrong are told one by one."""
+    """Return the open data files after reading every row; the first bad rows are listed."""
     errors: list[RecordError] = []
     dataset = None
     with _noting(checked):
@@ -136,21 +136,21 @@ def _open(
 
 
 def _tell_rows(checked: Checked, recipe: Recipe, errors: Sequence[RecordError]) -> None:
-    """Bad rows stand against a stage that refuses them; one that skips them goes without."""
-    told = checked.problems if recipe.on_bad_sample == "refuse" else checked.notes
-    told += [str(error) for error in errors[:TOLD]]
-    if len(errors) > TOLD:
-        told.append(f"and {len(errors) - TOLD:,} more; see `mmmodal data check`")
+    """Add bad rows to the problems if the recipe refuses them, or to the notes if it skips them."""
+    findings = checked.problems if recipe.on_bad_sample == "refuse" else checked.notes
+    findings += [str(error) for error in errors[:LISTED]]
+    if len(errors) > LISTED:
+        findings.append(f"and {len(errors) - LISTED:,} more bad rows; see `mmmodal data check`")
 
 
 def _prepare(
     checked: Checked, recipe: Recipe, dataset: PreparedDataset
 ) -> dict[int, Sample | None]:
-    """Prepare conversations as training does; return each by its number, None if it is bad."""
+    """Return prepared conversations by number, None for a bad one."""
     found: dict[int, Sample | None] = {}
     errors, shortened = [], set()
     order = dataset.mixture.epoch(0)[:MEASURED].tolist()
-    for number in dict.fromkeys(order):  # with a weight some come several times
+    for number in dict.fromkeys(order):  # with weights, some numbers are repeated
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
@@ -178,13 +178,13 @@ def _prepare(
 def _look_at_steps(
     checked: Checked, recipe: Recipe, dataset: PreparedDataset, found: Mapping[int, int]
 ) -> None:
-    """Plan the run as training does; records that were not measured are as long as those that were.
+    """Set the numbers of steps and packs; unmeasured records get the lengths of measured ones.
 
     Args:
-        checked: what takes the number of steps, and how full packs are.
-        recipe: what is planned.
-        dataset: its records.
-        found: the length of each record that was measured, by its number; 0 where it is bad.
+        checked: the check to update.
+        recipe: the recipe.
+        dataset: the records of the recipe.
+        found: the length of each measured record by number; 0 for a bad one.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Does a step of a recipe fit into memory, and do its stored features fit onto the disk?"""
+"""Check whether a step of a recipe fits into memory, and its stored features onto the disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["look_at_cache", "look_at_memory"]
 
 SPARE = 0.9
-"""The share of a GPU's memory that can be planned with: drivers and fragments take the rest."""
+"""The usable share of a GPU's memory; drivers and fragmentation take the rest."""
 
 
 def look_at_memory(
@@ -34,7 +34,7 @@ def look_at_memory(
     preparer: Preparer,
     samples: Sequence[Sample],
 ) -> None:
-    """Estimate the step of the longest conversations, and that of the longest there could be."""
+    """Set the memory of a step: of the longest conversations, and of those of `max_tokens`."""
     from mmmodal.train.preflight.estimate import estimate_memory
     from mmmodal.train.preflight.zero_memory import Zero
 
@@ -56,7 +56,7 @@ def _largest_step(
     samples: Sequence[Sample],
     widths: Mapping[str, int],
 ) -> Step:
-    """Return a batch of the longest conversation that was met, or packs that are full of it."""
+    """Return a batch of the longest measured conversation, or packs filled with it."""
     import torch
 
     from mmmodal.samples.feature_cache.stored import join_stored
@@ -88,10 +88,10 @@ def _largest_step(
 def look_at_cache(
     checked: Checked, recipe: Recipe, dataset: PreparedDataset, samples: Sequence[Sample]
 ) -> None:
-    """Say what the features of all media take, as far as some tell.
+    """Set the size of the features of all media, estimated from some.
 
     Raises:
-        FeatureCacheError: the limit or the disk cannot hold them, whatever is there already.
+        FeatureCacheError: they exceed the limit or the disk, even if the folder were empty.
     """
     from mmmodal.precision import read_dtype
     from mmmodal.samples.feature_cache.room import room_for
@@ -111,14 +111,14 @@ def look_at_cache(
     room = room_for(recipe.feature_cache, recipe.feature_cache_limit)
     if total > room:
         raise FeatureCacheError(
-            f"the features of {len(media):,} media take about {readable(total)}, and "
-            f"{recipe.feature_cache} can hold {readable(room)}; raise feature_cache_limit, make "
-            "room, or train without feature_cache"
+            f"the features of {len(media):,} media take about {readable(total)}, but "
+            f"{recipe.feature_cache} can hold only {readable(room)}; raise feature_cache_limit, "
+            "make room, or train without feature_cache"
         )
 
 
 def _compare(checked: Checked, machine: Machine) -> None:
-    """Say what does not fit."""
+    """Add a problem if a step exceeds the memory, and a note if a longer one would."""
     memory, most = checked.memory, checked.at_most
     if machine.memory is None or memory is None:
         return
@@ -126,14 +126,14 @@ def _compare(checked: Checked, machine: Machine) -> None:
     limit = SPARE * machine.memory
     if memory.total > limit:
         checked.problems.append(
-            f"a step takes {readable(memory.total)} and {place} has {readable(machine.memory)}; "
-            "make batch_size or max_tokens smaller, set gradient_checkpointing=true, "
-            "deepspeed=zero3, or train by adapters (`mmmodal train lora`)"
+            f"a step takes {readable(memory.total)}, but {place} has {readable(machine.memory)}; "
+            "lower batch_size or max_tokens, set gradient_checkpointing=true or "
+            "deepspeed=zero3, or train with LoRA (`mmmodal train lora`)"
         )
     elif most is not None and most.total > limit:
         checked.notes.append(
-            f"a step of conversations as long as max_tokens would take {readable(most.total)}, and "
+            f"a step of conversations as long as max_tokens would take {readable(most.total)}, but "
             f"{place} has {readable(machine.memory)}"
         )
     for name in memory.unknown:
-        checked.notes.append(f"what the tower of {name!r} takes is not known, and not counted")
+        checked.notes.append(f"the memory of the tower of {name!r} is unknown, and not included")

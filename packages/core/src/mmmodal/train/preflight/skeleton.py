@@ -1,4 +1,4 @@
-"""A model that has shapes and no bytes: its own code runs on it, and no weight is ever read."""
+"""Build a model of fake tensors, without reading weights."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["give_shapes", "skeleton", "trained_rows"]
 
 
 def skeleton(folder: str | Path, train: TrainedParts) -> MMModalForConditionalGeneration:
-    """Build the model of a folder on the meta device, with what trains chosen.
+    """Return the model of a folder on the meta device, with its trainable parts selected.
 
-    The rows of markers are left to `trained_rows`: their overlay takes copies of weights.
+    The rows of markers are counted by `trained_rows`, as their overlay copies weights.
 
     Raises:
-        ConfigError: `lora` targets what this model does not have.
+        ConfigError: this model lacks a target of `lora`.
     """
     config = MMModalConfig.from_pretrained(str(folder))
     with torch.device("meta"):
@@ -34,7 +34,7 @@ def skeleton(folder: str | Path, train: TrainedParts) -> MMModalForConditionalGe
 
 
 def trained_rows(model: MMModalForConditionalGeneration, train: TrainedParts) -> int:
-    """Return how many rows of the embedding matrix train by themselves, as markers do in align."""
+    """Return the number of embedding rows that are trained alone, as markers are in align."""
     if "markers" not in train.parts or "language_model" in train.parts:
         return 0
     config = model.config
@@ -42,13 +42,13 @@ def trained_rows(model: MMModalForConditionalGeneration, train: TrainedParts) ->
 
 
 def give_shapes(module: nn.Module, held: Callable[[nn.Parameter], torch.dtype]) -> None:
-    """Put tensors of the current mode where a module on the meta device has none.
+    """Replace the meta tensors of a module by tensors of the current mode.
 
-    Under `FakeTensorMode` they take no memory; what was one tensor, as a tied head, stays one.
+    Under `FakeTensorMode` these take no memory. Shared tensors, as of a tied head, stay shared.
 
     Args:
-        module: on the meta device.
-        held: in which precision a parameter is kept.
+        module: a module on the meta device.
+        held: a function that returns the precision of a parameter.
     """
     made: dict[nn.Parameter, nn.Parameter] = {}
     for owner, name, parameter in _parameters(module):

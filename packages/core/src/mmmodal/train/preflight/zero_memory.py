@@ -1,4 +1,7 @@
-"""What DeepSpeed's ZeRO leaves on a GPU and moves to the machine (arXiv 1910.02054, 2101.06840)."""
+"""Compute the memory of DeepSpeed's ZeRO on a GPU and in the machine.
+
+See arXiv 1910.02054 and 2101.06840.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from typing import Any
 __all__ = ["Zero"]
 
 BUCKET = 5 * 10**8
-"""Elements of a bucket of gradients where the configuration names no size (DeepSpeed's default)."""
+"""DeepSpeed's default for the number of elements in a bucket of gradients."""
 
 LIVE = 10**9
-"""Parameters that stage 3 gathers at a time where the configuration names no number."""
+"""DeepSpeed's default for the number of parameters that stage 3 gathers at a time."""
 
 
 @dataclass(frozen=True)
 class Zero:
-    """The part of a DeepSpeed configuration that decides about memory."""
+    """The settings of a DeepSpeed configuration that affect memory."""
 
     stage: int
     offloads_optimizer: bool
@@ -27,7 +30,7 @@ class Zero:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Zero:
-        """Read a configuration."""
+        """Return the settings of a configuration."""
         section = config.get("zero_optimization", {})
         return cls(
             stage=int(section.get("stage", 0)),
@@ -38,22 +41,22 @@ class Zero:
         )
 
     def share(self, weights: int, trained: int, size: int, ranks: int) -> dict[str, int]:
-        """Say what one GPU holds, and the machine for all of `ranks` GPUs.
+        """Return the bytes on one GPU, and in the machine for all of `ranks` GPUs.
 
         Args:
-            weights: bytes of all weights, in the precision of computing.
-            trained: how many parameters train.
-            size: bytes of one of them, as it computes.
-            ranks: how many GPUs share the work.
+            weights: the bytes of all weights, in the precision of arithmetic.
+            trained: the number of trained parameters.
+            size: the bytes of one of them, in the precision of arithmetic.
+            ranks: the number of GPUs.
         """
         parts = ranks if self.stage >= 1 else 1
-        # A master copy and two moments in fp32; on the machine also gradients and what goes back.
+        # A master copy and two moments in fp32; offloaded, also gradients and updated weights.
         optimizer = 12 * trained // parts
         host = ranks * (optimizer + (4 + size) * trained // parts) if self.offloads_optimizer else 0
         gradients = size * trained // (ranks if self.stage >= 2 else 1)
         if self.offloads_optimizer:
             gradients = 0
-        # They are collected in buckets; of stage 2 one is sent while the other is filled.
+        # Gradients are collected in buckets; in stage 2 one is sent while the other is filled.
         gradients += {2: 2, 3: 1}.get(self.stage, 0) * size * self.bucket
         if self.stage == 3:
             gathered = min(weights, size * self.live)

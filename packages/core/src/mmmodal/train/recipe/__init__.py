@@ -1,4 +1,4 @@
-"""What one training stage does: a recipe, read from YAML and `key=value`."""
+"""Recipes, which define a training stage, from YAML and `key=value`."""
 
 from mmmodal.train.recipe.recipe import Recipe, deepspeed_config, load_recipe
 

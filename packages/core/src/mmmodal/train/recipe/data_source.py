@@ -1,4 +1,4 @@
-"""A dataset of a recipe: a file of records, and how much of it comes in an epoch."""
+"""A dataset of a recipe: a file of records with its weight."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class DataSource(Config):
     """The file, in any format that `mmmodal data check` accepts."""
 
     weight: float = Field(1.0, gt=0)
-    """How often each record comes in an epoch: 2 is twice, 0.5 is half of them, then the rest."""
+    """How many times each record occurs in an epoch; with 0.5, half of the records occur in one."""
 
     format: str | None = None
-    """The format of its rows; guessed for each row by default."""
+    """The format of its rows; by default it is detected for each row."""
 
     root: Path | None = None
-    """Where its relative media paths begin; the recipe's `root` by default."""
+    """The folder of its relative media paths; by default the recipe's `root`."""
 
     @field_validator("format")
     @classmethod
@@ -41,6 +41,6 @@ class DataSource(Config):
         return value
 
     def summary(self) -> str | dict[str, Any]:
-        """Return it as a recipe would say it: the path alone where nothing else is said."""
+        """Return the entry as in a recipe: only the path if nothing else is set."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         return values["path"] if values.keys() == {"path"} else values

@@ -1,4 +1,4 @@
-"""The recipes that core and plugins bring: found by name, listed, copied for a user to own."""
+"""Find the recipes of core and plugins by name, list them, and copy them for a user."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(name: str) -> RecipeFile:
-    """Return the recipe of that name, or the one in the file of that name.
+    """Return the recipe named `name`, or the one in the file `name`.
 
     Raises:
-        ConfigError: it is neither a recipe nor a YAML file.
-        PluginError: two plugins bring a recipe of that name.
+        ConfigError: there is no such recipe or YAML file.
+        PluginError: two plugins provide a recipe of this name.
     """
     found = registry().recipes.get(name, [])
     if len(found) > 1:
@@ -39,9 +39,10 @@ def find_recipe(name: str) -> RecipeFile:
 
 
 def copy_recipe(name: str, target: Path) -> None:
-    """Copy a recipe to a file that does not exist yet.
+    """Copy a recipe to a new file.
 
     Raises:
-        ConfigError: there is no such recipe, or the file cannot be made or is no YAML file.
+        ConfigError: there is no such recipe, the file exists or cannot be written, or its name is
+            not that of a YAML file.
     """
     copy_to_own(find_recipe(name).path, target, "recipe")

@@ -1,4 +1,4 @@
-"""What one training stage does, as a YAML file and key=value on the command line."""
+"""The schema of a recipe, which defines a training stage, and loading it with overrides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mmmodal.train.recipe.trained_parts import TrainedParts
 __all__ = ["Recipe", "deepspeed_config", "load_recipe"]
 
 PARTS_ALONE = re.compile(r"train=(?!\s*\{)")
-"""An override that names parts, where it could hold the whole section."""
+"""An override that names parts instead of the whole section `train`."""
 
 MAY_CHANGE = {
     "workers",
@@ -48,11 +48,11 @@ MAY_CHANGE = {
     "feature_cache_limit",
     "feature_cache_dtype",
 }
-"""What changes nothing in the result of a run that is resumed."""
+"""Keys that do not affect the result of a resumed run."""
 
 
 class MadeFor(Config):
-    """The parts of the model that a recipe is for: their names, as `mmmodal compose` takes them."""
+    """The parts of the model that a recipe is for, by the names for `mmmodal compose`."""
 
     backbone: str
     encoders: dict[str, str] = Field(default_factory=dict)
@@ -67,32 +67,32 @@ class Recipe(Config):
     """One stage of training."""
 
     model: Path
-    """The model folder to start from; it is not changed."""
+    """The model folder to start from, which is never changed."""
 
     data: tuple[DataSource, ...] = Field(min_length=1)
     """Files of records, in any format that `mmmodal data check` accepts: `a.jsonl`, a list of
     them, or `{path: a.jsonl, weight: 2}`."""
 
     out: Path
-    """The folder of the trained model; a run that was interrupted goes on from there."""
+    """The folder of the trained model; an interrupted run is resumed from there."""
 
     root: Path | None = None
-    """Where relative media paths begin; each data file's own folder by default."""
+    """The folder of relative media paths; by default the folder of each data file."""
 
     root_maps: tuple[str, ...] = ()
     """`OLD=NEW` prefixes of absolute media paths."""
 
     limits: OpenLimitSettings = LimitSettings()
-    """How large a medium may be, as in `{image: {pixels: 200000000}}`; a larger one is refused."""
+    """Limits of media, as in `{image: {pixels: 200000000}}`; a larger medium is refused."""
 
     made_for: MadeFor | None = None
-    """What a model is composed of that this recipe was made for; another one is told, and runs."""
+    """The parts that this recipe was made for; other parts are reported, and can be trained."""
 
     train: TrainedParts
-    """The parts that train, as a list or with `lora`; all others stay bitwise as they are."""
+    """The parts to train, as a list or with `lora`; all others stay bitwise unchanged."""
 
     learning_rate: float = Field(gt=0)
-    """Of every part that `train.learning_rates` does not name."""
+    """The learning rate of every part that `train.learning_rates` does not name."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_ratio: float = Field(0.0, ge=0, lt=1)
@@ -102,75 +102,76 @@ class Recipe(Config):
     """Conversations per step and process; with `packing`, packs."""
 
     packing: bool = False
-    """Put conversations together until they fill `max_tokens`, without padding; none sees another.
-    A pack may then be longer than the model's context, a conversation may not."""
+    """Pack conversations up to `max_tokens` without padding or attention between them. A pack may
+    be longer than the model's context, a conversation may not."""
 
     accumulation: int = Field(1, gt=0)
-    """Steps whose gradients are added up before the weights change."""
+    """The number of batches whose gradients are summed before the weights change."""
 
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, gt=0)
-    """Stop after so many steps, whatever `epochs` says."""
+    """The maximum number of steps, regardless of `epochs`."""
 
     max_tokens: int = Field(gt=0)
-    """The longest conversation, slots included. A longer one loses its oldest turns, which is told;
-    where one turn alone is longer, that is an error that names its row."""
+    """The maximum length of a conversation, slots included. A longer one loses its oldest turns,
+    with a warning; if one turn alone is longer, its row is an error."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" is bf16 on a GPU and fp32 without one."""
 
     attn_implementation: Attention | None = None
-    """How the language model computes attention; None: sample by sample (`varlen`) with `packing`
-    where that is possible, else as transformers chooses."""
+    """The attention of the language model; None: with `packing` sample by sample (`varlen`) if
+    possible, else transformers' choice."""
 
     quantization: Quantization | None = None
-    """Hold the language model in 4 or 8 bits; it then trains by `train.lora` alone (QLoRA)."""
+    """Quantize the language model to 4 or 8 bits; it then trains with `train.lora` only (QLoRA)."""
 
     deepspeed: str = "auto"
     """none, zero2, zero2-offload, zero3 or a JSON file; "auto" is zero2-offload on a GPU."""
 
     gradient_checkpointing: bool = False
     workers: int | None = Field(None, ge=0)
-    """Processes that read and preprocess media, for each process that trains. None: with a GPU one
-    for each core that it has for itself, less its own, and at most 8; without one, none."""
+    """The number of processes that read and preprocess media, for each training process. None: with
+    GPUs, the cores per GPU minus one, and at most 8; without GPUs, none."""
 
     prefetch: int = Field(4, gt=0)
-    """Batches that each of them prepares ahead, so that no step waits for one that takes long."""
+    """The number of batches that each of them prepares in advance, so that steps do not wait."""
 
     feature_cache: Path | None = None
-    """A folder where the features of frozen towers are kept: each medium is decoded and encoded
-    once, in this run or one before, and read from there. Several runs can share it."""
+    """A folder for the features of frozen towers: each medium is decoded and encoded once, and then
+    read from there. Several runs can share it."""
 
     feature_cache_limit: ByteSize | None = None
-    """What that folder may take, such as 50GB; None: what the disk has left."""
+    """The maximum size of that folder, such as 50GB; None: the free space of the disk."""
 
     feature_cache_dtype: StoredDtype = "bf16"
-    """The precision of those features; fp32 takes twice the room, and is exact."""
+    """The precision of those features; fp32 takes twice the space, and is exact."""
 
     save_every: int = Field(500, gt=0)
-    """Steps between checkpoints."""
+    """The number of steps between checkpoints."""
 
     keep_checkpoints: int = Field(2, gt=0)
     on_bad_sample: Literal["refuse", "skip"] = "refuse"
-    """What becomes of a row that cannot be used: the training ends, or it is left out and named."""
+    """The handling of a row that cannot be used: stop with an error, or skip it and report it."""
 
     nan_limit: int = Field(10, gt=0)
-    """Steps in a row whose loss is not finite before the training ends; each is skipped."""
+    """The number of consecutive steps without a finite loss, which are skipped, until training
+    stops."""
 
     note_rows: bool = False
-    """Write the rows of every step to `rows-RANK.jsonl` in the run's folder."""
+    """Write the rows of each step to `rows-RANK.jsonl` in the run's folder."""
 
     log_every: int = Field(10, gt=0)
     report_to: tuple[str, ...] = ()
-    """Where metrics go besides `metrics.jsonl`: tensorboard, wandb, or what else transformers
-    knows and is installed."""
+    """Destinations of metrics besides `metrics.jsonl`: tensorboard, wandb, or others that
+    transformers supports and that are installed."""
 
     seed: int = 0
 
     @model_validator(mode="after")
     def _quantized_by_lora(self) -> Recipe:
         if self.quantization is not None and self.train.lora is None:
-            raise ValueError("a quantized language model does not train itself; give train.lora")
+            raise ValueError("a quantized language model cannot be trained whole; set train.lora")
         return self
 
     @field_validator("data", mode="before")
@@ -199,7 +200,7 @@ class Recipe(Config):
         return value
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what must be the same when a run is resumed, as JSON values."""
+        """Return the values that must be equal when a run is resumed, as JSON values."""
         values = self.model_dump(mode="json", exclude=MAY_CHANGE)
         values["limits"] = self.limits.chosen()
         values["data"] = [str(source.path) for source in self.data]
@@ -212,28 +213,28 @@ class Recipe(Config):
 
 
 def _as_section(train: Any) -> Any:
-    """Return what `train` means where only parts are named."""
+    """Return the section for a `train` that only names parts."""
     return {"parts": train} if isinstance(train, list | tuple | set | frozenset | str) else train
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its name, or a YAML file, and apply `key=value` overrides.
+    """Return a recipe by its name, or from a YAML file, with `key=value` overrides.
 
     Raises:
-        ConfigError: all that is wrong with it, at once, each with its line in the file.
-        PluginError: two plugins bring a recipe of that name.
+        ConfigError: lists all problems, with their lines in the file.
+        PluginError: two plugins provide a recipe of this name.
     """
     path = find_recipe(name).path
     values = read_yaml(path)
     if "train" in values:
-        values["train"] = _as_section(values["train"])  # so that train.lora.rank=8 finds a section
+        values["train"] = _as_section(values["train"])  # train.lora.rank=8 needs a section
     given = [PARTS_ALONE.sub("train.parts=", text) for text in overrides]
     lines = _without(yaml_lines(path), [text.partition("=")[0] for text in given])
     return validate(Recipe, apply_overrides(values, given, Recipe), f"recipe {name}", lines)
 
 
 def _without(lines: Lines, keys: Sequence[str]) -> Lines:
-    """Leave out the lines of settings that the command line replaces."""
+    """Return lines without those of settings that the command line replaces."""
     replaced = [tuple(key.split(".")) for key in keys]
     return {
         place: line
@@ -243,10 +244,10 @@ def _without(lines: Lines, keys: Sequence[str]) -> Lines:
 
 
 def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
-    """Return the DeepSpeed configuration that a recipe's `deepspeed` names.
+    """Return the DeepSpeed configuration of a recipe's `deepspeed`.
 
     Raises:
-        ConfigError: it names no shipped configuration and no JSON file.
+        ConfigError: there is no such configuration or JSON file.
     """
     if choice == "auto":
         choice = "zero2-offload" if has_gpu else "none"
@@ -258,13 +259,13 @@ def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
     if choice not in shipped and not Path(choice).is_file():
         hint = suggest(choice, [*shipped, "none", "auto"])
         raise ConfigError(
-            "recipe", [f"'deepspeed': {choice!r} is no shipped configuration or file{hint}"]
+            "recipe", [f"'deepspeed': {choice!r} is neither a known configuration nor a file{hint}"]
         )
     try:
         values: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
     except ValueError:
         raise ConfigError(choice, ["not valid JSON"]) from None
     if values.get("zero_optimization", {}).get("stage") == 3:
-        # Without it nobody has the trained weights in the end.
+        # Without this, no rank has all trained weights at the end.
         values["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return values

@@ -1,1 +1,1 @@
-"""The folder of a run: checkpoints, journals, the report."""
+"""The folder of a run: checkpoints, journals and the report."""

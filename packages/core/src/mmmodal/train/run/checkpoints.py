@@ -1,7 +1,7 @@
-"""The checkpoints of a run: written beside, sealed, renamed; the newest sound one is gone on from.
+"""The checkpoints of a run: each is written to a temporary folder, sealed and renamed.
 
-transformers' Trainer writes a checkpoint's files where they stay, one after another, so that a
-process which is killed leaves a folder that looks like one.
+transformers' Trainer writes the files of a checkpoint into its final folder, so that a killed
+process leaves an incomplete folder that looks like a checkpoint.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from mmmodal.train.run.manifest import read_facts, seal, what_is_wrong
 __all__ = ["Checkpoint", "Checkpoints"]
 
 NAME = re.compile(r"checkpoint-(\d+)")
-"""A whole checkpoint, as transformers names it, with its step."""
+"""The name of a complete checkpoint, as in transformers, with its step."""
 
 WRITING, REMOVING, DAMAGED = ".writing", ".removing", "damaged-"
-"""What is being written or removed, and the beginning of what is set aside."""
+"""The names of folders being written or removed, and the prefix of damaged checkpoints."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that is whole."""
+    """A complete checkpoint."""
 
     folder: Path
     step: int
@@ -48,10 +48,10 @@ class Checkpoints:
         self._facts = {"ranks": ranks(), "deepspeed": deepspeed}
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest sound checkpoint; set newer ones aside and say why.
+        """Return the newest intact checkpoint; rename newer ones, and print the reason.
 
         Raises:
-            CheckpointError: it cannot be gone on from with these processes.
+            CheckpointError: these processes cannot resume from it.
         """
         found: Checkpoint | None = of_first(self._find() if rank() == 0 else None)
         if found is not None:
@@ -60,10 +60,10 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def writing(self, step: int) -> Iterator[Path]:
-        """Yield the folder for a checkpoint's files, on every rank; it counts when all is written.
+        """Yield the folder of a checkpoint's files on every rank; it is valid only after the block.
 
         Raises:
-            CheckpointError: it cannot be written; the ones before stay as they are.
+            CheckpointError: it cannot be written; earlier checkpoints are unchanged.
         """
         working = self._folder / WRITING
         folder = working / f"checkpoint-{step}"
@@ -73,14 +73,14 @@ class Checkpoints:
                 folder.mkdir(parents=True)
             wait()
             yield folder
-            wait()  # all ranks have written theirs
+            wait()  # all ranks have written their files
             if rank() == 0:
                 seal(folder, {"step": step, **self._facts})
                 self._publish(folder)
             wait()
         except MMModalError:
             raise
-        except Exception as error:  # torch's and safetensors' errors are of no common class
+        except Exception as error:  # the errors of torch and safetensors have no common class
             reason = why_not_written(error, self._folder)
             shutil.rmtree(working, ignore_errors=True)
             if reason is None:
@@ -88,7 +88,7 @@ class Checkpoints:
             raise CheckpointError(self._refusal(step, reason)) from error
 
     def _publish(self, folder: Path) -> None:
-        """Give a sealed folder its name, then remove what is too old."""
+        """Rename a sealed folder, then remove old checkpoints."""
         target = self._folder / folder.name
         if target.exists():
             self._remove(target)
@@ -99,14 +99,14 @@ class Checkpoints:
             self._remove(old.folder)
 
     def _remove(self, folder: Path) -> None:
-        """Remove a folder, so that half of it never looks like a checkpoint."""
+        """Remove a folder so that a partly removed one never looks like a checkpoint."""
         aside = self._folder / REMOVING
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
         shutil.rmtree(aside)
 
     def _all(self) -> list[Checkpoint]:
-        """Return what looks like a checkpoint, the oldest first."""
+        """Return all folders that look like checkpoints, the oldest first."""
         if not self._folder.is_dir():
             return []
         matches = ((path, NAME.fullmatch(path.name)) for path in self._folder.iterdir())
@@ -128,34 +128,34 @@ class Checkpoints:
         shutil.rmtree(self._folder / name, ignore_errors=True)
         os.rename(checkpoint.folder, self._folder / name)
         print(
-            f"The checkpoint of step {checkpoint.step} is damaged and set aside as "
-            f"{self._folder / name}: {reason}; the one before is used.",
+            f"The checkpoint of step {checkpoint.step} is damaged ({reason}) and was renamed to "
+            f"{self._folder / name}; the one before is used.",
             file=sys.stderr,
         )
 
     def _check(self, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
-        """Refuse what DeepSpeed could not load, or what it alone could."""
+        """Raise a CheckpointError if a checkpoint does not fit the current DeepSpeed settings."""
         was, now = bool(facts.get("deepspeed")), bool(self._facts["deepspeed"])
         if was != now:
             raise CheckpointError(
-                f"{checkpoint.folder} was written {'with' if was else 'without'} DeepSpeed and "
-                f"can only be gone on from so; set `deepspeed` as before, or --fresh begins anew"
+                f"{checkpoint.folder} was written {'with' if was else 'without'} DeepSpeed and can "
+                f"only be resumed so; set `deepspeed` as before, or start again with --fresh"
             )
         if was and facts.get("ranks") != self._facts["ranks"]:
             raise CheckpointError(
-                f"{checkpoint.folder} was written by {facts.get('ranks')} processes under "
-                f"DeepSpeed, which cannot go on with {self._facts['ranks']}; start as many as "
-                "before, or --fresh begins anew"
+                f"{checkpoint.folder} was written by {facts.get('ranks')} processes with "
+                f"DeepSpeed, which cannot resume with {self._facts['ranks']}; start as many as "
+                "before, or start again with --fresh"
             )
 
     def _refusal(self, step: int, reason: str) -> str:
         before = self._all()
-        goes_on = (
-            f"the same command goes on from step {before[-1].step}"
+        consequence = (
+            f"resume from step {before[-1].step}"
             if before
-            else "there is none before it, so that the same command begins anew"
+            else "start from the beginning, as there is no earlier checkpoint"
         )
         return (
             f"the checkpoint of step {step} could not be written to {self._folder}: {reason}. "
-            f"Training stops; {goes_on} when that is mended"
+            f"Fix this, and run the same command again to {consequence}"
         )

@@ -1,4 +1,4 @@
-"""Why a file could not be written, in a word that says what to do about it."""
+"""Find the reason why a file could not be written, for an error with what to do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mmmodal.errors import CheckpointError, MMModalError
 __all__ = ["naming_full_disk", "why_not_written"]
 
 PROBE = 1 << 20
-"""Bytes that are written to learn why a file could not be."""
+"""The number of bytes that are written to find the reason."""
 
 
 def why_not_written(error: Exception, folder: Path) -> str | None:
-    """Return why a file could not be written; None where the error is of another kind.
+    """Return why a file could not be written; None if the error has another cause.
 
-    torch tells no reason, and the next write does.
+    torch's errors have no reason, but a further write fails with the reason.
     """
     cause = error if isinstance(error, OSError) and error.errno else _probe(folder)
     if cause is not None:
@@ -33,10 +33,10 @@ def why_not_written(error: Exception, folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def naming_full_disk(what: str, folder: Path) -> Iterator[None]:
-    """Turn what fails in writing to a folder into one error.
+    """Raise any error of writing to a folder as a CheckpointError.
 
     Raises:
-        CheckpointError: something did.
+        CheckpointError: a file could not be written.
     """
     try:
         yield
@@ -46,8 +46,8 @@ def naming_full_disk(what: str, folder: Path) -> Iterator[None]:
         if (reason := why_not_written(error, folder)) is None:
             raise
         raise CheckpointError(
-            f"{what} could not be written to {folder}: {reason}; when that is mended, the same "
-            "command goes on from the last checkpoint"
+            f"{what} could not be written to {folder}: {reason}; fix this, and run the same "
+            "command again to resume from the last checkpoint"
         ) from error
 
 

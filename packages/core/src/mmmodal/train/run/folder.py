@@ -1,4 +1,4 @@
-"""The folder of a run: its checkpoints, recipe and metrics, below the folder of the result."""
+"""The folder of a run, with its checkpoints, recipe and metrics, below the folder of the result."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ RUN = "run"
 """The subfolder of `out` that holds a run's checkpoints, recipe and metrics."""
 
 NOTED = "recipe.json"
-"""What a run was begun with."""
+"""The file that records the settings with which a run began."""
 
 METRICS = "metrics.jsonl"
-"""The log of a run."""
+"""The file of a run's metrics."""
 
 VERSIONS = ("mmmodal-core", "torch", "transformers")
-"""The packages whose versions are noted with it."""
+"""The packages whose versions are recorded."""
 
 WORKING = ("trained", "checkpoints")
-"""Subfolders of a run that are gone when it is finished."""
+"""Subfolders of a run that are removed when it is finished."""
 
 SPREAD = frozenset({"batch_size", "accumulation"})
-"""Keys that may change with the number of ranks, while their product with it stays."""
+"""Keys that may change with the number of ranks, while the product of all stays the same."""
 
 
 def find_run(recipe: Recipe, fresh: bool) -> Path:
-    """Return the folder of the run, to be made or continued; nothing is written yet.
+    """Return the folder of the run to begin or resume, without writing to it.
 
     Raises:
-        CheckpointError: `out` holds something else than an unfinished run of this recipe.
+        CheckpointError: `out` holds anything but an unfinished run of this recipe.
     """
     out, run = recipe.out, recipe.out / RUN
     if _is_finished(out):
@@ -65,7 +65,7 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
         raise CheckpointError("`out` is the input folder, which is never changed; choose another")
     ours = (run / NOTED).is_file()
     if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} exists and is no training run; choose another `out`")
+        raise CheckpointError(f"{out} exists and is not a training run; choose another `out`")
     if ours and not fresh:
         before = _read_note(run)
         changed = sorted(
@@ -74,19 +74,19 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
         if changed:
             raise CheckpointError(
                 f"{out} was begun with other values of {', '.join(changed)}; "
-                "give the same ones to continue, another `out`, or --fresh to begin anew"
+                "give the same values to resume, another `out`, or --fresh to start again"
             )
     return run
 
 
 def clear_finished(out: Path) -> None:
-    """Remove the checkpoints of a finished stage that was killed before it did so itself."""
+    """Remove the checkpoints of a finished stage that was killed before it removed them."""
     if rank() != 0 or not _is_finished(out):
         return
     for folder in (out / RUN / name for name in WORKING):
         if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
-            print(f"Removed {folder}, which a killed process had left", file=sys.stderr)
+            print(f"Removed {folder}, left over from a killed process", file=sys.stderr)
 
 
 def _is_finished(out: Path) -> bool:
@@ -94,12 +94,12 @@ def _is_finished(out: Path) -> bool:
 
 
 def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:
-    """Return the recipe with as many conversations a step as the run was begun with.
+    """Return the recipe with the number of conversations per step that the run began with.
 
-    On another number of ranks `accumulation` changes.
+    If the number of ranks has changed, `accumulation` changes.
 
     Raises:
-        CheckpointError: that many cannot be spread over these ranks.
+        CheckpointError: the number cannot be divided among these ranks.
     """
     if fresh or not (run / NOTED).is_file():
         return recipe
@@ -111,15 +111,15 @@ def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:
         return recipe
     if wanted % at_a_time:
         raise CheckpointError(
-            f"{recipe.out} was begun with {wanted} conversations a step, which {ranks()} processes "
-            f"with batch_size={recipe.batch_size} cannot make up; give a batch_size that divides "
-            f"{wanted} by {ranks()}, another `out`, or --fresh to begin anew"
+            f"{recipe.out} was begun with {wanted} conversations per step, which {ranks()} "
+            f"processes with batch_size={recipe.batch_size} cannot make up; set batch_size to a "
+            f"divisor of {wanted} / {ranks()}, or give another `out`, or --fresh to start again"
         )
     accumulation = wanted // at_a_time
     if rank() == 0:
         print(
-            f"The run was begun with {wanted} conversations a step: accumulation is {accumulation} "
-            f"on {ranks()} processes",
+            f"The run was begun with {wanted} conversations per step: accumulation is "
+            f"{accumulation} on {ranks()} processes",
             file=sys.stderr,
         )
     return recipe.model_copy(update={"accumulation": accumulation})
@@ -129,21 +129,21 @@ def _read_note(run: Path) -> dict[str, Any]:
     try:
         note: dict[str, Any] = json.loads((run / NOTED).read_text(encoding="utf-8"))
     except ValueError:
-        raise CheckpointError(f"{run / NOTED} is damaged; --fresh begins anew") from None
+        raise CheckpointError(f"{run / NOTED} is damaged; start again with --fresh") from None
     return {**note, "limits": _current_limits(note.get("limits", {}))}
 
 
 def _current_limits(noted: Any) -> Any:
-    """Return the limits of a note as they are written today, without what is a default."""
+    """Return recorded limits in the current form, without default values."""
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             return validate(limit_schema(), noted, "limits").chosen()
     except (ConfigError, TypeError, ValueError):
-        return noted  # of a modality that is not installed: they differ from any that are given
+        return noted  # for a modality that is not installed: they differ from all given limits
 
 
 def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
-    """Make the folder of the run and note its recipe, once everything has been opened.
+    """Create the folder of the run and record its recipe, after all inputs were opened.
 
     Raises:
         CheckpointError: it cannot be written, or its data files have changed.
@@ -152,8 +152,8 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
         before = _read_note(run).get("records", records)
         if before != records:
             raise CheckpointError(
-                f"{recipe.out} was begun with {before} usable records, and now there are {records};"
-                " put the data files back to continue, or give another `out`, or --fresh"
+                f"{recipe.out} was begun with {before} usable records, but now there are {records};"
+                " restore the data files to resume, or give another `out`, or --fresh"
             )
     if rank() != 0:
         return
@@ -171,8 +171,8 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
 
 @contextlib.contextmanager
 def moving_in(out: Path, last: str) -> Iterator[Path]:
-    """Yield a folder whose files go to `out` in the end; `last` marks that all are there."""
-    for leftover in out.glob(".writing-*"):  # of a process that was killed here
+    """Yield a folder whose files are moved to `out` after the block; `last` is moved last."""
+    for leftover in out.glob(".writing-*"):  # from a process that was killed here
         shutil.rmtree(leftover)
     working = out / f".writing-{os.getpid()}"
     working.mkdir()

@@ -1,4 +1,4 @@
-"""Rows that a run notes as it goes, by step, so that what comes after a lost step can be cut."""
+"""Journals: rows that a run records by step, so that those after a lost step can be removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Journal", "cut_journals"]
 
 
 class Journal:
-    """A JSONL file of a run; every row has a `step`."""
+    """A file of JSON lines of a run; every row has a `step`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,12 +32,12 @@ class Journal:
                 file.write(line + "\n")
         except OSError as error:
             raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror}); when that is mended, the same "
-                "command goes on from the last checkpoint"
+                f"{self.path} cannot be written ({error.strerror}); fix this, and run the same "
+                "command again to resume from the last checkpoint"
             ) from None
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that were written to their end."""
+        """Yield the rows that were written completely."""
         if not self.path.exists():
             return
         with self.path.open(encoding="utf-8") as file:
@@ -46,7 +46,7 @@ class Journal:
                     yield json.loads(line)
 
     def cut(self, step: int) -> None:
-        """Leave out what was noted after a step, and half a line at the end.
+        """Remove the rows after a step, and an incomplete line at the end.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -61,12 +61,12 @@ class Journal:
 
 
 def cut_journals(run: Path, step: int) -> None:
-    """Cut all journals of a run to what was before a step; it is gone on from there."""
+    """Remove the rows after a step from all journals of a run, which resumes from there."""
     for path in sorted(run.glob("*.jsonl")):
         if not path.name.startswith("."):
             Journal(path).cut(step)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON knows: it has no NaN."""
+    """Return a value as JSON allows it: without NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

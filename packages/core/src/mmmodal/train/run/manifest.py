@@ -1,7 +1,7 @@
-"""What a checkpoint folder holds: the size and SHA-256 of every file, and who wrote it.
+"""The manifest of a checkpoint folder: the size and SHA-256 of every file, and its writer.
 
-Safetensors finds no flipped bit of its tensors and torch.save's files few, so that a damaged
-checkpoint would train on in silence.
+Safetensors detect no flipped bit of a tensor, and files of torch.save few, so that without a
+manifest training would silently resume from a damaged checkpoint.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from mmmodal.files import sync
 __all__ = ["MANIFEST", "read_facts", "seal", "what_is_wrong"]
 
 MANIFEST = "manifest.json"
-"""The file that makes a folder a whole checkpoint."""
+"""The file that makes a folder a complete checkpoint."""
 
 FORMAT = 1
-"""The version of the manifest; a newer one is not read."""
+"""The version of the manifest; newer versions are not read."""
 
 READERS = 4
-"""Files that are read at a time."""
+"""The number of files that are read at a time."""
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Force every file of a folder onto the disk and write the manifest last.
+    """Flush every file of a folder to the disk, and write the manifest last.
 
     Args:
-        folder: what is to be kept.
-        facts: what a reader wants to know before it opens the rest, as JSON values.
+        folder: the folder.
+        facts: facts that a reader needs before it opens the files, as JSON values.
     """
     paths = _files(folder)
     with ThreadPoolExecutor(READERS) as pool:
@@ -46,7 +46,7 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def what_is_wrong(folder: Path) -> str | None:
-    """Return what in a folder is not as its manifest says, or None."""
+    """Return a difference between a folder and its manifest, or None."""
     content = _read(folder)
     if content is None:
         missing = not (folder / MANIFEST).exists()
@@ -57,7 +57,7 @@ def what_is_wrong(folder: Path) -> str | None:
         return f"{odd[0]} is {'missing' if odd[0] in expected else 'not in its manifest'}"
     for name, row in expected.items():
         if (folder / name).stat().st_size != row["bytes"]:
-            return f"{name} is not as long as its manifest says"
+            return f"the length of {name} is not that of its manifest"
     with ThreadPoolExecutor(READERS) as pool:
         sums = pool.map(_sha256_or_none, [folder / name for name in expected])
         for (name, row), digest in zip(expected.items(), sums, strict=True):
@@ -68,13 +68,13 @@ def what_is_wrong(folder: Path) -> str | None:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return what was noted when a folder was sealed; check it with `what_is_wrong` first."""
+    """Return the facts of a sealed folder; check it with `what_is_wrong` first."""
     content = _read(folder) or {}
     return {key: value for key, value in content.items() if key not in ("format", "files")}
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder but its manifest, as names in it."""
+    """Return the names of the files in a folder, without the manifest."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     return sorted(path for path in paths if str(path) != MANIFEST)
 

@@ -1,4 +1,4 @@
-"""A stage's report: one HTML file that holds everything it shows and loads nothing."""
+"""A stage's report: one HTML file that loads no other files."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ REPORT = "report.html"
 """The report's name in the folder of a run."""
 
 CURVES = {
-    "tokens_per_second": ("Throughput", "Real tokens a second, of all processes.", "tokens/s"),
-    "utilisation": ("Packing", "The share of a batch's places that hold tokens.", "share"),
-    "learning_rate": ("Learning rate", "Of the first part that trains.", "rate"),
-    "grad_norm": ("Gradient", "Its norm, before it is clipped.", "norm"),
+    "tokens_per_second": ("Throughput", "Tokens per second, without padding.", "tokens/s"),
+    "utilisation": ("Packing", "The share of a batch's capacity that holds tokens.", "share"),
+    "learning_rate": ("Learning rate", "The rate of the first trained part.", "rate"),
+    "grad_norm": ("Gradient", "The norm of the gradient before clipping.", "norm"),
 }
-"""What is drawn of a run beside its loss, where it was logged."""
+"""The logged figures to draw besides the loss."""
 
 Row = Mapping[str, Any]
 
 
 def report_stage(recipe: Recipe, run: Path, mixture: Mixture, trained: Mapping[str, int]) -> None:
-    """Write the report of a stage that is done; one process does it, and says where it is."""
+    """Write the report of a finished stage on one process, and print its path."""
     if rank() != 0:
         return
     counted = zip(recipe.data, mixture.sizes, mixture.counts, strict=True)
@@ -56,7 +56,7 @@ def report_stage(recipe: Recipe, run: Path, mixture: Mixture, trained: Mapping[s
         trained=trained,
         versions={name: version(name) for name in VERSIONS},
     )
-    print(f"How it went: {path}", file=sys.stderr)
+    print(f"Report: {path}", file=sys.stderr)
 
 
 def write_report(
@@ -68,15 +68,15 @@ def write_report(
     trained: Mapping[str, int],
     versions: Mapping[str, str],
 ) -> Path:
-    """Write the report of a run into its folder, whole or not at all, and return its path.
+    """Write the report of a run into its folder, whole or not at all; return its path.
 
     Args:
         run: the folder of the run.
-        recipe: what was done.
-        metrics: what was logged, in JSON lines.
-        mix: for each file of data its name, records, weight, and its records in an epoch.
-        trained: how many parameters of which part trained.
-        versions: the packages it was trained with.
+        recipe: the recipe.
+        metrics: the logged metrics, in JSON lines.
+        mix: the name, records, weight and records in an epoch of each data file.
+        trained: the number of trained parameters of each part.
+        versions: the versions of packages.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -97,7 +97,7 @@ def write_report(
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or run / REPORT} cannot be written or read ({error.strerror}); the "
-            "model is there, the report is not"
+            "model was saved, but there is no report"
         ) from None
 
 
@@ -124,7 +124,7 @@ def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:
 
 
 def _curves(rows: Sequence[Row]) -> Iterable[str]:
-    about = "On what is being learned: the answers, token by token. The scale is logarithmic."
+    about = "The mean loss of the answers' tokens. The scale is logarithmic."
     yield _card("Loss", about, loss_chart(rows, "Loss"))
     for key, (title, meaning, unit) in CURVES.items():
         if any(key in row for row in rows):
@@ -165,7 +165,7 @@ def _recipe_text(recipe: Recipe) -> str:
 
 
 def _seconds(rows: Sequence[Row]) -> float:
-    """Return what all parts of a run took, which may have been interrupted."""
+    """Return the total duration of a run, which may have been interrupted."""
     return sum(float(row.get("train_runtime", 0.0)) for row in rows)
 
 

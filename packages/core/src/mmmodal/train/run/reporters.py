@@ -1,4 +1,4 @@
-"""Where metrics go besides a run's own file: TensorBoard, Weights & Biases and their like."""
+"""Destinations of metrics besides a run's own file: TensorBoard, Weights & Biases and others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TENSORBOARD = "tensorboard"
 
 
 def check_reporters(names: Sequence[str]) -> None:
-    """Refuse names that transformers has no callback for.
+    """Check that transformers has a callback for each name.
 
     Raises:
-        ConfigError: one is unknown to it, or not installed.
+        ConfigError: a name is unknown to it, or not installed.
     """
     if not names:
         return
@@ -41,14 +41,14 @@ def check_reporters(names: Sequence[str]) -> None:
 
 
 def reporters(names: Sequence[str], run: Path) -> list[Any]:
-    """Return the Trainer's callbacks of that name; TensorBoard's files go to `run/tensorboard`."""
+    """Return the Trainer's callbacks of these names; TensorBoard writes to `run/tensorboard`."""
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
     return [_callback(INTEGRATION_TO_CALLBACK[name], name, run) for name in names]
 
 
 def _callback(kind: Any, name: str, run: Path) -> Any:
-    """Make a callback; transformers would put TensorBoard's files among the checkpoints."""
+    """Return a callback; by default transformers puts TensorBoard's files beside checkpoints."""
     if name != TENSORBOARD or rank() != 0:
         return kind()
     from torch.utils.tensorboard import SummaryWriter

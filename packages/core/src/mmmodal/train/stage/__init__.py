@@ -1,1 +1,1 @@
-"""One stage from its start to its result."""
+"""Run one training stage, from its start to its result."""

@@ -1,4 +1,4 @@
-"""How a recipe is said to transformers' Trainer and DeepSpeed."""
+"""Translate a recipe to the arguments of transformers' Trainer and DeepSpeed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["arguments_of", "join_ranks"]
 
 
 def arguments_of(recipe: Recipe, run: Path, plan: Plan) -> TrainingArguments:
-    """Translate a recipe whose run is kept in the folder `run`."""
+    """Return the arguments for a recipe whose run is in the folder `run`."""
     import torch
     from transformers import TrainingArguments
 
@@ -50,7 +50,7 @@ def arguments_of(recipe: Recipe, run: Path, plan: Plan) -> TrainingArguments:
         logging_strategy="steps",
         logging_steps=recipe.log_every,
         logging_first_step=True,
-        logging_nan_inf_filter=False,  # it makes up a loss for a bad step
+        logging_nan_inf_filter=False,  # it would replace the loss of a bad step
         seed=recipe.seed,
         data_seed=recipe.seed,
         report_to="none",
@@ -58,7 +58,7 @@ def arguments_of(recipe: Recipe, run: Path, plan: Plan) -> TrainingArguments:
 
 
 def _workers(has_gpu: bool) -> int:
-    """Return how many processes prepare batches while the GPU computes."""
+    """Return the number of processes that prepare batches while the GPU computes."""
     if not has_gpu:
         return 0
     mine = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -66,7 +66,7 @@ def _workers(has_gpu: bool) -> int:
 
 
 def _checkpointing(wanted: bool) -> dict[str, Any]:
-    """Ask for gradient checkpointing under the name that this version of transformers has."""
+    """Return the argument for gradient checkpointing, which depends on transformers' version."""
     from transformers import TrainingArguments
 
     renamed = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
@@ -76,8 +76,8 @@ def _checkpointing(wanted: bool) -> dict[str, Any]:
 
 
 def join_ranks(arguments: TrainingArguments) -> None:
-    """Let the ranks know each other before ZeRO-3 spreads the weights over them on loading."""
-    assert arguments.device is not None  # asking for it is what joins them
+    """Create the process group, before ZeRO-3 partitions the weights over ranks on loading."""
+    assert arguments.device is not None  # reading this property creates the process group
     if arguments.deepspeed is not None:
         import deepspeed
 
@@ -86,7 +86,7 @@ def join_ranks(arguments: TrainingArguments) -> None:
 
 
 def _pretend_to_be_launched() -> None:
-    """Let DeepSpeed run in a single process that no launcher started."""
+    """Set the environment that DeepSpeed needs in a single process without a launcher."""
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
     if "RANK" not in os.environ:
         os.environ.update(alone, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))

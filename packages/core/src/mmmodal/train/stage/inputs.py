@@ -1,4 +1,4 @@
-"""What a stage works on, loaded and held as it will be trained: the model and the data."""
+"""Load the inputs of a stage, the model and the data, in the precision of training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage works on."""
+    """The inputs of a stage."""
 
     start: Start
     plan: Plan
@@ -45,23 +45,23 @@ class Inputs:
     model: MMModalForConditionalGeneration
     dataset: PreparedDataset
     stores: dict[str, FeatureStore]
-    """The features that are read instead of computed, for each modality that has any."""
+    """The stores of features that are read instead of computed, by modality."""
 
     on_error: OnError
-    """What becomes of a row that is found to be bad."""
+    """The handling of a bad row."""
 
     bad_rows: list[RecordError] = field(default_factory=list)
-    """Those that were found and are left out."""
+    """The bad rows that were found, which are left out."""
 
     checks: tuple[Any, ...] = ()
-    """What is looked at when training begins."""
+    """Callbacks that check the model when training begins."""
 
 
 def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     """Load the model, open the data, choose what trains, and fill the feature cache.
 
     Raises:
-        MMModalError: whatever keeps the recipe from being run.
+        MMModalError: the recipe cannot be run.
     """
     import torch
     from transformers import set_seed
@@ -70,12 +70,12 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
 
     start = find_start(recipe)
     plan = Plan.of(recipe, start.base, torch.cuda.is_available())
-    arguments = arguments_of(recipe, run, plan)  # before the model: ZeRO-3 spreads it on loading
+    arguments = arguments_of(recipe, run, plan)  # first: ZeRO-3 partitions the model on loading
     join_ranks(arguments)
     set_seed(recipe.seed)
     bad_rows: list[RecordError] = []
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
-    files = open_data(recipe, on_error)  # before the weights, which take long to load
+    files = open_data(recipe, on_error)  # before the weights, which load slowly
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
     dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
@@ -87,14 +87,14 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
 
 
 def open_data(recipe: Recipe, on_error: OnError = "raise") -> list[RecordDataset]:
-    """Open the data files of a recipe; see `open_files`."""
+    """Return the open data files of a recipe; see `open_files`."""
     return open_files(recipe.data, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error)
 
 
 def prepared_dataset(
     recipe: Recipe, files: Sequence[RecordDataset], preparer: Preparer, max_tokens: int
 ) -> PreparedDataset:
-    """Prepare the records of a recipe's data files as its stage reads them."""
+    """Return the dataset of a recipe's data files."""
     weights = [source.weight for source in recipe.data]
     return PreparedDataset(
         files, preparer, max_tokens=max_tokens, weights=weights, seed=recipe.seed
@@ -102,13 +102,13 @@ def prepared_dataset(
 
 
 def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditionalGeneration:
-    """Load what the stage starts from, in the precision it is held in."""
+    """Return the model that the stage starts from, in the precision of training."""
     from mmmodal.making.loading import load
 
     model = load(
         source,
         dtype=plan.loaded_as,
-        device=None if recipe.quantization else "cpu",  # quantized weights stay where they are made
+        device=None if recipe.quantization else "cpu",  # quantized weights cannot be moved
         attn_implementation=recipe.attn_implementation,
         quantization=recipe.quantization,
     )
@@ -120,7 +120,7 @@ def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditional
 def _ready_for_packs(
     model: MMModalForConditionalGeneration, recipe: Recipe, plan: Plan
 ) -> tuple[Any, ...]:
-    """Let the language model keep the samples of a pack apart; returns what checks that it does."""
+    """Set attention that separates the samples of a pack; return the callbacks that check it."""
     from mmmodal.train.stage.pack_check import PackCheck, attend_by_sample, check_positions
 
     check_positions(model, plan.max_tokens)
@@ -130,13 +130,13 @@ def _ready_for_packs(
 
 
 def _hold(model: Any, plan: Plan) -> None:
-    """Keep every weight in the precision of the plan, where autocast needs several."""
+    """Convert every weight to the precision of the plan, if autocast needs several."""
     if plan.autocast is None:
         return
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(plan.held(trains=True))
-        elif parameter.is_floating_point():  # what is quantized stays so
+        elif parameter.is_floating_point():  # quantized weights are not
             parameter.data = parameter.to(plan.held(trains=False))
 
 
@@ -148,14 +148,14 @@ def store_features(
     plan: Plan,
     on_error: OnError = "raise",
 ) -> dict[str, FeatureStore]:
-    """Compute what the recipe's feature cache lacks and let the model and `dataset` read from it.
+    """Fill the recipe's feature cache, and make the model and `dataset` read from it.
 
-    Returns the features of each modality; of none where the recipe has no cache. The parts that
-    train must have been chosen: only towers that stay as they are have such features. A medium that
-    cannot be read is given to `on_error`.
+    Return the store of each modality; an empty dict if the recipe has no cache. The trainable parts
+    must have been selected before, as only frozen towers have stored features. The error of a
+    medium that cannot be read is passed to `on_error`.
 
     Raises:
-        ConfigError: every tower trains.
+        ConfigError: every tower is trained.
         FeatureCacheError: the features do not fit, or cannot be written or read.
     """
     if recipe.feature_cache is None:
@@ -167,7 +167,7 @@ def store_features(
 
     frozen = frozen_towers(model)
     if not frozen:
-        raise ConfigError("recipe", ["'feature_cache': every tower trains, so nothing can be kept"])
+        raise ConfigError("recipe", ["'feature_cache': all towers are trained; remove the setting"])
     cache = Cache(
         recipe.feature_cache,
         limit=recipe.feature_cache_limit,
@@ -204,9 +204,9 @@ def frozen_tower(
 
 
 def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:
-    """Have a model and its preparer take a modality's features from a store; its tower is gone.
+    """Make a model and its preparer read a modality's features from a store, and drop its tower.
 
-    Processors that were made before keep working with media.
+    Processors that were created before still read media.
     """
     from mmmodal.samples.feature_cache.stored import StoredEncoder
 

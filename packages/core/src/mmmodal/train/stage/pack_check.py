@@ -1,4 +1,4 @@
-"""Does a language model keep the samples of a pack apart? It is tried, not looked up."""
+"""Check by running it that a language model separates the samples of a pack."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = ["PackCheck", "attend_by_sample", "check_positions", "keeps_apart"]
 
 NEIGHBOURS, SAMPLE = 7, 9  # tokens
 SAME = 1e-3
-"""Half precision on a GPU may round the same numbers differently; another sample is much more."""
+"""Tolerance for rounding in half precision on a GPU; the effect of another sample is larger."""
 
 NEARLY_SAME = 0.05
-"""As `SAME`, between rows of different lengths."""
+"""The tolerance between rows of different lengths."""
 
 
 def attend_by_sample(model: MMModalForConditionalGeneration) -> None:
-    """Compute attention sample by sample, where the language model allows it."""
+    """Set attention that is computed sample by sample, if the language model supports it."""
     if supports_varlen(model.get_decoder()):  # type: ignore[arg-type]
         use_attention(model, VARLEN)
 
 
 def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> None:
-    """Refuse positions that depend on the longest sample of a pack.
+    """Check that the positions of a pack do not depend on its longest sample.
 
     Raises:
-        ConfigError: the language model turns all positions differently beyond a length, and
+        ConfigError: the language model changes all position embeddings beyond a length, and
             samples can be longer.
     """
     config = model.config.text_config
@@ -51,17 +51,17 @@ def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> 
     usual = usual or config.max_position_embeddings
     if max_tokens > usual:
         raise _refused(
-            f"{config.model_type} has other positions in samples of more than {usual} tokens, and "
-            f"with them in all of their pack; set max_tokens={usual} or packing=false"
+            f"{config.model_type} changes position embeddings in samples of more than {usual} "
+            f"tokens, and in their whole pack; set max_tokens={usual} or packing=false"
         )
 
 
 class PackCheck(TrainerCallback):
-    """Try it before the first step, when the model is spread over the ranks as it will be."""
+    """Run the check before the first step, when the model is partitioned over ranks already."""
 
     def __init__(self, half: torch.dtype | None = None) -> None:
         self._half = half
-        """The precision to compute in; None: that of the weights."""
+        """The precision of arithmetic; None: that of the weights."""
 
     def on_train_begin(
         self,
@@ -71,10 +71,10 @@ class PackCheck(TrainerCallback):
         model: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Refuse to train where samples would see each other.
+        """Check that samples do not attend to each other.
 
         Raises:
-            ConfigError: they would.
+            ConfigError: they do.
         """
         language: PreTrainedModel = model.get_decoder()
         cast: Any = contextlib.nullcontext()
@@ -85,13 +85,13 @@ class PackCheck(TrainerCallback):
         if not apart:
             raise _refused(
                 f"with {language.config._attn_implementation} attention {type(language).__name__} "
-                "lets the samples of a pack see each other; set packing=false"
+                "attends across the samples of a pack; set packing=false"
             )
 
 
 @torch.no_grad()
 def keeps_apart(language: PreTrainedModel) -> bool:
-    """Say whether a sample comes out the same beside one neighbour, another one, and none."""
+    """Return whether a sample has equal hidden states with different neighbours and alone."""
     training = language.training
     language.eval()
     try:
@@ -107,7 +107,7 @@ def keeps_apart(language: PreTrainedModel) -> bool:
 
 
 def _run(language: PreTrainedModel, *samples: list[int]) -> Tensor:
-    """Return the hidden states of the last of the samples of one pack, [T, D]."""
+    """Return the hidden states [T, D] of the last sample of a pack."""
     pack = collate_pack([Sample(ids, ids) for ids in samples], {}, {}, pad_token_id=0)
     inputs = {key: pack[key] for key in ("position_ids", *PACK)}
     inputs = {k: v.to(language.device) if torch.is_tensor(v) else v for k, v in inputs.items()}

@@ -1,4 +1,4 @@
-"""What of a stage follows from its recipe, its model and the machine, before anything is loaded."""
+"""The settings of a stage that follow from its recipe, its model's config and the machine."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ HALVES = {"bf16": "bfloat16", "fp16": "float16"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What training and `--check` both go by."""
+    """The settings that training and `--check` share."""
 
     has_gpu: bool
     half: torch.dtype | None
-    """The precision to compute in; None: fp32."""
+    """The precision of arithmetic; None: fp32."""
 
     deepspeed: dict[str, Any] | None
-    """DeepSpeed's configuration; None: without it."""
+    """DeepSpeed's configuration; None: without DeepSpeed."""
 
     positions: int
-    """The longest text that the language model reads."""
+    """The maximum number of positions of the language model."""
 
     max_tokens: int
-    """The longest conversation: that of the recipe, or `positions`."""
+    """The maximum length of a conversation: that of the recipe, at most `positions`."""
 
     @classmethod
     def of(cls, recipe: Recipe, base: str, has_gpu: bool) -> Plan:
-        """Derive the plan of a recipe that starts from the model folder `base`.
+        """Return the plan of a recipe that starts from the model folder `base`.
 
         Raises:
-            ConfigError: it asks for what this machine cannot do.
-            CheckpointError: `base` is no model folder.
+            ConfigError: this machine cannot run it.
+            CheckpointError: `base` is not a model folder.
         """
         from mmmodal.making.loading import load_config
 
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        """The precision that autocast computes in; DeepSpeed holds everything in it instead."""
+        """The precision of autocast; None with DeepSpeed, which stores all weights in `half`."""
         return self.half if self.deepspeed is None else None
 
     @property
@@ -62,18 +62,18 @@ class Plan:
         """The precision to load the model in."""
         import torch
 
-        # Under autocast what trains is held as it was saved, in fp32, and only the rest is halved.
+        # Under autocast trained weights stay in fp32, as they were saved; frozen ones are halved.
         return "auto" if self.autocast is not None else self.half or torch.float32
 
     def held(self, trains: bool) -> torch.dtype:
-        """Return the precision in which a weight is kept, of a part that trains or is frozen."""
+        """Return the precision of the weights of a trained or frozen part."""
         return held_dtype(trains, self.half, self.deepspeed is not None)
 
 
 def held_dtype(trains: bool, half: torch.dtype | None, deepspeed: bool) -> torch.dtype:
-    """Return the precision in which a weight is kept.
+    """Return the precision of a weight.
 
-    What trains is fp32 under autocast; DeepSpeed keeps fp32 copies of it itself.
+    Trained weights are fp32 under autocast; DeepSpeed keeps its own fp32 copies of them.
     """
     import torch
 

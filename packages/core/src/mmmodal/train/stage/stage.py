@@ -1,4 +1,4 @@
-"""Run one stage: a model folder and records in, a trained model folder out."""
+"""Run one stage: train a model folder on records, and write a trained model folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Outcome", "cache_features", "run_stage"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended."""
+    """The result of a stage."""
 
     finished: bool
     steps: int
@@ -51,22 +51,22 @@ class Outcome:
     seconds: float
     out: Path
     trained: dict[str, int]
-    """How many parameters of which part trained."""
+    """The number of trained parameters of each part."""
 
     interrupted_by: str | None = None
     skipped_rows: int = 0
-    """How many bad rows were left out."""
+    """The number of bad rows, which were left out."""
 
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
-    """Train one stage, going on from its last checkpoint if there is one.
+    """Train one stage, from its last checkpoint if there is one; return the outcome.
 
     Args:
-        recipe: what to do.
-        fresh: forget an interrupted run and begin anew.
+        recipe: the recipe.
+        fresh: whether to discard an interrupted run and start again.
 
     Raises:
-        MMModalError: `out` is finished, or was begun with another recipe.
+        MMModalError: `out` is finished, was begun with another recipe, or training failed.
     """
     from mmmodal.train.loop.callbacks import EpochCount, Interruption, MetricsFile, ProgressBar
     from mmmodal.train.loop.trainable import trained_counts
@@ -79,11 +79,11 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     recipe = as_begun(recipe, run, fresh)
     inputs = open_inputs(recipe, run)
     begin_run(recipe, run, fresh, len(inputs.dataset))
-    wait()  # nobody looks for checkpoints that are being removed
+    wait()  # no rank may search for checkpoints while they are being removed
     data = feed(recipe, inputs.dataset, run, inputs.arguments, inputs.on_error)
     checkpoints, newest, skipped = _take_up(recipe, run, inputs)
     counts = trained_counts(inputs.model)
-    _tell(counts)
+    _print_counts(counts)
     bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
     reports = reporters(recipe.report_to, run)
     with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
@@ -98,7 +98,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             callbacks=[*inputs.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
         )
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
-    wait()  # all ranks have noted the rows they skipped
+    wait()  # all ranks have recorded the rows they skipped
     if interruption.signal is None:
         _name_skipped(skipped, run, trainer.state.global_step)
         _write_result(trainer, recipe, run, inputs.start)
@@ -107,10 +107,10 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
 
 
 def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
-    """Fill a recipe's feature cache and train nothing; return the features of each modality.
+    """Fill a recipe's feature cache without training; return the store of each modality.
 
     Raises:
-        MMModalError: the features do not fit, or whatever keeps the recipe from being run.
+        MMModalError: the features do not fit, or the recipe cannot be run.
     """
     inputs = open_inputs(recipe, recipe.out / RUN)
     for error in inputs.bad_rows:
@@ -121,7 +121,7 @@ def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
 def _take_up(
     recipe: Recipe, run: Path, inputs: Inputs
 ) -> tuple[Checkpoints, Checkpoint | None, Skipped]:
-    """Find where the run goes on, and cut what it noted after that."""
+    """Return the checkpoint from which the run resumes; remove rows of journals after it."""
     from mmmodal.train.loop.bad_samples import Skipped
     from mmmodal.train.run.checkpoints import Checkpoints
 
@@ -132,44 +132,44 @@ def _take_up(
     if rank() == 0:
         cut_journals(run, newest.step if newest else 0)
         skipped.note_once(inputs.bad_rows)
-    wait()  # nobody notes rows that are cut
+    wait()  # no rank may write to journals before they are cut
     return checkpoints, newest, skipped
 
 
-def _tell(counts: Mapping[str, int]) -> None:
-    """Say on stderr what trains."""
+def _print_counts(counts: Mapping[str, int]) -> None:
+    """Print the trained parts on stderr."""
     if rank() == 0:
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         print(f"Training {sum(counts.values()):,} parameters: {parts}", file=sys.stderr)
 
 
 def _outcome(
-    recipe: Recipe, state: TrainerState, counts: dict[str, int], told: int | None, skipped: int
+    recipe: Recipe, state: TrainerState, counts: dict[str, int], signal_: int | None, skipped: int
 ) -> Outcome:
-    """Sum up a training that ended, or was `told` to by a signal."""
-    logs = state.log_history[::-1]  # the newest first
+    """Return the outcome of a training; `signal_` is the signal that interrupted it."""
+    logs = state.log_history[::-1]  # newest first
     return Outcome(
-        told is None,
+        signal_ is None,
         state.global_step,
         next((float(row["loss"]) for row in logs if "loss" in row), None),
         next((float(row["train_runtime"]) for row in logs if "train_runtime" in row), 0.0),
         recipe.out,
         counts,
-        signal.Signals(told).name if told is not None else None,
+        signal.Signals(signal_).name if signal_ is not None else None,
         skipped,
     )
 
 
 def _name_skipped(skipped: Skipped, run: Path, step: int) -> None:
-    """Name the rows that were left out, on stderr and in the metrics."""
+    """Report the rows that were left out, on stderr and in the metrics."""
     rows = skipped.all()
     if rank() == 0 and rows:
-        skipped.tell()
+        skipped.print_summary()
         Journal(run / METRICS).note(step, {"skipped_rows": len(rows), "skipped": rows})
 
 
 def _write_result(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None:
-    """Write the result beside `run`, a whole model or the adapter alone; remove the checkpoints.
+    """Write the result, a whole model or only the adapter, and remove the checkpoints.
 
     Raises:
         CheckpointError: the disk is full.
@@ -194,7 +194,7 @@ def _write_result(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None
 
 
 def _write_whole(folder: Path, recipe: Recipe, trained: Mapping[str, Any]) -> None:
-    """Write the input's weights, bitwise, with what was trained put in."""
+    """Write the input's weights bitwise, with the trained weights replaced."""
     from mmmodal.making.loading import load
     from mmmodal.model.zero3 import whole_weights
     from mmmodal.train.loop.trainable import add_trained

@@ -1,4 +1,4 @@
-"""What a stage starts from: a model, or an adapter on its base, which then trains on."""
+"""The start of a stage: a model, or an adapter on its base model to train further."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ __all__ = ["Start", "find_start"]
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stage starts."""
+    """The model, and perhaps the adapter, from which a stage starts."""
 
     base: str
-    """The model folder whose weights are loaded."""
+    """The model folder of the weights."""
 
     adapter: Adapter | None = None
-    """What is put on it and trains on."""
+    """The adapter to attach and train further."""
 
     def fill(self, model: MMModalForConditionalGeneration, recipe: Recipe) -> None:
-        """Give a model whose parts were chosen what the adapter learned, if there is one.
+        """Copy the adapter's weights, if there is one, into a model with its parts selected.
 
         Raises:
-            CheckpointError: the recipe's adapters are not those of the folder, or ZeRO-3 has
-                spread what they would be copied to.
+            CheckpointError: the recipe's adapters differ from those of the folder, or ZeRO-3 has
+                partitioned the weights.
         """
         if self.adapter is None:
             return
         if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
             raise CheckpointError(
-                f"{recipe.model} is an adapter, which does not train on under ZeRO-3; use "
-                "deepspeed=zero2-offload, or merge it first"
+                f"{recipe.model} is an adapter, which ZeRO-3 cannot train further; set "
+                "deepspeed=zero2-offload, or merge it first with `mmmodal merge`"
             )
         from mmmodal.adapters.attaching import fill
         from mmmodal.adapters.targets import adapted_layers
@@ -58,8 +58,8 @@ class Start:
         if other:
             raise CheckpointError(
                 f"{recipe.model} was trained with another {' and '.join(other)} (its rank is "
-                f"{had.r}, its alpha {had.lora_alpha:g}); give the same to train it on, or merge "
-                "it with `mmmodal merge` and begin a new one"
+                f"{had.r}, its alpha {had.lora_alpha:g}); set the same values to train it further, "
+                "or merge it with `mmmodal merge` and start a new one"
             )
         fill(model, self.adapter)
 
@@ -70,7 +70,7 @@ class Start:
         lora: Lora,
         trained: Mapping[str, Tensor],
     ) -> None:
-        """Write what was trained, with what the adapter held before and did not train."""
+        """Write the trained weights, with those of the adapter that were not trained."""
         from mmmodal.adapters.attaching import settings_of, stored_tensors
         from mmmodal.adapters.folder import write_adapter
         from mmmodal.digests import weights_digest
@@ -85,25 +85,25 @@ class Start:
 
 
 def find_start(recipe: Recipe) -> Start:
-    """Look at what a recipe's `model` is.
+    """Return the start of a recipe by its `model`.
 
     Raises:
-        CheckpointError: it is an adapter, and the recipe does not train adapters, or its base is
-            not there.
+        CheckpointError: `model` is an adapter, but the recipe does not train adapters, or its base
+            model does not exist.
     """
     from mmmodal.adapters.folder import find_adapter
 
     if recipe.made_for is not None and not recipe.model.exists():
         made = recipe.made_for.command(recipe.model)
         raise CheckpointError(
-            f"{recipe.model}: no such folder; the recipe is for a model that this makes: {made}"
+            f"{recipe.model}: no such folder; to compose a model for this recipe, run: {made}"
         )
     adapter = find_adapter(recipe.model)
     if adapter is None:
         return Start(str(recipe.model))
     if recipe.train.lora is None:
         raise CheckpointError(
-            f"{recipe.model} is an adapter, which trains on with train.lora alone; to train its "
-            "model's own weights, merge it first: `mmmodal merge`"
+            f"{recipe.model} is an adapter, which can only be trained further with train.lora; "
+            "to train the weights of its model, merge it first with `mmmodal merge`"
         )
     return Start(adapter.base(), adapter)

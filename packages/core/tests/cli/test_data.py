@@ -6,59 +6,24 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from fake_packages import run_python
-from media_files import encode_sound
-from mmmodal.cli.main import run
-from mmmodal.cli.preview import format_preview
 from mmmodal.records.dataset import read_records
-from worlds import PAPER_EXAMPLES, read_lines, write_lines
+from worlds import PAPER_EXAMPLES, read_lines, record, write_lines
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def family() -> str:
-    return "qwen2"
-
-
-@pytest.fixture
-def data(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a subcommand of `mmmodal data`; return its code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run(["data", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return call
-
-
 def conversation(number: int, **changes: Any) -> dict[str, Any]:
-    content = [{"type": "image", "media": 0}, {"type": "audio", "media": 1}]
-    answer = [{"type": "text", "text": "Seekor kucing."}]
-    return {
-        "id": f"r{number}",
-        "messages": [
-            {"role": "user", "content": content},
-            {"role": "assistant", "content": answer},
-        ],
-        "media": [{"kind": "image", "uri": "media/a.png"}, {"kind": "audio", "uri": "media/b.wav"}],
-    } | changes
+    media = (("image", "media/a.png"), ("audio", "media/b.wav"))
+    return record(f"r{number}", *media, answer="Seekor kucing.", **changes)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with a picture and a sound."""
-    (tmp_path / "media").mkdir()
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "media/a.png")
-    (tmp_path / "media/b.wav").write_bytes(encode_sound(np.zeros(1600), "WAV", "PCM_16"))
-    return tmp_path
+def lines(path: Path, *rows: Any) -> Path:
+    return write_lines(path, rows)
 
 
 # check
@@ -345,97 +310,3 @@ def test_an_output_of_unknown_kind_is_refused(folder: Path, data: Run) -> None:
     code, _, err = data("convert", path, folder / "a.csv")
 
     assert (code, err) == (1, "Error: output: unknown ending '.csv'. Known: .jsonl, .parquet\n")
-
-
-# preview
-
-
-def lines(path: Path, *rows: Any) -> Path:
-    return write_lines(path, rows)
-
-
-class Letters:
-    """A tokenizer of one letter a token, which loses the space that a text begins with."""
-
-    def decode(self, ids: list[int], **options: Any) -> str:
-        assert options == {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        return "".join(map(chr, ids)).removeprefix(" ")
-
-
-SLOT, SOUND = 1000, 1001
-TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-def rendered(text: str, learned: str) -> SimpleNamespace:
-    """Make tokens of a text in which `@` and `#` are slots; `learned` has a `^` below each label."""
-    ids = [{"@": SLOT, "#": SOUND}.get(letter, ord(letter)) for letter in text]
-    pairs = zip(ids, learned.ljust(len(ids)), strict=True)
-    return SimpleNamespace(
-        input_ids=ids, labels=[id_ if mark == "^" else -100 for id_, mark in pairs]
-    )
-
-
-SHOWN = rendered(
-    "user:<@@@@><##>Apa ini? ai: Kucing.$ user:",
-    "                           ^^^^^^^^^",
-)
-
-
-def test_preview_counts_slots_and_marks_what_is_learned() -> None:
-    text = format_preview(SHOWN, Letters(), {SLOT: "image", SOUND: "audio"})
-
-    assert text == f"user:<[image {TIMES}4]><[audio {TIMES}2]>Apa ini? ai:⟦ Kucing.$⟧ user:"
-
-
-def test_preview_on_a_terminal_is_green_and_underlined() -> None:
-    text = format_preview(SHOWN, Letters(), {SLOT: "image", SOUND: "audio"}, colour=True)
-
-    assert "ai:\x1b[32m\x1b[4m Kucing.$\x1b[0m user:" in text
-    assert "⟦" not in text
-
-
-def test_preview_does_not_pass_control_characters_to_the_terminal() -> None:
-    text = format_preview(rendered("a\x1b[2Jb\nc\r", ""), Letters(), {})
-
-    assert text == "a\\x1b[2Jb\nc\\r"
-
-
-def test_preview_of_two_media_side_by_side_counts_each_modality() -> None:
-    text = format_preview(rendered("@@#@", "   "), Letters(), {SLOT: "image", SOUND: "audio"})
-
-    assert text == f"[image {TIMES}2][audio {TIMES}1][image {TIMES}1]"
-
-
-def test_preview_shows_rows_as_the_model_reads_them(folder: Path, start: Path, data: Run) -> None:
-    path = lines(folder / "a.jsonl", "{", conversation(2), conversation(3), conversation(4))
-
-    code, out, _ = data("preview", path, "--model", start, "--row", 2, "-n", 2)
-
-    assert code == 0
-    headings = [line for line in out.splitlines() if line.startswith("──")]
-    assert [line.split(" · ")[0] for line in headings] == [f"── {path}:2", f"── {path}:3"]
-    assert out.count(f"<|im_start|>user\n<image>[image {TIMES}") == 2
-    assert out.count("⟦Seekor kucing.<|im_end|>⟧") == 2
-
-
-def test_preview_names_the_row_it_cannot_show(folder: Path, start: Path, data: Run) -> None:
-    gone = [{"kind": "image", "uri": "gone.png"}, {"kind": "audio", "uri": "media/b.wav"}]
-    path = lines(folder / "a.jsonl", "{", conversation(2, media=gone))
-
-    for row, reason in (
-        (1, "1: not valid JSON"),
-        (2, "2: gone.png: no such file"),
-        (3, " there is no row 3"),
-    ):
-        code, out, err = data("preview", path, "--model", start, "--row", row)
-        assert (code, out) == (1, "")
-        assert err.splitlines()[-1].startswith(f"Error: {path}:{reason}")
-
-
-def test_preview_of_a_folder_that_is_no_model_says_so(folder: Path, data: Run) -> None:
-    path = lines(folder / "a.jsonl", conversation(1))
-
-    code, _, err = data("preview", path, "--model", folder)
-
-    assert code == 1
-    assert f"Error: {folder} has no config.json" in err

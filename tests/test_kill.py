@@ -111,6 +111,7 @@ def leftovers(training: Training) -> set[str]:
 
 
 MOMENTS = {
+    "while the run's note is written": Fate("open", ".recipe.json.writing-"),
     "before the first checkpoint is begun": Fate("os.mkdir", ".writing"),
     "while its files are synced": Fate("open", ".writing/checkpoint-4/optimizer.pt"),
     "while its manifest is written": Fate("open", ".writing/checkpoint-4/manifest.json"),
@@ -118,18 +119,23 @@ MOMENTS = {
     "before its folder is synced": Fate("os.rmdir", ".writing"),
     "before an old one is removed": Fate("os.rename", ".removing"),
     "while an old one is removed": Fate("os.remove", "optimizer.pt"),
-    "while the result is written": Fate("open", ".writing-", 2),
+    "while the result is written": Fate("open", "/.writing-", 2),
     "while the result is moved": Fate("os.rename", "adapter_model.safetensors"),
+    "after the result is moved": Fate("shutil.rmtree", ".writing-"),
     "before the checkpoints go": Fate("shutil.rmtree", "run/trained"),
+    "while its report is written": Fate("open", "report.html.writing-"),
 }
+
+QUICK = ("before it is renamed", "while the result is moved")
+"""The moments that are not slow."""
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(fate, id=name, marks=[] if index in (3, 8) else [pytest.mark.slow])
-        for index, (name, fate) in enumerate(MOMENTS.items())
+        pytest.param(fate, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, fate in MOMENTS.items()
     ],
 )
 def test_killed_in_the_middle_of_writing_it_ends_the_same(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from mmmodal.errors import CheckpointError, ConfigError
 
 __all__ = [
     "SUFFIXES",
+    "UNFINISHED",
     "about",
     "check_new",
     "copy_to_own",
     "new_folder",
+    "remove_unfinished",
     "replacing",
     "sync",
     "write_whole",
@@ -24,6 +27,9 @@ __all__ = [
 
 SUFFIXES = (".yaml", ".yml")
 """The suffixes of YAML files."""
+
+UNFINISHED = ".*.writing-*"
+"""The names of temporary files and folders, as a pattern."""
 
 
 def sync(path: Path) -> None:
@@ -38,6 +44,19 @@ def sync(path: Path) -> None:
 def _beside(path: Path) -> Path:
     """Return a temporary name that no other process of any machine uses."""
     return path.with_name(f".{path.name}.writing-{platform.node()}-{os.getpid()}")
+
+
+def remove_unfinished(folder: Path, *, unchanged_s: float = 0) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Args:
+        folder: a folder in which no other process writes, or
+        unchanged_s: the seconds since the last change of a file after which no process writes it.
+    """
+    for path in folder.glob(UNFINISHED):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            if not unchanged_s or time.time() - path.stat().st_mtime > unchanged_s:
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from mmmodal.authoring.files import replacing
 from mmmodal_datagen.contracts.outcomes import StopRun
 
-__all__ = ["publish_bytes", "publishing", "remove_unfinished", "stopping"]
+__all__ = ["publish_bytes", "publishing", "stopping"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,13 +27,6 @@ def publishing(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, durable=True) as working, working.open("wb") as file:
             yield file
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files of killed processes, also those below `media`."""
-    for pattern in (".*.writing-*", "media/*/.*.writing-*"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
 
 
 def publish_bytes(data: bytes, path: Path) -> None:

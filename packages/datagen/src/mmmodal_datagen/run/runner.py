@@ -14,9 +14,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mmmodal.authoring.files import remove_unfinished
 from mmmodal_datagen.contracts.generator import Shard, ShardFile
 from mmmodal_datagen.contracts.outcomes import StopRun
-from mmmodal_datagen.files import publish_bytes, remove_unfinished, stopping
+from mmmodal_datagen.files import publish_bytes, stopping
 from mmmodal_datagen.fingerprints import canonical
 from mmmodal_datagen.outputs import SUMMARY
 from mmmodal_datagen.pipeline import Pipeline, PlannedStep, resolve
@@ -86,7 +87,8 @@ def run_pipeline(pipeline: Pipeline) -> list[StepOutcome]:
             if doing.leads:
                 _note(pipeline, outcomes, steps[len(outcomes) :])
         if doing.leads:
-            remove_unfinished(pipeline.out)
+            for folder in (pipeline.out, *pipeline.out.glob("media/*")):
+                remove_unfinished(folder)
     finally:
         doing.close()
     return outcomes

@@ -8,24 +8,20 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import FeatureCacheError
-from mmmodal.files import replacing, write_whole
+from mmmodal.files import remove_unfinished, replacing, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["FeatureStore", "bytes_below"]
 
-UNFINISHED = ".*.writing-*"
-"""The name of a file that is being written."""
-
-ABANDONED = 3600
-"""The number of seconds without a change after which such a file belongs to a killed process."""
+ABANDONED_S = 3600
+"""The time without a change after which a temporary file belongs to a killed process."""
 
 
 class FeatureStore:
@@ -106,10 +102,7 @@ class FeatureStore:
         if not note.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(note, json.dumps(self._description, indent=2) + "\n")
-        for path in self.folder.glob(UNFINISHED):
-            with contextlib.suppress(FileNotFoundError):  # another rank has removed it
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+        remove_unfinished(self.folder, unchanged_s=ABANDONED_S)
 
     def _open(self, shard: int) -> Any:
         if shard not in self._opened:

@@ -16,7 +16,7 @@ from typing import Any
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.config import validate
 from mmmodal.errors import CheckpointError, ConfigError
-from mmmodal.files import sync, write_whole
+from mmmodal.files import UNFINISHED, remove_unfinished, sync, write_whole
 from mmmodal.limits import limit_schema
 from mmmodal.ranks import rank, ranks
 from mmmodal.train.recipe import Recipe
@@ -64,7 +64,7 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     if out.resolve() == recipe.model.resolve():
         raise CheckpointError("`out` is the input folder, which is never changed; choose another")
     ours = (run / NOTED).is_file()
-    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not ours and not _is_unused(out):
         raise CheckpointError(f"{out} exists and is not a training run; choose another `out`")
     if ours and not fresh:
         before = _read_note(run)
@@ -79,10 +79,19 @@ def find_run(recipe: Recipe, fresh: bool) -> Path:
     return run
 
 
+def _is_unused(out: Path) -> bool:
+    """Return whether a folder is empty, or only of a run that was killed before its first note."""
+    if not out.is_dir() or set(out.iterdir()) - {out / RUN}:
+        return False
+    return all(path.match(UNFINISHED) for path in (out / RUN).glob("*"))
+
+
 def clear_finished(out: Path) -> None:
-    """Remove the checkpoints of a finished stage that was killed before it removed them."""
+    """Remove what a finished stage has left that was killed at its end."""
     if rank() != 0 or not _is_finished(out):
         return
+    _remove_unmoved(out)
+    remove_unfinished(out / RUN)
     for folder in (out / RUN / name for name in WORKING):
         if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
@@ -161,6 +170,7 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
         if fresh and (run / NOTED).is_file():
             shutil.rmtree(run)
         run.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(run)
         versions = {name: version(name) for name in VERSIONS}
         counts = {"records": records, "ranks": ranks()}
         note = {**recipe.fingerprint(), **counts, "versions": versions}
@@ -169,11 +179,15 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
         raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
 
 
+def _remove_unmoved(out: Path) -> None:
+    for leftover in out.glob(".writing-*"):  # from a process that was killed in `moving_in`
+        shutil.rmtree(leftover)
+
+
 @contextlib.contextmanager
 def moving_in(out: Path, last: str) -> Iterator[Path]:
     """Yield a folder whose files are moved to `out` after the block; `last` is moved last."""
-    for leftover in out.glob(".writing-*"):  # from a process that was killed here
-        shutil.rmtree(leftover)
+    _remove_unmoved(out)
     working = out / f".writing-{os.getpid()}"
     working.mkdir()
     try:

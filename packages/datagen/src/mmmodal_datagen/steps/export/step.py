@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from mmmodal.authoring.files import remove_unfinished
 from mmmodal.authoring.parts import Config, ConfigError, MediaError, RecordError
 from mmmodal.authoring.records import Record, find_format, write_records
 from mmmodal_datagen.contracts import (
@@ -22,7 +23,6 @@ from mmmodal_datagen.contracts import (
 from mmmodal_datagen.files import (
     publish_bytes,
     publishing,
-    remove_unfinished,
     stopping,
 )
 from mmmodal_datagen.rows.records import records_of

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 STAGES: dict[str, tuple[str, list[str]]] = {
     "align": ("align", []),
@@ -92,21 +93,22 @@ def memory_of_this_process(key: str) -> int:
 
 def measure(name: str, folder: Path) -> None:
     """Train in this process, and print the memory it took."""
-    from mmmodal.train import stage
-    from mmmodal.train.stage.stage import run_stage
+    from mmmodal.train.stage import stage
 
     data = folder / "data.jsonl"
-    run_stage(recipe_of(name, folder / "small/model", data, folder / f"{os.getpid()}-small"))
-    finish, taken = stage._finish, []
+    stage.run_stage(recipe_of(name, folder / "small/model", data, folder / f"{os.getpid()}-small"))
+    write_result, taken = stage._write_result, []
 
-    def finish_measured(*args: Any) -> None:
+    def write_measured(*args: Any) -> None:
         taken.append(memory_of_this_process("VmHWM"))
-        finish(*args)
+        write_result(*args)
 
-    stage._finish = finish_measured
     before = memory_of_this_process("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    run_stage(recipe_of(name, folder / "large/model", data, folder / f"{os.getpid()}-large"))
+    with mock.patch.object(stage, "_write_result", write_measured):
+        stage.run_stage(
+            recipe_of(name, folder / "large/model", data, folder / f"{os.getpid()}-large")
+        )
     print(json.dumps(taken[0] - before))
 
 

@@ -53,8 +53,13 @@ def compare(batch: int, tokens: int, width: int, items: int, length: int) -> dic
     for index in range(items):
         kinds[:, index * step + 1 : index * step + 1 + length] = True
     lengths = [length] * (batch * items)
-    ours = lambda: splice(embeddings, {"m": kinds}, {"m": Features(values, lengths)})  # noqa: E731
-    theirs = lambda: plain(embeddings, kinds, list(values.split(lengths)))  # noqa: E731
+
+    def ours() -> Tensor:
+        return splice(embeddings, {"m": kinds}, {"m": Features(values, lengths)})
+
+    def theirs() -> Tensor:
+        return plain(embeddings, kinds, list(torch.split(values, lengths)))
+
     assert torch.equal(ours(), theirs())
     measure(ours), measure(theirs)
     pairs = [(measure(ours), measure(theirs)) for _ in range(RUNS)]

@@ -90,33 +90,18 @@ class Training:
     """One way to train, step by step."""
 
     def __init__(self, setting: Setting) -> None:
-        from mmmodal.train.stage.stored_features import store_features
-
-        from mmmodal.samples.dataset import PreparedDataset
-        from mmmodal.train.loop.trainable import choose
-        from mmmodal.train.stage.arguments import arguments_of
+        from mmmodal.train.stage.inputs import open_inputs
 
         self.setting, self.recipe = setting, recipe_of(setting)
-        self.arguments = arguments_of(self.recipe, self.recipe.out, False)
-        self.model = self._load("model")
-        self.dataset = PreparedDataset.open(self.recipe, self.model.processor, None)
-        choose(self.model, self.recipe.train.parts)
-        store_features(self.model, self.dataset, self.recipe, self.arguments)
+        inputs = open_inputs(self.recipe, self.recipe.out)
+        self.arguments, self.model = inputs.arguments, inputs.model
+        self.dataset = inputs.dataset
         self.efficiency = 1.0
         self.batches = self._padded() if setting.way == "padded" else self._packed()
         if setting.way == "alone":
             self._leave_media()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer: Any = None
-
-    def _load(self, name: str) -> Any:
-        import mmmodal
-        from mmmodal.train.stage.pack_check import attend_by_sample
-
-        model = mmmodal.load(Path(self.setting.folder, name), dtype="fp32", device="cpu").train()
-        if self.setting.way != "padded":
-            attend_by_sample(model)
-        return model
 
     def _packed(self) -> Iterator[Any]:
         import numpy as np
@@ -156,11 +141,15 @@ class Training:
         """Replace media by text, for a language model without modalities."""
         import torch
 
+        import mmmodal
         from mmmodal.model.varlen import PACK
+        from mmmodal.train.stage.pack_check import attend_by_sample
 
         kept = ("position_ids", "labels", *PACK)
         rounds = list(islice(self.batches, self.setting.shape.rounds + 1))
-        self.model = self._load("alone")
+        alone = Path(self.setting.folder, "alone")
+        self.model = mmmodal.load(alone, dtype="fp32", device="cpu").train()
+        attend_by_sample(self.model)
         rows = self.model.get_input_embeddings().num_embeddings
         batches = []
         for batch in rounds:

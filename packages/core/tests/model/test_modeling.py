@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import torch
 import transformers
 from packaging.version import Version
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationMixin
 
 import mmmodal
 from mmmodal.errors import CheckpointError, MMModalError, RenderError, SpliceError
@@ -128,7 +129,13 @@ def test_no_gradient_reaches_the_media_of_another_sample(
         {"do_sample": False},
         {"num_beams": 3},
         {"num_beams": 4, "num_return_sequences": 2},
-        {"do_sample": False, "prefill_chunk_size": 16},
+        pytest.param(
+            {"do_sample": False, "prefill_chunk_size": 16},
+            marks=pytest.mark.skipif(
+                "mm_encoder_outputs" not in inspect.getsource(GenerationMixin._prefill),
+                reason="this version of transformers cannot split a prompt with media into chunks",
+            ),
+        ),
     ],
     ids=["greedy", "beams", "several beams", "chunked prefill"],
 )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mmmodal.contracts.record import Message, Record
-from mmmodal.conversation.rendering import Rendered
 from mmmodal.model.perception import MediaFeatures
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.preparer import PreparedMedium
@@ -135,7 +134,9 @@ class _Group:
         return [next(queues[medium.modality]) for medium in media]
 
     def _generate(self, going: Sequence[_Asked]) -> list[str]:
-        rendered = [self._rendered(one) for one in going]
+        context = self._model.config.positions
+        prompts = [one.transcript.prompt(context, self._max_new_tokens) for one in going]
+        rendered = [prompt.rendered for prompt in prompts]
         samples = [Sample(each.input_ids, each.labels) for each in rendered]
         batch: dict[str, Any] = dict(self._preparer.collate(samples, padding_side="left"))
         del batch["labels"]
@@ -150,12 +151,6 @@ class _Group:
             )
         decoded = self._preparer.tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
         return [text.strip() for text in decoded]
-
-    def _rendered(self, one: _Asked) -> Rendered:
-        context = self._model.config.positions
-        room = min(self._max_new_tokens, context // 4)
-        allowed_by = f"the model's context of {context}"
-        return one.transcript.prompt(context - 1, allowed_by, room).rendered
 
 
 def _joined(shown: Sequence[tuple[_Asked, int]]) -> Mapping[str, MediaFeatures]:

@@ -173,13 +173,9 @@ class Chat:
         return answer.strip()
 
     def _prompt(self) -> Rendered:
-        context = self._context
-        room = min(self.generation["max_new_tokens"], context // 4)
-        allowed_by = f"the model's context of {context}"
-        # One token of the context is for the answer.
-        fitting = self._transcript.prompt(context - 1, allowed_by, room)
+        fitting = self._transcript.prompt(self._context, self.generation["max_new_tokens"])
         if fitting.dropped:
-            warning = f"{fitting.summary()} to fit the model's context of {context}"
+            warning = f"{fitting.summary()} to fit the model's context of {self._context}"
             warnings.warn(warning, stacklevel=4)
         return fitting.rendered
 

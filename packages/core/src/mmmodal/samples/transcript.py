@@ -99,24 +99,27 @@ class Transcript:
         """Keep the first `messages` messages and `media` media."""
         del self.messages[messages:], self.media[media:], self.origins[media:]
 
-    def prompt(self, limit: int, allowed_by: str, room: int = 0) -> Shortened:
-        """Return the prompt for the model's next answer.
+    def prompt(self, context: int, max_new_tokens: int) -> Shortened:
+        """Return the prompt for the next answer, without the oldest turns if it is too long.
 
         Args:
-            limit: the maximum number of tokens; the oldest turns of a longer prompt are left out.
-            allowed_by: the origin of the limit, for the error.
-            room: the number of tokens to keep free while more than one turn is left.
+            context: the maximum number of tokens of prompt and answer.
+            max_new_tokens: the maximum length of the answer, for which up to a quarter of the
+                context is kept free while more than one turn is left.
 
         Raises:
-            RenderError: it cannot be rendered, or its last turn alone exceeds the limit.
+            RenderError: it cannot be rendered, or its last turn alone exceeds the context.
         """
+        room = min(max_new_tokens, context // 4)
+        allowed_by = f"the model's context of {context}"
         layouts = [medium.layout for medium in self.media]
 
         def render(messages: Sequence[Message]) -> Rendered:
             rendered, self._before = self.preparer.renderer.prompt(messages, layouts, self._before)
             return rendered
 
-        return shorten(render, self.messages, layouts, limit, allowed_by, room=room)
+        # One token of the context is for the answer.
+        return shorten(render, self.messages, layouts, context - 1, allowed_by, room=room)
 
     def _media_parts(self, media: Mapping[str, Any]) -> list[dict[str, Any]]:
         parts = []

@@ -12,7 +12,7 @@ from mmmodal.config import suggest
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.json_text import parse_json, printable
+from mmmodal.records.json_text import check_object, parse_json, printable
 
 __all__ = ["find_format", "formats", "read_row", "structured_keys"]
 
@@ -56,9 +56,7 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
     Raises:
         RecordError: the row is not valid.
     """
-    if not isinstance(row, Mapping):
-        got = type(row).__name__
-        raise RecordError(place.where, f"a row must be a JSON object {{…}}, got {got}")
+    check_object(row, place.where)
     opened = _with_structure(row, place.where)
     chosen = format or _detect(opened, place.where)
     records = chosen.read(opened, place)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from mmmodal.errors import RecordError
-from mmmodal.records.json_text import parse_json, printable
+from mmmodal.records.json_text import check_object, parse_json, printable
 from mmmodal.records.rows import BOM, Row, RowSource, system_errors
 
 __all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
@@ -63,10 +63,9 @@ class JsonRows(RowSource):
 def _parse(text: bytes, where: str, problem: str = "") -> dict[str, Any]:
     if problem:
         raise RecordError(where, problem)
-    value = parse_json(text, where)
-    if not isinstance(value, dict):
-        raise RecordError(where, f"a row must be a JSON object {{…}}, got {type(value).__name__}")
-    return value
+    row: dict[str, Any] = parse_json(text, where)
+    check_object(row, where)
+    return row
 
 
 def split_lines(file: BinaryIO) -> Iterator[Piece]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from mmmodal.errors import RecordError
 
-__all__ = ["dump_json", "parse_json", "printable"]
+__all__ = ["check_object", "dump_json", "parse_json", "printable"]
 
 MOST_DEPTH = 100  # nested lists and objects; our own format has seven
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -19,6 +20,17 @@ LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 class _Refused(ValueError):
     """JSON that Python accepts, but other programs do not."""
+
+
+def check_object(row: Any, where: str) -> None:
+    """Check that a row is a JSON object.
+
+    Raises:
+        RecordError: it is not.
+    """
+    if not isinstance(row, Mapping):
+        got = type(row).__name__
+        raise RecordError(where, f"a row must be a JSON object {{…}}, got {got}")
 
 
 def parse_json(text: bytes | str, where: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mmmodal.config import Config
+from mmmodal.config import Config, validate
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition
 from mmmodal.errors import PartError
@@ -182,6 +182,4 @@ def usual_projector(encoder: Part) -> Part:
 
 
 def _options(schema: type[Config], part: Part, kind: str) -> Config:
-    from mmmodal.config import validate
-
     return validate(schema, part.options, f"options of {kind} {part.name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 __all__ = ["WINDOW", "Packer"]
@@ -28,7 +28,9 @@ class Packer:
     The packs depend on the order and lengths of the samples only.
     """
 
-    def __init__(self, lengths: Sequence[int], capacity: int, window: int = WINDOW) -> None:
+    def __init__(
+        self, lengths: Sequence[int] | Mapping[int, int], capacity: int, window: int = WINDOW
+    ) -> None:
         self._lengths = lengths
         self._capacity = capacity
         self._window = window

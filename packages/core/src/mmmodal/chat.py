@@ -87,7 +87,9 @@ class Chat:
         Args:
             content: a text, or texts and media parts in their order.
             stream: a function called with each piece of the answer once it is generated.
-            media: media in front of the text, by modality or its plural: `images=[…]`, `audio=[…]`.
+            media: media in front of the text, by modality or its plural: `images=[…]`, `audio=[…]`;
+                paths, data URIs, bytes, or objects such as Pillow images, arrays and
+                `(samples, rate)`.
 
         Raises:
             RenderError: the message is empty, or this turn alone exceeds the context.

@@ -112,7 +112,8 @@ class Image(Modality[ImageLimits]):
 
     def items(self, given: Any) -> list[Any]:
         """Return the pictures of an argument; an array of four axes holds several."""
-        return list(given) if getattr(given, "ndim", None) == 4 else super().items(given)
+        several = isinstance(given, list | tuple) or getattr(given, "ndim", None) == 4
+        return list(given) if several else [given]
 
 
 class Metered:

@@ -1,4 +1,4 @@
-"""The sources of media: a file, a data URI or bytes. Nothing is ever downloaded."""
+"""The sources of media: a file, a member of a tar file, a data URI or bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import BinaryIO
 from mmmodal.errors import MediaError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
+from mmmodal.media.tars import MemberFile, open_member, split_member
 
 __all__ = ["Source", "find_source", "open_source"]
 
@@ -38,6 +39,9 @@ class Source:
     origin: str
     path: Path | None = None
     """A resolved path; a symbolic link there is refused."""
+
+    member: str | None = None
+    """The name of the medium in the tar file at `path`."""
 
     data: bytes | None = field(default=None, repr=False)
     descriptor: int | None = field(default=None, repr=False, compare=False)
@@ -65,7 +69,7 @@ class Source:
             MediaError: the file cannot be opened, or is too large.
         """
         with self.open(limits) as file:
-            yield self if self.path is None else replace(self, descriptor=file.fileno())
+            yield self if self.path is None else replace(self, descriptor=_descriptor(file))
 
     def read_bytes(self, limits: Limits) -> bytes:
         """Return all bytes."""
@@ -98,6 +102,18 @@ class Source:
     def _open(self) -> io.BufferedReader | io.BytesIO:
         if self.path is None:
             return io.BytesIO(self.data or b"")
+        if self.member is None:
+            return self._open_file()
+        file = self._open_file()
+        try:
+            return open_member(file, self.member, self.origin)
+        except MediaError:
+            file.close()
+            raise
+
+    def _open_file(self) -> io.BufferedReader:
+        """Return the open file at `path`."""
+        assert self.path is not None
         if self.descriptor is not None:
             file = os.fdopen(os.dup(self.descriptor), "rb")
             file.seek(0)
@@ -136,12 +152,19 @@ def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -
     """
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
-    if isinstance(uri, str) and (scheme := SCHEME.match(uri.lstrip())):
+    path, member = split_member(str(uri))
+    if isinstance(uri, str) and (scheme := SCHEME.match(path.lstrip())):
         if scheme[1].lower() == "data":
             return _inline(uri, limits)
-        if scheme.string == uri:  # a name may begin with a space
+        if scheme.string == path:  # a name may begin with a space
             raise _not_fetched(uri, scheme[1].lower())
-    return Source(_label(str(uri)), path=_resolve(str(uri), root))
+    return Source(_label(str(uri)), path=_resolve(path, root), member=member)
+
+
+def _descriptor(file: BinaryIO) -> int:
+    """Return the descriptor of an open file, or of the tar file that a member is in."""
+    raw = getattr(file, "raw", None)
+    return raw.descriptor() if isinstance(raw, MemberFile) else file.fileno()
 
 
 def _not_fetched(uri: str, scheme: str) -> MediaError:

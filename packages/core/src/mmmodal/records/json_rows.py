@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import check_object, parse_json, printable
-from mmmodal.records.rows import BOM, Row, RowSource, system_errors
+from mmmodal.records.rows import BOM, WHOLE, Row, RowSource, Span, system_errors
 
 __all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
 
 LONGEST = 256 * 1024 * 1024  # bytes of one row
 CHUNK = 1024 * 1024
+SMALLEST = 4 * CHUNK  # a smaller part of a file is not worth a process
 BLANK = re.compile(rb"\s*")
 # A whole string, or its beginning if its end is not in the buffer yet; or a bracket or comma.
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
@@ -33,14 +35,25 @@ class Piece(NamedTuple):
 class JsonRows(RowSource):
     """The rows of a JSON file, which `split` finds."""
 
-    def __init__(self, path: Path, split: Callable[[BinaryIO], Iterator[Piece]]) -> None:
+    def __init__(self, path: Path, split: Callable[[BinaryIO, Span], Iterator[Piece]]) -> None:
         super().__init__(path)
         self._split = split
 
-    def __iter__(self) -> Iterator[Row]:
+    def spans(self, number: int) -> list[Span]:
+        """Return parts of about equal size, in bytes; a list is one part."""
+        if self._split is split_list:
+            return [WHOLE]
+        with system_errors(printable(self.path)):
+            size = self.path.stat().st_size
+        number = max(1, min(number, size // SMALLEST))
+        edges = [size * place // number for place in range(number + 1)]
+        return list(pairwise(edges))
+
+    def within(self, span: Span) -> Iterator[Row]:
+        """Yield the rows that begin in a part of the file."""
         with system_errors(printable(self.path)), self.path.open("rb") as file:
             size = max(1, self.path.stat().st_size)
-            for piece in self._split(file):
+            for piece in self._split(file, span):
                 where = self.where(piece.line)
                 yield Row(
                     where=where,
@@ -68,10 +81,10 @@ def _parse(text: bytes, where: str, problem: str = "") -> dict[str, Any]:
     return row
 
 
-def split_lines(file: BinaryIO) -> Iterator[Piece]:
-    """Yield the lines that are not blank."""
-    offset = line = 0
-    while text := file.readline(LONGEST + 1):
+def split_lines(file: BinaryIO, span: Span = WHOLE) -> Iterator[Piece]:
+    """Yield the lines that begin in a part of the file, and are not blank."""
+    offset, line = _first_line(file, span[0])
+    while (span[1] < 0 or offset < span[1]) and (text := file.readline(LONGEST + 1)):
         line += 1
         length = len(text)
         if length > LONGEST:
@@ -85,7 +98,24 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
         offset += length
 
 
-def split_list(file: BinaryIO) -> Iterator[Piece]:
+def _first_line(file: BinaryIO, begin: int) -> tuple[int, int]:
+    """Move to the first line that begins at or after a byte; return its offset and lines before.
+
+    The lines are counted, so that errors name the line of the whole file.
+    """
+    if not begin:
+        return 0, 0
+    lines = left = 0
+    while (left := begin - 1 - file.tell()) > 0:
+        lines += file.read(min(CHUNK, left)).count(b"\n")
+    while rest := file.readline(CHUNK):
+        if rest.endswith(b"\n"):
+            lines += 1
+            break
+    return file.tell(), lines
+
+
+def split_list(file: BinaryIO, span: Span = WHOLE) -> Iterator[Piece]:
     """Yield the elements of a list, without parsing them.
 
     The end of a bad element is found by its brackets, so that the elements after it can be read.

@@ -13,9 +13,14 @@ from typing import Any
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import printable
 
-__all__ = ["BOM", "Row", "RowSource", "system_errors"]
+__all__ = ["BOM", "WHOLE", "Row", "RowSource", "Span", "system_errors"]
 
 BOM = b"\xef\xbb\xbf"
+
+Span = tuple[int, int]
+"""A part of a file: from, and up to, in what the kind of file counts."""
+
+WHOLE: Span = (0, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,16 @@ class RowSource(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def __iter__(self) -> Iterator[Row]:
+        return self.within(WHOLE)
+
     @abstractmethod
-    def __iter__(self) -> Iterator[Row]: ...
+    def within(self, span: Span) -> Iterator[Row]:
+        """Yield the rows of a part of the file, in order."""
+
+    def spans(self, number: int) -> list[Span]:
+        """Return at most `number` parts of the file that hold each row once, in order."""
+        return [WHOLE]
 
     @abstractmethod
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import functools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet
 
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import parse_json, printable
-from mmmodal.records.rows import Row, RowSource
+from mmmodal.records.rows import WHOLE, Row, RowSource, Span
 
 __all__ = ["ParquetRows", "SavedRows"]
 
@@ -38,11 +39,19 @@ class ParquetRows(RowSource):
         self.path = state["path"]
         self._process = -1
 
-    def __iter__(self) -> Iterator[Row]:
+    def spans(self, number: int) -> list[Span]:
+        """Return parts of about equal numbers of row groups."""
+        groups = self._open().num_row_groups
+        edges = sorted({groups * place // number for place in range(number + 1)})
+        return list(pairwise(edges)) or [WHOLE]
+
+    def within(self, span: Span) -> Iterator[Row]:
+        """Yield the rows of some row groups."""
         file = self._open()
         total = max(1, file.metadata.num_rows)
-        number = 0
-        for group in range(file.num_row_groups):
+        begin, end = span[0], span[1] if span[1] >= 0 else file.num_row_groups
+        number = sum(file.metadata.row_group(group).num_rows for group in range(begin))
+        for group in range(begin, end):
             batches = file.iter_batches(BATCH, row_groups=[group], use_threads=False)
             first = number
             while (batch := self._next(batches, number)) is not None:
@@ -95,10 +104,18 @@ class SavedRows(RowSource):
         super().__init__(path)
         self._dataset = _load(path)
 
-    def __iter__(self) -> Iterator[Row]:
+    def spans(self, number: int) -> list[Span]:
+        """Return parts of about equal numbers of rows."""
         total = len(self._dataset)
-        for start in range(0, total, BATCH):
-            table = self._dataset[start : start + BATCH]
+        number = max(1, min(number, total // BATCH))
+        return list(pairwise(total * place // number for place in range(number + 1)))
+
+    def within(self, span: Span) -> Iterator[Row]:
+        """Yield some rows."""
+        total = len(self._dataset)
+        end = span[1] if span[1] >= 0 else total
+        for start in range(span[0], end, BATCH):
+            table = self._dataset[start : min(end, start + BATCH)]
             for index in range(len(table)):
                 number = start + index + 1
                 where = self.where(number)

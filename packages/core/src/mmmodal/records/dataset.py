@@ -65,6 +65,20 @@ class RecordReader:
         found, records = read_row(values, place, chosen)
         return found.name, [self._maps.apply(record) for record in records]
 
+    def at(
+        self, position: tuple[int, int], number: int, format: str, part: int
+    ) -> tuple[str, Record]:
+        """Return the position of a record for errors, and the record that was found there before.
+
+        Raises:
+            RecordError: the file changed since then.
+        """
+        where = self.source.where(number)
+        _, records = self.read(self.source.read(position, where), where, number, format)
+        if part >= len(records):
+            raise RecordError(where, "the file changed while it was in use; start again")
+        return where, records[part]
+
     def scan(self) -> Iterator[Scanned]:
         """Yield every record, and every bad row as its error."""
         for row in self.source:
@@ -169,13 +183,7 @@ class RecordDataset:
             raise IndexError(f"record {number} of {len(self)}")
         begin = FIELDS * place
         first, second, line, form, part = self._index[begin : begin + FIELDS]
-        source = self._reader.source
-        where = source.where(line)
-        values = source.read((first, second), where)
-        _, records = self._reader.read(values, where, line, self._formats[form])
-        if part >= len(records):
-            raise RecordError(where, "the file changed while it was in use; start again")
-        return where, records[part]
+        return self._reader.at((first, second), line, self._formats[form], part)
 
 
 class RootMaps:

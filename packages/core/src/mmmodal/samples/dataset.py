@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
@@ -84,6 +85,8 @@ class DataFile(Protocol):
     def format(self) -> str | None: ...
     @property
     def root(self) -> Path | None: ...
+    @property
+    def streaming(self) -> bool: ...
 
 
 def open_files(
@@ -92,23 +95,28 @@ def open_files(
     root: Path | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
-) -> list[RecordDataset]:
-    """Return open data files, without a model.
+    shards: int = 1,
+) -> list[RecordDataset | RecordStream]:
+    """Return open data files, without a model; a streamed one is not read yet.
 
     Args:
         files: the files with their settings.
         root: the folder of relative media paths of a file that sets none.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
+        shards: the number of shards that are wanted of streamed data.
 
     Raises:
         RecordError: a file has no rows, or cannot be read.
     """
-    datasets = []
+    datasets: list[RecordDataset | RecordStream] = []
     for file in files:
         where = file.root or root
-        settings: Any = {"format": file.format, "root_maps": root_maps, "on_error": on_error}
-        dataset = RecordDataset(file.path, root=where, **settings)
+        settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
+        if file.streaming:
+            datasets.append(RecordStream([file.path], shards=shards, **settings))
+            continue
+        dataset = RecordDataset(file.path, on_error=on_error, **settings)
         if not len(dataset):
             raise RecordError(str(file.path), "it has no records")
         datasets.append(dataset)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["epoch_order", "scattered"]
+__all__ = ["epoch_order", "salted", "scattered"]
 
 STEP = 0x9E3779B97F4A7C15
 FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -25,6 +25,13 @@ def epoch_order(number: int, seed: int, epoch: int) -> NDArray[np.int64]:
     keys = scattered(np.arange(number, dtype=np.uint64), seed, epoch)
     order: NDArray[np.int64] = np.argsort(keys, kind="stable")
     return order
+
+
+def salted(seed: int, salt: int) -> int:
+    """Return another seed, which is the same for the same seed and salt."""
+    import numpy as np
+
+    return int(scattered(np.array([salt], np.uint64), seed)[0] >> np.uint64(1))
 
 
 def scattered(values: NDArray[np.uint64], *salts: int) -> NDArray[np.uint64]:

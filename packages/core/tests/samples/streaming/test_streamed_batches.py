@@ -38,7 +38,7 @@ def indexed(number: int) -> str:
     return f"indexed-{number}"
 
 
-def same(record: str) -> str:
+def same(record: Any, length: int | None = None) -> Any:
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import count, islice
+from itertools import count, islice, zip_longest
 from typing import Any, Generic, TypeVar
 
 from torch.utils.data import IterableDataset, get_worker_info
@@ -77,7 +77,7 @@ class StreamedBatches(IterableDataset[StreamedBatch[S]], Generic[T, S]):
     def __init__(
         self,
         lane: Callable[[int], LanePacks[T]],
-        prepare: Callable[[T], S],
+        prepare: Callable[[T, int | None], S],
         *,
         rank: int,
         batch_size: int,
@@ -87,7 +87,8 @@ class StreamedBatches(IterableDataset[StreamedBatch[S]], Generic[T, S]):
 
         Args:
             lane: a function that opens a lane of the whole run by its number.
-            prepare: a function that returns the sample of a record.
+            prepare: a function that returns the sample of a record, which was measured to have
+                some number of tokens, or not.
             rank: the rank, which reads the lanes from `rank * LANES` on.
             batch_size: the number of packs in a batch.
             start: the position of the first batch; by default the beginning.
@@ -114,5 +115,10 @@ class StreamedBatches(IterableDataset[StreamedBatch[S]], Generic[T, S]):
 
     def _batch(self, packs: list[Pack[T]], lane: int) -> StreamedBatch[S]:
         bad = [error for pack in packs for error in pack.bad]
-        samples = [self._prepare(record) for pack in packs for record in pack.records]
+        found = [
+            (record, length)
+            for pack in packs
+            for record, length in zip_longest(pack.records, pack.lengths)
+        ]
+        samples = [self._prepare(record, length) for record, length in found]
         return StreamedBatch(samples, bad, lane, packs[-1].after)

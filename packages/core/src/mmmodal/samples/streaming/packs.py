@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from mmmodal.errors import RecordError
@@ -36,6 +36,9 @@ class Pack(Generic[T]):
     """The records of one pack."""
 
     records: list[T]
+    lengths: list[int]
+    """The number of tokens of each record; empty if samples are not packed."""
+
     bad: list[RecordError]
     """Rows that cannot be used, found since the pack before."""
 
@@ -116,12 +119,14 @@ class LanePacks(Generic[T]):
                 waiting = None
             if number > cursor.packs:
                 after = Cursor(cursor.window, number, cursor.positions)
-                waiting = Pack([records[index] for index in pack], list(bad), after)
+                found = [records[index] for index in pack]
+                tokens = [lengths[index] for index in pack if index in lengths]
+                waiting = Pack(found, tokens, list(bad), after)
             bad.clear()
         if waiting is not None:
-            yield Pack(waiting.records, waiting.bad + bad, following)
+            yield replace(waiting, bad=waiting.bad + bad, after=following)
         elif bad and number == 0:
-            yield Pack([], bad, following)
+            yield Pack([], [], bad, following)
 
     def _packed(
         self, records: list[T], lengths: dict[int, int], bad: list[RecordError]

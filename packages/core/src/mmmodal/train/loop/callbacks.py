@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmmodal.ranks import anyone
-from mmmodal.samples.batches import BatchPlan
+from mmmodal.train.loop.feed import Feed
 from mmmodal.train.run.journal import Journal
 
 __all__ = ["EpochCount", "Interruption", "MetricsFile", "ProgressBar"]
@@ -126,24 +126,19 @@ class Interruption(TrainerCallback):
 class EpochCount(TrainerCallback):
     """Set the true number of epochs, as the Trainer counts a run as one epoch."""
 
-    def __init__(self, plan: BatchPlan) -> None:
-        self._plan = plan
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Print on stderr how full the packs are."""
-        if state.is_world_process_zero and self._plan.capacity is not None:
-            print(
-                f"Packed {self._plan.total_samples:,} conversations into "
-                f"{self._plan.total_packs:,} packs of up to {self._plan.capacity:,} tokens, which "
-                f"are {self._plan.utilisation:.1%} full",
-                file=sys.stderr,
-            )
+        if state.is_world_process_zero and (summary := self._feed.summary()):
+            print(summary, file=sys.stderr)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Update the number of epochs."""
         batches = state.global_step * args.gradient_accumulation_steps * args.world_size
-        state.epoch = self._plan.epoch_after(batches)
+        state.epoch = self._feed.epoch_after(batches)

@@ -1,20 +1,22 @@
-"""Feed a recipe's data to the Trainer: the samples of each step, and their collation."""
+"""Feed a recipe's data to the Trainer: the samples of each step, and their collation.
+
+Indexed data have a plan of all batches before the first step; streamed data have positions.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import OnError
 from mmmodal.samples.batches import BatchPlan, RankBatches
-from mmmodal.samples.collation import Sample
 from mmmodal.samples.lengths import MeasuredDataset, measure_lengths
 from mmmodal.samples.mixing import Mixture
-from mmmodal.train.loop.bad_samples import BadSample, GuardedDataset, NamingCollator
+from mmmodal.train.loop.bad_samples import GuardedDataset, NamingCollator
 from mmmodal.train.loop.workers import prepare_worker
 from mmmodal.train.recipe import Recipe
 
@@ -26,12 +28,42 @@ if TYPE_CHECKING:
 
     from mmmodal.samples.dataset import PreparedDataset
 
-__all__ = ["Feed", "bad_records", "feed", "plan_batches"]
+__all__ = ["Feed", "PlannedFeed", "bad_records", "loader_settings", "plan_batches", "planned_feed"]
+
+
+class Feed(Protocol):
+    """The data that the ranks of a run read."""
+
+    dataset: Any
+    collate: Callable[[Any], dict[str, Any]]
+    room: int | None
+    """The tokens for which a batch of packs has room."""
+
+    def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
+        """Return the data loader of this rank, which reads batches in order in worker processes."""
+
+    def summary(self) -> str:
+        """Return a line for users about the packs; empty if samples are not packed."""
+
+    def epoch_after(self, batches: int) -> float:
+        """Return the number of epochs that a number of batches of all ranks makes."""
+
+    def counts(self) -> list[tuple[int | None, int | None]]:
+        """Return the records of each data set, in all and in an epoch; None: not known."""
+
+    def took(self, batch: dict[str, Any]) -> None:
+        """Note that a batch trains now, and remove from it what is no input of the model."""
+
+    def save(self, folder: Path) -> None:
+        """Write the position of this rank to the folder of a checkpoint."""
+
+    def restore(self, folder: Path) -> None:
+        """Go on after the position in the folder of a checkpoint, before anything is read."""
 
 
 @dataclass(frozen=True)
-class Feed:
-    """The data that the ranks of a run read."""
+class PlannedFeed:
+    """Indexed data, whose batches are planned before the first step."""
 
     plan: BatchPlan
     mixture: Mixture
@@ -40,31 +72,69 @@ class Feed:
     dataset: Any
     """The samples by index."""
 
-    collate: Callable[[Sequence[Sample | BadSample]], Any]
+    collate: Callable[[Any], dict[str, Any]]
     batches: RankBatches
     """The batches of this rank."""
 
+    @property
+    def room(self) -> int | None:
+        """The tokens for which a batch of packs has room."""
+        return self.plan.capacity and self.plan.capacity * self.plan.batch_size
+
     def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
         """Return the data loader of this rank, which reads batches in order in worker processes."""
-        import torch
         from torch.utils.data import DataLoader
 
         return DataLoader(
             self.dataset,
             batch_sampler=self.batches,
             collate_fn=self.collate,
-            num_workers=arguments.dataloader_num_workers,
-            prefetch_factor=arguments.dataloader_prefetch_factor,
-            persistent_workers=arguments.dataloader_persistent_workers,
-            worker_init_fn=functools.partial(
-                prepare_worker,
-                workers=arguments.dataloader_num_workers,
-                rank=arguments.process_index,
-            ),
-            pin_memory=arguments.dataloader_pin_memory and torch.cuda.is_available(),
-            # A separate generator, so that reading data does not change training's random numbers.
-            generator=torch.Generator().manual_seed(arguments.seed),
+            **loader_settings(arguments, arguments.dataloader_num_workers),
         )
+
+    def summary(self) -> str:
+        """Return how full the packs are."""
+        if self.plan.capacity is None:
+            return ""
+        return (
+            f"Packed {self.plan.total_samples:,} conversations into {self.plan.total_packs:,} "
+            f"packs of up to {self.plan.capacity:,} tokens, which are "
+            f"{self.plan.utilisation:.1%} full"
+        )
+
+    def epoch_after(self, batches: int) -> float:
+        """Return the number of epochs that a number of batches of all ranks makes."""
+        return self.plan.epoch_after(batches)
+
+    def counts(self) -> list[tuple[int | None, int | None]]:
+        """Return the records of each data set, in all and in an epoch."""
+        return list(zip(self.mixture.sizes, self.mixture.counts, strict=True))
+
+    def took(self, batch: dict[str, Any]) -> None:
+        """Do nothing: the step alone says which batch is next."""
+
+    def save(self, folder: Path) -> None:
+        """Write nothing."""
+
+    def restore(self, folder: Path) -> None:
+        """Do nothing: the Trainer skips the batches before its step."""
+
+
+def loader_settings(arguments: TrainingArguments, workers: int) -> dict[str, Any]:
+    """Return the settings of a data loader that do not depend on the kind of data."""
+    import torch
+
+    return {
+        "num_workers": workers,
+        "prefetch_factor": arguments.dataloader_prefetch_factor if workers else None,
+        "persistent_workers": workers > 0,
+        "worker_init_fn": functools.partial(
+            prepare_worker, workers=workers, rank=arguments.process_index
+        ),
+        "pin_memory": arguments.dataloader_pin_memory and torch.cuda.is_available(),
+        # A separate generator, so that reading data does not change training's random numbers.
+        "generator": torch.Generator().manual_seed(arguments.seed),
+    }
 
 
 def plan_batches(
@@ -87,14 +157,14 @@ def bad_records(lengths: NDArray[np.int32]) -> list[int]:
     return bad
 
 
-def feed(
+def planned_feed(
     recipe: Recipe,
     dataset: PreparedDataset,
     run: Path,
     arguments: TrainingArguments,
     on_error: OnError = "raise",
-) -> Feed:
-    """Return the feed of a run, and set the number of steps of the Trainer.
+) -> PlannedFeed:
+    """Return the feed of indexed data, and set the number of steps of the Trainer.
 
     With packing, the records are measured first, or their lengths are read from `run`. The error
     of a bad record found in measuring is passed to `on_error`; others are found in training.
@@ -124,4 +194,4 @@ def feed(
         endless=recipe.max_steps is not None,
     )
     collate = NamingCollator(preparer.collate_pack if recipe.packing else preparer.collate)
-    return Feed(plan, mixture, GuardedDataset(source), collate, batches)
+    return PlannedFeed(plan, mixture, GuardedDataset(source), collate, batches)

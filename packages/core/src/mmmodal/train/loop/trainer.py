@@ -49,7 +49,7 @@ class StageTrainer(MeteredTrainer):
         super().__init__(
             train_dataset=feed.dataset,
             data_collator=feed.collate,
-            room=feed.plan.capacity and feed.plan.capacity * feed.plan.batch_size,
+            room=feed.room,
             **kwargs,
         )
         self._feed = feed
@@ -104,6 +104,7 @@ class StageTrainer(MeteredTrainer):
         step = self.state.global_step + 1
         rows: list[str] = []
         for batch in batches:
+            self._feed.took(batch)
             rows += batch.pop(ROWS)
             self._skipped.note(step, batch.pop(BAD))
         if self._rows is not None:
@@ -153,6 +154,7 @@ class StageTrainer(MeteredTrainer):
         """Yield the folder of a checkpoint, which is valid only after the block."""
         with self._checkpoints.writing(step) as folder:
             yield folder
+            self._feed.save(folder)
             (folder / f"sums-{rank()}.json").write_text(json.dumps(self._sums()), encoding="utf-8")
 
     def _sums(self) -> dict[str, Any]:

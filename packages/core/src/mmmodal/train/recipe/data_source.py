@@ -40,6 +40,10 @@ class DataSource(Config):
                 raise ValueError(error.problems[0]) from None
         return value
 
+    streaming: bool = False
+    """Whether to read the file in shards, shuffled in a window, instead of indexing it first. The
+    weights of data of which one is streamed are proportions of the records that are read."""
+
     def summary(self) -> str | dict[str, Any]:
         """Return the entry as in a recipe: only the path if nothing else is set."""
         values = self.model_dump(mode="json", exclude_defaults=True)

@@ -166,7 +166,28 @@ class Recipe(Config):
     """Destinations of metrics besides `metrics.jsonl`: tensorboard, wandb, or others that
     transformers supports and that are installed."""
 
+    shuffle_window: int = Field(4096, gt=0)
+    """The number of conversations that are shuffled and packed together, of streamed data."""
+
     seed: int = 0
+
+    @property
+    def streams(self) -> bool:
+        """Whether any data are streamed."""
+        return any(source.streaming for source in self.data)
+
+    @model_validator(mode="after")
+    def _streams_in_steps(self) -> Recipe:
+        if self.streams and self.max_steps is None:
+            raise ValueError(
+                "set max_steps: the number of records of streamed data is not known beforehand"
+            )
+        if self.streams and self.feature_cache is not None:
+            raise ValueError(
+                "feature_cache needs a list of all media, which streamed data have not; remove "
+                "feature_cache, or streaming"
+            )
+        return self
 
     @model_validator(mode="after")
     def _quantized_by_lora(self) -> Recipe:

@@ -16,6 +16,7 @@ from mmmodal_datagen.texts.language import FEW_WORDS, language_of
 from mmmodal_datagen.texts.markup import MARKERS, TAGS
 from mmmodal_datagen.texts.ordinals import spoken_ordinals
 from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
+from mmmodal_datagen.texts.thoughts import holds_thoughts
 from mmmodal_datagen.texts.translation import translation_problem
 
 __all__ = ["Gate", "GateOptions"]
@@ -28,7 +29,8 @@ class GateOptions(Config):
     """The checks of a row, and their thresholds."""
 
     structure: bool = True
-    """Turns alternate, none is empty, every medium is in a turn, and no text has template tags."""
+    """Turns alternate, none is empty, every medium is in a turn, and no text has template tags or
+    thoughts."""
 
     language: Literal["off", "malay", "both"] = "malay"
     """malay: the Malay texts are Malay. both: and the other texts are English."""
@@ -194,6 +196,8 @@ def structure_problem(row: Row) -> str:
     texts = [text for piece in row.pieces() for text in (piece.text, piece.text_ms) if text]
     if any(TAGS.search(text) or MARKERS.search(text) for text in texts):
         return "a text holds a template tag or marker"
+    if any(map(holds_thoughts, texts)):
+        return "a text holds a thought of a model"
     counts = Counter(medium.kind for medium in row.media)
     for kind, number in (found for text in texts for found in spoken_ordinals(text)):
         if counts[kind] and not 1 <= number <= counts[kind]:

@@ -52,6 +52,8 @@ class Completion(Config):
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    left_out: tuple[str, ...] = ()
+    """Names of fields of the sampling that the backend could not use."""
 
     @property
     def ending(self) -> Ending:

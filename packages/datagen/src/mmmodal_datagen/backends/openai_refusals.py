@@ -205,10 +205,7 @@ def _place(name: str, text: str) -> int:
     Names that are ordinary words count in quotes, or after a word such as "parameter".
     """
     word = name.replace("_", "_?")
-    before = (
-        r"(?:\A|['\"`\[.]|(?:argument|parameter|field|property|key)s?(?: supplied)?:? ['\"`\[]*)"
-    )
-    start = r"(?<![A-Za-z0-9_])" if "_" in name else before
+    start = r"(?<![A-Za-z0-9_])" if "_" in name else SPOKEN_OF
     found = re.search(rf"(?i){start}{word}(?![A-Za-z0-9_])", text)
     return found.start() if found else -1
 

@@ -132,12 +132,10 @@ def _after_beginning(text: str) -> Spoken:
 
 def _outside(text: str) -> Spoken:
     """Return the stretches of a text outside of marks, joined."""
-    code = [match.span() for match in CODE.finditer(text)]
-    text = _without_empty(text, code)
-    code = [match.span() for match in CODE.finditer(text)]
+    text = EMPTY.sub(lambda found: found[0] if _is_said(found) else "", text)
     kept, begin = "", 0
     inside: list[str] = []
-    for kind, family, start, end in _marks(text, code):
+    for kind, family, start, end in _marks(text):
         if kind == "open":
             kept += "" if inside else text[begin:start]
             inside.append(family)
@@ -150,20 +148,17 @@ def _outside(text: str) -> Spoken:
     return Spoken(kept + ("" if inside else text[begin:]), bool(inside))
 
 
-def _without_empty(text: str, code: list[tuple[int, int]]) -> str:
-    return EMPTY.sub(lambda found: found[0] if _is_said(text, *found.span(), code) else "", text)
-
-
-def _marks(
-    text: str, code: list[tuple[int, int]]
-) -> Iterator[tuple[Literal["open", "close"], str, int, int]]:
+def _marks(text: str) -> Iterator[tuple[Literal["open", "close"], str, int, int]]:
     for found in MARKS.finditer(text):
-        if not _is_said(text, *found.span(), code):
+        if not _is_said(found):
             kind, _, family = (found.lastgroup or "").partition("_")
-            yield "open" if kind == "open" else "close", family, *found.span()
+            yield "open" if kind == "open" else "close", family, found.start(), found.end()
 
 
-def _is_said(text: str, start: int, end: int, code: list[tuple[int, int]]) -> bool:
+def _is_said(mark: re.Match[str]) -> bool:
     """Return whether a mark is spoken of: it is quoted or in code."""
+    text, (start, end) = mark.string, mark.span()
     around = text[start - 1 : start] + text[end : end + 1]
-    return around in QUOTES or any(first < start and end < last for first, last in code)
+    if around in QUOTES:
+        return True
+    return any(code.start() < start and end < code.end() for code in CODE.finditer(text))

@@ -12,6 +12,7 @@ from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Completion, Rejected
 from mmmodal_datagen.contracts.endings import Ending
 from mmmodal_datagen.texts.markup import TAGS
+from mmmodal_datagen.texts.words import contains_word
 
 __all__ = ["Ask", "ask_for", "ask_until_fit", "speaks_of", "unfit"]
 
@@ -105,7 +106,7 @@ async def ask_for(
 
 def speaks_of(text: str, words: tuple[str, ...]) -> bool:
     """Return whether a text contains one of these words, in any case."""
-    return any(re.search(rf"(?i)\b{re.escape(word)}\b", text) for word in words)
+    return any(contains_word(text, word) for word in words)
 
 
 def _unpacked(text: str) -> str:

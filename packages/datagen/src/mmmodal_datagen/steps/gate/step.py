@@ -16,13 +16,15 @@ from mmmodal_datagen.texts.language import FEW_WORDS, language_of
 from mmmodal_datagen.texts.markup import MARKERS, TAGS
 from mmmodal_datagen.texts.ordinals import spoken_ordinals
 from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
+from mmmodal_datagen.texts.scripts import length_of
 from mmmodal_datagen.texts.thoughts import holds_thoughts
 from mmmodal_datagen.texts.translation import translation_problem
+from mmmodal_datagen.texts.words import count_words
 
 __all__ = ["Gate", "GateOptions"]
 
 LONG_ENOUGH = 200
-"""The minimum number of characters for a check by compression."""
+"""The minimum length for a check by compression, in Latin letters that say as much."""
 
 
 class GateOptions(Config):
@@ -45,10 +47,10 @@ class GateOptions(Config):
     """The greatest length of the Malay, relative to the text."""
 
     shortest: int = Field(1, ge=0)
-    """The minimum number of characters of all answers of a row."""
+    """The minimum length of all answers of a row, in Latin letters that say as much."""
 
     longest: int = Field(40_000, ge=1)
-    """The maximum number of characters of all texts of a row."""
+    """The maximum length of all texts of a row, in Latin letters that say as much."""
 
     compression: float = Field(3.0, gt=1)
     """The maximum compression ratio of an answer: prose has about 1.5, a loop 8."""
@@ -68,6 +70,7 @@ class Gate(Generator):
     """Measure every row, and reject those that fail a check."""
 
     name: ClassVar[str] = "gate"
+    version: ClassVar[str] = "2"
     Options: ClassVar[type[Config]] = GateOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "structure": {"language": "off", "translation": False, "duplicates": False},
@@ -107,14 +110,14 @@ class Gate(Generator):
             yield from self._language(row)
 
     def _lengths(self, row: Row) -> Iterator[tuple[Check, str]]:
-        answers = sum(len(text) for text in _answers(row))
-        total = sum(len(piece.text or "") for piece in row.pieces())
+        answers = sum(map(length_of, _answers(row)))
+        total = sum(length_of(piece.text or "") for piece in row.pieces())
         yield _at_least("too short", answers, self.options.shortest)
         yield _at_most("too long", total, self.options.longest)
 
     def _repetition(self, row: Row) -> Iterator[tuple[Check, str]]:
         answers = list(_answers(row))
-        long = [text for text in answers if len(text) >= LONG_ENOUGH]
+        long = [text for text in answers if length_of(text) >= LONG_ENOUGH]
         ratio = max((compression_ratio(text) for text in long), default=0.0)
         yield _at_most("repeats itself", ratio, self.options.compression)
         repeated = max((repeated_trigrams(text) for text in answers), default=0)
@@ -137,7 +140,7 @@ class Gate(Generator):
             if self.options.language == "both":
                 expected["en"] = piece.text
             for language, text in expected.items():
-                if text and len(text.split()) >= FEW_WORDS and language_of(text) != language:
+                if text and count_words(text) >= FEW_WORDS and language_of(text) != language:
                     wrong.append(f"not {language}: {text[:100]}")
         check = Check(name="wrong language", value=len(wrong), threshold=0, passed=not wrong)
         yield check, wrong[0] if wrong else ""

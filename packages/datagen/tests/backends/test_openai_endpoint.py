@@ -112,6 +112,12 @@ def test_an_answer_is_the_text_of_the_message_and_no_thought(message: dict[str, 
     assert (made.text, unfit(made, made.text)) == ("Merah.", "")
 
 
+def test_an_answer_without_the_content_type_of_json_is_read() -> None:
+    plain = {"content-type": "text/plain"}
+    with serving(lambda *_: reply(answer({"content": "Merah."}), 200, **plain)) as server:
+        assert ask(server.url, Sampling())[0].text == "Merah."
+
+
 def test_a_message_of_thoughts_alone_is_no_answer() -> None:
     message = {"content": None, "reasoning_content": "Merah."}
     with serving(lambda *_: reply(answer(message, finish_reason="stop"))) as server:
@@ -460,6 +466,7 @@ def test_a_filter_refuses_one_call_and_not_all() -> None:
     [
         (429, {"retry-after": "0.4"}, {}),
         (429, {"retry-after-ms": "400"}, openai_error("You exceeded your current quota")),
+        (429, {"retry-after": "0.4"}, openai_error("You exceeded your current quota, 3 a minute")),
         (429, {}, {"error": {"message": "quota", "details": [{"retryDelay": "0.4s"}]}}),
         (503, {"retry-after": "0.4"}, {}),
         (529, {"retry-after": "0.4"}, {}),

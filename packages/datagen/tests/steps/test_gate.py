@@ -72,9 +72,9 @@ GOOD = row("good", "What is in the picture?", STORY)
         (row("b", "What?", "   "), "structure"),
         (row("b", "<imej> What?", "Yes."), "structure"),
         (row("b", "What is in picture 2?", "Yes."), "structure"),
-        (row("b", "What?", "<think>hm</think>Yes."), "structure"),
-        (row("b", "What?", "They ask.</think>Yes."), "structure"),
-        (row("b", "What?", "Yes.", malay=("Apa?", "[THINK]hm[/THINK]Ya.")), "structure"),
+        (row("b", "What?", "<think>hm</think>Yes."), "holds a thought"),
+        (row("b", "What?", "They ask.</think>Yes."), "holds a thought"),
+        (row("b", "What?", "Yes.", malay=("Apa?", "[THINK]hm[/THINK]Ya.")), "holds a thought"),
         (row("b", "What?", "The same thing again. " * 30), "repeats itself"),
         (row("b", "What?", "you and me " * 9), "repeats phrases"),
         (row("b", "Two of 3?", "Yes.", malay=("Dua daripada 4?", "Ya.")), "bad translation"),
@@ -102,6 +102,11 @@ def test_a_good_row_passes_and_says_what_was_measured(tmp_path: Path) -> None:
     assert passed.turns == good.turns
     assert {check.name for check in passed.gates} >= {"structure", "repeats itself", "duplicate"}
     assert [origin.step for origin in passed.origins] == ["import", "gate"]
+
+
+def test_thoughts_that_are_wanted_pass(tmp_path: Path) -> None:
+    thoughtful = row("t", "What is in the picture?", f"<think>A man.</think>{STORY}")
+    assert gate(tmp_path, [thoughtful], thoughts=False).rows == 1
 
 
 def test_a_short_template_about_other_media_is_no_duplicate(tmp_path: Path) -> None:

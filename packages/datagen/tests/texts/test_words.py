@@ -48,6 +48,21 @@ def test_a_story_that_is_told_over_and_over_repeats_itself(script: str) -> None:
     assert repeated_trigrams(STORIES[script] * 5) > 20
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "马来西亚吉隆坡",
+        "吉隆坡双子塔",
+        "クアラルンプールの",
+        "ในกรุงเทพมหานคร",
+        "Kuala Lumpur, Malaysia",
+    ],
+)
+def test_a_name_that_is_said_again_and_again_is_no_loop(name: str) -> None:
+    others = ("他们走了", "天气好", "新鲜的鱼", "很多人在", "我回家", "听故事")
+    assert repeated_trigrams("。".join(f"{name} {other}" for other in others)) < 2
+
+
 def test_bytes_alone_take_prose_for_a_loop() -> None:
     assert byte_ratio(STORIES["burmese"]) > 3 > byte_ratio(ENGLISH)
     assert byte_ratio("") == compression_ratio("") == 0

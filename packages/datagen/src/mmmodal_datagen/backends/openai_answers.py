@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmmodal_datagen.contracts import Completion, Sampling
 
-__all__ = ["read_answer"]
+__all__ = ["parsed", "read_answer"]
 
 TEXTS = (None, "text", "output_text")
 """The types of parts that are a message's text; others are thoughts, refusals or tool calls."""
+
+
+def parsed(body: Any) -> Any:
+    """Return the body of a response; the client parses none without the content type of JSON.
+
+    Raises:
+        ValueError: it is a text that is not JSON.
+    """
+    return json.loads(body) if isinstance(body, str) else body
 
 
 def read_answer(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmmodal.authoring.parts import Config
-from mmmodal_datagen.backends.openai_answers import read_answer
+from mmmodal_datagen.backends.openai_answers import parsed, read_answer
 from mmmodal_datagen.backends.openai_options import OpenAIOptions
 from mmmodal_datagen.backends.openai_parameters import Parameters
 from mmmodal_datagen.backends.openai_refusals import Refusal, ordinary_words
@@ -158,7 +158,7 @@ class OpenAIEndpoint(LanguageModel):
         try:
             async with asyncio.timeout(self.options.timeout_s):
                 # `object` skips the client's typed models, which take most of the time.
-                answer = await self._client().post(path, cast_to=object, body=body)
+                answer = parsed(await self._client().post(path, cast_to=object, body=body))
         except openai.APIStatusError as error:
             response = error.response
             refusal = Refusal(error.status_code, response.text, response.headers)

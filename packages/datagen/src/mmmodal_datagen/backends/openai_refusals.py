@@ -38,6 +38,7 @@ FILTER_CODES = {
 FILTER_WORDS = re.compile(r"(?i)\b(?:was|been) flagged\b|\brequires moderation\b")
 
 MESSAGES = ("message", "msg", "detail", "error", "errors", "error_description")
+NAMES_OF_FIELDS = ("param", "parameter", "field", "path", "property")
 NAMES_OF_CODES = ("code", "type", "status", "reason", "error_type")
 
 UNSUPPORTED = re.compile(
@@ -86,7 +87,8 @@ class Refusal:
         if self.is_filter:
             return None
         client_error = 400 <= self.status < 500
-        told = QUOTA_WORDS.search(self.words) and client_error and self.retry_after is None
+        busy = self.retry_after is not None or "rate_limit_exceeded" in self._codes
+        told = QUOTA_WORDS.search(self.words) and client_error and not busy
         if self.status == 402 or self._codes & QUOTA_CODES or told:
             return "quota"
         if self._codes & MODEL_CODES or self.status == 404:
@@ -191,8 +193,9 @@ def _fields(body: Any) -> Iterator[str]:
     for each in body if isinstance(body, list) else []:
         yield from _fields(each)
     if isinstance(body, Mapping):
-        if isinstance(name := body.get("param"), str):
-            yield name.rpartition(".")[2]
+        for key in NAMES_OF_FIELDS:
+            if isinstance(name := body.get(key), str):
+                yield name.rpartition(".")[2]
         if isinstance(place := body.get("loc"), list) and place:
             yield from map(str, place)
         for value in body.values():

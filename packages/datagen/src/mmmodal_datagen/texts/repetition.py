@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
+from mmmodal_datagen.texts.scripts import has_unspaced
 from mmmodal_datagen.texts.words import NEARLY, runs_of
 
 __all__ = ["byte_ratio", "compression_ratio", "repeated_trigrams", "share_of_different_words"]
@@ -33,9 +34,10 @@ def byte_ratio(text: str) -> float:
 def repeated_trigrams(text: str, more_than: int = 3) -> int:
     """Count the runs of three words that occur more than `more_than` times (paper's code, §2).
 
-    Without spaces, runs begin at every character, and count as parts of one.
+    Without spaces, runs begin at every character and count as parts of one, and are those of four
+    words, as names of places and people take more characters than other words.
     """
-    runs = runs_of(text, 3)
+    runs = runs_of(text, 4 if has_unspaced(text) else 3)
     counts = Counter(run.text for run in runs)
     steps = {run.text: run.step for run in runs}
     return int(sum(steps[run] for run, count in counts.items() if count > more_than) + NEARLY)

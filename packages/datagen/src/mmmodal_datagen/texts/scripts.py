@@ -26,7 +26,8 @@ class Script(NamedTuple):
 LATIN = Script(1.0)
 SCRIPTS: dict[str, Script] = {
     r"\p{Han}\p{Yi}": Script(3.5, 1.5),
-    r"\p{Hiragana}\p{Katakana}\p{Bopomofo}ー": Script(2.5, 2.0),
+    r"\p{Hiragana}\p{Bopomofo}": Script(2.5, 2.0),
+    r"\p{Katakana}ー": Script(2.5, 4.0),
     r"\p{Hangul}": Script(2.6),
     r"\p{Thai}\p{Lao}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}": Script(2.0, 2.6),
     r"\p{Khmer}": Script(2.5, 2.1),

@@ -31,8 +31,10 @@ class GateOptions(Config):
     """The checks of a row, and their thresholds."""
 
     structure: bool = True
-    """Turns alternate, none is empty, every medium is in a turn, and no text has template tags or
-    thoughts."""
+    """Turns alternate, none is empty, every medium is in a turn, and no text has template tags."""
+
+    thoughts: bool = True
+    """No text holds a thought of a model, or the marks that are left of one."""
 
     language: Literal["off", "malay", "both"] = "malay"
     """malay: the Malay texts are Malay. both: and the other texts are English."""
@@ -102,12 +104,20 @@ class Gate(Generator):
             yield Check(name="structure", value=float(not problem), passed=not problem), problem
             if problem:
                 return
+        if self.options.thoughts:
+            yield from self._thoughts(row)
         yield from self._lengths(row)
         yield from self._repetition(row)
         if self.options.translation:
             yield from self._translation(row)
         if self.options.language != "off":
             yield from self._language(row)
+
+    def _thoughts(self, row: Row) -> Iterator[tuple[Check, str]]:
+        held = [text for text in _texts(row) if holds_thoughts(text)]
+        passed = not held
+        check = Check(name="holds a thought", value=len(held), threshold=0, passed=passed)
+        yield check, held[0][:200] if held else ""
 
     def _lengths(self, row: Row) -> Iterator[tuple[Check, str]]:
         answers = sum(map(length_of, _answers(row)))
@@ -163,6 +173,11 @@ class Gate(Generator):
         return known_duplicates(inputs, *settings, context.folder)
 
 
+def _texts(row: Row) -> list[str]:
+    """Return all texts of a row, in both languages."""
+    return [text for piece in row.pieces() for text in (piece.text, piece.text_ms) if text]
+
+
 def _answers(row: Row) -> Iterator[str]:
     for turn in row.turns:
         if turn.role == "assistant":
@@ -196,11 +211,9 @@ def structure_problem(row: Row) -> str:
             return "a medium stands outside of the user's turns"
     if {piece.media for piece in row.pieces()} - {None} != set(range(len(row.media))):
         return "a medium is in no turn"
-    texts = [text for piece in row.pieces() for text in (piece.text, piece.text_ms) if text]
+    texts = _texts(row)
     if any(TAGS.search(text) or MARKERS.search(text) for text in texts):
         return "a text holds a template tag or marker"
-    if any(map(holds_thoughts, texts)):
-        return "a text holds a thought of a model"
     counts = Counter(medium.kind for medium in row.media)
     for kind, number in (found for text in texts for found in spoken_ordinals(text)):
         if counts[kind] and not 1 <= number <= counts[kind]:

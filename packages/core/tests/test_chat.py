@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 import mmmodal
@@ -159,6 +162,43 @@ def test_objects_in_hand_are_taken_like_files(
     expected = by_path.say("x", images=[files["image1"]])
     assert in_hand.say("x", images=[Image.open(files["image1"])]) == expected
     assert isinstance(in_hand.say("y", audio=[clip()]), str)
+
+
+def test_arrays_are_taken_like_files(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    samples, rate = soundfile.read(files["audio1"], dtype="int16")
+    pixels = np.asarray(Image.open(files["image1"]).convert("RGB"))
+    expected = mmmodal.Chat(model, max_new_tokens=6).say(
+        "x", images=files["image1"], audio=files["audio1"]
+    )
+    row = {"array": samples, "sampling_rate": rate}
+    for audio in ((samples, rate), [(rate, samples)], row, [torch.from_numpy(samples), rate]):
+        for images in (
+            pixels,
+            pixels[None],
+            pixels / 255,
+            torch.tensor(pixels).permute(2, 0, 1),
+        ):
+            chat = mmmodal.Chat(model, max_new_tokens=6)
+            assert chat.say("x", images=images, audio=audio) == expected
+    part = {"type": "audio", "audio": (samples, rate)}
+    first = mmmodal.Chat(model, max_new_tokens=6).say([part, "y"])
+    assert first == mmmodal.Chat(model, max_new_tokens=6).say("y", audio=files["audio1"])
+    with pytest.warns(UserWarning, match=f"the encoder's, {rate:,} Hz"):
+        assert mmmodal.Chat(model, max_new_tokens=6).say("y", audio=samples) == first
+
+
+def test_base64_has_a_key_of_its_own_and_is_never_guessed(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    data = base64.b64encode(Path(files["image1"]).read_bytes()).decode()
+    expected = mmmodal.Chat(model, max_new_tokens=6).say("x", images=files["image1"])
+    for text in (data, f"data:image/png;base64,{data}"):
+        part = {"type": "image", "base64": text}
+        assert mmmodal.Chat(model, max_new_tokens=6).say([part, "x"]) == expected
+    with pytest.raises(MediaError):
+        mmmodal.Chat(model, max_new_tokens=6).say("x", images=data)
 
 
 def test_a_saved_conversation_is_a_record(

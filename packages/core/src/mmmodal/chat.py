@@ -87,7 +87,9 @@ class Chat:
         Args:
             content: a text, or texts and media parts in their order.
             stream: a function called with each piece of the answer once it is generated.
-            media: media in front of the text, by modality or its plural: `images=[…]`, `audio=[…]`.
+            media: media in front of the text, by modality or its plural: `images=[…]`, `audio=[…]`;
+                paths, data URIs, bytes, or objects such as Pillow images, arrays and
+                `(samples, rate)`.
 
         Raises:
             RenderError: the message is empty, or this turn alone exceeds the context.
@@ -134,7 +136,7 @@ class Chat:
             raise RecordError(
                 str(target), "a medium was given as an object; give media as files to save the chat"
             )
-        if origin.startswith("data:"):
+        if origin.lstrip()[:5].lower() == "data:":
             return origin
         medium = (self.root or Path()) / origin
         uri = os.path.relpath(medium.resolve(), target.parent.resolve())

@@ -282,34 +282,6 @@ def test_truncated_pillow_image_is_one_media_error() -> None:
     assert caught.value.code == "unreadable"
 
 
-def test_numpy_array_is_converted_and_not_shared() -> None:
-    array = np.asarray(quarters()).copy()
-    image = Image().convert(array)
-    turned = Image().convert(array[:, ::-1])
-    array[:] = 0
-    assert corners(image) == [RED, GREEN, BLUE, WHITE]
-    assert corners(turned) == [GREEN, RED, WHITE, BLUE]
-
-
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        (np.zeros((4, 4), np.uint8), "unsupported"),
-        (np.zeros((3, 4, 4), np.uint8), "unsupported"),
-        (np.zeros((4, 4, 4), np.uint8), "unsupported"),
-        (np.zeros((4, 4, 3), np.float32), "unsupported"),
-        (np.zeros((0, 4, 3), np.uint8), "empty"),
-        (pillow.new("RGB", (0, 4)), "empty"),
-        (None, "unsupported"),
-        ([1, 2], "unsupported"),
-    ],
-)
-def test_other_objects_are_refused(value: Any, code: str) -> None:
-    with pytest.raises(MediaError, match="image given as") as caught:
-        Image().convert(value)
-    assert caught.value.code == code
-
-
 def test_source_is_closed_after_reading(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode_picture(quarters(), "PNG"))
     (tmp_path / "b.png").write_bytes(encode_picture(quarters(), "PNG")[:60])

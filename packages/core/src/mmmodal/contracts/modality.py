@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar
@@ -77,3 +78,16 @@ class Modality(ABC, Generic[LimitsT]):
             f"{self.name} given as {type(value).__name__}",
             "this modality accepts no such object; pass a path or bytes",
         )
+
+    def items(self, given: Any) -> list[Any]:
+        """Return the media that a Python user passes under this modality's name: one, or a list."""
+        return list(given) if isinstance(given, list | tuple) else [given]
+
+    def complete(self, value: Any, example: Callable[[], Any]) -> Any:
+        """Return an object for `convert` with what it lacks, taken from an item of the encoder.
+
+        Args:
+            value: the object; samples without a rate, for example.
+            example: a function that returns an item such as the encoder takes.
+        """
+        return value

@@ -21,8 +21,9 @@ def read_messages(
     """Return a chat as messages that refer to media by index, and the media: (modality, value).
 
     A message's content is a text or a list of parts: `{"type": "text", "text": …}`,
-    `{"type": "image", "image" | "url" | "path": …}`, OpenAI's `image_url` and `input_audio`, and
-    the same for any other modality.
+    `{"type": "image", "image" | "url" | "path" | "base64": …}`, OpenAI's `image_url` and
+    `input_audio`, and the same for any other modality. A text is a path or a data URI, never plain
+    base64, except under `base64`.
 
     Raises:
         RenderError: the type of a part is unknown; no part is ignored.
@@ -72,6 +73,8 @@ def _part(part: Any, known: set[str]) -> tuple[str, Any]:
         for key in (kind, *LOCATIONS):
             if part.get(key) is not None:
                 return kind, part[key]
+        if isinstance(part.get("base64"), str):
+            return kind, _data_uri("application/octet-stream", part["base64"])
         raise RenderError(f"a part of type {kind!r} has no medium; set {kind!r} or 'path'")
     hint = suggest(str(kind), known | {"text"})
     raise RenderError(
@@ -83,4 +86,10 @@ def _inline(kind: str, target: Any) -> Any:
     """Return OpenAI's `{"data": base64, "format": "wav"}` as a data URI; other values unchanged."""
     if not isinstance(target, Mapping) or "data" not in target:
         return target
-    return f"data:{kind}/{target.get('format', 'wav')};base64,{target['data']}"
+    return _data_uri(f"{kind}/{target.get('format', 'wav')}", target["data"])
+
+
+def _data_uri(media_type: str, data: Any) -> str:
+    """Return base64 as a data URI; a data URI is returned unchanged."""
+    is_one = str(data)[:5].lower() == "data:"
+    return str(data) if is_one else f"data:{media_type};base64,{data}"

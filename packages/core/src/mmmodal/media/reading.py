@@ -43,6 +43,9 @@ class Reader(Protocol):
     def convert(self, value: Any) -> Any:
         """Return an object as a media item."""
 
+    def complete(self, value: Any, example: Callable[[], Any]) -> Any:
+        """Return an object with what it lacks, taken from an example item."""
+
 
 def read_media(
     modality: Reader,
@@ -51,6 +54,7 @@ def read_media(
     root: Path | None,
     limits: Limits | None = None,
     known: Callable[[Source], Any] = lambda source: None,
+    example: Callable[[], Any] | None = None,
 ) -> Any:
     """Return the media item of `value`: a path, data URI or bytes, or an object as the item itself.
 
@@ -63,6 +67,8 @@ def read_media(
         limits: limits of the modality or general ones; by default the modality's defaults.
         known: a function that is called first; an item that it returns is used instead of
             decoding, None is not.
+        example: a function that returns an item of the encoder, from which an object takes what it
+            lacks.
 
     Raises:
         MediaError: `value` cannot be read, or the reader of a plugin fails with any error.
@@ -79,7 +85,7 @@ def read_media(
             with decoding(source.origin, wrong, todo):
                 return modality.read(source, limits)
     with decoding(f"{modality.name} given as {type(value).__name__}", wrong, todo):
-        return modality.convert(value)
+        return modality.convert(modality.complete(value, example) if example else value)
 
 
 @contextmanager

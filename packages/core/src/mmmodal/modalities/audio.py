@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import operator
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,8 @@ from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import decoding
 from mmmodal.media.source import Source
+from mmmodal.modalities.arrays import is_number, numpy_array
+from mmmodal.modalities.sound.objects import as_recording
 from mmmodal.modalities.sound.recording import AudioLimits
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Audio", "AudioLimits", "Waveform"]
 
-ENDINGS = (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm")
+ENDINGS = (
+    *(".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".mp4"),
+    *(".oga", ".ogg", ".opus", ".wav", ".webm"),
+)
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
 LOUDEST = 100.0  # full scale is 1; samples above 100 are integers or damaged
 
@@ -59,29 +65,37 @@ class Audio(Modality[AudioLimits]):
             return _checked(_decode(sound, limits, origin), sound.rate, origin)
 
     def convert(self, value: Any) -> Waveform:
-        """Return a Waveform, also for (samples, rate): a numpy array, [S] or [S, channels]."""
-        import numpy as np
+        """Return a Waveform of one, or of samples with their rate.
 
+        `(samples, rate)`, `(rate, samples)` and `{"array": …, "sampling_rate": …}` are accepted;
+        samples are arrays of numpy or torch, or lists: [S], [S, channels] or [channels, S], floats
+        with a full scale of 1, or int16, int32 or uint8.
+        """
         origin = f"audio given as {type(value).__name__}"
-        match value:
-            case Waveform():
-                samples, rate = value.samples, value.rate
-            case (np.ndarray() as samples, rate):
-                pass
-            case _:
-                reason = "pass a path, bytes, a Waveform, or (numpy array of floats, rate in Hz)"
-                raise MediaError("unsupported", origin, reason)
-        if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
-            reason = f"{samples.dtype} {list(samples.shape)}; pass floats [S] or [S, channels], "
-            raise MediaError("unsupported", origin, reason + "integers divided by full scale")
-        try:
-            rate = operator.index(rate)
-        except TypeError:
-            reason = f"its rate is {rate!r}; pass a whole number of Hz"
-            raise MediaError("unsupported", origin, reason) from None
-        samples = samples[:, None] if samples.ndim == 1 else samples
+        given = (value.samples, value.rate) if isinstance(value, Waveform) else value
+        samples, rate = as_recording(given, AudioLimits().channels, origin)  # [S, channels]
         _check_layout(samples.shape[1], rate, AudioLimits(), origin)
         return _checked(_mix(samples), rate, origin)
+
+    def items(self, given: Any) -> list[Any]:
+        """Return the clips of an argument; a list that holds a number is a single one."""
+        if isinstance(given, list | tuple) and any(map(is_number, given)):
+            return [given]
+        return super().items(given)
+
+    def complete(self, value: Any, example: Callable[[], Any]) -> Any:
+        """Return an array of samples with the rate of the encoder's example, and warn."""
+        rate = getattr(example(), "rate", None) if _is_bare(value) else None
+        if rate is None:
+            return value
+        assumed = f"samples without a rate are taken to have the encoder's, {rate:,} Hz"
+        warnings.warn(f"{assumed}; pass (samples, rate in Hz) to be sure", stacklevel=2)
+        return value, rate
+
+
+def _is_bare(value: Any) -> bool:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return not is_pair and numpy_array(value) is not None
 
 
 def _check_layout(channels: int, rate: int, limits: AudioLimits, origin: str) -> None:

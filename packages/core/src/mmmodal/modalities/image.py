@@ -20,6 +20,8 @@ from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import decoding, looks_like
 from mmmodal.media.source import Source
+from mmmodal.modalities.arrays import numpy_array
+from mmmodal.modalities.pixels import FORMS, as_pixels
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -88,23 +90,30 @@ class Image(Modality[ImageLimits]):
                 raise MediaError("too-large", source.origin, reason) from None
 
     def convert(self, value: Any) -> Pillow.Image:
-        """Return a picture of a Pillow image, or of a numpy array of uint8 [height, width, 3]."""
-        import numpy as np
+        """Return a picture of a Pillow image, or of an array of numpy or torch.
+
+        Arrays are [height, width, channels] or [channels, height, width] of 1, 3 or 4 channels, or
+        grey [height, width]; their numbers are uint8, or floats from 0 to 1.
+        """
         from PIL import Image as pillow
 
         origin = f"image given as {type(value).__name__}"
         with decoding(origin, "the image cannot be decoded", "open it again and check it"):
-            if isinstance(value, np.ndarray):
-                if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
-                    reason = f"{value.dtype} {list(value.shape)}; pass uint8 [height, width, 3]"
-                    raise MediaError("unsupported", origin, reason)
-                _check_not_empty(value.shape[1], value.shape[0], origin)
-                return pillow.fromarray(np.ascontiguousarray(value))
+            array = None if isinstance(value, list | tuple) else numpy_array(value)
+            if array is not None:
+                pixels = as_pixels(array, origin)
+                _check_not_empty(pixels.shape[1], pixels.shape[0], origin)
+                return _to_rgb(pillow.fromarray(pixels), origin)
             if isinstance(value, pillow.Image):
                 _check_not_empty(*value.size, origin)
                 return _to_rgb(value, origin)
-        reason = "pass a path, bytes, a Pillow image, or a numpy array of uint8 [height, width, 3]"
+        reason = f"pass a path, bytes, a Pillow image, or an array {FORMS}"
         raise MediaError("unsupported", origin, reason)
+
+    def items(self, given: Any) -> list[Any]:
+        """Return the pictures of an argument; an array of four axes holds several."""
+        several = isinstance(given, list | tuple) or getattr(given, "ndim", None) == 4
+        return list(given) if several else [given]
 
 
 class Metered:

@@ -164,6 +164,7 @@ class Preparer:
             root=root,
             limits=self.limits(name),
             known=self.encoders[name].recall,
+            example=self.encoders[name].example,
         )
 
     def preprocess(self, modality: str, item: Any) -> PreparedMedium:

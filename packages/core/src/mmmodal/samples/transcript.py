@@ -125,6 +125,6 @@ class Transcript:
         parts = []
         for keyword, values in media.items():
             kind = self.preparer.modality_named(keyword)
-            items = values if isinstance(values, list | tuple) else [values]
+            items = self.preparer.modalities[kind].items(values)
             parts += [{"type": kind, "data": item} for item in items]
         return parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -29,5 +31,12 @@ AutoModel.register(MMModalConfig, MMModalModel, exist_ok=True)
 AutoModelForMultimodalLM.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoModelForImageTextToText.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoProcessor.register(MMModalConfig, MMModalProcessor, exist_ok=True)
+# TRL looks up the class that config.json names on the module transformers. That module is replaced
+# while it is imported, and others may hold the first one: the attribute is of the type of both.
+setattr(  # noqa: B010 - unknown to the type
+    type(sys.modules["transformers"]),
+    "MMModalForConditionalGeneration",
+    MMModalForConditionalGeneration,
+)
 # Pipelines and `transformers serve` find the class by name in this static list.
 modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["mmmodal"] = "MMModalForConditionalGeneration"

@@ -136,7 +136,7 @@ class Chat:
             raise RecordError(
                 str(target), "a medium was given as an object; give media as files to save the chat"
             )
-        if origin.startswith("data:"):
+        if origin.lstrip()[:5].lower() == "data:":
             return origin
         medium = (self.root or Path()) / origin
         uri = os.path.relpath(medium.resolve(), target.parent.resolve())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mmmodal.errors import MediaError
+from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
 
 __all__ = ["Source", "find_source", "open_source"]
@@ -135,27 +136,34 @@ def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -
     """
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
-    if isinstance(uri, str) and (scheme := SCHEME.match(uri)):
-        return _inline(uri, scheme[1].lower(), limits)
+    if isinstance(uri, str) and (scheme := SCHEME.match(uri.lstrip())):
+        if scheme[1].lower() == "data":
+            return _inline(uri, limits)
+        if scheme.string == uri:  # a name may begin with a space
+            raise _not_fetched(uri, scheme[1].lower())
     return Source(_label(str(uri)), path=_resolve(str(uri), root))
 
 
-def _inline(uri: str, scheme: str, limits: Limits) -> Source:
-    if scheme != "data":
-        reason = (
-            f"{scheme}: URLs are not downloaded; download the file and give its path "
-            "(write ./name if this is a file name with a colon)"
-        )
-        raise MediaError("scheme", _label(uri), reason)
-    head, comma, payload = uri.partition(",")
-    origin = f"{_label(head)},…"
-    if not comma or not head.lower().endswith(";base64"):
+def _not_fetched(uri: str, scheme: str) -> MediaError:
+    reason = (
+        f"{scheme}: URLs are not downloaded; download the file and give its path "
+        "(write ./name if this is a file name with a colon)"
+    )
+    return MediaError("scheme", _label(uri), reason)
+
+
+def _inline(uri: str, limits: Limits) -> Source:
+    head = DATA.match(uri)
+    origin = f"{_label(uri.partition(',')[0])},…"
+    if head is None:
         raise MediaError("data-uri", origin, "write it as data:<type>;base64,<data>")
-    size = len(payload) * 3 // 4 - payload[-2:].count("=")
-    if size > limits.inline_bytes:
-        raise _too_large(origin, size, "inline_bytes", limits.inline_bytes)
     try:
-        return Source(origin, data=base64.b64decode(payload, validate=True))
+        text = base64_of(uri[head.end() :])
+        size = len(text) * 3 // 4
+        if size > limits.inline_bytes:
+            raise _too_large(origin, size, "inline_bytes", limits.inline_bytes)
+        padded = text + b"=" * (-len(text) % 4)
+        return Source(origin, data=base64.b64decode(padded, validate=True))
     except ValueError:
         raise MediaError("data-uri", origin, "its data is not valid base64; encode again") from None
 

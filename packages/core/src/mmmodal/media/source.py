@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from mmmodal.errors import MediaError
+from mmmodal.errors import MediaError, MMModalError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
 
@@ -211,6 +211,8 @@ def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
 def _system_errors(origin: str) -> Iterator[None]:
     try:
         yield
+    except MMModalError:
+        raise
     except (FileNotFoundError, NotADirectoryError, ValueError):
         reason = "no such file; check the name and the folder"
         raise MediaError("missing", origin, reason) from None

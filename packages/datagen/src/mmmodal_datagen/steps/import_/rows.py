@@ -79,10 +79,11 @@ def read_values(values: dict[str, Any], place: Place, folders: Folders, form: st
 def _made(values: dict[str, Any], place: Place) -> Row:
     """Return a row that a step wrote, as JSON or in a Parquet file."""
     try:
-        return validated(Row, row_values(values), place.where)
+        of_row = row_values(values)
     except (ValueError, AttributeError, TypeError):
         reason = "it has the keys of a row, but values that are not valid; was it edited?"
         raise RecordError(place.where, reason) from None
+    return validated(Row, of_row, place.where)
 
 
 def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row:

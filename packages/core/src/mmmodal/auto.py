@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -35,6 +37,13 @@ AutoModelForCausalLM.register(MMModalConfig, MMModalForConditionalGeneration, ex
 AutoModelForMultimodalLM.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoModelForImageTextToText.register(MMModalConfig, MMModalForConditionalGeneration, exist_ok=True)
 AutoProcessor.register(MMModalConfig, MMModalProcessor, exist_ok=True)
+# TRL looks up the class that config.json names on the module transformers. That module is replaced
+# while it is imported, and others may hold the first one: the attribute is of the type of both.
+setattr(  # noqa: B010 - unknown to the type
+    type(sys.modules["transformers"]),
+    "MMModalForConditionalGeneration",
+    MMModalForConditionalGeneration,
+)
 # Pipelines and `transformers serve` find the class by name in this static list.
 modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["mmmodal"] = "MMModalForConditionalGeneration"
 # The Trainer shifts the labels of label smoothing for the classes in this one only.

@@ -11,7 +11,7 @@ import click
 
 from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, talking_options
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 COMMANDS = {
     "/reset": "forget the conversation",
@@ -21,7 +21,10 @@ COMMANDS = {
 }
 
 
-@click.command(context_settings=MEDIA_SETTINGS)
+@click.command(
+    context_settings=MEDIA_SETTINGS,
+    epilog=example("mmmodal chat my-model --image a.jpg --audio b.mp3"),
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--system", help="The system message in front of the conversation.")
 @limit_option

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from mmmodal.cli.options import chat_template_option, dtype_option
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 
-@click.command()
+@click.command(epilog=example("mmmodal convert llava-hf/llava-1.5-7b-hf my-llava"))
 @click.argument("source", metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path))
 @chat_template_option("to replace the checkpoint's chat template")

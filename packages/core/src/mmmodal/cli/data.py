@@ -19,7 +19,7 @@ from mmmodal.cli.options import (
     reading_options,
     root_option,
 )
-from mmmodal.cli.output import print_json, print_table
+from mmmodal.cli.output import example, print_json, print_table
 from mmmodal.cli.preview import preview_command
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmmodal.records.dataset import Scanned
 
 
-@click.group()
+@click.group(epilog=example("mmmodal data check captions.jsonl"))
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
@@ -36,10 +36,12 @@ def data() -> None:
     """
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data check captions.jsonl --root images"))
 @path_argument
 @root_option
-@click.option("--media/--no-media", default=True, help="Read every medium (default), or rows only.")
+@click.option(
+    "--media/--no-media", default=True, show_default=True, help="Read every medium, or rows only."
+)
 @limit_option
 @reading_options
 @json_option
@@ -81,7 +83,7 @@ def check(
         context.exit(1)
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data stats captions.jsonl --json"))
 @path_argument
 @reading_options
 @json_option
@@ -107,7 +109,7 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
     print_table(rows, {key: "" if key == "what" else key.upper() for key in keys})
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))

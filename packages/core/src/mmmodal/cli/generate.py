@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings
@@ -67,7 +67,10 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(context_settings=MEDIA_SETTINGS)
+@click.command(
+    context_settings=MEDIA_SETTINGS,
+    epilog=example('mmmodal generate my-model --prompt "What is it?" --image a.jpg'),
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--prompt", required=True, help="The prompt; `-` reads it from standard input.")
 @click.option("--system", help="The system message in front of the prompt.")

@@ -16,7 +16,7 @@ LOCATIONS = ("url", "path", "media", "data")
 
 
 def read_messages(
-    chat: Sequence[Mapping[str, Any]], modalities: Iterable[str]
+    chat: Sequence[Mapping[str, Any]], modalities: Iterable[str], *, placeholders: bool = False
 ) -> tuple[list[Message], list[tuple[str, Any]]]:
     """Return a chat as messages that refer to media by index, and the media: (modality, value).
 
@@ -25,13 +25,20 @@ def read_messages(
     `input_audio`, and the same for any other modality. A text is a path or a data URI, never plain
     base64, except under `base64`.
 
+    Args:
+        chat: the messages.
+        modalities: the modalities of the model.
+        placeholders: accept `{"type": "image"}` without a medium, for which the value is None.
+
     Raises:
-        RenderError: the type of a part is unknown; no part is ignored.
+        RenderError: the type of a part is unknown, or a message has more than a role and content;
+            nothing is ignored.
     """
     known = set(modalities)
     media: list[tuple[str, Any]] = []
     messages = []
     for turn in chat:
+        _check_keys(turn)
         content = turn.get("content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(parts, list):
@@ -41,6 +48,8 @@ def read_messages(
         read = []
         for part in parts:
             kind, value = _part(part, known)
+            if value is None and not placeholders:
+                raise RenderError(f"a part of type {kind!r} has no medium; set {kind!r} or 'path'")
             if kind == "text":
                 read.append(ContentPart(type="text", text=value))
             else:
@@ -48,6 +57,15 @@ def read_messages(
                 media.append((kind, value))
         messages.append(_message(turn.get("role"), read))
     return messages, media
+
+
+def _check_keys(turn: Mapping[str, Any]) -> None:
+    """Raise a RenderError for what a message says beside its role and content."""
+    if more := [key for key, value in turn.items() if key not in ("role", "content") and value]:
+        raise RenderError(
+            f"a message has {', '.join(map(repr, more))}, which cannot be rendered; write it into "
+            "the content"
+        )
 
 
 def _message(role: Any, parts: Sequence[ContentPart]) -> Message:
@@ -75,7 +93,7 @@ def _part(part: Any, known: set[str]) -> tuple[str, Any]:
                 return kind, part[key]
         if isinstance(part.get("base64"), str):
             return kind, _data_uri("application/octet-stream", part["base64"])
-        raise RenderError(f"a part of type {kind!r} has no medium; set {kind!r} or 'path'")
+        return kind, None
     hint = suggest(str(kind), known | {"text"})
     raise RenderError(
         f"a message has a part of type {kind!r}, which this model does not accept{hint}"

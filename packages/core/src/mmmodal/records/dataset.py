@@ -12,7 +12,7 @@ from typing import Any, Literal, SupportsIndex
 from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.detection import find_format, formats, read_row
+from mmmodal.records.detection import find_format, formats, read_row, unused_keys
 from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
 from mmmodal.records.rows import Row, RowSource
@@ -34,6 +34,8 @@ class Scanned:
 
     format: str = ""
     error: RecordError | None = None
+    unused: tuple[str, ...] = ()
+    """The keys of the row that are not read, but kept in `meta`."""
 
 
 class RecordReader:
@@ -69,12 +71,14 @@ class RecordReader:
         """Yield every record, and every bad row as its error."""
         for row in self.source:
             try:
-                name, records = self.read(row.read(), row.where, row.number)
+                values = row.read()
+                name, records = self.read(values, row.where, row.number)
             except RecordError as error:
                 yield Scanned(row, error=error)
                 continue
+            unused = unused_keys(values, find_format(name))
             for part, record in enumerate(records):
-                yield Scanned(row, record, part, name)
+                yield Scanned(row, record, part, name, unused=unused)
 
 
 def scan(

@@ -134,6 +134,35 @@ def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, 
     assert out == "not used, kept in meta: 'context' (1 row)\n3 records, no errors\n"
 
 
+def test_check_hints_at_paths_of_windows_and_root_maps_match_them(folder: Path, data: Run) -> None:
+    sound = {"kind": "audio", "uri": "C:\\data\\media\\b.wav"}
+    media = [{"kind": "image", "uri": "media\\a.png"}, sound]
+    path = lines(folder / "a.jsonl", conversation(1, media=media))
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert out.count("no such file: it is a path of Windows; write / for \\") == 2
+    maps = ["--root-map=media=media", "--root-map=c:\\data\\media=media"]
+    assert data("check", path, *maps)[:2] == (0, "1 record, no errors\n")
+
+
+def test_check_reads_file_urls_under_the_root_only(folder: Path, data: Run) -> None:
+    def row(uri: str) -> dict[str, Any]:
+        shown = [{"type": "image", "image": uri}, {"type": "text", "text": "Apa?"}]
+        answer = {"role": "assistant", "content": "Itu."}
+        return {"messages": [{"role": "user", "content": shown}, answer]}
+
+    rows = row(f"file://{folder}/media/a.png"), row("file:///etc/a.png")
+    path = lines(folder / "a.jsonl", *rows)
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert out.splitlines()[0].startswith(f"{path}:2: medium 0: /etc/a.png: it is outside of the")
+    assert out.splitlines()[1] == "2 records, 1 error"
+
+
 def test_check_counts_the_keys_that_are_not_used(folder: Path, data: Run) -> None:
     turns = [{"from": "human", "value": "<image>x"}, {"from": "gpt", "value": "y"}]
     llava = {"image": "media/a.png", "conversations": turns, "source": "coco", "lang": "en"}

@@ -8,6 +8,7 @@ from mmmodal.records.detection import find_format, formats, read_row, unused_key
 from mmmodal.records.files import open_rows
 from mmmodal.records.foreign import validated
 from mmmodal.records.json_text import dump_json, parse_json
+from mmmodal.records.paths import local_path
 from mmmodal.records.remainder import texts_in, unread_medium
 from mmmodal.records.rows import Row, RowSource
 from mmmodal.records.writing import write_records
@@ -26,6 +27,7 @@ __all__ = [
     "dump_json",
     "find_format",
     "formats",
+    "local_path",
     "open_rows",
     "parse_json",
     "read_records",

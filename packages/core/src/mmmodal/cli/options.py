@@ -43,7 +43,7 @@ def reading_options(command: Command) -> Command:
         "root_maps",
         multiple=True,
         metavar="OLD=NEW",
-        help="Replace the beginning of media paths; repeatable.",
+        help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
     )(command)
     return click.option(
         "--format",

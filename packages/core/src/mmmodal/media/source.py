@@ -21,6 +21,11 @@ from mmmodal.media.limits import Limits
 __all__ = ["Source", "find_source", "open_source"]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+WINDOWS = re.compile(r"\\|(?:^|/)[A-Za-z]:(?:/|$)")
+WINDOWS_HINT = (
+    r"no such file: it is a path of Windows; write / for \, or replace its beginning by --root-map "
+    r"OLD=NEW (`root_maps` in a recipe), which also turns \ into /"
+)
 LONGEST_PATH = 4096  # characters; no system opens longer ones, and resolving 1 MB takes minutes
 LONGEST_LABEL = 200  # characters
 
@@ -101,7 +106,7 @@ class Source:
             file = os.fdopen(os.dup(self.descriptor), "rb")
             file.seek(0)
             return file
-        with _system_errors(self.origin):
+        with _system_errors(self.origin, self.path):
             # Opening a device can trigger it, so check the type first.
             _check_regular(os.stat(self.path), self.origin)
             file = os.fdopen(os.open(self.path, OPEN_FLAGS), "rb")
@@ -200,11 +205,13 @@ def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
 
 
 @contextmanager
-def _system_errors(origin: str) -> Iterator[None]:
+def _system_errors(origin: str, path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, ValueError):
         reason = "no such file; check the name and the folder"
+        if os.sep == "/" and path and WINDOWS.search(str(path)):
+            reason = WINDOWS_HINT
         raise MediaError("missing", origin, reason) from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):

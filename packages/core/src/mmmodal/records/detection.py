@@ -13,6 +13,7 @@ from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.json_text import check_object, parse_json, printable
+from mmmodal.records.paths import with_local_paths
 from mmmodal.records.remainder import Remainder
 
 __all__ = ["find_format", "formats", "read_row", "structured_keys", "unused_keys"]
@@ -73,7 +74,7 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
     remainder.check(records)
     for record in records:
         _check_turns(record, place.where)
-    return chosen, records
+    return chosen, [with_local_paths(record) for record in records]
 
 
 def unused_keys(row: Mapping[str, Any], format: Format) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ MP3 = {"kind": "audio", "uri": "a.mp3"}
         ({"type": "image_url", "image_url": "a.png"}, PNG),
         (
             {"type": "image", "image": "file:///x/a.png"},
-            {"kind": "image", "uri": "file:///x/a.png"},
+            {"kind": "image", "uri": "/x/a.png"},
         ),
         (
             {"type": "image", "image": "data:image/png;base64,AAAA"},

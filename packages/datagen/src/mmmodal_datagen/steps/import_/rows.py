@@ -15,6 +15,7 @@ from mmmodal.authoring.records import (
     Record,
     addresses,
     find_format,
+    local_path,
     read_row,
     texts_in,
     unread_medium,
@@ -165,7 +166,7 @@ def _path(values: Mapping[str, Any], key: str, place: Place) -> str:
     if len(paths) != 1:
         reason = f"{key!r} lists {len(paths)} media; write a row for each"
         raise RecordError(place.where, reason)
-    return paths[0]
+    return local_path(paths[0])
 
 
 def _check_facts(facts: Mapping[str, Any], path: str, place: Place) -> None:

@@ -81,10 +81,10 @@ def read_part(
         RenderError: its type is unknown, or it has not what its type says.
     """
     if isinstance(part, str):
-        return "text", part
+        return "text", _whole(part)
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "text" and isinstance(part.get("text"), str):
-        return "text", part["text"]
+        return "text", _whole(part["text"])
     named = FOREIGN.fullmatch(kind) if isinstance(kind, str) else None
     if named and (modality := named[1] or named[2]) in known:
         return modality, _openai_medium(modality, part, kind)
@@ -93,6 +93,18 @@ def read_part(
     names = [name for each in known for name in (each, f"{each}_url", f"input_{each}")]
     hint = suggest(str(kind)[:60], [*names, "text"])
     raise RenderError(f"a part of type {kind!r:.60}{wrong}{hint}")
+
+
+def _whole(text: str) -> str:
+    """Return a text without half characters, as bytes that are not UTF-8 become in Python."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RenderError(
+            f"a text has half a character (a lone surrogate, at character {error.start + 1:,}), as "
+            "from bytes that are not UTF-8; decode them correctly"
+        ) from None
+    return text
 
 
 def holds_medium(part: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from mmmodal.errors import MediaError
 from mmmodal.media.limits import Limits
+from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["Source", "find_source", "open_source"]
 
@@ -81,9 +82,9 @@ class Source:
     def read_text(self, limits: Limits) -> str:
         """Return all bytes as UTF-8 text, without a byte order mark."""
         try:
-            return self.read_bytes(limits).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8 text (at byte {error.start:,}); save it as UTF-8"
+            return decoded(self.read_bytes(limits))
+        except NotUtf8Error as error:
+            reason = f"{error}; save it as UTF-8"
             raise MediaError("unreadable", self.origin, reason) from None
 
     def sha256(self) -> str:

@@ -238,5 +238,16 @@ def _print_outcomes(outcomes: Sequence[Any], as_json: bool) -> None:
         for outcome in outcomes:
             for reason, count in outcome.reasons.items():
                 click.echo(f"{outcome.step}: {count:,} × {reason}", err=True)
+            _print_unused(outcome)
     if failed := sum(outcome.failed for outcome in outcomes):
         click.echo(f"{failed:,} rows failed; run again to retry them", err=True)
+
+
+def _print_unused(outcome: Any) -> None:
+    """Print the keys that an import did not use."""
+    from mmmodal_datagen.steps.import_.step import UNUSED
+
+    found = {note: count for note, count in outcome.notes.items() if note.startswith(UNUSED)}
+    if found:
+        keys = ", ".join(f"{note.removeprefix(UNUSED)!r} ({n:,})" for note, n in found.items())
+        click.echo(f"{outcome.step}: not used, kept in meta: {keys}", err=True)

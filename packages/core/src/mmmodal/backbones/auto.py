@@ -15,6 +15,7 @@ from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError, is_debugging
 from mmmodal.pretrained import damaged_file
+from mmmodal.utf8 import NotUtf8Error, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -150,8 +151,10 @@ def with_variables(template: str, values: Mapping[str, bool | int | float | str]
 
 def _read_template(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except NotUtf8Error as error:
+        raise PartError(f"the chat template {path}: {error}; save it as UTF-8") from None
+    except OSError as error:
         raise PartError(
             f"the chat template {path} cannot be read ({type(error).__name__})"
         ) from None

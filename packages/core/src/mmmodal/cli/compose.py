@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmmodal.cli.options import chat_template_option, dtype_option
+from mmmodal.cli.options import chat_template_option, dtype_option, read_template
 from mmmodal.cli.output import example, talking
 
 
@@ -90,7 +90,7 @@ def compose(
     if dry_run:
         _print_plan(out, wanted, as_json)
         return
-    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    template = read_template(chat_template)
     with talking():
         from mmmodal.making.composing import compose as run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.options import chat_template_option, dtype_option
+from mmmodal.cli.options import chat_template_option, dtype_option, read_template
 from mmmodal.cli.output import example, talking
 
 
@@ -19,7 +19,7 @@ from mmmodal.cli.output import example, talking
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_json: bool) -> None:
     """Convert SRC, a folder or Hub id of another project, to the model folder OUT."""
-    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    template = read_template(chat_template)
     with talking():
         from mmmodal.converting import convert as run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
 from mmmodal.cli.output import example, talking
+from mmmodal.cli.text import check_typed, input_text
 
 if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings
@@ -94,7 +94,9 @@ def generate(
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
-    text = sys.stdin.read() if prompt == "-" else prompt
+    check_typed(prompt, "--prompt")
+    check_typed(system, "--system")
+    text = input_text() if prompt == "-" else prompt
     with talking():
         from mmmodal.media import open_source
 

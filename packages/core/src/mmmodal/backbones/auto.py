@@ -72,6 +72,11 @@ class AutoBackbone(Backbone):
                 f"{source} is a {config.model_type!r} model; transformers has no causal language "
                 "model of that type"
             )
+        if _keeps_media(config):
+            raise PartError(
+                f"{source} is a {config.model_type!r} model, which reads media itself; a backbone "
+                "reads text alone, so take the language model of that family"
+            )
         if getattr(config, "quantization_config", None) is not None:
             raise PartError(
                 f"the weights of {source} are quantized; compose with the original weights, and "
@@ -137,6 +142,18 @@ class AutoBackbone(Backbone):
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """Return the files that would be downloaded, as (file, bytes)."""
         return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
+
+
+def _keeps_media(config: PreTrainedConfig) -> bool:
+    """Return whether transformers loads more of a config than its language model.
+
+    Of some composite configs (Qwen 3.5) it loads the language model alone.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    text = config.sub_configs.get("text_config")
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return text is not None and kind.config_class is not text
 
 
 def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:

@@ -52,6 +52,8 @@ class MediaGenerationMixin(GenerationMixin):
             kwargs["mm_encoder_outputs"] = outputs
         never = NeverGenerated(model.config.never_generated(), model.device)
         processors = LogitsProcessorList([*(logits_processor or []), never])
+        if not self.head.shares_cache:  # type: ignore[attr-defined]
+            kwargs["use_cache"] = False  # each step reads the whole prompt
         return super().generate(  # type: ignore[misc]
             inputs, generation_config, processors, *args, **kwargs
         )

@@ -89,7 +89,7 @@ def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> N
         widths = {name: model.model.encoders[name].width for name in frozen_towers(model)}
         checked.stored_widths = widths
     if rows := trained_rows(model, recipe.train):
-        checked.trained["markers"] = rows * model.config.text_config.hidden_size
+        checked.trained["markers"] = rows * model.model.width
     if plan.positions < recipe.max_tokens:
         checked.notes.append(
             f"the language model has only {plan.positions:,} positions, which limit conversations "

@@ -26,7 +26,7 @@ CONFIGS: dict[str, type[PreTrainedConfig]] = {
 WIDTH, LAYERS, HEADS = 64, 2, 4
 
 SMALL = {
-    r"(hidden|attention_hidden|embedding|(in|out)put_embedding)_size|d_model|n_embd": WIDTH,
+    r"(hidden|embedding|(in|out)put_embedding)_size|d_model|n_embd": WIDTH,
     r"embedding_dim|emb_dim|word_embed_proj_dim|lru_width": WIDTH,
     r".*intermediate_size(_mlp)?|(.*_)?ffn_dim|dff|dim_ff|d_inner|.*ffn_hidden_size": 96,
     r"feed_forward_size": 96,
@@ -35,7 +35,7 @@ SMALL = {
     r"index_n_heads": 4,
     r"num_(key_value|kv)_heads|swa_num_key_value_heads|num_query_groups": 2,
     r"rotary_dim": 8,
-    r"(?!qk_head_dim)(.*_)?head_dim|d_head|dim_head|kv_channels|attention_head_size|(mamba_)?d_head": 16,
+    r"(?!qk_head_dim|attention_head_dim)(.*_)?head_dim|d_head|dim_head|kv_channels|attention_head_size|(mamba_)?d_head": 16,
     r"mamba_(head_?dim|d_head)|index_head_dim": 16,
     r".*(lora_rank|_rank|lowrank)": 16,
     r"(n_routed|num|num_local|moe_num)_experts": 4,
@@ -62,27 +62,49 @@ UNSET = {
 }
 """The values of sizes that a config leaves open."""
 
+ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 16}  # heads fill twice the width
 
 NEEDS: dict[str, dict[str, Any]] = {
     "bamba": {**MAMBA, "attn_layer_indices": [1]},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE}},
+    "cpmant": {"prompt_types": 1, "prompt_length": 4, "segment_types": 4},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10_000.0, "clip_qkv": 8.0},
+        "ffn_config": {"hidden_size": WIDTH, "ffn_hidden_size": 96, "moe_top_k": 2},
+    },
     "dots1": {"n_shared_experts": 1},
     "falcon_h1": {**MAMBA, "mamba_d_ssm": 128},
     "gemma3n_text": {
         "num_kv_shared_layers": 0,
-        "num_hidden_layers": 2,
         "layer_types": ["sliding_attention", "full_attention"],
         "activation_sparsity_pattern": [0.0, 0.0],
+        "num_hidden_layers": 2,
+        "intermediate_size": [96, 96],
     },
     "granitemoehybrid": {**MAMBA, "layer_types": ["mamba", "attention"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     "mamba2": {"num_heads": 8},
+    "qwen4_exp_text": {
+        "indexer_budget": 16,
+        "indexer_compress_ratio": 4,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+    },
     "recurrent_gemma": {"num_hidden_layers": 3},
-    "xlstm": {"qk_dim_factor": 1.0},
     "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local", "lsh"]},
+    "rwkv": {"attention_hidden_size": WIDTH},
+    "xlstm": {"qk_dim_factor": 1.0},
+    "zamba": {
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "num_hidden_layers": 4,
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+    },
 }
-"""Further settings of a family, each with the reason why its sizes alone give no model."""
+"""What the sizes alone leave wrong: layers of each kind, widths that follow from others."""
 
 
 def tiny_config(model_type: str, ids: Mapping[str, int | None], **more: Any) -> PreTrainedConfig:
@@ -153,6 +175,8 @@ def write_language_model(folder: Path, model_type: str, **more: Any) -> PreTrain
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters():  # some begin as zero, and hide what they belong to
+            parameter.data += 0.02 * torch.randn_like(parameter)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model.eval()

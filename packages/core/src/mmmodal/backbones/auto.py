@@ -23,11 +23,14 @@ __all__ = ["AutoBackbone", "AutoOptions", "with_variables"]
 
 T = TypeVar("T")
 
+MEDIA_PARTS = ("text_config", "vision_config", "audio_config", "vq_config", "audio_encoder_config")
+"""The configs in that of a model with parts that read media."""
+
 WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 
 class AutoOptions(Config):
-    """The options of a language model's chat template."""
+    """The options of a language model: its chat template, and the loss of its experts."""
 
     chat_template: Path | None = None
     """A Jinja file that replaces the tokenizer's own chat template."""
@@ -36,6 +39,10 @@ class AutoOptions(Config):
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str
     ] = Field(default_factory=dict)
     """Variables of the chat template, besides the messages: `{enable_thinking: false}`."""
+
+    router_loss: bool | None = None
+    """Whether training adds the loss that balances a mixture of experts; None: as its config.json
+    says in `output_router_logits`."""
 
 
 class AutoBackbone(Backbone):
@@ -83,7 +90,16 @@ class AutoBackbone(Backbone):
                 "quantize the composed model when you load it"
             )
         forget_decisions(config)
+        self._set_router_loss(source, config)
         return config
+
+    def _set_router_loss(self, source: str, config: PreTrainedConfig) -> None:
+        text: Any = config.get_text_config()
+        if self.options.router_loss is None:
+            return
+        if not hasattr(text, "output_router_logits"):
+            raise PartError(f"{source} has no experts to balance; leave out router_loss")
+        text.output_router_logits = self.options.router_loss
 
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
         """Return the tokenizer; without a padding token it pads with the end token."""
@@ -145,15 +161,15 @@ class AutoBackbone(Backbone):
 
 
 def _keeps_media(config: PreTrainedConfig) -> bool:
-    """Return whether transformers loads more of a config than its language model.
+    """Return whether transformers loads the parts of a config that read media.
 
-    Of some composite configs (Qwen 3.5) it loads the language model alone.
+    Of some such configs (Qwen 3.5) it loads the language model alone.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    text = config.sub_configs.get("text_config")
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return text is not None and kind.config_class is not text
+    parts = config.sub_configs
+    return kind.config_class is not parts.get("text_config") and any(map(parts.get, MEDIA_PARTS))
 
 
 def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:

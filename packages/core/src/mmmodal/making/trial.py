@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["check_decoder", "check_head", "check_rebuilt", "naming_obstacle", "try_backbone"]
 
-TOKENS = 8
+READS_IDS = "it reads the ids of tokens besides their embeddings, and media have none"
+
+TOKENS, PADDING = 8, 3
 ROUNDING = 16
 """Tolerance between logits that are equal but for rounding, in units of their precision."""
 
+CHANGED = 0.05
+"""The relative difference of logits that were computed in another way: padding was read."""
+
 
 @contextlib.contextmanager
-def naming_obstacle(causal: PreTrainedModel) -> Iterator[None]:
+def naming_obstacle(causal: PreTrainedModel, obstacle: str = "it does not run") -> Iterator[None]:
     """Raise errors of a language model's own code inside as one that names its class."""
     try:
         yield
@@ -37,11 +42,8 @@ def naming_obstacle(causal: PreTrainedModel) -> Iterator[None]:
     except Exception as error:  # any code of any class
         if is_debugging():
             raise
-        raise _refused(
-            causal,
-            f"it does not run on embeddings as others do ({type(error).__name__}: "
-            f"{one_line(error, 160)})",
-        ) from None
+        said = f"{type(error).__name__}: {one_line(error, 120)}"
+        raise _refused(causal, f"{obstacle} ({said})") from None
 
 
 def check_head(causal: PreTrainedModel, decoder: PreTrainedModel) -> None:
@@ -68,14 +70,16 @@ def check_decoder(causal: PreTrainedModel, decoder: PreTrainedModel) -> None:
         makes = "nothing" if usual is None else f"a {usual.__name__}"
         raise _refused(
             causal,
-            f"it is a part of a larger model: transformers makes {makes} of its config, not the "
-            f"{type(decoder).__name__} that it runs",
+            f"it is a part of a larger model, as the decoder of an encoder-decoder is: transformers "
+            f"makes {makes} of its config, not the {type(decoder).__name__} that it runs",
         )
 
 
 @torch.no_grad()
 def try_backbone(causal: PreTrainedModel, model: MMModalForConditionalGeneration) -> None:
     """Check that a composed model without modalities computes what its language model does.
+
+    Its config then says whether padding in front changes what follows.
 
     Raises:
         PartError: the language model reads more than embeddings, or attends to later tokens.
@@ -87,11 +91,25 @@ def try_backbone(causal: PreTrainedModel, model: MMModalForConditionalGeneration
     ids[1, :-1] = ids[0, :-1]  # two rows that differ in their last token
     words = embeddings(ids)  # [2, T, D]
     expected: Tensor = causal(input_ids=ids, use_cache=False).logits  # [2, T, V]
-    if _differ(expected[0, :-1], expected[1, :-1]):
+    if not _equal(expected[0, :-1], expected[1, :-1]):
         raise _refused(causal, "its tokens attend to later ones; a backbone needs causal attention")
-    if _differ(model(inputs_embeds=words).logits, expected):
-        raise _refused(causal, "it reads the ids of its tokens besides their embeddings")
-    model(inputs_embeds=words.roll(1, -1))  # as features are: no token has these embeddings
+    with naming_obstacle(causal, READS_IDS):
+        found = model(inputs_embeds=words.clone()).logits  # CTRL scales its input in place
+        model(inputs_embeds=words.roll(1, -1))  # as features are: no token has these embeddings
+    if not _equal(found, expected):
+        raise _refused(causal, READS_IDS)
+    model.config.reads_padding = _distance(_padded(model, words[:1]), expected[0, -1]) > CHANGED
+
+
+def _padded(model: MMModalForConditionalGeneration, words: Tensor) -> Tensor:
+    """Return the logits [V] behind embeddings [1, T, D] with padding in front."""
+    mask = torch.ones(1, PADDING + TOKENS, dtype=torch.long)
+    mask[:, :PADDING] = 0
+    places = (mask.cumsum(-1) - 1).clamp_min(0)
+    padded = torch.cat([words[:, :1].expand(-1, PADDING, -1), words], 1)
+    output = model(inputs_embeds=padded, attention_mask=mask, position_ids=places)
+    logits: Tensor = output.logits[0, -1]
+    return logits
 
 
 def check_rebuilt(model: MMModalForConditionalGeneration) -> None:
@@ -112,9 +130,12 @@ def check_rebuilt(model: MMModalForConditionalGeneration) -> None:
             )
 
 
-def _differ(one: Tensor, other: Tensor) -> bool:
-    distance = (one.float() - other.float()).norm() / other.float().norm().clamp_min(1e-30)
-    return not float(distance) < ROUNDING * torch.finfo(one.dtype).eps  # NaN differs
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return _distance(one, other) < ROUNDING * torch.finfo(one.dtype).eps  # not if it is NaN
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one.float() - other.float()).norm() / other.float().norm().clamp_min(1e-30))
 
 
 def _refused(causal: PreTrainedModel, reason: str) -> PartError:

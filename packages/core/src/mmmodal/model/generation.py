@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 
+from mmmodal.errors import ConfigError
+
 __all__ = ["MediaGenerationMixin", "NeverGenerated", "repeat_per_sample"]
 
 
@@ -52,6 +54,7 @@ class MediaGenerationMixin(GenerationMixin):
             kwargs["mm_encoder_outputs"] = outputs
         never = NeverGenerated(model.config.never_generated(), model.device)
         processors = LogitsProcessorList([*(logits_processor or []), never])
+        _refuse_padding(self, kwargs.get("attention_mask"))
         if not self.head.shares_cache:  # type: ignore[attr-defined]
             kwargs["use_cache"] = False  # each step reads the whole prompt
         return super().generate(  # type: ignore[misc]
@@ -105,6 +108,18 @@ class MediaGenerationMixin(GenerationMixin):
                 lengths=[len(item) for item in repeated],
             )
         return expanded
+
+
+def _refuse_padding(model: Any, attention_mask: Tensor | None) -> None:
+    """Raise a ConfigError if a prompt has padding that the language model would read."""
+    if model.config.reads_padding and attention_mask is not None and not attention_mask.all():
+        raise ConfigError(
+            "generate",
+            [
+                f"{type(model.get_decoder()).__name__} reads padding as text; give prompts of "
+                "different lengths one at a time (batch_size=1)"
+            ],
+        )
 
 
 def repeat_per_sample(items: Sequence[Tensor], slots: Sequence[int], times: int) -> list[Tensor]:

@@ -62,6 +62,10 @@ class MMModalConfig(PreTrainedConfig):
 
     `resize_token_embeddings` sets it."""
 
+    reads_padding: bool = False
+    """Whether padding in front of a prompt changes its answer, as the language model does not
+    use the attention mask everywhere (RWKV, xLSTM, RecurrentGemma)."""
+
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Return a configuration of config.json without the settings that it must not decide.

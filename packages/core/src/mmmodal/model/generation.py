@@ -15,6 +15,8 @@ from torch import Tensor
 from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import UnbatchedClassifierFreeGuidanceLogitsProcessor
 
+from mmmodal.errors import ConfigError
+
 __all__ = ["MediaGenerationMixin", "NeverGenerated", "repeat_per_sample"]
 
 
@@ -69,6 +71,9 @@ class MediaGenerationMixin(GenerationMixin):
             kwargs["inputs_embeds"] = model.fill(embeddings, media, kwargs.get("input_ids", inputs))
         elif media:
             kwargs["mm_encoder_outputs"] = media
+        _refuse_padding(self, kwargs.get("attention_mask"))
+        if not self.head.shares_cache:  # type: ignore[attr-defined]
+            kwargs["use_cache"] = False  # each step reads the whole prompt
         return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
@@ -150,6 +155,18 @@ def _reads_the_prompt(inputs: Mapping[str, Any]) -> bool:
         return True
     # Reading the length of some caches waits for the GPU, which later steps need not do.
     return ids is not None and ids.shape[1] > 1 and int(cache.get_seq_length()) == 0
+
+
+def _refuse_padding(model: Any, attention_mask: Tensor | None) -> None:
+    """Raise a ConfigError if a prompt has padding that the language model would read."""
+    if model.config.reads_padding and attention_mask is not None and not attention_mask.all():
+        raise ConfigError(
+            "generate",
+            [
+                f"{type(model.get_decoder()).__name__} reads padding as text; give prompts of "
+                "different lengths one at a time (batch_size=1)"
+            ],
+        )
 
 
 def repeat_per_sample(items: Sequence[Tensor], slots: Sequence[int], times: int) -> list[Tensor]:

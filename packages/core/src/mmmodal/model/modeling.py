@@ -39,13 +39,14 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     def __init__(self, config: MMModalConfig) -> None:
         super().__init__(config)
         self.encoders, self.projectors = {}, {}
-        width = config.text_config.hidden_size
+        language_model = AutoModel.from_config(config.text_config)
+        width = language_model.get_input_embeddings().embedding_dim
         for name in config.modality_names:
             encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector
             self.add_module(f"{name}_tower", encoder.build())
             self.add_module(f"{name}_projector", projector.build(encoder.width, width))
-        self.language_model = AutoModel.from_config(config.text_config)
+        self.language_model = language_model
         self.marker_embedding: MarkerEmbedding | None = None
         self.post_init()
 
@@ -65,6 +66,12 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's token embeddings."""
         self.language_model.set_input_embeddings(value)
+
+    @property
+    def width(self) -> int:
+        """The width D of a token embedding, which need not be that of the layers (OPT)."""
+        embeddings: Any = self.get_input_embeddings()
+        return int(embeddings.embedding_dim)
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """Return the tower of any modality; transformers supports only image and audio."""
@@ -183,6 +190,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         self.model: MMModalModel = MMModalModel(config)
         self.lm_head: nn.Module = new_lm_head(head)
         self.loss_type = "ForCausalLM"
+        self._is_stateful = bool(getattr(self.model.language_model, "_is_stateful", False))
         self._tied_weights_keys = {"lm_head.weight": f"model.{self._embedding_name()}.weight"}
         self.post_init()
 
@@ -260,13 +268,15 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         if labels is not None:
             items = kwargs.get("num_items_in_batch")
             loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+            if (routers := getattr(outputs, "router_logits", None)) is not None:
+                loss += self.head.router_loss(self.lm_head, routers, labels, attention_mask, items)
         logits = None
         if labels is None or not skip_logits:
             logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            past_key_values=getattr(outputs, "past_key_values", None),
+            hidden_states=getattr(outputs, "hidden_states", None),
+            attentions=getattr(outputs, "attentions", None),
         )

@@ -170,7 +170,7 @@ class Training:
         tokens = int(batch["input_ids"].numel() if mask is None else mask.sum())
         if not self.trained:  # gradients must pass through the language model to its inputs
             batch["inputs_embeds"] = self.model.model.embed(batch.pop("input_ids")).requires_grad_()
-        self.model(**batch).loss.backward()
+        self.model(**batch, skip_logits=True).loss.backward()
         if self.trained:
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             self.optimizer = self.optimizer or torch.optim.AdamW(self.trained, 1e-5)

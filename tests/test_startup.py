@@ -51,6 +51,7 @@ def test_help_loads_nothing_heavy_and_no_plugin(plugins: Path, arguments: list[s
     assert {name for name in modules if name.startswith("mmmodal.")} <= {
         "mmmodal.cli",
         "mmmodal.cli.main",
+        "mmmodal.cli.summaries",
         "mmmodal.errors",
     }
 

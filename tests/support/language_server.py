@@ -81,7 +81,8 @@ def serving(reply: Callable[[dict[str, Any], int], Reply] = by_digest) -> Iterat
 
     server = Threads(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # It ends as soon as it is told to; by default that takes half a second.
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield state
     finally:

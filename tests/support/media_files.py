@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "write_clip",
     "write_film",
     "write_sound",
+    "write_to_pipe",
 ]
 
 RATE = 48_000
@@ -97,6 +98,29 @@ def write_sound(
             for packet in _packets(sound, columns, rate):
                 out.mux(packet)
         return path.read_bytes()
+
+
+def write_to_pipe(samples: np.ndarray, codec: str, container: str, rate: int = RATE) -> bytes:
+    """Return samples [S] or [S, channels] as libav writes them to a pipe, where it cannot go back."""
+    columns = samples[:, None] if samples.ndim == 1 else samples  # [S, channels]
+    pipe = _Pipe()
+    with av.open(cast(Any, pipe), "w", format=container) as out:
+        sound: Any = out.add_stream(codec, rate=rate, layout=LAYOUTS[columns.shape[1]])
+        for packet in _packets(sound, columns, rate):
+            out.mux(packet)
+    return b"".join(pipe.written)
+
+
+class _Pipe:
+    """A file that is written from start to end only."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep the data."""
+        self.written.append(bytes(data))
+        return len(data)
 
 
 def write_film(seconds: float, container: str = "mp4") -> bytes:

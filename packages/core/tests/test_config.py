@@ -189,7 +189,7 @@ def test_an_empty_file_holds_no_settings(tmp_path: Path) -> None:
         (b"a: 1\nb: [\n", "line 3: not valid YAML"),
         (b"a: 1\nb: 2\na: 3\n", "line 3: 'a' is given twice"),
         (b"- a\n", "the top level must be a mapping of settings"),
-        (b"\xff\xfe\x00", "cannot be read (UnicodeDecodeError)"),
+        (b"\xff\xfe\x00", "it is UTF-16 text, not UTF-8; save it as UTF-8"),
         (b"a: !!python/object/apply:os.getcwd []\n", "line 1: "),
     ],
 )
@@ -213,3 +213,27 @@ def test_close_names_are_found_whatever_their_case() -> None:
     assert closest("SigLIP", ["siglip", "whisper"]) == "siglip"
     assert closest("max-steps", ["max_steps", "steps"]) == "max_steps"
     assert closest("zzz", ["siglip"]) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            "a: 1\nb: caf\xe9\n".encode("latin-1"),
+            r"a\.yaml: not UTF-8 text \(line 2, byte 7\); save",
+        ),
+        ("a: 1\n".encode("utf-16"), r"a\.yaml: it is UTF-16 text, not UTF-8; save it as UTF-8"),
+    ],
+)
+def test_settings_that_are_not_utf8_are_one_error(tmp_path: Path, data: bytes, reason: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(data)
+
+    with pytest.raises(ConfigError, match=reason):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_settings_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes("a: é\n".encode("utf-8-sig"))
+
+    assert read_yaml(tmp_path / "a.yaml") == {"a": "é"}
+    assert yaml_lines(tmp_path / "a.yaml") == {("a",): 1}

@@ -19,8 +19,8 @@ class TimeSeries(mmmodal.Modality):
     def read(self, source: Source, limits: Limits) -> Tensor:
         import torch
 
+        text = source.read_text(limits)
         try:
-            text = source.read_text(limits)
             rows = [[float(x) for x in line.split(",")] for line in text.splitlines() if line]
             series = torch.tensor(rows)  # [time, channels]
         except ValueError:

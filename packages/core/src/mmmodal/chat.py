@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 from transformers.generation.streamers import BaseStreamer
 
 from mmmodal.contracts.record import Message
@@ -196,8 +197,10 @@ class Chat:
             self._cache = None
             return 0
         surplus = self._cache.get_seq_length() - same
-        if surplus and any(getattr(layer, "is_sliding", False) for layer in self._cache.layers):
-            self._cache = None  # a sliding window no longer holds the tokens before the surplus
+        if surplus and any(type(layer) is not DynamicLayer for layer in self._cache.layers):
+            # A sliding window no longer holds the tokens before the surplus, and the state of a
+            # recurrent layer cannot be taken back.
+            self._cache = None
             return 0
         if surplus:
             self._cache.crop(-surplus)

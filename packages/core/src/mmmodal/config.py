@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from mmmodal.errors import ConfigError
+from mmmodal.utf8 import NotUtf8Error, read_text
 
 __all__ = [
     "SET_BY_SOURCE",
@@ -223,17 +224,19 @@ def yaml_lines(path: Path) -> Lines:
                 found[inner] = value.start_mark.line + 1
                 walk(value, inner)
 
-    walk(yaml.compose(path.read_text(encoding="utf-8"), _Loader), ())
+    walk(yaml.compose(read_text(path), _Loader), ())
     return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping of a YAML file; a syntax error names the line."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = yaml.load(read_text(path), _Loader)
     except FileNotFoundError:
         raise ConfigError(str(path), ["no such file"]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except NotUtf8Error as error:
+        raise ConfigError(str(path), [f"{error}; save it as UTF-8"]) from None
+    except OSError as error:
         raise ConfigError(str(path), [f"cannot be read ({type(error).__name__})"]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -1,4 +1,4 @@
-"""List the files that loading a source would download."""
+"""Tell Hub ids from folders, and list the files that loading a source would download."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-__all__ = ["hub_files"]
+__all__ = ["hub_files", "is_hub_id", "is_repository_name"]
+
+
+def is_hub_id(source: object) -> bool:
+    """Return whether a recorded source is a Hub id, not a folder."""
+    return isinstance(source, str) and not Path(source).exists() and is_repository_name(source)
+
+
+def is_repository_name(text: str) -> bool:
+    """Return whether a text is a valid name of a repository with its owner."""
+    from huggingface_hub import utils
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        utils.validate_repo_id(text)  # type: ignore[attr-defined, unused-ignore]
+    except HFValidationError:
+        return False
+    return text.count("/") == 1
 
 
 def hub_files(source: str, patterns: Sequence[str]) -> list[tuple[str, int]] | None:

@@ -1,4 +1,8 @@
-"""The errors that users see: each names the place, the problem and what to do."""
+"""The errors that users see: each names the place, the problem and what to do.
+
+Refusals of what a caller gave are ValueErrors too, as in transformers; failures of a machine, a
+network or a run are not.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ class MMModalError(Exception):
     """An error that a user can fix; a command prints it without traceback and exits with 1."""
 
 
-class ConfigError(MMModalError):
+class ConfigError(MMModalError, ValueError):
     """Settings that violate their schema; it lists all problems."""
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:
@@ -52,11 +56,11 @@ class PluginError(MMModalError):
     """A required plugin is missing, broken or in conflict with another."""
 
 
-class PartError(MMModalError):
+class PartError(MMModalError, ValueError):
     """An encoder, projector, backbone or modality that is unknown or does not fit the others."""
 
 
-class MediaError(MMModalError):
+class MediaError(MMModalError, ValueError):
     """A medium that cannot be read: which one, why, and what to do."""
 
     def __init__(self, code: str, origin: str, reason: str) -> None:
@@ -66,7 +70,7 @@ class MediaError(MMModalError):
         super().__init__(f"{origin}: {reason}")
 
 
-class RecordError(MMModalError):
+class RecordError(MMModalError, ValueError):
     """A row of data that is not a valid record; names the file and line."""
 
     def __init__(self, where: str, reason: str) -> None:
@@ -78,15 +82,15 @@ class RecordError(MMModalError):
         return f"{self.where}: {self.reason}"
 
 
-class RenderError(MMModalError):
+class RenderError(MMModalError, ValueError):
     """A conversation that the backbone's chat template cannot express."""
 
 
-class SpliceError(MMModalError):
+class SpliceError(MMModalError, ValueError):
     """Numbers of slots and media features that differ; names the sample."""
 
 
-class CheckpointError(MMModalError):
+class CheckpointError(MMModalError, ValueError):
     """A model folder that cannot be loaded: what is wrong and what to do."""
 
 

@@ -33,7 +33,11 @@ def test_check_is_content_with_good_data(folder: Path, data: Run) -> None:
     path = lines(folder / "a.jsonl", conversation(1), conversation(2))
 
     assert data("check", path) == (0, "2 records, no errors\n", "")
-    assert data("check", path, "--json") == (0, '{\n  "records": 2,\n  "errors": []\n}\n', "")
+    assert data("check", path, "--json") == (
+        0,
+        '{\n  "records": 2,\n  "errors": [],\n  "unused": {}\n}\n',
+        "",
+    )
 
 
 def test_check_prints_every_error_with_its_line_and_fails(folder: Path, data: Run) -> None:
@@ -126,7 +130,86 @@ def test_check_finds_the_paper_s_absolute_paths_through_root_maps(folder: Path, 
     assert data("check", path)[0] == 1
     code, out, _ = data("check", path, *[f"--root-map={old}=media" for old in maps])
 
-    assert (code, out) == (0, "3 records, no errors\n")
+    assert code == 0
+    assert out == "not used, kept in meta: 'context' (1 row)\n3 records, no errors\n"
+
+
+def test_check_hints_at_paths_of_windows_and_root_maps_match_them(folder: Path, data: Run) -> None:
+    sound = {"kind": "audio", "uri": "C:\\data\\media\\b.wav"}
+    media = [{"kind": "image", "uri": "media\\a.png"}, sound]
+    path = lines(folder / "a.jsonl", conversation(1, media=media))
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert out.count("no such file: it is a path of Windows; write / for \\") == 2
+    maps = ["--root-map=media=media", "--root-map=c:\\data\\media=media"]
+    assert data("check", path, *maps)[:2] == (0, "1 record, no errors\n")
+
+
+def test_check_reads_file_urls_under_the_root_only(folder: Path, data: Run) -> None:
+    def row(uri: str) -> dict[str, Any]:
+        shown = [{"type": "image", "image": uri}, {"type": "text", "text": "Apa?"}]
+        answer = {"role": "assistant", "content": "Itu."}
+        return {"messages": [{"role": "user", "content": shown}, answer]}
+
+    rows = row(f"file://{folder}/media/a.png"), row("file:///etc/a.png")
+    path = lines(folder / "a.jsonl", *rows)
+
+    code, out, _ = data("check", path)
+
+    assert code == 1
+    assert out.splitlines()[0].startswith(f"{path}:2: medium 0: /etc/a.png: it is outside of the")
+    assert out.splitlines()[1] == "2 records, 1 error"
+
+
+def test_check_counts_the_keys_that_are_not_used(folder: Path, data: Run) -> None:
+    turns = [{"from": "human", "value": "<image>x"}, {"from": "gpt", "value": "y"}]
+    llava = {"image": "media/a.png", "conversations": turns, "source": "coco", "lang": "en"}
+    bilingual = {
+        "conversations": [
+            {"role": "user", "content": "x", "content_ms": "x"},
+            {"role": "assistant", "content": "y", "content_ms": "y"},
+        ],
+        "score": 0.5,
+        "empty": None,
+    }
+    kept = conversation(1, meta={"images": ["gone.png"]})
+    path = lines(folder / "a.jsonl", llava, llava | {"score": 1}, bilingual, kept)
+
+    assert data("check", path)[:2] == (
+        0,
+        "not used, kept in meta: 'score' (2 rows), 'source' (2 rows)\n5 records, no errors\n",
+    )
+    assert json.loads(data("check", path, "--json")[1])["unused"] == {"score": 2, "source": 2}
+
+
+def test_check_tells_rows_whose_media_are_listed_beside_the_messages(
+    folder: Path, data: Run
+) -> None:
+    def row(text: str, **media: Any) -> dict[str, Any]:
+        answer = {"role": "assistant", "content": "y"}
+        return {"messages": [{"role": "user", "content": text}, answer], **media}
+
+    path = lines(
+        folder / "a.jsonl",
+        row("<image>x", images=["media/a.png"]),
+        row("<image>x", images=["media/none.png"]),
+        row("x", audios=["media/b.wav"]),
+        row("x", videos=["media/c.mp4"]),
+    )
+
+    code, out, _ = data("check", path)
+
+    found = [line.removeprefix(f"{path}:") for line in out.splitlines()]
+    expected = [
+        "2: medium 0: media/none.png: no such file",
+        "3: 'audios' lists 1 media, but the messages mark 0; mark the place of each by <audio>",
+        "4: 'videos.0' names a medium ('media/c.mp4') that is in no message; put it where",
+        "2 records, 3 errors",
+    ]
+    assert code == 1
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
 
 
 def files(row: dict[str, Any]) -> list[str]:

@@ -74,7 +74,7 @@ def test_help_lists_commands_of_core_and_of_packages(commands: Path) -> None:
     assert result.returncode == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "plugins List the plugins and their status." in lines
-    assert "hello from mmmodal-commands" in lines
+    assert "hello Say hello." in lines
     assert "nope from mmmodal-broken" in lines
     assert result.stderr == ""
 

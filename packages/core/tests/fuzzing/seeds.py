@@ -11,7 +11,7 @@ from PIL import Image as pillow
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "tests" / "support"))
 
-from media_files import CLIPS, encode_picture, encode_sound, write_clip
+from media_files import CLIPS, encode_picture, encode_sound, write_clip, write_sound, write_to_pipe
 
 __all__ = ["SEEDS"]
 
@@ -28,6 +28,17 @@ WRITTEN_BY_LIBSNDFILE = {
     "ogg-vorbis": ("OGG", "VORBIS"),
     "ogg-opus": ("OGG", "OPUS"),
     "mp3-lame": ("MP3", "MPEG_LAYER_III"),
+    "wav-ms-adpcm": ("WAV", "MS_ADPCM"),
+    "aiff-pcm16": ("AIFF", "PCM_16"),
+    "aiff-float": ("AIFF", "FLOAT"),
+    "au-pcm16": ("AU", "PCM_16"),
+    "caf-pcm16": ("CAF", "PCM_16"),
+}
+TO_A_PIPE = {
+    "wav-pcm-pipe": ("pcm_s16le", "wav"),
+    "wav-mp3-pipe": ("libmp3lame", "wav"),
+    "flac-pipe": ("flac", "flac"),
+    "ogg-flac-pipe": ("flac", "ogg"),
 }
 FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof"
 
@@ -85,6 +96,12 @@ def clips() -> dict[str, bytes]:
         files[name] = encode_sound(sound, form, subtype)
     for name in CLIPS:
         files[name] = write_clip(sound, name)
+    for name, (codec, container) in TO_A_PIPE.items():
+        files[name] = write_to_pipe(sound, codec, container)
+    files["wav-mp3"] = write_sound(sound, "libmp3lame", "wav")
+    files["wav-gsm"] = encode_sound(sound[:, 0], "WAV", "GSM610", 8_000)
+    files["wav-g722"] = write_sound(sound[:, 0], "g722", "wav")
+    files["mov-adpcm"] = write_sound(sound, "adpcm_ima_qt", "mov")
     files["mp4-fragments"] = write_clip(sound, "mp4-aac", movflags=FRAGMENTS, frag_duration="50000")
     files["mp4-index-first"] = write_clip(sound, "mp4-aac", movflags="faststart")
     files["mp4-film"] = write_clip(sound, "mp4-aac", film=True)

@@ -38,6 +38,7 @@ LIMITS = {
     "image": ImageLimits(pixels=1_000_000, decoded_bytes=MEMORY),
     "audio": AudioLimits(seconds=10, decoded_bytes=MEMORY),
 }
+ESTIMATED = ("MPEG_LAYER_III", "GSM610")  # by libsndfile
 MODALITIES = {"image": Image(), "audio": Audio()}
 
 
@@ -111,10 +112,23 @@ def _wrong(kind: str, item: Any, data: bytes) -> str:
     if not 0 < len(samples) <= LIMITS["audio"].seconds * rate or not 4_000 <= rate <= 384_000:
         return f"{len(samples)} samples at {rate} Hz"
     if data[:4] in (b"RIFF", b"RF64", b"fLaC"):
-        frames = soundfile.SoundFile(io.BytesIO(data)).frames
-        if frames not in (len(samples), 2**63 - 1):
-            return f"{len(samples)} samples, and the header tells {frames}"
+        told = _told(data)
+        if told not in (len(samples), None):
+            return f"{len(samples)} samples, and the header tells {told}"
     return ""
+
+
+def _told(data: bytes) -> int | None:
+    """Return the number of samples by the header; None if it is not known, or an estimate."""
+    if b"\x55\0" in data[16:30]:  # libsndfile prints what it thinks of MP3
+        return None
+    try:
+        sound = soundfile.SoundFile(io.BytesIO(data))
+    except soundfile.LibsndfileError:  # of a codec that only libav reads
+        return None
+    if sound.subtype in ESTIMATED or sound.frames in (0, 2**63 - 1):
+        return None
+    return int(sound.frames)
 
 
 def _unclear(error: MediaError) -> str:

@@ -405,3 +405,18 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("uri", ["images\\a.png", "C:\\data\\a.png", "C:/data/a.png", "..\\a.png"])
+def test_a_path_of_windows_that_is_missing_gets_a_hint(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(
+        MediaError, match=r"it is a path of Windows; write / for .*--root-map"
+    ) as got:
+        open_source(uri, root=tmp_path, limits=Limits())
+    assert got.value.code == "missing"
+
+
+def test_a_name_with_a_backslash_is_read_where_it_exists(tmp_path: Path) -> None:
+    (tmp_path / "a\\b.png").write_bytes(b"x")
+
+    assert open_source("a\\b.png", root=tmp_path, limits=Limits()).read_bytes(Limits()) == b"x"

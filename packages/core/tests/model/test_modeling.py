@@ -257,8 +257,8 @@ def test_text_then_tokens_equals_both_at_once(composed: Composed, family: str) -
 def test_arguments_of_the_chat_template_are_not_dropped(
     model: MMModalForConditionalGeneration,
 ) -> None:
-    with pytest.raises(RenderError, match="does not accept max_length"):
-        model.processor.apply_chat_template([user("x")], tokenize=True, max_length=3)
+    with pytest.raises(RenderError, match=r"not accept 'max_lenght'. Did you mean 'max_length'"):
+        model.processor.apply_chat_template([user("x")], tokenize=True, max_lenght=3)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2"])

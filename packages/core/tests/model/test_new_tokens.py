@@ -44,6 +44,18 @@ def test_new_rows_are_the_mean_of_the_rows_of_tokens(
         torch.testing.assert_close(after[known:], before.mean(0).expand_as(after[known:]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_new_tokens_are_told_apart_by_their_embeddings(
+    parts: dict[str, Path], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    """So that a slot is found in embeddings, whatever the model is loaded as."""
+    compose(parts["llama"], parts, tmp_path / "model")
+    model = mmmodal.load(tmp_path / "model", dtype=dtype)
+    table, ids = model.get_input_embeddings().weight, model.config.media_ids()
+    for id_ in ids:
+        assert (table == table[id_]).all(-1).nonzero().tolist() == [[id_]]
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_rows_that_a_padded_vocabulary_had_start_at_the_mean_too(
     parts: dict[str, Path], tmp_path: Path, tied: bool

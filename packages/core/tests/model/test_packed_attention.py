@@ -194,12 +194,12 @@ def test_towers_run_once_over_all_items_of_a_pack(make: Make) -> None:
     assert sorted(ran) == [("audio", False), ("image", False)]
 
 
-def test_in_training_the_loss_comes_without_logits_unless_they_are_asked_for(make: Make) -> None:
+def test_the_loss_comes_without_logits_where_they_are_skipped(make: Make) -> None:
     model = make("qwen2", "sdpa").train()
     batch = model.processor.preparer.collate(samples_of(model))
-    found = model(**batch)
+    found = model(**batch, skip_logits=True)
     assert found.loss is not None and found.logits is None
-    asked = model(**batch, skip_logits=False)
+    asked = model(**batch)
     assert asked.logits.shape[:2] == batch["input_ids"].shape
     torch.testing.assert_close(asked.loss, found.loss, **CLOSE)
     assert model.eval()(**batch).logits is not None

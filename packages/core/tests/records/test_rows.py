@@ -358,6 +358,12 @@ def test_what_is_no_file_of_rows_is_refused_by_name(tmp_path: Path) -> None:
         write(
             tmp_path / "utf16.json", '{"a": 1}'.encode("utf-16")
         ): "UTF-16 text; save it as UTF-8",
+        write(
+            tmp_path / "utf16le.json", '{"a": 1}'.encode("utf-16-le")
+        ): "UTF-16 text; save it as UTF-8",
+        write(
+            tmp_path / "utf32.json", '{"a": 1}'.encode("utf-32")
+        ): "UTF-32 text; save it as UTF-8",
         write(tmp_path / "pretty.json", '{\n  "a": 1\n}'): "its rows span several lines",
         write(tmp_path / "a.zip", b"PK\x03\x04..."): "a zip archive",
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from mmmodal.authoring.commands import example
+
 __all__ = ["datagen"]
 
 
@@ -31,12 +33,16 @@ class StepGroup(click.Group):
         return _step_command(cmd_name)
 
 
-@click.group(cls=StepGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=StepGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("mmmodal datagen run paper out=out"),
+)
 def datagen() -> None:
     """Make bilingual training data from recordings, images and their descriptions."""
 
 
-@datagen.command()
+@datagen.command(epilog=example("mmmodal datagen run pipeline.yaml out=out"))
 @click.argument("pipeline")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome of each step as JSON.")
@@ -60,7 +66,7 @@ def run(pipeline: str, overrides: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"Report: {report}", err=True)
 
 
-@datagen.group(invoke_without_command=True)
+@datagen.group(invoke_without_command=True, epilog=example("mmmodal datagen pipelines --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the file of each.")
 @click.pass_context
 def pipelines(context: click.Context, as_json: bool) -> None:
@@ -79,7 +85,7 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     print_table(rows, {"name": "PIPELINE", "about": "WHAT IT IS"})
 
 
-@pipelines.command()
+@pipelines.command(epilog=example("mmmodal datagen pipelines copy paper my.yaml"))
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
 def copy(name: str, path: Path) -> None:
@@ -91,7 +97,7 @@ def copy(name: str, path: Path) -> None:
     click.echo(f"Next: mmmodal datagen run {path}", err=True)
 
 
-@pipelines.command()
+@pipelines.command(epilog=example("mmmodal datagen pipelines show paper"))
 @click.argument("name")
 def show(name: str) -> None:
     """Print the pipeline NAME."""
@@ -100,7 +106,7 @@ def show(name: str) -> None:
     click.echo(find_pipeline(name).read_text(encoding="utf-8"), nl=False)
 
 
-@datagen.command()
+@datagen.command(epilog=example("mmmodal datagen parts --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
     """List steps and backends, and the packages that provide them."""
@@ -158,7 +164,13 @@ def _step_command(name: str) -> click.Command:
         click.Option(["--json", "as_json"], is_flag=True, help="Print counts as JSON."),
     ]
     summary = (part.__doc__ or "").strip()
-    return _StepCommand(name, callback=_run_step(name), params=[inputs, *options], help=summary)
+    return _StepCommand(
+        name,
+        callback=_run_step(name),
+        params=[inputs, *options],
+        help=summary,
+        epilog=example(f"mmmodal datagen {name} rows.jsonl -o out"),
+    )
 
 
 class _StepCommand(click.Command):
@@ -173,13 +185,15 @@ class _StepCommand(click.Command):
         if rows:
             with formatter.section("Options of the step, for --set"):
                 formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
 
 
 def _about(field: Any) -> str:
     """Return the meaning of an option, and its default."""
-    given = "required" if field.is_required() else field.default
     about = field.description or ""
-    return about if given is None else f"{about} ({given})".lstrip()
+    if field.is_required():
+        return f"{about}  [required]".lstrip()
+    return about if field.default is None else f"{about}  [default: {field.default}]".lstrip()
 
 
 def _run_step(name: str) -> Any:
@@ -224,5 +238,16 @@ def _print_outcomes(outcomes: Sequence[Any], as_json: bool) -> None:
         for outcome in outcomes:
             for reason, count in outcome.reasons.items():
                 click.echo(f"{outcome.step}: {count:,} × {reason}", err=True)
+            _print_unused(outcome)
     if failed := sum(outcome.failed for outcome in outcomes):
         click.echo(f"{failed:,} rows failed; run again to retry them", err=True)
+
+
+def _print_unused(outcome: Any) -> None:
+    """Print the keys that an import did not use."""
+    from mmmodal_datagen.steps.import_.step import UNUSED
+
+    found = {note: count for note, count in outcome.notes.items() if note.startswith(UNUSED)}
+    if found:
+        keys = ", ".join(f"{note.removeprefix(UNUSED)!r} ({n:,})" for note, n in found.items())
+        click.echo(f"{outcome.step}: not used, kept in meta: {keys}", err=True)

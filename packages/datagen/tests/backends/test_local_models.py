@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 import whisper
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
 )
@@ -229,3 +233,41 @@ def test_an_answer_ends_before_its_stop_text_or_is_cut_off() -> None:
     assert stopped.finish_reason == "stop"
     short = GREEDY.model_copy(update={"max_tokens": 1})
     assert asyncio.run(backend.complete("What is in", short)).finish_reason == "length"
+
+
+def write_reciter(folder: Path, words: tuple[str, ...], special: tuple[str, ...]) -> None:
+    """Write a model that says its vocabulary in order, from the word that a prompt ends with."""
+    size = len(words)
+    vocabulary = {word: number for number, word in enumerate(words)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token=words[0]))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=words[-1])
+    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=size,
+        intermediate_size=size,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        eos_token_id=size - 1,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for weight in model.model.layers.parameters():
+            weight.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        model.lm_head.weight.copy_(torch.eye(size).roll(1, 0))
+    model.save_pretrained(folder)
+
+
+def test_what_a_local_model_thinks_is_left_out_though_its_marks_are_special_tokens(
+    tmp_path: Path,
+) -> None:
+    words = ("Warna?", "[THINK]", "hijau", "atau", "biru", "[/THINK]", "merah", "</s>")
+    write_reciter(tmp_path, words, ("[THINK]", "[/THINK]"))
+    backend = LocalLanguageModel(LocalOptions(source=str(tmp_path)))
+    found = asyncio.run(backend.complete("Warna?", GREEDY))
+    assert (found.text, found.finish_reason, found.output_tokens) == ("merah", "stop", 7)
+    cut = asyncio.run(backend.complete("Warna?", Sampling(temperature=0, max_tokens=3)))
+    assert (cut.text, cut.finish_reason) == ("", "length")

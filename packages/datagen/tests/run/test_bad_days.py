@@ -276,6 +276,35 @@ def test_a_wrong_key_ends_the_run_and_is_written_nowhere(
     assert_nowhere("very-secret", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "what"),
+    [
+        (429, {"message": "pay first", "code": "insufficient_quota"}, "the quota is used up"),
+        (404, {"message": "no m here", "code": "model_not_found"}, "there is no such model"),
+    ],
+)
+def test_what_no_row_can_pass_ends_the_run_and_marks_no_row(
+    tmp_path: Path, reference: dict[str, bytes], status: int, error: dict[str, str], what: str
+) -> None:
+    left = iter(range(ROWS))  # a third of the calls
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        if next(left, None) is not None:
+            return by_digest(request, number)
+        return Reply(status=status, body=json.dumps({"error": error}).encode())
+
+    with serving(reply) as server:
+        values = values_of(tmp_path / "poor", server.url)
+        with pytest.raises(StopRun, match=f"{what}.*: {error['message']}$"):
+            run(values)
+        assert ROWS < len(server.requests) <= ROWS + 3
+        assert not list((tmp_path / "poor/out").rglob("failed-*.parquet"))
+        server.reply = by_digest
+        run(values)
+        assert len(server.requests) <= ROWS * 3 + 3
+    assert published(tmp_path / "poor") == reference
+
+
 def test_a_key_that_the_endpoint_repeats_is_written_nowhere(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

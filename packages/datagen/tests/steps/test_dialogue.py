@@ -111,6 +111,26 @@ def test_a_row_tells_every_call_that_made_it(tmp_path: Path) -> None:
     assert len({call.request_sha256 for call in calls}) == 5
 
 
+def test_a_row_tells_what_was_asked_and_not_what_the_endpoint_refused(tmp_path: Path) -> None:
+    write_questions(tmp_path, 1)
+
+    def reply(request: dict[str, Any], number: int) -> Reply:
+        error = {"error": {"message": "Unknown parameter: 'top_k'.", "param": "top_k"}}
+        refused = Reply(status=400, body=json.dumps(error).encode())
+        return refused if "top_k" in request else Reply(text=" yes")
+
+    with serving(reply) as server:
+        pipeline = dialogue_pipeline(tmp_path, server)
+        with pytest.warns(UserWarning, match="`top_k` is refused, and it is left out from now on"):
+            (row,) = made(run_pipeline(pipeline))
+        assert len(server.requests) == 5 + 1
+        again = dialogue_pipeline(tmp_path, server, shard_rows=5)
+        assert made(run_pipeline(again)) == [row]
+        assert len(server.requests) == 5 + 1
+    assert {"temperature", "top_p", "max_tokens"} <= row.origins[-1].calls[0].parameters.keys()
+    assert all("top_k" not in call.parameters for call in row.origins[-1].calls)
+
+
 def test_a_dialogue_about_a_transcript_that_people_wrote_is_told_as_a_models(
     tmp_path: Path,
 ) -> None:

@@ -13,6 +13,7 @@ from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 from mmmodal_datagen.texts.language import language_of
 from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
+from prose import LOOPS, STORIES
 from refused_rows import refusals_in
 
 STORY = (
@@ -71,6 +72,9 @@ GOOD = row("good", "What is in the picture?", STORY)
         (row("b", "What?", "   "), "structure"),
         (row("b", "<imej> What?", "Yes."), "structure"),
         (row("b", "What is in picture 2?", "Yes."), "structure"),
+        (row("b", "What?", "<think>hm</think>Yes."), "holds a thought"),
+        (row("b", "What?", "They ask.</think>Yes."), "holds a thought"),
+        (row("b", "What?", "Yes.", malay=("Apa?", "[THINK]hm[/THINK]Ya.")), "holds a thought"),
         (row("b", "What?", "The same thing again. " * 30), "repeats itself"),
         (row("b", "What?", "you and me " * 9), "repeats phrases"),
         (row("b", "Two of 3?", "Yes.", malay=("Dua daripada 4?", "Ya.")), "bad translation"),
@@ -100,6 +104,11 @@ def test_a_good_row_passes_and_says_what_was_measured(tmp_path: Path) -> None:
     assert [origin.step for origin in passed.origins] == ["import", "gate"]
 
 
+def test_thoughts_that_are_wanted_pass(tmp_path: Path) -> None:
+    thoughtful = row("t", "What is in the picture?", f"<think>A man.</think>{STORY}")
+    assert gate(tmp_path, [thoughtful], thoughts=False).rows == 1
+
+
 def test_a_short_template_about_other_media_is_no_duplicate(tmp_path: Path) -> None:
     rows = [row(f"r{n}", "What model is it?", "A scooter.") for n in range(5)]
     assert gate(tmp_path, rows).rows == 5
@@ -110,6 +119,35 @@ def test_nearly_the_same_words_are_a_duplicate_across_shards(tmp_path: Path) -> 
     late = row("late", "What is in the picture?", STORY.replace("fruit", "fruits"))
     outcome = gate(tmp_path, [*rows, late])
     assert outcome.reasons == {"duplicate": 1}
+
+
+def test_prose_of_any_script_passes_and_loops_do_not(tmp_path: Path) -> None:
+    rows = [row(script, "?", story) for script, story in STORIES.items()]
+    assert gate(tmp_path, rows).rows == len(rows)
+    loops = [row(script, "?", loop * 9) for script, loop in LOOPS.items()]
+    outcome = gate(tmp_path, loops)
+    assert outcome.rows == 0
+    assert outcome.reasons.keys() <= {"repeats itself", "repeats phrases"}
+
+
+def test_a_translation_from_any_script_is_compared_by_what_it_says(tmp_path: Path) -> None:
+    malay = STORIES["malay"]
+    rows = [row(script, "?", text, malay=("?", malay)) for script, text in STORIES.items()]
+    rows.append(row("rumi", "?", malay, malay=("?", STORIES["jawi"])))
+    rows.append(row("digits", "2,024 ekor?", "3", malay=("٢٬٠٢٤ ايکور؟", "٣")))
+    assert gate(tmp_path, rows, duplicates=False).reasons == {}
+    short = [row(script, "?", t, malay=("?", malay[:150])) for script, t in STORIES.items()]
+    assert gate(tmp_path, short).reasons == {"bad translation": len(short)}
+    other = row("other", "?", malay, malay=("?", STORIES["chinese"]))
+    assert gate(tmp_path, [other]).reasons == {"wrong language": 1}
+
+
+def test_nearly_the_same_text_without_spaces_is_a_duplicate(tmp_path: Path) -> None:
+    changed = {script: story[:-3] + story[-2:] for script, story in STORIES.items()}
+    rows = [row(script, "?", story) for script, story in STORIES.items()]
+    late = [row(f"{script}-late", "?", story) for script, story in changed.items()]
+    outcome = gate(tmp_path, [*rows, *late])
+    assert (outcome.rows, outcome.reasons) == (len(rows), {"duplicate": len(rows)})
 
 
 def test_measures_tell_loops_and_languages() -> None:

@@ -67,6 +67,42 @@ def test_a_list_of_questions_is_read_without_its_numbers_and_each_once(tmp_path:
     assert len({row.id for row in made(outcome)}) == 5
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            "以下是问题：\n1、图片里的正方形是什么颜色的？\n（2）他们在河边做什么呢？",
+            ["图片里的正方形是什么颜色的？", "他们在河边做什么呢？"],
+        ),
+        (
+            "问题1：“图片里的正方形是什么颜色？”\n2.他们在河边做什么呢？",
+            ["图片里的正方形是什么颜色？", "他们在河边做什么呢？"],
+        ),
+        (
+            "質問です。\n1. この写真の四角は何色ですか。\n・彼らは何をしていますか？",
+            ["この写真の四角は何色ですか。", "彼らは何をしていますか？"],
+        ),
+        (
+            "คำถามมีดังนี้\n1. สี่เหลี่ยมในภาพเป็นสีอะไร\n2. พวกเขากำลังทำอะไรอยู่",
+            ["สี่เหลี่ยมในภาพเป็นสีอะไร", "พวกเขากำลังทำอะไรอยู่"],
+        ),
+        ("၁။ ပုံထဲက လေးထောင့်က ဘာအရောင်လဲ။", ["ပုံထဲက လေးထောင့်က ဘာအရောင်လဲ။"]),
+        ("1. படத்தில் உள்ள சதுரத்தின் நிறம் என்ன?", ["படத்தில் உள்ள சதுரத்தின் நிறம் என்ன?"]),
+        ("1. اڤاکه ورنا سݢي امڤت دالم ݢمبر اين؟", ["اڤاکه ورنا سݢي امڤت دالم ݢمبر اين؟"]),
+        ("1. 그림 속의 사각형은 무슨 색입니까?", ["그림 속의 사각형은 무슨 색입니까?"]),
+        ("1. 好吗？\nそうです。\nสวัสดีครับคุณ", []),
+    ],
+)
+def test_questions_are_found_in_lists_of_any_script(answer: str, expected: list[str]) -> None:
+    assert questions_in(answer, longer_than=20) == expected
+
+
+def test_questions_that_differ_in_a_vowel_sign_are_two(tmp_path: Path) -> None:
+    listed = "1. அவர்கள் கடையில் எதை வாங்கினார்கள்?\n2. அவர்கள் கடையில் எதை வாங்கினர்கள்?"
+    with serving(lambda request, number: Reply(text=listed)) as server:
+        assert len(texts(run_step(tmp_path, [clip("a")], "questions", server=server))) == 2
+
+
 def test_the_papers_rules_take_what_stands_after_the_first_full_stop() -> None:
     answer = (
         'Sure? Here you go\n1. What is the U.S. economy about to do?\n2. "Short one here?"\n'

@@ -369,6 +369,21 @@ def test_texts_are_alike_by_their_rare_words() -> None:
 
 
 @pytest.mark.slow
+def test_texts_without_spaces_have_words_in_common() -> None:
+    texts = [
+        *(
+            "河边的市场卖新鲜的鱼",
+            "一辆红色的巴士经过旧桥",
+            "พวกเขาขายปลาสดที่ตลาด",
+            "รถเมล์สีแดงข้ามสะพานเก่า",
+        ),
+        *("孩子们在学校里唱歌", "市场里有人买新鲜的鱼", "ที่ตลาดมีปลาสดมากมาย", "爷爷在船上工作"),
+    ]
+    every = np.ones(len(texts), bool)
+    found = list(similar_pairs(texts, every, every, 0.1, random.Random(0)))
+    assert {frozenset((a, b)) for a, b, _ in found} == {frozenset((0, 5)), frozenset((2, 6))}
+
+
 def test_similar_pairs_take_time_in_proportion_to_the_words() -> None:
     chance = random.Random(0)
     words = [f"word{int(chance.paretovariate(0.6))}" for _ in range(400_000)]

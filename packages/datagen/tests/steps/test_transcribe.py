@@ -26,9 +26,11 @@ from mmmodal_datagen.pipeline import Pipeline
 from mmmodal_datagen.run.runner import StepOutcome, run_pipeline
 from mmmodal_datagen.single_step import step_alone
 from mmmodal_datagen.steps.transcribe.filters import Filters, checks, only_phrases
+from mmmodal_datagen.texts.repetition import byte_ratio
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.phrases import all_phrases
 from mmmodal_playground.speech import any_voice, speak
+from prose import LOOPS, STORIES
 from refused_rows import refusals_in
 
 SURE = Confidence(avg_logprob=-1.0, no_speech_prob=0.6, compression_ratio=2.4)
@@ -261,6 +263,33 @@ def test_a_transcript_is_refused_for_what_is_wrong_with_it(
     assert reason(transcript) == expected
 
 
+def spoken(text: str, seconds: float) -> Transcript:
+    """Return a transcript with the compression ratio that Whisper would have measured."""
+    return said(text, seconds, compression_ratio=byte_ratio(text))
+
+
+@pytest.mark.parametrize("script", STORIES)
+def test_prose_of_any_script_is_kept_and_what_nobody_said_is_not(script: str) -> None:
+    story, loop = STORIES[script], LOOPS[script]
+    for seconds in (17, 25, 40):
+        assert reason(spoken(story, seconds), seconds) == ""
+    assert reason(spoken(story, 7), 7) == "too fast for speech"
+    assert reason(spoken(loop * 20, 25), 25) == "repeats itself"
+    assert reason(said(loop * 5, 25), 25) == "few different words"
+    first = story.split()[0][0] if script in ("chinese", "japanese") else "a"
+    letters = said(f"{first * 26} {story}", 30)
+    assert reason(letters, 30) == "overlong word"
+    assert reason(said(story, 30), 30, words=40) == ""
+    assert reason(said(story[:25], 30), 30, words=40) == "few words"
+
+
+@pytest.mark.parametrize(
+    "text", ["我在KL工作了三年", "TNB และ LRT อยู่ในเมือง KL", "MRT 跟 LRT 在 KL 很多 1 2 3 4"]
+)
+def test_abbreviations_in_a_script_without_capitals_are_no_title(text: str) -> None:
+    assert reason(said(text)) == ""
+
+
 def test_the_worst_segment_of_a_clip_decides() -> None:
     fine = Segment(start_s=0, end_s=20, text="Selamat datang ke pasar ini", avg_logprob=-0.2)
     outro = Segment(start_s=20, end_s=30, text="Terima kasih kerana menonton", avg_logprob=-0.4)
@@ -287,6 +316,10 @@ def test_more_than_can_be_said_and_other_languages_are_refused() -> None:
         ("terima kasih, Terima kasih. TERIMA KASIH", True),
         ("Jangan lupa like, share dan subscribe!", True),
         ("Thank you for watching.", True),
+        ("ご視聴ありがとうございました。", True),
+        ("谢谢观看谢谢观看！感谢观看", True),
+        ("ขอบคุณที่รับชม", True),
+        ("谢谢观看我们的节目", False),
         ("Terima kasih kerana datang ke kedai saya", False),
         ("Dia kata terima kasih", False),
         ("terima", False),

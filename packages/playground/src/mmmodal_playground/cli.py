@@ -7,17 +7,17 @@ from typing import get_args
 
 import click
 
-from mmmodal.authoring.commands import talking
+from mmmodal.authoring.commands import example, talking
 from mmmodal_playground.things import COLOURS, SHAPES, TALKS, Split, Thing
 from mmmodal_playground.writing import writing
 
 
-@click.group()
+@click.group(epilog=example("mmmodal playground make data"))
 def playground() -> None:
     """Generate data to try all commands, without downloads."""
 
 
-@playground.command()
+@playground.command(epilog=example("mmmodal playground make data --n 100"))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--split",
@@ -44,7 +44,7 @@ def make(out: Path, split: Split, number: int, seed: int) -> None:
     click.echo(str(path))
 
 
-@playground.command()
+@playground.command(epilog=example("mmmodal playground raw recordings"))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--n",
@@ -64,7 +64,7 @@ def raw(out: Path, number: int, seed: int) -> None:
     click.echo(str(path))
 
 
-@playground.command()
+@playground.command(epilog=example("mmmodal playground serve --port 8765"))
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65_535))
 def serve(port: int) -> None:
     """Serve the language model part by OpenAI's protocol, on this machine, until Ctrl-C.
@@ -80,7 +80,7 @@ def serve(port: int) -> None:
         threading.Event().wait()
 
 
-@playground.command()
+@playground.command(epilog=example("mmmodal playground draw red circle a.png"))
 @click.argument("colour", type=click.Choice(list(COLOURS)))
 @click.argument("shape", type=click.Choice(SHAPES))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
@@ -97,7 +97,7 @@ def draw(colour: str, shape: str, out: Path, seed: int) -> None:
     click.echo(str(out))
 
 
-@playground.command()
+@playground.command(epilog=example('mmmodal playground say "seven red stars" a.wav --lang en'))
 @click.argument("text")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--lang", type=click.Choice(list(TALKS)), default="en", show_default=True)
@@ -116,7 +116,7 @@ def say(text: str, out: Path, lang: str, voice: str | None, seed: int) -> None:
     click.echo(str(out))
 
 
-@playground.command()
+@playground.command(epilog=example("mmmodal playground parts --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parts(as_json: bool) -> None:
     """List the trained parts of this package, with their measured quality."""

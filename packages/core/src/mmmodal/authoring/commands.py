@@ -1,5 +1,5 @@
 """Output of click commands, which a package adds through entry points of `mmmodal.commands`."""
 
-from mmmodal.cli.output import print_json, print_table, talking
+from mmmodal.cli.output import example, print_json, print_table, talking
 
-__all__ = ["print_json", "print_table", "talking"]
+__all__ = ["example", "print_json", "print_table", "talking"]

@@ -2,11 +2,14 @@
 
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record, text_message
+from mmmodal.records.addresses import addresses
 from mmmodal.records.dataset import RecordDataset, read_records
-from mmmodal.records.detection import find_format, formats, read_row
+from mmmodal.records.detection import find_format, formats, read_row, unused_keys
 from mmmodal.records.files import open_rows
 from mmmodal.records.foreign import validated
 from mmmodal.records.json_text import dump_json, parse_json
+from mmmodal.records.paths import local_path
+from mmmodal.records.remainder import texts_in, unread_medium
 from mmmodal.records.rows import Row, RowSource
 from mmmodal.records.writing import write_records
 
@@ -20,14 +23,19 @@ __all__ = [
     "RecordDataset",
     "Row",
     "RowSource",
+    "addresses",
     "dump_json",
     "find_format",
     "formats",
+    "local_path",
     "open_rows",
     "parse_json",
     "read_records",
     "read_row",
     "text_message",
+    "texts_in",
+    "unread_medium",
+    "unused_keys",
     "validated",
     "write_records",
 ]

@@ -15,6 +15,7 @@ from mmmodal.contracts import Backbone
 from mmmodal.downloads import hub_files
 from mmmodal.errors import PartError, is_debugging
 from mmmodal.pretrained import damaged_file
+from mmmodal.utf8 import NotUtf8Error, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -23,11 +24,14 @@ __all__ = ["AutoBackbone", "AutoOptions", "with_variables"]
 
 T = TypeVar("T")
 
+MEDIA_PARTS = ("text_config", "vision_config", "audio_config", "vq_config", "audio_encoder_config")
+"""The configs in that of a model with parts that read media."""
+
 WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 
 class AutoOptions(Config):
-    """The options of a language model's chat template."""
+    """The options of a language model: its chat template, and the loss of its experts."""
 
     chat_template: Path | None = None
     """A Jinja file that replaces the tokenizer's own chat template."""
@@ -36,6 +40,10 @@ class AutoOptions(Config):
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], bool | int | float | str
     ] = Field(default_factory=dict)
     """Variables of the chat template, besides the messages: `{enable_thinking: false}`."""
+
+    router_loss: bool | None = None
+    """Whether training adds the loss that balances a mixture of experts; None: as its config.json
+    says in `output_router_logits`."""
 
 
 class AutoBackbone(Backbone):
@@ -72,13 +80,27 @@ class AutoBackbone(Backbone):
                 f"{source} is a {config.model_type!r} model; transformers has no causal language "
                 "model of that type"
             )
+        if _keeps_media(config):
+            raise PartError(
+                f"{source} is a {config.model_type!r} model, which reads media itself; a backbone "
+                "reads text alone, so take the language model of that family"
+            )
         if getattr(config, "quantization_config", None) is not None:
             raise PartError(
                 f"the weights of {source} are quantized; compose with the original weights, and "
                 "quantize the composed model when you load it"
             )
         forget_decisions(config)
+        self._set_router_loss(source, config)
         return config
+
+    def _set_router_loss(self, source: str, config: PreTrainedConfig) -> None:
+        text: Any = config.get_text_config()
+        if self.options.router_loss is None:
+            return
+        if not hasattr(text, "output_router_logits"):
+            raise PartError(f"{source} has no experts to balance; leave out router_loss")
+        text.output_router_logits = self.options.router_loss
 
     def tokenizer(self, source: str) -> PreTrainedTokenizerBase:
         """Return the tokenizer; without a padding token it pads with the end token."""
@@ -139,6 +161,18 @@ class AutoBackbone(Backbone):
         return hub_files(source, (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt"))
 
 
+def _keeps_media(config: PreTrainedConfig) -> bool:
+    """Return whether transformers loads the parts of a config that read media.
+
+    Of some such configs (Qwen 3.5) it loads the language model alone.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    parts = config.sub_configs
+    return kind.config_class is not parts.get("text_config") and any(map(parts.get, MEDIA_PARTS))
+
+
 def with_variables(template: str, values: Mapping[str, bool | int | float | str]) -> str:
     """Return a chat template that sets variables itself, overriding those of a call.
 
@@ -150,8 +184,10 @@ def with_variables(template: str, values: Mapping[str, bool | int | float | str]
 
 def _read_template(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except NotUtf8Error as error:
+        raise PartError(f"the chat template {path}: {error}; save it as UTF-8") from None
+    except OSError as error:
         raise PartError(
             f"the chat template {path} cannot be read ({type(error).__name__})"
         ) from None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from mmmodal.cli.options import json_option
-from mmmodal.cli.output import print_json, talking
+from mmmodal.cli.output import example, print_json, talking
 
 __all__ = ["cache_command"]
 
 
-@click.command()
+@click.command(
+    epilog=example("mmmodal data cache align model=my-model data=captions.jsonl out=cached")
+)
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @json_option

@@ -11,7 +11,8 @@ import click
 
 from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, talking_options
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
+from mmmodal.cli.text import check_typed, input_lines
 
 COMMANDS = {
     "/reset": "forget the conversation",
@@ -21,7 +22,10 @@ COMMANDS = {
 }
 
 
-@click.command(context_settings=MEDIA_SETTINGS)
+@click.command(
+    context_settings=MEDIA_SETTINGS,
+    epilog=example("mmmodal chat my-model --image a.jpg --audio b.mp3"),
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--system", help="The system message in front of the conversation.")
 @limit_option
@@ -40,6 +44,7 @@ def chat(
     """Chat with the model CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
     from mmmodal.plugins import registry
 
+    check_typed(system, "--system")
     pairs = read_media_options(media, registry().names("modalities"))
     with talking():
         allowed = read_limits(limits)
@@ -57,6 +62,7 @@ class Session:
         self.chat = chat
         self.kinds = sorted(chat.processor.preparer.entries)
         self.pending: list[dict[str, Any]] = []
+        self._lines = input_lines()
 
     def run(self) -> None:
         """Handle lines until the input ends; print an error as one line and continue."""
@@ -131,9 +137,11 @@ class Session:
                     return input("> ")
                 except EOFError:
                     return None
+                except UnicodeDecodeError:
+                    click.echo("Error: not UTF-8 text; set the terminal to UTF-8", err=True)
                 except KeyboardInterrupt:
                     click.echo(err=True)  # discard a partly typed line
-        return sys.stdin.readline() or None
+        return next(self._lines, None)
 
 
 def _path(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from mmmodal.cli.options import chat_template_option, dtype_option
-from mmmodal.cli.output import talking
+from mmmodal.cli.options import chat_template_option, dtype_option, read_template
+from mmmodal.cli.output import example, talking
 
 
 def _pairs(
@@ -26,7 +26,12 @@ def _pairs(
     return pairs
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "mmmodal compose my-model --backbone tinyllama-1.1b \\",
+        "    --encoder image=siglip-base-384 --encoder audio=whisper-small",
+    )
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--backbone", metavar="NAME[:SOURCE]", help="The language model.")
 @click.option(
@@ -85,7 +90,7 @@ def compose(
     if dry_run:
         _print_plan(out, wanted, as_json)
         return
-    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    template = read_template(chat_template)
     with talking():
         from mmmodal.making.composing import compose as run
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.options import chat_template_option, dtype_option
-from mmmodal.cli.output import talking
+from mmmodal.cli.options import chat_template_option, dtype_option, read_template
+from mmmodal.cli.output import example, talking
 
 
-@click.command()
+@click.command(epilog=example("mmmodal convert llava-hf/llava-1.5-7b-hf my-llava"))
 @click.argument("source", metavar="SRC")
 @click.argument("out", type=click.Path(path_type=Path))
 @chat_template_option("to replace the checkpoint's chat template")
@@ -19,7 +19,7 @@ from mmmodal.cli.output import talking
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def convert(source: str, out: Path, chat_template: Path | None, dtype: str, as_json: bool) -> None:
     """Convert SRC, a folder or Hub id of another project, to the model folder OUT."""
-    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    template = read_template(chat_template)
     with talking():
         from mmmodal.converting import convert as run
 

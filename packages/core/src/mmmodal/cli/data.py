@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,17 @@ from mmmodal.cli.options import (
     reading_options,
     root_option,
 )
-from mmmodal.cli.output import print_json, print_table
+from mmmodal.cli.output import example, print_json, print_table
 from mmmodal.cli.preview import preview_command
 
 if TYPE_CHECKING:
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
 
+MOST_KEYS = 20  # of one file's rows that are printed
 
-@click.group()
+
+@click.group(epilog=example("mmmodal data check captions.jsonl"))
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
@@ -36,10 +39,12 @@ def data() -> None:
     """
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data check captions.jsonl --root images"))
 @path_argument
 @root_option
-@click.option("--media/--no-media", default=True, help="Read every medium (default), or rows only.")
+@click.option(
+    "--media/--no-media", default=True, show_default=True, help="Read every medium, or rows only."
+)
 @limit_option
 @reading_options
 @json_option
@@ -54,7 +59,11 @@ def check(
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print every error in PATH with its line; exit with 1 if there is one."""
+    """Print every error in PATH with its line; exit with 1 if there is one.
+
+    A row that names media, turns or tools under a key that its format does not read is an error.
+    Other keys that are not used are kept in `meta`; the number of their rows is printed.
+    """
     from mmmodal.records.checker import Checker
     from mmmodal.records.dataset import scan
 
@@ -63,8 +72,10 @@ def check(
     )
     records = 0
     errors: list[dict[str, str]] = []
+    unused: Counter[str] = Counter()
     for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
         records += item.record is not None
+        unused.update(item.unused if item.part == 0 else ())
         for error in checker.problems(item):
             errors.append({"where": error.where, "reason": error.reason})
             if not as_json:
@@ -74,14 +85,16 @@ def check(
         if not as_json:
             click.echo("{where}: {reason}".format(**errors[0]))
     if as_json:
-        print_json({"records": records, "errors": errors})
+        print_json({"records": records, "errors": errors, "unused": dict(sorted(unused.items()))})
     else:
+        if unused:
+            click.echo(f"not used, kept in meta: {_keys(unused)}")
         click.echo(f"{_counted(records, 'record')}, {_counted(len(errors), 'error')}")
     if errors:
         context.exit(1)
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data stats captions.jsonl --json"))
 @path_argument
 @reading_options
 @json_option
@@ -107,7 +120,7 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
     print_table(rows, {key: "" if key == "what" else key.upper() for key in keys})
 
 
-@data.command()
+@data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
@@ -180,6 +193,14 @@ def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
         record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
     ids.add(record.id)
     return record
+
+
+def _keys(unused: Mapping[str, int]) -> str:
+    """Return the keys that rows have besides those of their format, the most frequent first."""
+    found = sorted(unused.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{key!r} ({_counted(rows, 'row')})" for key, rows in found[:MOST_KEYS]]
+    more = len(found) - len(shown)
+    return ", ".join([*shown, f"and {more:,} more"] if more else shown)
 
 
 def _counted(number: int, word: str) -> str:

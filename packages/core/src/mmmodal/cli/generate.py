@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
+from mmmodal.cli.text import check_typed, input_text
 
 if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings
@@ -67,7 +67,10 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(context_settings=MEDIA_SETTINGS)
+@click.command(
+    context_settings=MEDIA_SETTINGS,
+    epilog=example('mmmodal generate my-model --prompt "What is it?" --image a.jpg'),
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--prompt", required=True, help="The prompt; `-` reads it from standard input.")
 @click.option("--system", help="The system message in front of the prompt.")
@@ -91,7 +94,9 @@ def generate(
     from mmmodal.plugins import registry
 
     pairs = read_media_options(media, registry().names("modalities"))
-    text = sys.stdin.read() if prompt == "-" else prompt
+    check_typed(prompt, "--prompt")
+    check_typed(system, "--system")
+    text = input_text() if prompt == "-" else prompt
     with talking():
         from mmmodal.media import open_source
 

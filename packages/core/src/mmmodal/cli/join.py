@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 
-@click.command()
+@click.command(epilog=example("mmmodal join with-images with-audio with-both"))
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
 
-from mmmodal.cli.output import print_json, print_table
+from mmmodal.cli.output import example, print_json, print_table
 from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
 from mmmodal.contracts.addition import Provided
@@ -34,7 +35,7 @@ CARDS: dict[str, tuple[str, ...]] = {
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=example("mmmodal plugins --json"))
 @json_option
 @click.pass_context
 def plugins(context: click.Context, as_json: bool) -> None:
@@ -43,8 +44,7 @@ def plugins(context: click.Context, as_json: bool) -> None:
         return
     found = registry().plugins
     if as_json:
-        keys = ("name", "package", "version", "status", "reason", "provides")
-        print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        _print_plugins(found)
         return
     rows = [{**vars(plugin), "provides": _provides(plugin)} for plugin in found]
     headings = ("PLUGIN", "PACKAGE", "VERSION", "STATUS", "PROVIDES", "REASON")
@@ -52,23 +52,33 @@ def plugins(context: click.Context, as_json: bool) -> None:
     print_table(rows, dict(zip(keys, headings, strict=True)))
 
 
-@plugins.command()
+@plugins.command(epilog=example("mmmodal plugins check siglip"))
 @click.argument("name")
+@json_option
 @click.pass_context
-def check(context: click.Context, name: str) -> None:
+def check(context: click.Context, name: str, as_json: bool) -> None:
     """Load the plugin NAME (or all plugins of the package NAME), and print the whole traceback."""
     found = [plugin for plugin in registry().plugins if name in (plugin.name, plugin.package)]
     if not found:
         known = [plugin.name for plugin in registry().plugins]
         raise PluginError(f"there is no plugin {name!r}{suggest(name, known)}")
+    if as_json:
+        _print_plugins(found)
     for plugin in found:
         if plugin.details:
             click.echo(plugin.details, err=True)
+        if as_json:
+            continue
         about = f"{plugin.name} ({plugin.package} {plugin.version}): {plugin.status}"
         details = "; ".join(text for text in (plugin.reason, _provides(plugin)) if text)
         click.echo(f"{about}: {details}" if details else about, err=plugin.status != "ok")
     if any(plugin.status != "ok" for plugin in found):
         context.exit(1)
+
+
+def _print_plugins(found: Sequence[Plugin]) -> None:
+    keys = ("name", "package", "version", "status", "reason", "provides")
+    print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
 
 
 def _provides(plugin: Plugin) -> str:
@@ -82,7 +92,11 @@ def _provides(plugin: Plugin) -> str:
 def _list_command(kind: str, what: str) -> click.Command:
     """Return the command that lists one kind of part."""
 
-    @click.command(kind, help=f"List {what}, with the options of each.")
+    @click.command(
+        kind,
+        help=f"List {what}, with the options of each.",
+        epilog=example(f"mmmodal {kind} --json"),
+    )
     @json_option
     def command(as_json: bool) -> None:
         rows = [_row(kind, name, provided) for name, provided in registry().provided(kind)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from mmmodal.cli.summaries import summary
 from mmmodal.errors import MMModalError, PluginError, is_debugging, one_line
 
 __all__ = ["main", "mmmodal", "run"]
@@ -79,7 +80,9 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
         for name, entries in sorted(_plugin_commands().items()):
-            rows.append((name, f"from {' and '.join(map(_package, entries))}"))
+            packages = " and ".join(map(_package, entries))
+            about = summary(entries[0]) if len(entries) == 1 else ""
+            rows.append((name, about or f"from {packages}"))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -126,7 +129,11 @@ def _refusing(name: str, reason: str) -> click.Command:
     return click.Command(name, settings, refuse, add_help_option=False)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExample:\n  mmmodal chat my-model --image a.jpg",
+)
 @click.version_option(package_name=CORE, message="%(prog)s %(version)s")
 # DeepSpeed's launcher adds this in front of our arguments; LOCAL_RANK, which is used, is the same.
 @click.option("--local_rank", type=int, expose_value=False, hidden=True)

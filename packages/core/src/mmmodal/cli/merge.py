@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 
-@click.command()
+@click.command(epilog=example("mmmodal merge my-adapter merged"))
 @click.argument("adapter", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(

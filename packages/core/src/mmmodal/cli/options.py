@@ -22,6 +22,7 @@ __all__ = [
     "path_argument",
     "read_limits",
     "read_media_options",
+    "read_template",
     "reading_options",
     "root_option",
 ]
@@ -43,7 +44,7 @@ def reading_options(command: Command) -> Command:
         "root_maps",
         multiple=True,
         metavar="OLD=NEW",
-        help="Replace the beginning of media paths; repeatable.",
+        help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
     )(command)
     return click.option(
         "--format",
@@ -114,6 +115,23 @@ def chat_template_option(purpose: str) -> Callable[..., Any]:
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help=f"A Jinja file {purpose}.",
     )
+
+
+def read_template(path: Path | None) -> str | None:
+    """Return the text of the file of `--chat-template`.
+
+    Raises:
+        ConfigError: it is not UTF-8, or cannot be read.
+    """
+    from mmmodal.errors import ConfigError
+    from mmmodal.utf8 import NotUtf8Error, read_text
+
+    try:
+        return read_text(path) if path else None
+    except NotUtf8Error as error:
+        raise ConfigError(str(path), [f"{error}; save it as UTF-8"]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [f"it cannot be read ({error.strerror})"]) from None
 
 
 dtype_option = click.option(

@@ -11,7 +11,12 @@ from typing import Any
 
 import click
 
-__all__ = ["print_json", "print_table", "talking"]
+__all__ = ["example", "print_json", "print_table", "talking"]
+
+
+def example(*lines: str) -> str:
+    """Return the epilog of a command's help: an example of its use, as one would type it."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
 
 
 @contextlib.contextmanager

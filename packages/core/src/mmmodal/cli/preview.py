@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import click
 
 from mmmodal.cli.options import (
+    json_option,
     limit_option,
     path_argument,
     read_limits,
     reading_options,
     root_option,
 )
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, print_json, talking
 
 __all__ = ["format_preview", "preview_command"]
 
@@ -86,15 +87,27 @@ def _printable(text: str) -> str:
     return "".join(shown)
 
 
-@click.command()
+@click.command(epilog=example("mmmodal data preview captions.jsonl --model my-model -n 3"))
 @path_argument
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
 )
 @click.option(
-    "-n", "number", default=1, type=click.IntRange(1), help="Number of conversations (1)."
+    "-n",
+    "number",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of conversations.",
 )
-@click.option("--row", default=1, type=click.IntRange(1), help="The first line or row to show.")
+@click.option(
+    "--row",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="The first line or row to show.",
+)
+@json_option
 @root_option
 @limit_option
 @reading_options
@@ -107,6 +120,7 @@ def preview_command(
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Show conversations as a model reads them: slots counted, learned text marked."""
     from mmmodal.errors import RecordError
@@ -120,15 +134,19 @@ def preview_command(
         preparer.allow(read_limits(limits))
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
-    shown = 0
+    shown: list[dict[str, Any]] = []
     for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
         if item.error is not None:
             raise item.error
         assert item.record is not None, item
         folder = path.parent if root is None else root
         sample = prepare_record(preparer, item.record, item.row.where, folder)
-        text = format_preview(sample, preparer.tokenizer, slots, colour=sys.stdout.isatty())
-        click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
-        shown += 1
+        colour = sys.stdout.isatty() and not as_json
+        text = format_preview(sample, preparer.tokenizer, slots, colour=colour)
+        shown.append({"row": item.row.where, "tokens": len(sample.input_ids), "text": text})
+        if not as_json:
+            click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
     if not shown:
         raise RecordError(str(path), f"there is no row {row}")
+    if as_json:
+        print_json(shown)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmmodal.cli.output import print_json, talking
+from mmmodal.cli.output import example, print_json, talking
 
 if TYPE_CHECKING:
     from mmmodal.publishing.upload import Publication
 
 
-@click.command()
+@click.command(epilog=example("mmmodal push my-model me/my-model --dry-run"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo")
 @click.option("--private", is_flag=True, help="Make the repository private.")

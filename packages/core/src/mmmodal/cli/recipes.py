@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from mmmodal.cli.output import print_json, print_table
+from mmmodal.cli.output import example, print_json, print_table
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=example("mmmodal recipes --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every recipe's values.")
 @click.pass_context
 def recipes(context: click.Context, as_json: bool) -> None:
@@ -31,7 +31,7 @@ def recipes(context: click.Context, as_json: bool) -> None:
         print_table(rows, {"name": "RECIPE", "package": "PACKAGE", "about": "WHAT IT IS"})
 
 
-@recipes.command()
+@recipes.command(epilog=example("mmmodal recipes copy align my-align.yaml"))
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path))
 def copy(name: str, path: Path) -> None:
@@ -43,7 +43,7 @@ def copy(name: str, path: Path) -> None:
     click.echo(f"Next: mmmodal train {path} model=… data=… out=… --check", err=True)
 
 
-@recipes.command()
+@recipes.command(epilog=example("mmmodal recipes show align"))
 @click.argument("name")
 def show(name: str) -> None:
     """Print the recipe NAME."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 from pydantic import BaseModel
 
-from mmmodal.cli.output import talking
+from mmmodal.cli.output import example, talking
 
 
 class RecipeCommand(click.Command):
@@ -21,6 +21,7 @@ class RecipeCommand(click.Command):
 
         with formatter.section("Keys of a recipe"):
             formatter.write_dl(list(_rows(Recipe)))
+        super().format_epilog(ctx, formatter)
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -30,13 +31,16 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]
     for name, field in model.model_fields.items():
         section = section_of(model, name)
         shown = not (field.is_required() or section)
-        default = f" ({field.get_default(call_default_factory=True)})" if shown else ""
+        default = f"  [default: {field.get_default(call_default_factory=True)}]" if shown else ""
         yield f"{prefix}{name}", f"{field.description or ''}{default}".strip()
         if section:
             yield from _rows(section, f"{prefix}{name}.")
 
 
-@click.command(cls=RecipeCommand)
+@click.command(
+    cls=RecipeCommand,
+    epilog=example("mmmodal train align model=my-model data=captions.jsonl out=aligned"),
+)
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--fresh", is_flag=True, help="Discard an interrupted run in `out` and start again.")

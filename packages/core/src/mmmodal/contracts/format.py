@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +44,22 @@ class Format(ABC):
         Raises:
             RecordError: the row is not valid.
         """
+
+    def uses(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return the keys that `read` turns into records; by default those of `structured`.
+
+        All other keys of a row are kept in `meta`, except those that say what a record should hold:
+        a row with media, turns or tools under such a key is refused, and a system prompt becomes
+        the system turn.
+        """
+        return self.structured
+
+    def ignores(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return keys that are kept in `meta` although they name media that `read` does not read.
+
+        Only the format can know this: that a key says, for example, where a medium came from.
+        """
+        return ()
 
     @abstractmethod
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:

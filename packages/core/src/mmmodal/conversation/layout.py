@@ -125,13 +125,16 @@ def marker_ids(
 
 
 def medium_pattern(markup: Markup) -> str:
-    """Return a regular expression for one medium in a rendered prompt."""
+    """Return a regular expression for one medium in a rendered prompt.
+
+    It has a group for each way to begin: with the begin marker, or with a slot outside of markers.
+    """
     if markup.begin is None:
         return rf"({re.escape(markup.slot)})"
     texts = (markup.slot, *([markup.separator] if markup.separator else ()))
     inside, gap = "|".join(map(re.escape, texts)), r"\s*" if markup.spaced else ""
     end = rf"(?:{gap}{re.escape(markup.end)})?" if markup.end else ""
-    return rf"({re.escape(markup.begin)})(?:{inside})*{end}"
+    return rf"({re.escape(markup.begin)})(?:{inside})*{end}|({re.escape(markup.slot)})"
 
 
 def spaced(parts: Sequence[ContentPart]) -> list[ContentPart]:

@@ -29,7 +29,7 @@ def split_prompt(
         markers: the ids of that markup.
         tokenizer: the tokenizer of the model.
     """
-    signs = {markup.sign: name for name, markup in markups.items()}
+    signs = {sign: n for n, markup in markups.items() for sign in (markup.sign, markup.slot)}
     pattern = "|".join(map(medium_pattern, markups.values()))
     if any(markup.spaced for markup in markups.values()):
         text = re.sub(

@@ -41,17 +41,41 @@ class Renderer:
     """Render conversations for one tokenizer and its chat template."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        markers: Mapping[str, MarkerIds],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        tokens: MarkupTokenizer | None = None,
     ) -> None:
-        if not tokenizer.chat_template:
+        """Prepare to render.
+
+        Args:
+            tokenizer: the tokenizer, with its chat template.
+            markers: the ids of each modality's markers and slot.
+            settings: another `chat_template`, `tools`, `documents`, and variables of the template.
+            tokens: the tokenizer that keeps text and markup apart, if there is one already.
+
+        Raises:
+            RenderError: there is no chat template.
+        """
+        self._settings = dict(settings or {})
+        if not (tokenizer.chat_template or self._settings.get("chat_template")):
             raise RenderError(
                 f"the tokenizer of {_source(tokenizer)} has no chat template; give a Jinja file "
                 "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
-        self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
+        self._tokens = tokens or MarkupTokenizer(
+            tokenizer, as_token=_likeness(tokenizer, self.markers)
+        )
         self._spaced = any(marker.spaced for marker in self.markers.values())
+
+    def variant(self, settings: Mapping[str, Any], kind: type[Renderer] | None = None) -> Renderer:
+        """Return a renderer of the same tokens with other settings of the template."""
+        made = kind or type(self)
+        return made(self.tokenizer, self.markers, settings=settings, tokens=self._tokens)
 
     def render(
         self,
@@ -59,6 +83,7 @@ class Renderer:
         layouts: Sequence[Layout] = (),
         *,
         add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
     ) -> Rendered:
         """Return the ids, labels and media of a conversation.
 
@@ -66,14 +91,20 @@ class Renderer:
             messages: the turns.
             layouts: the slots of each medium, by its index.
             add_generation_prompt: end with the header of an assistant turn.
+            continue_final_message: end with the last message's text, for the model to go on; no
+                token has a label.
 
         Raises:
             RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
         contents = [self._content(message) for message in messages]
-        text, spans = self._written(messages, contents, add_generation_prompt)
+        spans: list[tuple[int, int]] = []
+        if continue_final_message:
+            text = self._continued(messages, contents)
+        else:
+            text, spans = self._written(messages, contents, add_generation_prompt)
         media = self._shown(messages, text)
-        anchored = bool(spans) and self._format.anchored
+        anchored = bool(spans) and self._is_anchored()
         ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
         labels = [IGNORE] * len(ids)
         for answer in spoken:
@@ -143,11 +174,40 @@ class Renderer:
         media: Sequence[str] = (),
         *,
         add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
     ) -> str:
         """Return the text of the template, with each medium replaced by its text in `media`."""
         contents = [self._content(message) for message in messages]
-        rendered = self._apply_template(messages, contents, add_generation_prompt)
+        if continue_final_message:
+            rendered = self._continued(messages, contents)
+        else:
+            rendered = self._apply_template(messages, contents, add_generation_prompt)
+        self._shown(messages, rendered)
         return self._tokens.plain(rendered, media)
+
+    def _continued(self, messages: Sequence[Message], contents: Sequence[str]) -> str:
+        """Return the text of the template up to the end of the last message's content."""
+        if not messages:
+            raise RenderError("there is no message to continue")
+        # A space after the end shows whether the template strips what a message ends with.
+        end = self._tokens.placeholder(len(messages))
+        open_ended = [*contents[:-1], f"{contents[-1]}{end} "]
+        parts = self._apply_template(messages, open_ended, False).split(end)
+        if len(parts) != 2:
+            raise RenderError(
+                "the chat template does not write the last message once, so it cannot be continued"
+            )
+        return parts[0] if parts[1].startswith(" ") else parts[0].rstrip()
+
+    def _is_anchored(self) -> bool:
+        """Return whether each answer has markup close before it."""
+        return self._format.anchored
+
+    @property
+    def template(self) -> str:
+        """The source of the chat template."""
+        given = {key: self._settings.get(key) for key in ("chat_template", "tools")}
+        return str(self.tokenizer.get_chat_template(**given))
 
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, at which generation stops.
@@ -175,7 +235,7 @@ class Renderer:
         They are the tokens that the template names and that a decoded answer shows, so that an
         answer's thought keeps its tokens in later turns. All others are text in an answer too.
         """
-        source = self.tokenizer.get_chat_template()
+        source = self.template
         never = {self._format.end, *self._marker_texts()}
         return frozenset(
             token.content
@@ -218,7 +278,7 @@ class Renderer:
     def _write(self, chat: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
         turns = [{"role": role, "content": content} for role, content in chat]
         text: Any = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self._settings
         )
         return str(text)
 

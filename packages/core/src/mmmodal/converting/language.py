@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmmodal import pretrained
-from mmmodal.errors import PartError
+from mmmodal.errors import CheckpointError, PartError
+from mmmodal.utf8 import NotUtf8Error, read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -110,7 +111,10 @@ def _template(source: str, settings: Mapping[str, Any]) -> str | None:
     """Return the chat template from one of the three places where transformers stores it."""
     path = pretrained.find_file(source, "chat_template.jinja")
     if path is not None:
-        return path.read_text(encoding="utf-8")
+        try:
+            return read_text(path)
+        except NotUtf8Error as error:
+            raise CheckpointError(f"{path}: {error}; save it as UTF-8") from None
     both = pretrained.read_json(source, "chat_template.json") or {}
     for value in (both.get("chat_template"), settings.get("chat_template")):
         several = value if isinstance(value, list) else [{"name": "default", "template": value}]

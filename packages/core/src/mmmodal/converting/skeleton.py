@@ -44,7 +44,7 @@ def build_skeleton(
         model.generation_config = _generation(config, generation)
         for modality in conversion.modalities:
             addition, markup = modality.addition, modality.markup
-            width = config.hidden_size
+            width = model.model.width
             add_modality(model, LoadedModality.of(addition, width, pretrained=False, markup=markup))
     return finish(model)
 

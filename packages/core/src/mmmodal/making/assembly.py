@@ -15,7 +15,15 @@ from mmmodal.contracts.markup import Markup
 from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
+from mmmodal.making.trial import (
+    check_decoder,
+    check_head,
+    check_rebuilt,
+    naming_obstacle,
+    try_backbone,
+)
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.head import decoder_of
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
 from mmmodal.model.processing import MMModalProcessor
@@ -46,7 +54,9 @@ def assemble(
     check_vocabulary(source, tokenizer, row_count(causal))
     model = _wrap(causal)
     model.processor = MMModalProcessor(tokenizer)
-    return _grow(model, additions)
+    _grow(model, additions)
+    check_rebuilt(model)
+    return model
 
 
 def extend(
@@ -63,14 +73,21 @@ def extend(
 
 
 def _wrap(causal: PreTrainedModel) -> MMModalForConditionalGeneration:
-    """Return a composed model of a causal language model without modalities."""
-    with torch.device("meta"):
-        model = MMModalForConditionalGeneration(MMModalConfig(text_config=causal.config))
-    model.model.language_model = getattr(causal, causal.base_model_prefix)
-    model.set_output_embeddings(causal.get_output_embeddings())
-    model.generation_config = causal.generation_config
-    probe = torch.zeros(1, 1, causal.config.hidden_size, dtype=causal.dtype)
-    model.head.logits(model.get_output_embeddings(), probe)  # raises if the head cannot run
+    """Return a composed model of a causal language model without modalities.
+
+    Raises:
+        PartError: the language model cannot be a backbone.
+    """
+    with naming_obstacle(causal):
+        decoder = decoder_of(causal)
+        check_decoder(causal, decoder)
+        check_head(causal, decoder)
+        with torch.device("meta"):
+            model = MMModalForConditionalGeneration(MMModalConfig(text_config=causal.config))
+        model.model.language_model = decoder
+        model.set_output_embeddings(causal.get_output_embeddings())
+        model.generation_config = causal.generation_config
+        try_backbone(causal, model)
     return model
 
 
@@ -174,9 +191,8 @@ def _grow(
         )
     ]
     add_tokens(model, model.processor.tokenizer, tokens)
-    width = model.config.text_config.hidden_size
     for addition in additions:
-        add_modality(model, LoadedModality.of(addition, width, pretrained=True))
+        add_modality(model, LoadedModality.of(addition, model.model.width, pretrained=True))
     return finish(model)
 
 

@@ -231,10 +231,11 @@ def _check_vocabulary(path: str | Path, model: MMModalForConditionalGeneration) 
 
     tokens, rows = token_count(model.processor.tokenizer), model.config.text_config.vocab_size
     recorded = model.config.token_count  # None in older folders
-    if tokens > rows or recorded not in (None, tokens):
+    if tokens > rows or recorded not in (None, tokens, rows):  # rows: resized to these
         raise CheckpointError(
             f"{path}: the vocabulary does not match: the tokenizer has {tokens} tokens, but the "
-            f"model {recorded or rows}; copy all files from the same model"
+            f"model {recorded or rows}; copy all files from the same model, or, after adding "
+            "tokens, call model.resize_token_embeddings(len(tokenizer)) and save again"
         )
 
 

@@ -15,14 +15,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from mmmodal.errors import MediaError
+from mmmodal.errors import MediaError, MMModalError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
 from mmmodal.media.tars import MemberFile, open_member, split_member
+from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["Source", "find_source", "open_source"]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+WINDOWS = re.compile(r"\\|(?:^|/)[A-Za-z]:(?:/|$)")
+WINDOWS_HINT = (
+    r"no such file: it is a path of Windows; write / for \, or replace its beginning by --root-map "
+    r"OLD=NEW (`root_maps` in a recipe), which also turns \ into /"
+)
 LONGEST_PATH = 4096  # characters; no system opens longer ones, and resolving 1 MB takes minutes
 LONGEST_LABEL = 200  # characters
 
@@ -81,9 +87,9 @@ class Source:
     def read_text(self, limits: Limits) -> str:
         """Return all bytes as UTF-8 text, without a byte order mark."""
         try:
-            return self.read_bytes(limits).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8 text (at byte {error.start:,}); save it as UTF-8"
+            return decoded(self.read_bytes(limits))
+        except NotUtf8Error as error:
+            reason = f"{error}; save it as UTF-8"
             raise MediaError("unreadable", self.origin, reason) from None
 
     def sha256(self) -> str:
@@ -118,7 +124,7 @@ class Source:
             file = os.fdopen(os.dup(self.descriptor), "rb")
             file.seek(0)
             return file
-        with _system_errors(self.origin):
+        with _system_errors(self.origin, self.path):
             # Opening a device can trigger it, so check the type first.
             _check_regular(os.stat(self.path), self.origin)
             file = os.fdopen(os.open(self.path, OPEN_FLAGS), "rb")
@@ -231,11 +237,15 @@ def _too_large(origin: str, size: int, name: str, limit: int) -> MediaError:
 
 
 @contextmanager
-def _system_errors(origin: str) -> Iterator[None]:
+def _system_errors(origin: str, path: Path | None = None) -> Iterator[None]:
     try:
         yield
+    except MMModalError:
+        raise
     except (FileNotFoundError, NotADirectoryError, ValueError):
         reason = "no such file; check the name and the folder"
+        if os.sep == "/" and path and WINDOWS.search(str(path)):
+            reason = WINDOWS_HINT
         raise MediaError("missing", origin, reason) from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):

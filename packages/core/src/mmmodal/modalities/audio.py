@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Audio", "AudioLimits", "Waveform"]
 
-ENDINGS = (".aac", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm")
+ENDINGS = (
+    *(".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".mp4"),
+    *(".oga", ".ogg", ".opus", ".wav", ".webm"),
+)
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
 LOUDEST = 100.0  # full scale is 1; samples above 100 are integers or damaged
 

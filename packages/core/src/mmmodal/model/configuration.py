@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mmmodal.contracts import Encoder, Projector
+from mmmodal.downloads import is_hub_id
 from mmmodal.errors import CheckpointError
 from mmmodal.model.distrust import without_decisions
 from mmmodal.parts import encoder_from, projector_from
@@ -57,7 +58,13 @@ class MMModalConfig(PreTrainedConfig):
     text_config: Any = None
     modality_names: list[str] = field(default_factory=list)
     token_count: int | None = None
-    """The number of tokens; further embedding rows are padding. None in older files."""
+    """The number of tokens; further embedding rows are padding. None in older files.
+
+    `resize_token_embeddings` sets it."""
+
+    reads_padding: bool = False
+    """Whether padding in front of a prompt changes its answer, as the language model does not
+    use the attention mask everywhere (RWKV, xLSTM, RecurrentGemma)."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -96,6 +103,16 @@ class MMModalConfig(PreTrainedConfig):
                 getattr(self.text_config, "tie_word_embeddings", False)
             )
         super().__post_init__(**kwargs)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return the values for config.json: sources of parts only if they are on the Hub."""
+        values: dict[str, Any] = super().to_diff_dict()
+        for name in self.sub_configs:
+            part = dict(values[name])
+            if not is_hub_id(part.get("_name_or_path")):
+                part.pop("_name_or_path", None)  # a folder of this machine
+            values[name] = part
+        return values
 
     @property
     def sub_configs(self) -> dict[str, type[PreTrainedConfig]]:
@@ -137,9 +154,16 @@ class MMModalConfig(PreTrainedConfig):
 
     def never_generated(self) -> list[int]:
         """Return the ids that are no text: markers, slots and embedding rows without a token."""
-        names, rows = self.modality_names, self.text_config.vocab_size
-        markers = [id_ for n in names for id_ in (*self.learned_ids(n), self.of(n, "token_id"))]
-        return [*markers, *range(rows if self.token_count is None else self.token_count, rows)]
+        rows = self.text_config.vocab_size
+        return [
+            *self.media_ids(),
+            *range(rows if self.token_count is None else self.token_count, rows),
+        ]
+
+    def media_ids(self) -> list[int]:
+        """Return the ids of all modalities' markers and slots."""
+        names = self.modality_names
+        return [id_ for n in names for id_ in (*self.learned_ids(n), self.of(n, "token_id"))]
 
     def learned_ids(self, modality: str) -> list[int]:
         """Return the ids of a modality's learned tokens: begin, end and, with tiles, separator."""

@@ -1,8 +1,8 @@
 """The head of any causal language model, with its operations on hidden states and logits.
 
-Heads differ: that of Phi has a bias, Granite divides its logits, Gemma 2 caps them. The model's own
-class therefore computes the logits. It is built without weights, and its decoder is replaced by one
-that returns its input.
+Heads differ: that of Phi has a bias, Granite divides its logits, Gemma 2 caps them, Mixtral adds a
+loss of its routers. The model's own class therefore computes logits and that loss. It is built
+without weights, and its decoder returns its input.
 
 B batch, T tokens, M supervised positions, D width, V rows of the vocabulary.
 """
@@ -10,7 +10,9 @@ B batch, T tokens, M supervised positions, D width, V rows of the vocabulary.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,7 +26,7 @@ from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import PartError
 from mmmodal.model.zero3 import whole_weights
 
-__all__ = ["Head", "new_lm_head"]
+__all__ = ["Head", "decoder_of", "new_lm_head"]
 
 LOGITS = 2**25
 """The number of logits held at a time: 128 MiB in fp32, and three temporary copies of that size."""
@@ -37,13 +39,48 @@ SPREAD_CHUNKS = 8
 together, so the number must be equal on all ranks, whatever their numbers of positions."""
 
 
-class _Given(nn.Module):
-    """A replacement of the decoder that returns the embeddings it gets as hidden states."""
+def decoder_of(causal: PreTrainedModel) -> PreTrainedModel:
+    """Return the part of a causal language model that turns embeddings into hidden states.
 
-    def forward(
-        self, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
+    It is found by the token embeddings in it: its name differs by class, and `base_model_prefix` is
+    not always that name (Llama 4).
+
+    Raises:
+        PartError: there is none, or no token embeddings.
+    """
+    try:
+        table = causal.get_input_embeddings()
+    except NotImplementedError:
+        table = None
+    for child in causal.children():
+        if isinstance(child, PreTrainedModel) and any(m is table for m in child.modules()):
+            return child
+    raise PartError(f"no decoder with token embeddings was found in {type(causal).__name__}")
+
+
+@dataclass
+class _Hidden(BaseModelOutputWithPastAndCrossAttentions):
+    """Hidden states alone: of all else that a class may read of its decoder there is nothing."""
+
+    router_logits: Any = None
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+
+class _Given:
+    """A replacement of the decoder's `forward` that returns the embeddings as hidden states."""
+
+    router_logits: tuple[Tensor, ...] | None = None
+
+    def __call__(self, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any) -> _Hidden:
+        return _Hidden(last_hidden_state=inputs_embeds, router_logits=self.router_logits)
+
+
+def _no_loss(logits: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Return 0 as the loss of labels, which `Head.loss` computes in chunks."""
+    return logits.new_zeros((), dtype=torch.float32)
 
 
 class Head:
@@ -51,15 +88,25 @@ class Head:
 
     def __init__(self, text_config: PreTrainedConfig) -> None:
         self._model = _without_weights(text_config)
-        self.decoder_prefix = self._model.base_model_prefix
-        if not hasattr(self._model, self.decoder_prefix):
-            raise PartError(
-                f"{type(self._model).__name__} has no decoder named {self.decoder_prefix!r}"
-            )
+        self._model.loss_function = _no_loss
+        self._given = _Given()
+        decoder = decoder_of(self._model)
         self.lm_head = self._model.get_output_embeddings()
         if not isinstance(self.lm_head, nn.Linear):
             raise PartError(f"the head of {type(self._model).__name__} is not a linear layer")
-        setattr(self._model, self.decoder_prefix, _Given())
+        for replaced in {decoder, decoder.get_decoder()}:  # OPT's class calls the inner one
+            replaced.forward = self._given
+
+    @property
+    def shares_cache(self) -> bool:
+        """Whether the class keeps what it has read in the cache that `generate` makes.
+
+        Others have one of their own under another name (Mamba, RWKV, xLSTM), or of another kind
+        (MiniMax), which transformers knows by the names of their classes.
+        """
+        kind: Any = type(self._model)
+        takes = inspect.signature(type(decoder_of(self._model)).forward).parameters
+        return "past_key_values" in takes and kind._supports_default_dynamic_cache()
 
     @property
     def own_preparation(self) -> Callable[..., dict[str, Any]] | None:
@@ -74,11 +121,53 @@ class Head:
         self, lm_head: nn.Module, hidden: Tensor, logits_to_keep: int | Tensor = 0
     ) -> Tensor:
         """Return logits [B, T or kept, vocabulary] of hidden states [B, T, D] by `lm_head`."""
+        logits: Tensor = self._run(lm_head, hidden, logits_to_keep=logits_to_keep).logits
+        return logits
+
+    def _run(self, lm_head: nn.Module, hidden: Tensor, **inputs: Any) -> Any:
+        """Return the output of the model's class for hidden states [B, T, D]."""
         if self._model.get_output_embeddings() is not lm_head:
             self._model.set_output_embeddings(lm_head)
-        output = self._model(inputs_embeds=hidden, logits_to_keep=logits_to_keep, use_cache=False)
-        logits: Tensor = output.logits
-        return logits
+        return self._model(inputs_embeds=hidden, use_cache=False, **inputs)
+
+    def router_loss(
+        self,
+        lm_head: nn.Module,
+        router_logits: tuple[Tensor, ...],
+        labels: Tensor,
+        attention_mask: Tensor | None = None,
+        num_items: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return the loss that the class adds for the routers of its experts, with its coefficient.
+
+        If B is a part of the batch, it counts by the supervised positions of that part, so that the
+        sum over all parts is a mean.
+
+        Args:
+            lm_head: the linear layer of the head.
+            router_logits: those of each layer, [B * T, experts].
+            labels: the token at each position, or `IGNORE`, [B, T].
+            attention_mask: the tokens that are no padding, [B, T]; None: all, as in a pack.
+            num_items: the number of supervised positions of the whole batch.
+        """
+        share: Any = 1.0
+        if num_items is not None:
+            share = (labels[:, 1:] != IGNORE).sum() / num_items
+        weight: Tensor = next(lm_head.parameters())
+        hidden = weight.new_zeros(len(labels), 1, self.lm_head.in_features)
+        self._given.router_logits = router_logits
+        try:
+            output = self._run(
+                lm_head,
+                hidden,
+                labels=labels[:, :1],
+                attention_mask=attention_mask,
+                output_router_logits=True,
+            )
+        finally:
+            self._given.router_logits = None
+        loss: Tensor = output.loss
+        return share * loss
 
     def loss(
         self,

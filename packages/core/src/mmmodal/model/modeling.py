@@ -11,70 +11,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     CausalLMOutputWithPast,
 )
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.import_utils import torch_compilable_check
 
-from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
+from mmmodal.model.interface import MMModalPreTrainedModel
 from mmmodal.model.markers import MarkerEmbedding
-from mmmodal.model.perception import MediaFeatures, Perception, as_features
+from mmmodal.model.perception import MediaFeatures, Perception, as_features, names_media
 from mmmodal.model.processing import MMModalProcessor
-from mmmodal.model.restoring import finish_loading
 from mmmodal.model.splice import check, splice
 from mmmodal.model.varlen import PACK, place_bounds
 
-__all__ = [
-    "MMModalForConditionalGeneration",
-    "MMModalModel",
-    "MMModalPreTrainedModel",
-]
-
-
-class MMModalPreTrainedModel(PreTrainedModel):
-    """The common base of the composed model with and without its head."""
-
-    config: MMModalConfig
-    config_class = MMModalConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = False
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Keep the initialisation of each part's constructor.
-
-        Nested transformers models are initialised by their own rules; transformers would overwrite
-        the values of all other modules.
-        """
-
-    @property
-    def input_modalities(self) -> Any:  # type: ignore[override]
-        """The modalities of the input, under the name that transformers reads."""
-        return (*self.config.modality_names, "text")
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Return the model of a folder; the arguments are those of transformers.
-
-        Raises:
-            CheckpointError: weights are missing, or a part's package is not installed.
-        """
-        kwargs.setdefault("use_safetensors", True)  # transformers would also read pickles
-        info = kwargs.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
-        model, report = loaded
-        finish_loading(model, report)
-        return (model, report) if info else model
+__all__ = ["MMModalForConditionalGeneration", "MMModalModel"]
 
 
 class MMModalModel(Perception, MMModalPreTrainedModel):
@@ -83,13 +39,14 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     def __init__(self, config: MMModalConfig) -> None:
         super().__init__(config)
         self.encoders, self.projectors = {}, {}
-        width = config.text_config.hidden_size
+        language_model = AutoModel.from_config(config.text_config)
+        width = language_model.get_input_embeddings().embedding_dim
         for name in config.modality_names:
             encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector
             self.add_module(f"{name}_tower", encoder.build())
             self.add_module(f"{name}_projector", projector.build(encoder.width, width))
-        self.language_model = AutoModel.from_config(config.text_config)
+        self.language_model = language_model
         self.marker_embedding: MarkerEmbedding | None = None
         self.post_init()
 
@@ -109,6 +66,12 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's token embeddings."""
         self.language_model.set_input_embeddings(value)
+
+    @property
+    def width(self) -> int:
+        """The width D of a token embedding, which need not be that of the layers (OPT)."""
+        embeddings: Any = self.get_input_embeddings()
+        return int(embeddings.embedding_dim)
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """Return the tower of any modality; transformers supports only image and audio."""
@@ -132,6 +95,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             embeddings = self.marker_embedding(input_ids, embeddings)
         return embeddings
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -144,10 +108,12 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     ) -> BaseModelOutputWithPast:
         """Run the language model on text and media.
 
-        Media are the processor's tensors, which are encoded here, or `mm_encoder_outputs`.
+        Media are the processor's tensors, which are encoded here, or `mm_encoder_outputs`. With
+        `inputs_embeds`, `input_ids` only say where the slots are; without ids, the rows of the
+        slots' embeddings do.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if input_ids is None and inputs_embeds is None:
+            raise ValueError("give input_ids or inputs_embeds")
         if position_ids is not None and attention_mask is None and past_key_values is None:
             # These may be packed samples, which transformers separates only without a cache.
             kwargs.setdefault("use_cache", False)
@@ -159,9 +125,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             self._refuse_empty_slots(input_ids, media)
             inputs_embeds = self.embed(input_ids)
         if media:
-            slots = self._slots(input_ids, inputs_embeds, media)
-            features = {name: as_features(output) for name, output in media.items()}
-            inputs_embeds = splice(inputs_embeds, slots, features)
+            inputs_embeds = self.fill(inputs_embeds, media, input_ids)
         outputs: BaseModelOutputWithPast = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -171,30 +135,49 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         )
         return outputs
 
+    def fill(
+        self,
+        embeddings: Tensor,
+        media: Mapping[str, MediaFeatures],
+        input_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Return embeddings [B, T, D] with the features of `media` in their slots.
+
+        Raises:
+            SpliceError: the numbers of slots and features differ.
+        """
+        features = {name: as_features(output) for name, output in media.items()}
+        if input_ids is not None and input_ids.shape == embeddings.shape[:2]:
+            slots = {name: input_ids == self.config.of(name, "token_id") for name in media}
+        else:
+            slots = {name: self._slots_in(embeddings, name) for name in media}
+        return splice(embeddings, slots, features)
+
+    def _slots_in(self, embeddings: Tensor, modality: str) -> Tensor:
+        """Return where embeddings [B, T, D] are those of a modality's slot, [B, T]."""
+        slot = torch.tensor([[self.config.of(modality, "token_id")]], device=embeddings.device)
+        row = self.get_input_embeddings()(slot)[0, 0].to(embeddings.dtype)  # [D]
+        found: Tensor = (embeddings == row).all(-1)
+        return found
+
     def _refuse_empty_slots(self, input_ids: Tensor, media: Mapping[str, Any]) -> None:
         if input_ids.shape[1] == 1:
             return  # a step of generation, in which no new slots occur
         for name in self.config.modality_names:
-            if name not in media:
-                check(name, input_ids == self.config.of(name, "token_id"), [])
-
-    def _slots(
-        self, input_ids: Tensor | None, embeddings: Tensor, media: Mapping[str, Any]
-    ) -> dict[str, Tensor]:
-        if input_ids is not None:
-            return {name: input_ids == self.config.of(name, "token_id") for name in media}  # [B, T]
-        for name, output in media.items():
-            if getattr(output, "lengths", None) != []:  # [] is the example of an absent modality
-                raise SpliceError(
-                    f"{name} is given with inputs_embeds, which do not mark its slots; give "
-                    "input_ids, or embeddings that contain the features already"
-                )
-        none = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
-        return dict.fromkeys(media, none)
+            slots = input_ids == self.config.of(name, "token_id")
+            if name in media:
+                continue
+            if torch.compiler.is_compiling():  # one graph cannot read numbers
+                torch_compilable_check(~slots.any(), f"{name} slots without features")
+            else:
+                check(name, slots, [])
 
 
 class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedModel):
     """The composed model with the language model's own head."""
+
+    _tp_plan = {"lm_head": "colwise_gather_output"}  # noqa: RUF012
+    _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}  # type: ignore[dict-item] # noqa: RUF012
 
     processor: MMModalProcessor
     """Set by `mmmodal.load` and `mmmodal.compose`; transformers loads processors separately."""
@@ -207,6 +190,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         self.model: MMModalModel = MMModalModel(config)
         self.lm_head: nn.Module = new_lm_head(head)
         self.loss_type = "ForCausalLM"
+        self._is_stateful = bool(getattr(self.model.language_model, "_is_stateful", False))
         self._tied_weights_keys = {"lm_head.weight": f"model.{self._embedding_name()}.weight"}
         self.post_init()
 
@@ -246,6 +230,8 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             return getattr(self.model, name)
         return super().__getattr__(name)
 
+    @names_media
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -256,19 +242,18 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         mm_encoder_outputs: Mapping[str, MediaFeatures] | None = None,
-        skip_logits: bool | None = None,
+        skip_logits: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Return logits [B, T, vocabulary] and, with labels [B, T], the loss.
 
-        In training there are no logits, unless `skip_logits` is False: those of a large vocabulary
-        would take most of the memory.
+        With `skip_logits` there is only the loss: the logits of a large vocabulary take most of
+        the memory of a training step, and the loss is computed without holding all of them.
         """
         if labels is not None:
             # The Trainer turns the cache off in the outer config only; with a cache, packed
             # samples would attend to each other (measured, transformers 5.23).
             kwargs.setdefault("use_cache", False)
-        kwargs.pop("return_dict", None)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -276,19 +261,22 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             mm_encoder_outputs=mm_encoder_outputs,
+            return_dict=True,
             **kwargs,
         )
         loss = None
         if labels is not None:
             items = kwargs.get("num_items_in_batch")
             loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+            if (routers := getattr(outputs, "router_logits", None)) is not None:
+                loss += self.head.router_loss(self.lm_head, routers, labels, attention_mask, items)
         logits = None
-        if labels is None or not (self.training if skip_logits is None else skip_logits):
+        if labels is None or not skip_logits:
             logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            past_key_values=getattr(outputs, "past_key_values", None),
+            hidden_states=getattr(outputs, "hidden_states", None),
+            attentions=getattr(outputs, "attentions", None),
         )

@@ -5,8 +5,11 @@ N items of a modality, M their feature vectors, D the language model's width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import torch
@@ -17,7 +20,7 @@ from mmmodal.contracts import Encoder, Projector
 from mmmodal.errors import SpliceError
 from mmmodal.model.splice import Features
 
-__all__ = ["MediaFeatures", "Perception", "as_features", "project"]
+__all__ = ["MediaFeatures", "Perception", "as_features", "names_media", "project"]
 
 
 @dataclass
@@ -100,6 +103,13 @@ class Perception(nn.Module):
                 )
         return found
 
+    def tensor_names(self) -> Iterator[str]:
+        """Yield the names of the tensors that the towers read."""
+        for modality in self.config.modality_names:
+            stem = self.config.of(modality, "input_name")
+            for name in _arguments(type(self.tower(modality)).forward):
+                yield stem if name == "values" else f"{stem}_{name}"
+
     def _placed(self, value: Tensor) -> Tensor:
         device: Any = self.device
         dtype: Any = self.dtype if value.is_floating_point() else None
@@ -132,3 +142,42 @@ class Perception(nn.Module):
         encoder = self.encoders[modality]
         example = encoder.collate([encoder.preprocess(encoder.example())])
         return {key: self._placed(value) for key, value in example.items()}
+
+
+class names_media:
+    """A `forward` whose signature names the tensors of the modalities of each model.
+
+    The Trainer removes the columns of a dataset that are not in the signature of `forward`.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __get__(self, model: Any, owner: type) -> Callable[..., Any]:
+        if model is None:
+            return self._function
+        if torch.compiler.is_compiling():  # which cannot trace the rest
+            bound: Callable[..., Any] = self._function.__get__(model)
+            return bound
+        return MethodType(_named(self._function, tuple(model.model.tensor_names())), model)
+
+
+@functools.cache
+def _named(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    signature = inspect.signature(function)
+    *known, more = signature.parameters.values()  # the last one is **kwargs
+    named = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in names]
+    forward.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*known, *named, more]
+    )
+    return forward
+
+
+@functools.cache
+def _arguments(forward: Callable[..., Any]) -> list[str]:
+    _, *arguments = inspect.signature(forward).parameters.values()  # without self
+    return [each.name for each in arguments if each.kind is not inspect.Parameter.VAR_KEYWORD]

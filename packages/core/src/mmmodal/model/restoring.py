@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
@@ -40,11 +41,12 @@ def finish_loading(model: Any, report: Any) -> None:
             else f"{model.config._name_or_path}: the weights of {missing[0]!r} are missing"
         )
     base = getattr(model, "model", model)
+    language: Any = base.language_model
+    _restore_buffers(language, functools.partial(_only_buffers, language))
     for name in model.config.modality_names:
         encoder, projector = base.encoders[name], base.projectors[name]
-        width = model.config.text_config.hidden_size
         _restore_buffers(base.tower(name), encoder.build)
-        projection = functools.partial(projector.build, encoder.width, width)
+        projection = functools.partial(projector.build, encoder.width, base.width)
         _restore_buffers(base.projector(name), projection)
 
 
@@ -60,3 +62,18 @@ def _restore_buffers(module: nn.Module, build: Callable[[], nn.Module]) -> None:
     for name in unsaved:
         buffer = module.get_buffer(name)
         buffer.copy_(twin[name].to(buffer.device, buffer.dtype))
+
+
+def _only_buffers(language: PreTrainedModel) -> nn.Module:
+    """Return a copy of a language model with its initial buffers, whose weights are on no device.
+
+    In a model of a class that is not its own, transformers does not initialise modules without
+    weights, which may set the buffers of others: all layers of Falcon-H1 (measured, 5.23).
+    """
+    with torch.device("meta"):
+        twin = type(language)(language.config)
+    for module in twin.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            module.register_buffer(name, torch.empty_like(buffer, device="cpu"))
+    twin.initialize_weights()
+    return twin

@@ -48,14 +48,18 @@ def place_bounds(
     """Remove the bounds of a pack's samples from `inputs`; return them as the attention mask.
 
     Return None for an attention implementation with masks: transformers separates the samples by
-    their positions, which start at zero in each sample.
+    their positions, which start at zero in each sample. A mask of all pairs of tokens, or several
+    by the kind of layer, is returned unchanged, with the bounds in `inputs`.
 
     Raises:
-        ValueError: there is an attention mask too, which would replace the bounds.
+        ValueError: there is a mask of padding too, which would replace the bounds.
     """
     given = {name: inputs.pop(name, None) for name in PACK}
     bounds, longest = given["cu_seq_lens_q"], given["max_length_q"]
     if bounds is None or longest is None:
+        return attention_mask
+    if isinstance(attention_mask, dict) or (attention_mask is not None and attention_mask.ndim > 2):
+        inputs.update(given)  # transformers' `generate_batch` computes both
         return attention_mask
     if attention_mask is not None:
         raise ValueError("a pack has no attention_mask: it has no padding")

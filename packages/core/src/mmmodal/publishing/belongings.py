@@ -17,11 +17,12 @@ from mmmodal.adapters.folder import (
     find_adapter,
 )
 from mmmodal.digests import weight_files
+from mmmodal.downloads import is_hub_id
 from mmmodal.errors import CheckpointError
 from mmmodal.making.loading import load_processor
 from mmmodal.pretrained import WEIGHT_FILES
 
-__all__ = ["Belonging", "belongings", "is_hub_id", "is_repository_name", "left_out"]
+__all__ = ["Belonging", "belongings", "left_out"]
 
 SETTINGS = (
     "config.json",
@@ -84,23 +85,6 @@ def belongings(folder: Path, base: str | None = None) -> list[Belonging]:
         base = _published_base(adapter, base)
     _check_weights(weight_files(str(folder)) if adapter is None else [folder / ADAPTER_WEIGHTS])
     return [_belonging(path, base) for path in sorted(folder.iterdir()) if _belongs(path)]
-
-
-def is_hub_id(source: object) -> bool:
-    """Return whether a recorded source is a Hub id, not a folder."""
-    return isinstance(source, str) and not Path(source).exists() and is_repository_name(source)
-
-
-def is_repository_name(text: str) -> bool:
-    """Return whether a text is a valid name of a repository with its owner."""
-    from huggingface_hub import utils
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        utils.validate_repo_id(text)  # type: ignore[attr-defined, unused-ignore]
-    except HFValidationError:
-        return False
-    return text.count("/") == 1
 
 
 def _belongs(path: Path) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmmodal.adapters.folder import Adapter, find_adapter
+from mmmodal.downloads import is_hub_id
 from mmmodal.plugins import registry
-from mmmodal.publishing.belongings import is_hub_id
 from mmmodal.train.run.folder import METRICS, NOTED, RUN
 
 __all__ = ["Facts", "PartFact", "StageFact", "read_facts"]

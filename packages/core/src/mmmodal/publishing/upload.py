@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmmodal.downloads import is_repository_name
 from mmmodal.errors import PublishingError, is_debugging, one_line
-from mmmodal.publishing.belongings import (
-    Belonging,
-    belongings,
-    is_repository_name,
-    left_out,
-)
+from mmmodal.publishing.belongings import Belonging, belongings, left_out
 from mmmodal.publishing.card import is_ours, make_card
 from mmmodal.publishing.facts import read_facts
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
 from mmmodal.contracts.format import Place
-from mmmodal.contracts.record import MediaRef, Record
-from mmmodal.errors import ConfigError, RecordError
-from mmmodal.records.detection import find_format, formats, read_row
+from mmmodal.contracts.record import Record
+from mmmodal.errors import RecordError
+from mmmodal.records.detection import find_format, formats, read_row, unused_keys
 from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
+from mmmodal.records.paths import RootMaps
 from mmmodal.records.rows import Row, RowSource
 
 __all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
@@ -34,6 +35,8 @@ class Scanned:
 
     format: str = ""
     error: RecordError | None = None
+    unused: tuple[str, ...] = ()
+    """The keys of the row that are not read, but kept in `meta`."""
 
 
 class RecordReader:
@@ -83,12 +86,14 @@ class RecordReader:
         """Yield every record, and every bad row as its error."""
         for row in self.source:
             try:
-                name, records = self.read(row.read(), row.where, row.number)
+                values = row.read()
+                name, records = self.read(values, row.where, row.number)
             except RecordError as error:
                 yield Scanned(row, error=error)
                 continue
+            unused = unused_keys(values, find_format(name))
             for part, record in enumerate(records):
-                yield Scanned(row, record, part, name)
+                yield Scanned(row, record, part, name, unused=unused)
 
 
 def scan(
@@ -184,32 +189,3 @@ class RecordDataset:
         begin = FIELDS * place
         first, second, line, form, part = self._index[begin : begin + FIELDS]
         return self._reader.at((first, second), line, self._formats[form], part)
-
-
-class RootMaps:
-    """Replace the beginnings of media paths; if several match, the longest."""
-
-    def __init__(self, texts: Sequence[str] = ()) -> None:
-        pairs = [_root_map(text) for text in texts]
-        self._pairs = sorted(pairs, key=lambda pair: len(pair[0]), reverse=True)
-
-    def apply(self, record: Record) -> Record:
-        """Return the record with its media paths mapped."""
-        if not self._pairs:
-            return record
-        media = tuple(self._mapped(ref) for ref in record.media)
-        return record.model_copy(update={"media": media})
-
-    def _mapped(self, ref: MediaRef) -> MediaRef:
-        for old, new in self._pairs:
-            rest = ref.uri.removeprefix(f"{old}/")
-            if rest != ref.uri:
-                return ref.model_copy(update={"uri": f"{new}{rest}"})
-        return ref
-
-
-def _root_map(text: str) -> tuple[str, str]:
-    old, equals, new = text.partition("=")
-    if not equals or not old.rstrip("/"):
-        raise ConfigError("root map", [f"{text!r} is not of the form OLD=NEW"])
-    return old.rstrip("/"), f"{new.rstrip('/')}/" if new else ""

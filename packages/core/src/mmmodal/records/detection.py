@@ -13,8 +13,10 @@ from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.json_text import check_object, parse_json, printable
+from mmmodal.records.paths import with_local_paths
+from mmmodal.records.remainder import Remainder
 
-__all__ = ["find_format", "formats", "read_row", "structured_keys"]
+__all__ = ["find_format", "formats", "read_row", "structured_keys", "unused_keys"]
 
 
 FORMATS = "mmmodal.records.formats"
@@ -53,16 +55,31 @@ def find_format(name: str) -> Format:
 def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Format, list[Record]]:
     """Return the format of a row, which is detected unless given, and its records.
 
+    A system prompt under a key of its own becomes the first turn.
+
     Raises:
-        RecordError: the row is not valid.
+        RecordError: the row is not valid, or says more than its records.
     """
     check_object(row, place.where)
     opened = _with_structure(row, place.where)
     chosen = format or _detect(opened, place.where)
-    records = chosen.read(opened, place)
+    remainder = Remainder(opened, chosen, place.where)
+    try:
+        read = chosen.read(remainder.rest, place)
+    except RecordError as error:
+        if cause := remainder.cause():
+            raise RecordError(place.where, printable(f"{error.reason}; {cause}")) from None
+        raise
+    records = [remainder.completed(record, len(read)) for record in read]
+    remainder.check(records)
     for record in records:
         _check_turns(record, place.where)
-    return chosen, records
+    return chosen, [with_local_paths(record) for record in records]
+
+
+def unused_keys(row: Mapping[str, Any], format: Format) -> tuple[str, ...]:
+    """Return the keys of a row that a format does not read, but keeps in `meta`."""
+    return Remainder(row, format, "").unused
 
 
 def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:

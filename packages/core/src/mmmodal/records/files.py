@@ -9,6 +9,7 @@ from pathlib import Path
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import printable
 from mmmodal.records.rows import BOM, RowSource, system_errors
+from mmmodal.utf8 import other_encoding
 
 __all__ = ["open_rows"]
 
@@ -19,8 +20,6 @@ NOT_DATA = {
     b"\x28\xb5\x2f\xfd": "zstd-compressed; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"ARROW1": "an Arrow file; save it as Parquet, or name the folder that `datasets` saved",
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
 
 
@@ -49,6 +48,8 @@ def open_rows(path: str | Path) -> RowSource:
     for magic, what in NOT_DATA.items():
         if head.startswith(magic):
             raise RecordError(name, f"it is {what}")
+    if encoding := other_encoding(head):
+        raise RecordError(name, f"it is {encoding} text; save it as UTF-8")
     if path.suffix == ".parquet":
         raise RecordError(name, "it is not a Parquet file, or its start is damaged; save it again")
     return _json_rows(path, head.removeprefix(BOM).lstrip())

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from mmmodal.config import validate
-from mmmodal.contracts.format import Place
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.records.detection import structured_keys
 from mmmodal.records.json_text import printable
+from mmmodal.records.remainder import Remainder
 
 __all__ = ["ForeignRow", "complete", "validated"]
 
@@ -63,17 +64,19 @@ def _about_field(problem: str) -> str:
     return whole.rpartition(" (got ")[0] if whole != problem else problem
 
 
-def complete(
-    row: Mapping[str, Any], record: Record, model: type[ForeignRow], where: str
-) -> dict[str, Any]:
+def complete(row: Mapping[str, Any], record: Record, format: Format, where: str) -> dict[str, Any]:
     """Return the row of another format with the record's id, group, language and `meta`.
 
     Raises:
-        RecordError: a key of `meta` is also a key of `model`, the format's row.
+        RecordError: a key of `meta` is one that the format reads, or names media or turns.
     """
     about = {"lang": record.lang, "group": record.group}
     meta = record.meta or {}
-    if taken := sorted(meta.keys() & (structured_keys() | model.model_fields.keys())):
-        reason = f"meta.{taken[0]} cannot be kept: {taken[0]!r} is a key of the format; rename it"
+    whole = {**row, **{key: value for key, value in about.items() if value is not None}}
+    taken = meta.keys() & {*structured_keys(), *format.uses(meta)}
+    rest = Remainder({**meta, **whole}, format, where)
+    claimed = rest.claimed(record, sorted(meta.keys() - taken))
+    for key in (*sorted(taken), *claimed):
+        reason = f"meta.{key} cannot be kept: {key!r} means something else here; rename it"
         raise RecordError(where, reason)
-    return {**row, **{key: value for key, value in about.items() if value is not None}, **meta}
+    return {**whole, **meta}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from mmmodal.errors import RecordError
+from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["check_object", "dump_json", "parse_json", "printable"]
 
@@ -40,15 +41,15 @@ def parse_json(text: bytes | str, where: str) -> Any:
         RecordError: it is not valid JSON, or has NaN, a duplicate key or a lone surrogate.
     """
     try:
-        string = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        string = decoded(text) if isinstance(text, bytes) else text
         value = DECODER.decode(string)
         if string.count("[") + string.count("{") > MOST_DEPTH:
             _check_depth(value)
         if isinstance(text, str) or SURROGATE.search(string):
             _check_characters(value)
         return value
-    except UnicodeDecodeError as error:
-        reason = f"not UTF-8 text (at byte {error.start + 1:,}); save the file as UTF-8"
+    except NotUtf8Error as error:
+        reason = f"{error}; save the file as UTF-8"
     except RecursionError:
         reason = f"nested more than {MOST_DEPTH} levels deep; flatten it"
     except json.JSONDecodeError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmmodal.errors import RecordError
+from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.json_text import printable
 
 __all__ = ["BOM", "WHOLE", "Row", "RowSource", "Span", "system_errors"]
@@ -76,6 +76,8 @@ def system_errors(name: str) -> Iterator[None]:
     """Raise errors of the system as a RecordError that names the file."""
     try:
         yield
+    except MMModalError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         raise RecordError(name, "no such file; check its name") from None
     except OSError as error:

@@ -38,8 +38,11 @@ def collate(
     *,
     pad_token_id: int,
     padding_side: Literal["left", "right"] = "right",
+    length: int = 0,
 ) -> dict[str, Tensor]:
     """Return samples padded to one length, with the media of the batch joined by modality.
+
+    The length is that of the longest sample, or `length` if that is more.
 
     `input_ids`, `attention_mask` and `labels` are [B, T]; media tensors hold all N items of the
     batch, concatenated, under the names of `input_names`. A modality without items has no tensors.
@@ -48,7 +51,7 @@ def collate(
     import torch
 
     samples = samples or [_nothing(pad_token_id)]
-    length = max(len(sample.input_ids) for sample in samples)
+    length = max(length, *(len(sample.input_ids) for sample in samples))
 
     def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
         gaps = [[filler] * (length - len(row)) for row in rows]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,7 @@ from mmmodal.conversation.layout import (
     marker_ids,
     markup_of,
 )
-from mmmodal.conversation.rendering import Renderer
+from mmmodal.conversation.rendering import Rendered, Renderer
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.limits import LimitSettings
@@ -198,8 +198,10 @@ class Preparer:
         media: Sequence[tuple[str, Any]] = (),
         *,
         add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
         where: str = "",
         max_tokens: int | None = None,
+        renderer: Renderer | None = None,
     ) -> Sample:
         """Return the sample of one conversation, with its media preprocessed.
 
@@ -207,16 +209,24 @@ class Preparer:
             messages: the turns, whose parts refer to `media` by index.
             media: (modality, item) pairs, with items from `read`.
             add_generation_prompt: end with the header of an assistant turn.
+            continue_final_message: end with the last message's text, for the model to go on.
             where: the position of the row, for errors and warnings.
             max_tokens: the maximum length, slots included. A longer conversation loses its oldest
                 turns, with a warning.
+            renderer: a variant of the preparer's renderer, which is the default.
 
         Raises:
             RenderError: it cannot be rendered, or the last turn alone exceeds `max_tokens`.
         """
         prepared = [self.preprocess(modality, item) for modality, item in media]
         layouts = [medium.layout for medium in prepared]
-        fitting = self.fit(messages, layouts, max_tokens, add_generation_prompt)
+        render = functools.partial(
+            (renderer or self.renderer).render,
+            layouts=layouts,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+        )
+        fitting = _shortened(render, messages, layouts, max_tokens)
         if fitting.dropped:
             dropped = f"{where or 'conversation'}: {fitting.summary()}"
             warnings.warn(f"{dropped} to fit {max_tokens} tokens", stacklevel=2)
@@ -242,19 +252,25 @@ class Preparer:
         render = functools.partial(
             self.renderer.render, layouts=layouts, add_generation_prompt=add_generation_prompt
         )
-        allowed_by = "max_tokens, or the model's context,"
-        return shorten(render, messages, layouts, max_tokens or sys.maxsize, allowed_by)
+        return _shortened(render, messages, layouts, max_tokens)
 
     def collate(
-        self, samples: Sequence[Sample], padding_side: Literal["left", "right"] = "right"
+        self,
+        samples: Sequence[Sample],
+        padding_side: Literal["left", "right"] = "right",
+        length: int = 0,
     ) -> dict[str, Tensor]:
-        """Return samples as one batch; generation requires padding on the left."""
+        """Return samples as one batch; generation requires padding on the left.
+
+        Rows are padded to the longest, or to `length` tokens if that is more.
+        """
         return collate(
             samples,
             self.encoders,
             self.modalities,
             pad_token_id=self._pad,
             padding_side=padding_side,
+            length=length,
         )
 
     def collate_pack(self, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -277,6 +293,16 @@ class Preparer:
             if slots != wanted:
                 where = sample.where or "sample"
                 raise SpliceError(f"{where}: {slots} {name} slots for {wanted} features")
+
+
+def _shortened(
+    render: Callable[[Sequence[Message]], Rendered],
+    messages: Sequence[Message],
+    layouts: Sequence[Layout],
+    max_tokens: int | None,
+) -> Shortened:
+    allowed_by = "max_tokens, or the model's context,"
+    return shorten(render, messages, layouts, max_tokens or sys.maxsize, allowed_by)
 
 
 def grouped(media: Sequence[PreparedMedium]) -> dict[str, list[Any]]:

@@ -17,6 +17,7 @@ from mmmodal_datagen.contracts import (
     LanguageModel,
     Sampling,
 )
+from mmmodal_datagen.texts.thoughts import holds_thoughts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +123,7 @@ def _drawn(sampling: Sampling, tokenizer: Any) -> dict[str, Any]:
 def _completion(
     written: Tensor, sampling: Sampling, source: str, tokenizer: Any, prompt: int
 ) -> Completion:
-    text = tokenizer.decode(written, skip_special_tokens=True)
+    text = _text(written, tokenizer)
     ends = [text.find(each) for each in sampling.stop if each in text]
     ended = bool(ends) or len(written) < sampling.max_tokens
     return Completion(
@@ -132,3 +133,13 @@ def _completion(
         input_tokens=prompt,
         output_tokens=len(written),
     )
+
+
+def _text(written: Tensor, tokenizer: Any) -> str:
+    """Return what was written, with its special tokens only where they mark thoughts."""
+    marked = str(tokenizer.decode(written, skip_special_tokens=False))
+    if not holds_thoughts(marked):
+        return str(tokenizer.decode(written, skip_special_tokens=True))
+    for token in (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token):
+        marked = marked.replace(token, "") if token else marked
+    return marked

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
-
-from pydantic import Field, field_validator
 
 from mmmodal.authoring.parts import Config
+from mmmodal_datagen.backends.openai_answers import parsed, read_answer
+from mmmodal_datagen.backends.openai_options import OpenAIOptions
+from mmmodal_datagen.backends.openai_parameters import Parameters
+from mmmodal_datagen.backends.openai_refusals import Refusal, ordinary_words
 from mmmodal_datagen.backends.rate import Rate
 from mmmodal_datagen.contracts import (
     BackendError,
@@ -23,79 +25,50 @@ from mmmodal_datagen.contracts import (
 )
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import AsyncOpenAI
 
 __all__ = ["OpenAIEndpoint", "OpenAIOptions"]
 
 LONGEST_BACKOFF_S = 60.0
 
 SHORTEST_KEY = 8
-"""Characters of a key that is removed from answers; a shorter one may be an ordinary word."""
+"""Characters of a key that is cut out of texts; a shorter one may be an ordinary word."""
+
+LONGEST_WORDS = 2000
+"""The maximum number of characters of a server's words; an error page may be longer."""
+
+LONG_PAUSE_S = 60.0
+"""An endpoint that asks for a longer pause is told of."""
 
 HOPELESS = {
-    401: "the key is refused; set it in the environment variable {env}",
-    403: "the key may not do this; set another in the environment variable {env}",
-    404: "there is no such model or path; check `model` and `base_url`",
+    "key": "the key is refused; set it in the environment variable {env}",
+    "quota": "the quota is used up; run again when there is more",
+    "model": "there is no such model or path; check `model` and `base_url`",
 }
-"""Status codes that every other call would get too, and what to do."""
+"""Why every other call would be refused too, and what to do."""
 
-
-class OpenAIOptions(Config):
-    """The endpoint, its limits and its retries."""
-
-    model: str
-    base_url: str = "https://api.openai.com/v1"
-    endpoint: str | None = None
-    """A name that replaces `base_url` in the keys of kept answers, so that they stay valid when the
-    server moves to another address."""
-
-    revision: str | None = None
-    """The revision of the model, for provenance."""
-
-    api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that contains the key; the key itself is never written to a file."""
-
-    concurrency: int = Field(64, ge=1)
-    """The maximum number of open calls."""
-
-    timeout_s: float = Field(600, gt=0)
-    """The time limit of one call, including the connection."""
-
-    retries: int = Field(6, ge=0)
-    """Retries after a lost connection, a timeout, a server error or a malformed answer."""
-
-    rate_retries: int = Field(30, ge=0)
-    """Retries after answers with status 429, too many requests."""
-
-    backoff_s: float = Field(0.5, ge=0)
-    """The pause before the first retry; it doubles with each retry, up to a minute."""
-
-    begin_of_text: str = "<s>"
-    """The begin-of-text of raw prompts; it is removed, as the server adds it. Empty if the server
-    adds none."""
-
-    extra_body: dict[str, Any] = Field({})
-    """Further fields of every request, such as `{add_special_tokens: false}`."""
-
-    input_price: float = Field(0, ge=0)
-    """The price of a million tokens, for the progress line."""
-
-    output_price: float = Field(0, ge=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _has_no_password(cls, url: str) -> str:
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("it contains a password; put keys into an environment variable")
-        return url
+PROMPT = ("model", "messages", "prompt")
+"""The fields of a request that no endpoint is asked without."""
 
 
 class _Unanswered(Exception):
-    """A call that may succeed when it is retried."""
+    """A call that may succeed when it is retried, after a pause."""
+
+    def __init__(self, words: str, pause_s: float | None = None) -> None:
+        super().__init__(words)
+        self.pause_s = pause_s or 0.0
 
 
 class _SlowDown(Exception):
     """A call that was refused as there were too many."""
+
+
+class _Refused(Exception):
+    """A call that was refused, with what the endpoint said."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.words)
+        self.refusal = refusal
 
 
 class OpenAIEndpoint(LanguageModel):
@@ -108,6 +81,8 @@ class OpenAIEndpoint(LanguageModel):
     def __init__(self, options: Config | None = None) -> None:
         super().__init__(options)
         self.rate = Rate(self.options.concurrency)
+        self._parameters = Parameters(self.options.base_url)
+        self._told: set[str] = set()
         self._opened: AsyncOpenAI | None = None
         self._hopeless: str | None = None
         """The reason why no call can succeed, once an answer shows that."""
@@ -147,16 +122,20 @@ class OpenAIEndpoint(LanguageModel):
             await self._opened.close()
 
     async def _ask(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> Completion:
-        body = {"model": self.options.model, **body, **_drawn(sampling), **self.options.extra_body}
         tries = slowed = 0
         while True:
+            asked = self._asked(path, body, sampling)
+            left_out = self._parameters.left_out(path, _drawn(sampling))
             try:
                 async with self.rate.call() as begun:
                     if self._hopeless is not None:
                         raise StopRun(self._hopeless)
-                    answer = await self._once(path, body, begun)
+                    answer = await self._once(path, asked, begun)
                 self.rate.answered()
-                return self._without_key(_completion(answer, sampling, self.options.model))
+                return self._read(answer, sampling, left_out)
+            except _Refused as error:
+                if (found := self._after(path, asked, error.refusal)) is not None:
+                    return found
             except _SlowDown as error:
                 slowed += 1
                 if slowed > self.options.rate_retries:
@@ -166,7 +145,11 @@ class OpenAIEndpoint(LanguageModel):
                 tries += 1
                 if tries > self.options.retries:
                     raise BackendError("endpoint did not answer", self._said(error)) from None
-                await asyncio.sleep(self._backoff(tries))
+                await asyncio.sleep(max(error.pause_s, self._backoff(tries)))
+
+    def _asked(self, path: str, body: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
+        drawn = self._parameters.accepted(path, _drawn(sampling))
+        return {"model": self.options.model, **body, **drawn, **self.options.extra_body}
 
     async def _once(self, path: str, body: Mapping[str, Any], begun: float) -> Any:
         """Return the answer of one call; the type of an error shows whether it may be retried."""
@@ -175,48 +158,101 @@ class OpenAIEndpoint(LanguageModel):
         try:
             async with asyncio.timeout(self.options.timeout_s):
                 # `object` skips the client's typed models, which take most of the time.
-                return await self._client().post(path, cast_to=object, body=body)
-        except openai.RateLimitError as error:
-            pause = _retry_after(error) or self._backoff(1)
-            self.rate.slow_down(begun, pause)
-            raise _SlowDown(str(error)) from None
+                answer = parsed(await self._client().post(path, cast_to=object, body=body))
         except openai.APIStatusError as error:
-            if error.status_code in HOPELESS:
-                what = HOPELESS[error.status_code].format(env=self.options.api_key_env)
-                self._hopeless = f"{self.options.base_url}: {what} ({error.status_code})"
-                raise StopRun(self._hopeless) from None
-            if error.status_code < 500 and error.status_code not in (408, 409):
-                reason = f"endpoint refuses ({error.status_code})"
-                raise BackendError(reason, self._said(error)) from None
-            raise _Unanswered(str(error)) from None
+            response = error.response
+            refusal = Refusal(error.status_code, response.text, response.headers)
+            raise self._error(refusal, begun) from None
         except TimeoutError:
             raise _Unanswered(f"no answer within {self.options.timeout_s:g} s") from None
         except openai.APIConnectionError as error:
             # The client's own message gives no cause, or names every error a timeout.
-            raise _Unanswered(f"no connection: {_words(error.__cause__ or error)}") from None
+            cause = ordinary_words(error.__cause__ or error)
+            raise _Unanswered(f"no connection: {cause}") from None
         except (openai.OpenAIError, ValueError) as error:
-            raise _Unanswered(_words(error)) from None
+            raise _Unanswered(ordinary_words(error)) from None
+        if (hidden := Refusal.within(answer)) is not None:
+            raise self._error(hidden, begun)
+        return answer
+
+    def _error(self, refusal: Refusal, begun: float) -> Exception:
+        """Return the error of a refused call; a refusal of all calls ends the run."""
+        if refusal.hopeless:
+            what = HOPELESS[refusal.hopeless].format(env=self.options.api_key_env)
+            where = f"{self.options.base_url}: {what} ({refusal.status})"
+            self._hopeless = f"{where}: {self._said(refusal.words)}"
+            return StopRun(self._hopeless)
+        pause = refusal.retry_after
+        if (pause or 0) > LONG_PAUSE_S:
+            self._tell("it asks for pauses of more than a minute")
+        if refusal.status == 429:
+            self.rate.slow_down(begun, pause or self._backoff(1))
+            return _SlowDown(refusal.words)
+        if (refusal.status >= 500 and refusal.status != 501) or refusal.status in (408, 409, 425):
+            return _Unanswered(refusal.words, pause)
+        return _Refused(refusal)
+
+    def _after(self, path: str, sent: Mapping[str, Any], refusal: Refusal) -> Completion | None:
+        """Return the answer that a refusal is; None where the call is to be made again.
+
+        Raises:
+            BackendError: this call is refused, and others may not be.
+            StopRun: every call is, for a parameter that makes a difference.
+        """
+        if refusal.is_filter:
+            return Completion(text="", finish_reason="content_filter", model=self.options.model)
+        words = self._said(refusal.words)
+        parameters = {name: value for name, value in sent.items() if name not in PROMPT}
+        if name := self._parameters.learn(path, parameters, refusal, self.options.extra_body):
+            other = self._parameters.accepted(path, {name: None})
+            now = f"it is sent as `{next(iter(other))}`" if other else "it is left out"
+            self._tell(f"`{name}` is refused, and {now} from now on: {words}")
+            return None
+        name = refusal.parameter(parameters)
+        if name and refusal.is_unsupported:
+            what = f"`{name}` is refused, without which the answers would be others"
+            self._hopeless = f"{self.options.base_url}: {what}: {words}"
+            raise StopRun(self._hopeless)
+        about = f" {name}" if name else ""
+        raise BackendError(f"endpoint refuses{about} ({refusal.status})", words)
+
+    def _read(self, answer: Any, sampling: Sampling, left_out: tuple[str, ...]) -> Completion:
+        try:
+            made = read_answer(answer, sampling, self.options.model, left_out)
+        except ValueError as error:
+            raise _Unanswered(ordinary_words(error)) from None
+        if made.ending == "broken":
+            raise _Unanswered(f"the answer ended by {made.finish_reason}")
+        if made.ending == "other":
+            self._tell(f"answers that end by {made.finish_reason!r} are taken for whole")
+        return self._without_key(made)
+
+    def _tell(self, text: str) -> None:
+        """Warn of something, once."""
+        if text not in self._told:
+            self._told.add(text)
+            warnings.warn(f"{self.options.base_url}: {text}", stacklevel=2)
 
     def _key(self) -> str:
         return os.environ.get(self.options.api_key_env, "").strip()
 
-    def _said(self, error: BaseException) -> str:
-        """Return the message of an error, shortened, and without the key, which servers repeat."""
-        key = self._key()
-        words = _words(error)
-        return (words.replace(key, self._instead()) if key else words)[:300]
+    def _said(self, words: object) -> str:
+        """Return what a server says without the key, which some repeat, and otherwise as it is."""
+        text = self._hidden(str(words))
+        return text if len(text) <= LONGEST_WORDS else f"{text[: LONGEST_WORDS - 1]}…"
 
     def _without_key(self, completion: Completion) -> Completion:
         """Return an answer without the key, which some servers repeat in it."""
-        key = self._key()
         texts = {name: getattr(completion, name) for name in ("text", "finish_reason", "model")}
-        if len(key) < SHORTEST_KEY or not any(key in text for text in texts.values()):
-            return completion
-        hidden = {name: text.replace(key, self._instead()) for name, text in texts.items()}
-        return completion.model_copy(update=hidden)
+        return completion.model_copy(
+            update={name: self._hidden(text) for name, text in texts.items()}
+        )
 
-    def _instead(self) -> str:
-        return f"(the key in {self.options.api_key_env})"
+    def _hidden(self, text: str) -> str:
+        key = self._key()
+        if len(key) < SHORTEST_KEY:
+            return text
+        return text.replace(key, f"(the key in {self.options.api_key_env})")
 
     def _client(self) -> AsyncOpenAI:
         if self._opened is None:
@@ -245,38 +281,3 @@ def _drawn(sampling: Sampling) -> dict[str, Any]:
     values = sampling.model_dump(exclude={"json_schema"}, exclude_none=True)
     values["stop"] = list(sampling.stop)
     return {key: value for key, value in values.items() if value != []}
-
-
-def _completion(answer: Any, sampling: Sampling, model: str) -> Completion:
-    """Return an answer as a completion; every field of it is checked."""
-    try:
-        choice = answer["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-        usage = answer.get("usage") or {}
-        return Completion(
-            text=_before_stop(text or "", sampling.stop),
-            finish_reason=choice["finish_reason"] or "unknown",
-            model=answer.get("model") or model,
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-        )
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-        raise _Unanswered(f"the answer is not of OpenAI's form: {answer!r}") from None
-
-
-def _before_stop(text: str, stop: Sequence[str]) -> str:
-    """Return an answer up to the first stop text, which some servers include."""
-    ends = [text.find(each) for each in stop if each in text]
-    return text[: min(ends)] if ends else text
-
-
-def _retry_after(error: APIStatusError) -> float | None:
-    """Return the seconds of the `retry-after` header; None without one."""
-    try:
-        return max(0.0, float(error.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mmmodal.authoring.parts import Config
+from mmmodal_datagen.contracts.endings import THOUGHT, Ending, ending_of
+from mmmodal_datagen.texts.thoughts import spoken
 
 __all__ = ["ChatTurn", "Completion", "LanguageModel", "Sampling"]
 
@@ -36,17 +38,40 @@ class Sampling(Config):
 
 
 class Completion(Config):
-    """An answer of a language model."""
+    """An answer of a language model, without the thoughts that came with it."""
 
     text: str
+    """The answer; thoughts in what a backend gives are left out, see `texts.thoughts`."""
+
     finish_reason: str
-    """`stop` when the answer is complete; `length` when it was cut off."""
+    """The backend's word for why the answer ended, as `stop` or `length`; `unknown` without one.
+    `thought`: it ended within a thought."""
 
     model: str
     """The name that the backend returned; it may be more exact than the requested one."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    left_out: tuple[str, ...] = ()
+    """Names of fields of the sampling that the backend could not use."""
+
+    @property
+    def ending(self) -> Ending:
+        """How the answer ended, in words that are the same for all backends."""
+        return ending_of(self.finish_reason)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_thoughts(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("text"), str):
+            return values
+        text, unfinished = spoken(values["text"])
+        cut = {"finish_reason": THOUGHT} if unfinished and _is_whole(values) else {}
+        return {**values, "text": text, **cut}
+
+
+def _is_whole(values: Mapping[str, Any]) -> bool:
+    return ending_of(str(values.get("finish_reason"))) in ("whole", "other")
 
 
 class LanguageModel(ABC):

@@ -10,11 +10,22 @@ from pydantic import ValidationError
 
 from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Completion, Rejected
+from mmmodal_datagen.contracts.endings import Ending
 from mmmodal_datagen.texts.markup import TAGS
+from mmmodal_datagen.texts.words import contains_word
 
 __all__ = ["Ask", "ask_for", "ask_until_fit", "speaks_of", "unfit"]
 
 T = TypeVar("T", bound=Config)
+
+ENDED: dict[Ending, str] = {
+    "cut": "answer ended by length",
+    "filtered": "answer ended by a filter",
+    "tool": "answer ended by a tool call",
+    "broken": "answer broke off",
+    "thought": "answer ended within a thought",
+}
+"""Why an answer with such an ending cannot be used; one with an unknown ending can."""
 
 FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n\s*```\Z", re.DOTALL)
 """The fence that chat models put around JSON; it is removed, and the rest is not repaired."""
@@ -28,8 +39,8 @@ class Ask(Protocol):
 
 def unfit(completion: Completion, text: str) -> str:
     """Return why an answer cannot be used, or ""."""
-    if completion.finish_reason != "stop":
-        return f"answer ended by {completion.finish_reason}"
+    if problem := ENDED.get(completion.ending):
+        return problem
     if not text.strip():
         return "empty answer"
     if TAGS.search(text):
@@ -95,7 +106,7 @@ async def ask_for(
 
 def speaks_of(text: str, words: tuple[str, ...]) -> bool:
     """Return whether a text contains one of these words, in any case."""
-    return any(re.search(rf"(?i)\b{re.escape(word)}\b", text) for word in words)
+    return any(contains_word(text, word) for word in words)
 
 
 def _unpacked(text: str) -> str:

@@ -157,8 +157,11 @@ class Models:
         self, request: Mapping[str, Any], answer: Answer, calls: list[Call]
     ) -> Completion:
         completion = Completion.model_validate(answer.values)
-        call = _call(request, answer.key).model_copy(
+        call = _call(request, answer.key)
+        used = {k: v for k, v in call.parameters.items() if k not in completion.left_out}
+        call = call.model_copy(
             update={
+                "parameters": used,
                 "model": completion.model,
                 "finish_reason": completion.finish_reason,
                 "input_tokens": completion.input_tokens,

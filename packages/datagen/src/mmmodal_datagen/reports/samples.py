@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from mmmodal_datagen.contracts import Row, ShardFile
 from mmmodal_datagen.rows.tables import rows_of
+from mmmodal_datagen.texts.words import count_words
 
 __all__ = ["COLUMNS", "Measured", "cells_of", "measure", "spread_rows"]
 
@@ -111,7 +112,7 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> Measured:
         spoken = set()
         for turn in row["turns"]:
             texts = [piece for piece in turn["content"] if piece["text"] is not None]
-            words = sum(len(piece["text"].split()) for piece in texts)
+            words = sum(count_words(piece["text"]) for piece in texts)
             if turn["role"] != "system":
                 (found.questions if turn["role"] == "user" else found.answers).append(words)
             for piece in texts:

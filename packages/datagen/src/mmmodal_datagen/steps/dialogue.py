@@ -27,6 +27,7 @@ from mmmodal_datagen.prompts.prompt import (
     format_prompt,
     format_user,
 )
+from mmmodal_datagen.texts.scripts import length_of
 
 __all__ = ["Dialogue", "DialogueOptions"]
 
@@ -46,7 +47,7 @@ class DialogueOptions(Config):
     """How often a turn is asked for until it is complete and has no template tags."""
 
     longest_question: int = Field(1000, ge=1)
-    """The maximum number of characters of a question."""
+    """The maximum length of a question, in Latin letters that say as much."""
 
     user_prompt: str = (
         "You are talking with an assistant about the text below. Write your next question to it: "
@@ -63,6 +64,7 @@ class Dialogue(RowGenerator):
     """
 
     name: ClassVar[str] = "dialogue"
+    version: ClassVar[str] = "2"
     needs: ClassVar[tuple[str, ...]] = ("language_model",)
     Options: ClassVar[type[Config]] = DialogueOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -105,7 +107,7 @@ class Dialogue(RowGenerator):
         return await ask_until_fit(ask, self.options.attempts)
 
     def _too_long(self, question: str) -> str:
-        return "question too long" if len(question) > self.options.longest_question else ""
+        return "question too long" if length_of(question) > self.options.longest_question else ""
 
 
 def _beginning(row: Row) -> tuple[str, str]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import regex
 from pydantic import Field, field_validator
 
 from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Piece, Rejected, Row, RowContext, RowGenerator, Sampling, Turn
 from mmmodal_datagen.prompts.answers import ask_until_fit
 from mmmodal_datagen.prompts.prompt import Style, asking, described
+from mmmodal_datagen.texts.scripts import length_of
 
 __all__ = ["Questions", "QuestionsOptions", "paper_questions", "questions_in"]
 
-NUMBERING = re.compile(
-    r"^\W*(?:(?:question|soalan|q)?\s*\(?\d{1,3}\s*[.):\]](?=[\s*_])|[-*•–])[\s*_]*", re.IGNORECASE
+NUMBERING = regex.compile(
+    r"^\W*(?:(?:question|soalan|q|سوءالن|问题|問題|質問|질문|คำถาม|கேள்வி)?\s*[(（]?\d{1,3}\s*"
+    # Without a space behind it, a full stop may be that of a decimal number.
+    r"(?:[.):\]။।](?=[\s*_]|[^\d\W\p{Latin}])|[、．）：])|[①-⑳]|[-*•–・])[\s*_]*",
+    regex.IGNORECASE,
 )
 """The number or bullet at the start of a line of a list."""
 
-QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’"}
+QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»"}
+
+MARK = regex.compile(r"[?？؟⁇⁈՞፧]")
+UNMARKED = regex.compile(r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Hiragana}]")
+"""Letters of languages in which a question needs no mark: there, an item of a list is one."""
 
 FEW = 3
 """The paper's code drops lines of at most so many characters before it counts."""
@@ -43,10 +51,10 @@ class QuestionsOptions(Config):
     """The maximum number of questions about one description."""
 
     longer_than: int = Field(20, ge=0)
-    """A question has more characters than this."""
+    """A question is longer than this, in Latin letters that say as much."""
 
     shorter_than: int = Field(1000, ge=1)
-    """A question has fewer characters than this."""
+    """A question is shorter than this, in the same measure."""
 
     reading: Literal["lines", "paper"] = "lines"
     """lines: lines with a question mark, without numbering or repetition. paper: the text after the
@@ -64,6 +72,7 @@ class Questions(RowGenerator):
     """Ask for questions about a row's description; each becomes a row for `dialogue`."""
 
     name: ClassVar[str] = "questions"
+    version: ClassVar[str] = "2"
     needs: ClassVar[tuple[str, ...]] = ("language_model",)
     Options: ClassVar[type[Config]] = QuestionsOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -95,19 +104,26 @@ class Questions(RowGenerator):
             found = questions_in(answer, chosen.longer_than)
         kept: dict[str, str] = {}
         for text in found:
-            if len(text) < chosen.shorter_than:
+            if length_of(text) < chosen.shorter_than:
                 kept.setdefault(_words(text), text)
         return list(kept.values())[: chosen.most]
 
 
 def questions_in(answer: str, longer_than: int) -> list[str]:
     """Return the questions in an answer, without numbering, quotes and emphasis."""
-    lines = (_bare(NUMBERING.sub("", line)) for line in answer.splitlines())
-    return [line for line in lines if "?" in line and len(line) > longer_than]
+    found = (_question(line) for line in answer.splitlines())
+    return [line for line in found if line and length_of(line) > longer_than]
+
+
+def _question(line: str) -> str:
+    """Return the question that a line is; "" where it is none."""
+    text = NUMBERING.sub("", line)
+    is_item = text != line
+    return _bare(text) if MARK.search(text) or (is_item and UNMARKED.search(text)) else ""
 
 
 def _words(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(regex.findall(r"\w+", text.casefold()))
 
 
 def _bare(text: str) -> str:

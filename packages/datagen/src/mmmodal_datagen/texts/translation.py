@@ -6,12 +6,16 @@ import re
 from collections import Counter
 
 from mmmodal_datagen.rows import Piece
+from mmmodal_datagen.texts.scripts import length_of
 
-__all__ = ["NUMBERS", "SHORT", "translation_problem"]
+__all__ = ["relative_length", "translation_problem"]
 
-NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBERS = re.compile(r"\d+(?:[.,٫٬]\d+)*")
+SEPARATORS = str.maketrans("٫٬", ".,")
+"""Those of Arabic numbers, as in Jawi."""
+
 SHORT = 40
-"""Texts of fewer characters are not compared by length."""
+"""Shorter texts are not compared by length."""
 
 
 def translation_problem(piece: Piece, shortest: float, longest: float) -> str:
@@ -27,8 +31,23 @@ def translation_problem(piece: Piece, shortest: float, longest: float) -> str:
         return "there is none"
     if text.count("\n") != malay.count("\n"):
         return "it has other lines"
-    if Counter(NUMBERS.findall(text)) != Counter(NUMBERS.findall(malay)):
+    if _numbers(text) != _numbers(malay):
         return "it has other numbers"
-    if len(text) >= SHORT and not shortest <= len(malay) / len(text) <= longest:
-        return f"its length is {len(malay) / len(text):.2f} of the text's"
+    if not shortest <= (ratio := relative_length(text, malay)) <= longest:
+        return f"its length is {ratio:.2f} of the text's"
     return ""
+
+
+def relative_length(text: str, translated: str) -> float:
+    """Return the length of a translation, relative to the text; 1 where that is short.
+
+    Both are measured in Latin letters that say as much.
+    """
+    length = length_of(text)
+    return length_of(translated) / length if length >= SHORT else 1.0
+
+
+def _numbers(text: str) -> Counter[str]:
+    """Return the numbers of a text, in the digits from 0 to 9."""
+    found = (number.translate(SEPARATORS) for number in NUMBERS.findall(text))
+    return Counter("".join(str(int(c)) if c.isdecimal() else c for c in each) for each in found)

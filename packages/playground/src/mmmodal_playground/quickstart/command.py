@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from mmmodal.authoring.commands import talking
+from mmmodal.authoring.commands import example, talking
 from mmmodal_playground.writing import writing
 
 OUT = Path("quickstart")
 
 
-@click.command()
+@click.command(epilog=example("mmmodal quickstart --out my-quickstart"))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import os
 from typing import BinaryIO
+
+from mmmodal.media.containers.sections import Section
 
 __all__ = ["after_id3"]
 
@@ -31,38 +31,3 @@ def after_id3(file: BinaryIO) -> BinaryIO:
 def _read_at(file: BinaryIO, place: int, size: int) -> bytes:
     file.seek(place)
     return file.read(size)
-
-
-class Section(io.RawIOBase, BinaryIO):
-    """The part of `file` from `start` to its end."""
-
-    def __init__(self, file: BinaryIO, start: int) -> None:
-        self._file, self._start = file, start
-        file.seek(start)
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Return up to `size` bytes, or all."""
-        return self._file.read(-1 if size is None else size)
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` as far as possible; return the number of bytes read."""
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position, counted from the start of the section."""
-        shift = self._start if whence == os.SEEK_SET else 0
-        return self._file.seek(place + shift, whence) - self._start
-
-    def tell(self) -> int:
-        """Return the position, counted from the start of the section."""
-        return self._file.tell() - self._start
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True

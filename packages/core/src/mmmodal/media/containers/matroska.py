@@ -46,10 +46,13 @@ def check_elements(file: BinaryIO, origin: str) -> None:
     """
     size = file.seek(0, os.SEEK_END)
     place = small = 0
+    end = size
     for _ in range(MOST_ELEMENTS):
-        if place >= size:
+        if place >= end:
             return
         element = _element(file, place, size, origin)
+        if element.kind == SEGMENT and element.end is not None:
+            end = element.end  # what follows is no Matroska
         if element.kind == ENCRYPTION:
             raise MediaError("format", origin, "it is encrypted; give a decrypted copy")
         if element.kind in PARENTS:

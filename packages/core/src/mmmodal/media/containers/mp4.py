@@ -73,7 +73,7 @@ def check_boxes(file: BinaryIO, origin: str) -> None:
 def _top(file: BinaryIO, size: int, origin: str) -> Iterator[Box]:
     place = 0
     for _ in range(MOST_BOXES):
-        if place == size:
+        if size - place < HEADER and place:  # a few bytes after the last box are no box
             return
         file.seek(place)
         box = _box(file.read(2 * HEADER), 0, size - place, origin)

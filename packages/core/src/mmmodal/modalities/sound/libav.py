@@ -1,4 +1,4 @@
-"""Decode MP4, Matroska, MP3 and AAC with libav (PyAV), with as little of libav as possible.
+"""Decode with libav (PyAV) what libsndfile cannot, with as little of libav as possible.
 
 Containers and codecs are allow-listed and never probed, and libav can open no other file: no
 playlist, no URL, no second file.
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["CODECS", "open_libav"]
 
 CODECS = (
-    *("aac", "alac", "flac", "mp3float", "mp3", "mp2float", "mp1float", "opus", "vorbis"),
+    *("aac", "alac", "flac", "mp3float", "mp3", "mp2float", "mp2", "mp1float", "opus", "vorbis"),
     *("pcm_u8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
-    *("pcm_f32le", "pcm_f32be", "pcm_alaw", "pcm_mulaw"),
+    *("pcm_s8", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
+    *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "g722", "g726", "gsm", "gsm_ms"),
 )
 EXPLODE = "crccheck+bitstream+buffer+explode"  # raise an error for damaged data
 PADDING = 4_096  # samples that a codec adds to fill its last frames
@@ -37,7 +38,7 @@ ROUNDING = Fraction(1, 20)  # of a packet's length, which Matroska rounds to mil
 # PyAV searches for planes until one is zero, and after the eighth is other memory (18.1 crashes).
 MOST_PLANES = 7
 
-Demuxer = Literal["mov", "matroska", "mp3", "aac"]
+Demuxer = Literal["mov", "matroska", "mp3", "aac", "wav", "flac", "ogg"]
 
 
 @contextmanager

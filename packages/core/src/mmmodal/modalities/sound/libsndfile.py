@@ -1,7 +1,8 @@
-"""Decode WAV, FLAC and Ogg with libsndfile."""
+"""Decode WAV, FLAC, Ogg, AIFF, AU and CAF with libsndfile."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmmodal.errors import MediaError
 from mmmodal.media.containers.cuts import CONVERT, check_whole
-from mmmodal.modalities.sound.recording import AudioLimits, Sound, counted
+from mmmodal.modalities.sound.recording import AudioLimits, Sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,25 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["open_libsndfile"]
 
-FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "AIFF", "AU", "CAF")
 BLOCK = 65_536  # samples per channel
-UNKNOWN = 2**62  # samples; libsndfile returns 2**63 - 1 for a FLAC stream from a pipe
-UNKNOWN_RIFF = 2**31 - 2**20  # bytes; the header of a WAV from a pipe has about 2 or 4 GiB
-SLOPPY_RIFF = 16  # bytes; some writers count the header, or omit the padding of a chunk
 
 
 @contextmanager
 def open_libsndfile(file: BinaryIO, limits: AudioLimits, origin: str) -> Iterator[Sound]:
-    """Open a WAV, FLAC or Ogg file, and check that it is as long as in its header."""
-    _check_riff(file, origin)
+    """Open a file, and check that it has as many samples as in its header."""
     with _forward(file, origin) as sound:
-        length = sound.frames
-        if length >= UNKNOWN:
-            most = limits.seconds * sound.samplerate
-            length = counted(map(len, _blocks(sound)), most)
-    with _forward(file, origin) as sound:
-        blocks = _complete(sound, length, origin)
-        yield Sound(sound.channels, sound.samplerate, length, blocks)
+        blocks = _complete(sound, sound.frames, origin)
+        yield Sound(sound.channels, sound.samplerate, sound.frames, blocks)
 
 
 def _forward(file: BinaryIO, origin: str) -> SoundFile:
@@ -50,10 +42,30 @@ def _forward(file: BinaryIO, origin: str) -> SoundFile:
             return False
 
     file.seek(0)
-    sound = Forward(file)
+    sound = Forward(_Seekable(file))
     if sound.format not in FORMATS:
         raise MediaError("format", origin, f"{sound.format} is unsupported; {CONVERT}")
     return sound
+
+
+class _Seekable:
+    """A file in which a seek to no place does nothing; soundfile prints the error otherwise."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self.seekable = file.read, file.tell, file.seekable
+        self._file = file
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` as far as possible; return the number of bytes read."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position if it is one; return the position."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(place, whence)
+        return self.tell()
 
 
 def _blocks(sound: SoundFile) -> Iterator[NDArray[np.float32]]:
@@ -67,12 +79,3 @@ def _complete(sound: SoundFile, promised: int, origin: str) -> Iterator[NDArray[
         found += len(block)
         yield block
     check_whole(promised, found, 0, "samples", origin)
-
-
-def _check_riff(file: BinaryIO, origin: str) -> None:
-    """Raise a MediaError for a WAV that was cut off, which libsndfile accepts."""
-    head, size = file.read(28), file.seek(0, os.SEEK_END)
-    length: Any = {b"RIFF": head[4:8], b"RF64": head[20:28]}.get(head[:4], b"")
-    promised = int.from_bytes(length, "little") + 8
-    if promised < UNKNOWN_RIFF:
-        check_whole(promised, size, SLOPPY_RIFF, "bytes", origin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from mmmodal.config import Config
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
+from mmmodal.records.addresses import addresses
 from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, read_marked
 
@@ -32,9 +33,7 @@ class _Row(ForeignRow):
     @field_validator("image", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            raise ValueError("embedded images are not supported; save them as files and give paths")
-        return () if value is None else (value,) if isinstance(value, str) else value
+        return addresses(value, KIND)
 
 
 class Llava(Format):
@@ -50,6 +49,10 @@ class Llava(Format):
         return isinstance(turns, list) and any(
             isinstance(t, Mapping) and "from" in t for t in turns
         )
+
+    def uses(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return `image`, `conversations` and the keys that all records have."""
+        return _Row.model_fields
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the record of a row; only `<image>` is a marker."""
@@ -72,7 +75,7 @@ class Llava(Format):
         row: dict[str, Any] = {"id": record.id}
         if paths:
             row[KIND] = paths[0] if len(paths) == 1 else paths
-        return complete(row | {"conversations": turns}, record, _Row, where)
+        return complete(row | {"conversations": turns}, record, self, where)
 
 
 FORMAT = Llava()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmmodal.contracts.format import Format, Place
@@ -24,6 +24,10 @@ class Native(Format):
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Return whether the row has `messages`."""
         return "messages" in row and not OPENAI.matches(row)
+
+    def uses(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return the keys of a record; whatever is in `meta` is kept unread."""
+        return Record.model_fields
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the record of a row; null in a table counts as absent."""

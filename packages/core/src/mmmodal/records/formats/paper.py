@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from mmmodal.config import Config
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
+from mmmodal.records.addresses import addresses
 from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import (
     Marker,
@@ -23,10 +23,13 @@ from mmmodal.records.inline import (
     read_marked,
     split_marked,
 )
+from mmmodal.records.naming import kind_of
+from mmmodal.records.remainder import texts_in
 
 __all__ = ["FORMAT"]
 
 MEDIA_KEYS = ("filename", "image")
+ORIGIN, REMOTE = "image_url", re.compile(r"https?://", re.IGNORECASE)
 TURN_KEYS = ("chat", "conversations")
 QUESTION, ANSWER = "instruction", "answer"
 LANGUAGES = {"en": "", "ms": "_ms"}
@@ -35,15 +38,13 @@ LANGUAGES = {"en": "", "ms": "_ms"}
 FORM = "paper_form"
 """The key of `meta` for differences of a row from `filename`: [...] and `conversations`."""
 
-# From the module's own table, not the system's, so that every machine has the same result.
-TYPES = mimetypes.MimeTypes(filenames=())
-MORE_TYPES = {".flac": "audio/flac", ".m4a": "audio/mp4", ".ogg": "audio/ogg"}
-
 
 class Form(Config):
     """The form of a row, so that it can be written in the same form again."""
 
-    media: Literal["filename", "image"] = "filename"
+    key: Literal["filename", "image"] = Field(
+        "filename", validation_alias=AliasChoices("key", "media")
+    )
     single: bool = False
     """Whether the medium is not in a list."""
 
@@ -74,11 +75,8 @@ class _Row(ForeignRow):
     @field_validator("filename", "image", mode="before")
     @classmethod
     def _a_path_or_several(cls, value: Any) -> Any:
-        if value is None or isinstance(value, str):
-            return value
-        if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
-            return tuple(value)
-        raise ValueError("give a path or a list of paths")
+        found = addresses(value, "image")
+        return found if isinstance(value, list | tuple) else next(iter(found), None)
 
 
 class Paper(Format):
@@ -97,6 +95,15 @@ class Paper(Format):
             return not {"messages", *TURN_KEYS} & row.keys()
         turns = [turn for key in TURN_KEYS if isinstance(row.get(key), list) for turn in row[key]]
         return any(isinstance(turn, Mapping) and "role" in turn for turn in turns)
+
+    def uses(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return the keys of media, turns and texts in all forms."""
+        return _Row.model_fields
+
+    def ignores(self, row: Mapping[str, Any]) -> Collection[str]:
+        """Return `image_url` where it says from where each picture under `image` was downloaded."""
+        urls, read = ([*texts_in(row.get(key))] for key in (ORIGIN, MEDIA_KEYS[1]))
+        return (ORIGIN,) if len(urls) == len(read) and all(map(REMOTE.match, urls)) else ()
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the records of a row: one for each language."""
@@ -147,13 +154,13 @@ class Paper(Format):
         row |= _written_media(first, form, paths, where)
         texts = [_texts(record, form, where) for record in records]
         row |= _written_turns(first, form, texts)
-        return complete(row, first.model_copy(update={"meta": meta}), _Row, where)
+        return complete(row, first.model_copy(update={"meta": meta}), self, where)
 
 
 def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, Any]:
     """Return the form of a row for `meta`, without the default values."""
     form = {
-        "media": key,
+        "key": key,
         "single": isinstance(getattr(known, key), str),
         "turns": turns_key,
         "unmarked": unmarked,
@@ -243,24 +250,18 @@ def _prefix(kinds: Sequence[str], marks: Sequence[Marker]) -> str:
 
 def _guess(path: str, marks: Sequence[Marker], where: str) -> str:
     """Return the modality of a file in a row without markers, by the file's suffix."""
-    ending = PurePosixPath(path).suffix.lower()
-    guess = MORE_TYPES.get(ending) or TYPES.guess_type(f"x{ending}", strict=False)[0] or ""
-    kind = guess.partition("/")[0]
-    if kind not in {mark.kind for mark in marks}:
+    if (kind := kind_of(path)) is None:
         begins = " or ".join(mark.begin for mark in marks)
-        raise RecordError(
-            where,
-            f"{path[:80]!r} has no marker in the text, and its suffix is unknown; write {begins} "
-            "at its place in the text",
-        )
+        reason = f"has no marker in the text, and its suffix is unknown; write {begins}"
+        raise RecordError(where, f"{path[:80]!r} {reason} at its place in the text")
     return kind
 
 
 def _written_media(record: Record, form: Form, paths: Sequence[str], where: str) -> dict[str, Any]:
     if not paths:
         return {}
-    other = next((ref.kind for ref in record.media if ref.kind != form.media), None)
-    key = MEDIA_KEYS[0] if other else form.media
+    other = next((ref.kind for ref in record.media if ref.kind != form.key), None)
+    key = MEDIA_KEYS[0] if other else form.key
     return {key: paths[0] if form.single and len(paths) == 1 else list(paths)}
 
 

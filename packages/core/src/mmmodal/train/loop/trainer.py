@@ -113,10 +113,11 @@ class StageTrainer(MeteredTrainer):
         self._loss_before = self._tr_loss.clone()
         return batches, count
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the loss of a batch, which is not finite if that of any rank is not."""
         above: Any = super()
-        return self._bad_steps.spread(above.compute_loss(*args, **kwargs))
+        inputs = {**inputs, "skip_logits": model.training}  # logits would take most of the memory
+        return self._bad_steps.spread(above.compute_loss(model, inputs, *args, **kwargs))
 
     def clipped(self, model: Any, norm: Any) -> None:
         """Skip a step whose loss or gradients are not finite."""

@@ -154,7 +154,7 @@ class _Run:
         self._autocast = autocast
         self._masked = step.rows > 1 and not recipe.packing
         self.unknown: set[str] = set()
-        width = model.config.text_config.hidden_size
+        width = model.model.width
         self.overlay = nn.Parameter(torch.empty(rows, width)) if rows else None
         self.overlay_bytes = 4 * rows * width
         if recipe.gradient_checkpointing:
@@ -241,7 +241,7 @@ class _Run:
             except RuntimeError:  # the tower reads values, which fake tensors do not have
                 continue
         self.unknown.add(name)
-        width = self._model.config.text_config.hidden_size
+        width = self._model.model.width
         return torch.empty(rows * self._step.vectors[name], width, dtype=base.dtype)
 
     def _mask(self, dtype: torch.dtype) -> Tensor:

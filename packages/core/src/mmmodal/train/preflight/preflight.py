@@ -82,14 +82,18 @@ def _noting(checked: Checked) -> Iterator[None]:
 def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> None:
     from mmmodal.train.loop.trainable import frozen_towers, trained_counts
     from mmmodal.train.preflight.skeleton import skeleton, trained_rows
+    from mmmodal.train.stage.pack_check import check_positions, check_separable
 
     model = skeleton(base, recipe.train)
+    if recipe.packing:
+        check_separable(model.get_decoder())  # type: ignore[arg-type]
+        check_positions(model, plan.max_tokens)
     checked.trained = trained_counts(model)
     if recipe.feature_cache is not None:
         widths = {name: model.model.encoders[name].width for name in frozen_towers(model)}
         checked.stored_widths = widths
     if rows := trained_rows(model, recipe.train):
-        checked.trained["markers"] = rows * model.config.text_config.hidden_size
+        checked.trained["markers"] = rows * model.model.width
     if plan.positions < recipe.max_tokens:
         checked.notes.append(
             f"the language model has only {plan.positions:,} positions, which limit conversations "

@@ -28,6 +28,7 @@ from mmmodal.samples.feature_cache.settings import StoredDtype
 from mmmodal.train.recipe.data_source import DataSource
 from mmmodal.train.recipe.files import find_recipe
 from mmmodal.train.recipe.trained_parts import TrainedParts
+from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["Recipe", "deepspeed_config", "load_recipe"]
 
@@ -283,7 +284,9 @@ def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
             "recipe", [f"'deepspeed': {choice!r} is neither a known configuration nor a file{hint}"]
         )
     try:
-        values: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(decoded(source.read_bytes()))
+    except NotUtf8Error as error:
+        raise ConfigError(choice, [f"{error}; save it as UTF-8"]) from None
     except ValueError:
         raise ConfigError(choice, ["not valid JSON"]) from None
     if values.get("zero_optimization", {}).get("stage") == 3:

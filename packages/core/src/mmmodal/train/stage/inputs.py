@@ -121,8 +121,14 @@ def _ready_for_packs(
     model: MMModalForConditionalGeneration, recipe: Recipe, plan: Plan
 ) -> tuple[Any, ...]:
     """Set attention that separates the samples of a pack; return the callbacks that check it."""
-    from mmmodal.train.stage.pack_check import PackCheck, attend_by_sample, check_positions
+    from mmmodal.train.stage.pack_check import (
+        PackCheck,
+        attend_by_sample,
+        check_positions,
+        check_separable,
+    )
 
+    check_separable(model.get_decoder())  # type: ignore[arg-type]
     check_positions(model, plan.max_tokens)
     if recipe.attn_implementation is None:
         attend_by_sample(model)

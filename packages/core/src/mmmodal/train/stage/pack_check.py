@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
 
-__all__ = ["PackCheck", "attend_by_sample", "check_positions", "keeps_apart"]
+__all__ = ["PackCheck", "attend_by_sample", "check_positions", "check_separable", "keeps_apart"]
 
 NEIGHBOURS, SAMPLE = 7, 9  # tokens
 SAME = 1e-3
@@ -33,6 +34,28 @@ def attend_by_sample(model: MMModalForConditionalGeneration) -> None:
     """Set attention that is computed sample by sample, if the language model supports it."""
     if supports_varlen(model.get_decoder()):  # type: ignore[arg-type]
         use_attention(model, VARLEN)
+
+
+def check_separable(language: PreTrainedModel) -> None:
+    """Check by the class of a language model that it can separate the samples of a pack.
+
+    `PackCheck` finds the others, for which the weights are needed.
+
+    Raises:
+        ConfigError: it keeps a state, or takes no positions.
+    """
+    kinds = set(getattr(language.config, "layer_types", None) or ())
+    attends = all(kind.endswith("attention") and kind != "linear_attention" for kind in kinds)
+    name = type(language).__name__
+    if not attends or getattr(language, "_is_stateful", False):
+        raise _refused(
+            f"{name} keeps a state from token to token, also across the samples of a pack; set "
+            "packing=false"
+        )
+    if "position_ids" not in inspect.signature(type(language).forward).parameters:
+        raise _refused(
+            f"{name} takes no positions, which separate the samples of a pack; set packing=false"
+        )
 
 
 def check_positions(model: MMModalForConditionalGeneration, max_tokens: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmmodal_datagen.contracts import Row, ShardFile
 from mmmodal_datagen.files import publish_bytes
 from mmmodal_datagen.fingerprints import digest
+from mmmodal_datagen.texts.words import count_words, runs_of
 
 __all__ = ["find_duplicates", "known_duplicates"]
 
@@ -45,11 +46,10 @@ def find_duplicates(
             found[row.id] = (same[exact], 1.0)
             continue
         same[exact] = row.id
-        words = text.split()
-        if len(words) < max(shortest, SHINGLE):
+        if count_words(text) < max(shortest, SHINGLE):
             continue
         own = MinHash(PERMUTATIONS, hashfunc=_hash)
-        own.update_batch(list(_shingles(words)))
+        own.update_batch([run.text.casefold().encode() for run in runs_of(text, SHINGLE)])
         alike = [(own.jaccard(prints[name]), name) for name in near.query(own)]
         value, name = max(alike, default=(0.0, ""))
         if value >= threshold:
@@ -78,11 +78,6 @@ def known_duplicates(
 
 def _text(row: Row) -> str:
     return "\n".join(piece.text for piece in row.pieces() if piece.text)
-
-
-def _shingles(words: list[str]) -> Iterator[bytes]:
-    for start in range(len(words) - SHINGLE + 1):
-        yield " ".join(words[start : start + SHINGLE]).casefold().encode("utf-8")
 
 
 def _hash(data: bytes) -> int:

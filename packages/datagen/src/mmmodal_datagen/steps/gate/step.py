@@ -16,12 +16,15 @@ from mmmodal_datagen.texts.language import FEW_WORDS, language_of
 from mmmodal_datagen.texts.markup import MARKERS, TAGS
 from mmmodal_datagen.texts.ordinals import spoken_ordinals
 from mmmodal_datagen.texts.repetition import compression_ratio, repeated_trigrams
+from mmmodal_datagen.texts.scripts import length_of
+from mmmodal_datagen.texts.thoughts import holds_thoughts
 from mmmodal_datagen.texts.translation import translation_problem
+from mmmodal_datagen.texts.words import count_words
 
 __all__ = ["Gate", "GateOptions"]
 
 LONG_ENOUGH = 200
-"""The minimum number of characters for a check by compression."""
+"""The minimum length for a check by compression, in Latin letters that say as much."""
 
 
 class GateOptions(Config):
@@ -29,6 +32,9 @@ class GateOptions(Config):
 
     structure: bool = True
     """Turns alternate, none is empty, every medium is in a turn, and no text has template tags."""
+
+    thoughts: bool = True
+    """No text holds a thought of a model, or the marks that are left of one."""
 
     language: Literal["off", "malay", "both"] = "malay"
     """malay: the Malay texts are Malay. both: and the other texts are English."""
@@ -43,10 +49,10 @@ class GateOptions(Config):
     """The greatest length of the Malay, relative to the text."""
 
     shortest: int = Field(1, ge=0)
-    """The minimum number of characters of all answers of a row."""
+    """The minimum length of all answers of a row, in Latin letters that say as much."""
 
     longest: int = Field(40_000, ge=1)
-    """The maximum number of characters of all texts of a row."""
+    """The maximum length of all texts of a row, in Latin letters that say as much."""
 
     compression: float = Field(3.0, gt=1)
     """The maximum compression ratio of an answer: prose has about 1.5, a loop 8."""
@@ -66,6 +72,7 @@ class Gate(Generator):
     """Measure every row, and reject those that fail a check."""
 
     name: ClassVar[str] = "gate"
+    version: ClassVar[str] = "2"
     Options: ClassVar[type[Config]] = GateOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "structure": {"language": "off", "translation": False, "duplicates": False},
@@ -97,6 +104,8 @@ class Gate(Generator):
             yield Check(name="structure", value=float(not problem), passed=not problem), problem
             if problem:
                 return
+        if self.options.thoughts:
+            yield from self._thoughts(row)
         yield from self._lengths(row)
         yield from self._repetition(row)
         if self.options.translation:
@@ -104,15 +113,21 @@ class Gate(Generator):
         if self.options.language != "off":
             yield from self._language(row)
 
+    def _thoughts(self, row: Row) -> Iterator[tuple[Check, str]]:
+        held = [text for text in _texts(row) if holds_thoughts(text)]
+        passed = not held
+        check = Check(name="holds a thought", value=len(held), threshold=0, passed=passed)
+        yield check, held[0][:200] if held else ""
+
     def _lengths(self, row: Row) -> Iterator[tuple[Check, str]]:
-        answers = sum(len(text) for text in _answers(row))
-        total = sum(len(piece.text or "") for piece in row.pieces())
+        answers = sum(map(length_of, _answers(row)))
+        total = sum(length_of(piece.text or "") for piece in row.pieces())
         yield _at_least("too short", answers, self.options.shortest)
         yield _at_most("too long", total, self.options.longest)
 
     def _repetition(self, row: Row) -> Iterator[tuple[Check, str]]:
         answers = list(_answers(row))
-        long = [text for text in answers if len(text) >= LONG_ENOUGH]
+        long = [text for text in answers if length_of(text) >= LONG_ENOUGH]
         ratio = max((compression_ratio(text) for text in long), default=0.0)
         yield _at_most("repeats itself", ratio, self.options.compression)
         repeated = max((repeated_trigrams(text) for text in answers), default=0)
@@ -135,7 +150,7 @@ class Gate(Generator):
             if self.options.language == "both":
                 expected["en"] = piece.text
             for language, text in expected.items():
-                if text and len(text.split()) >= FEW_WORDS and language_of(text) != language:
+                if text and count_words(text) >= FEW_WORDS and language_of(text) != language:
                     wrong.append(f"not {language}: {text[:100]}")
         check = Check(name="wrong language", value=len(wrong), threshold=0, passed=not wrong)
         yield check, wrong[0] if wrong else ""
@@ -156,6 +171,11 @@ class Gate(Generator):
             return {}
         settings = (self.options.duplicate_threshold, self.options.duplicate_words)
         return known_duplicates(inputs, *settings, context.folder)
+
+
+def _texts(row: Row) -> list[str]:
+    """Return all texts of a row, in both languages."""
+    return [text for piece in row.pieces() for text in (piece.text, piece.text_ms) if text]
 
 
 def _answers(row: Row) -> Iterator[str]:
@@ -191,7 +211,7 @@ def structure_problem(row: Row) -> str:
             return "a medium stands outside of the user's turns"
     if {piece.media for piece in row.pieces()} - {None} != set(range(len(row.media))):
         return "a medium is in no turn"
-    texts = [text for piece in row.pieces() for text in (piece.text, piece.text_ms) if text]
+    texts = _texts(row)
     if any(TAGS.search(text) or MARKERS.search(text) for text in texts):
         return "a text holds a template tag or marker"
     counts = Counter(medium.kind for medium in row.media)

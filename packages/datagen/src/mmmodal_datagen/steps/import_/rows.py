@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmmodal.authoring.parts import RecordError
 from mmmodal.authoring.plugins import registry
-from mmmodal.authoring.records import Place, Record, find_format, read_row, validated
+from mmmodal.authoring.records import (
+    Place,
+    Record,
+    addresses,
+    find_format,
+    local_path,
+    read_row,
+    texts_in,
+    unread_medium,
+    unused_keys,
+    validated,
+)
 from mmmodal_datagen.contracts import Medium, Row
 from mmmodal_datagen.rows.records import row_of
 from mmmodal_datagen.rows.tables import row_values
 
 __all__ = [
     "Folders",
+    "Imported",
     "kind_of",
     "medium_row",
     "read_values",
@@ -24,6 +37,10 @@ __all__ = [
 FILE_KEY = "file"  # of a medium whose modality its name tells
 DESCRIPTION_KEYS = ("caption", "description", "text", "transcript", "title")
 TURN_KEYS = {"messages", "conversations", "chat", "instruction"}
+PATHS = (str, bytes, Mapping, list)
+"""The types of values that may hold a path, or a medium that is embedded."""
+
+REMOTE = re.compile(r"https?://", re.IGNORECASE)
 ROW_KEYS = {"kind", "groups", "media"}
 
 
@@ -32,6 +49,13 @@ class Folders(NamedTuple):
 
     own: Path
     root: Path
+
+
+class Imported(NamedTuple):
+    """A row, and the keys of its line that were not used, but kept in `meta`."""
+
+    row: Row
+    unused: tuple[str, ...] = ()
 
 
 def kind_of(file: Path) -> str | None:
@@ -56,7 +80,9 @@ def medium_row(file: Path, root: Path) -> Row:
     return Row(id=uri, kind=row_kind, media=(medium,), groups=(uri,), synthetic=False)
 
 
-def read_values(values: dict[str, Any], place: Place, folders: Folders, form: str | None) -> Row:
+def read_values(
+    values: dict[str, Any], place: Place, folders: Folders, form: str | None
+) -> Imported:
     """Return the row of one line of a file: a row of a step, a described medium or a record.
 
     Args:
@@ -66,34 +92,38 @@ def read_values(values: dict[str, Any], place: Place, folders: Folders, form: st
         form: the format of records; None: guessed.
 
     Raises:
-        RecordError: the values are of no such form.
+        RecordError: the values are of no such form, or name media that the row does not hold.
     """
     if values.keys() >= ROW_KEYS:
-        return _made(values, place)
+        return Imported(_made(values, place))
     if not TURN_KEYS & values.keys():
-        return _described(values, place, folders)
-    _, records = read_row(values, place, find_format(form) if form else None)
-    return row_of([_moved(record, *folders) for record in records], place.where)
+        return Imported(_described(values, place, folders))
+    found, records = read_row(values, place, find_format(form) if form else None)
+    row = row_of([_moved(record, *folders) for record in records], place.where)
+    return Imported(row, unused_keys(values, found))
 
 
 def _made(values: dict[str, Any], place: Place) -> Row:
     """Return a row that a step wrote, as JSON or in a Parquet file."""
     try:
-        return validated(Row, row_values(values), place.where)
+        of_row = row_values(values)
     except (ValueError, AttributeError, TypeError):
         reason = "it has the keys of a row, but values that are not valid; was it edited?"
         raise RecordError(place.where, reason) from None
+    return validated(Row, of_row, place.where)
 
 
 def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row:
     """Return the row of a medium with its caption or other facts."""
     key = _medium_key(values, place)
-    kind = _kind_by_name(values[key], place) if key == FILE_KEY else key
-    uri = _relative_uri(values[key], place.where, *folders)
+    given = _path(values, key, place)
+    kind = _kind_by_name(given, place) if key == FILE_KEY else key
+    uri = _relative_uri(given, place.where, *folders)
     said = next((name for name in DESCRIPTION_KEYS if isinstance(values.get(name), str)), None)
     sources = {"caption": "caption", "transcript": "asr"}
     taken = {key, said, "id", "group", "lang", "licence", "source_url"}
     facts = {name: value for name, value in values.items() if name not in taken}
+    _check_facts(facts, given, place)
     medium = {
         "kind": kind,
         "uri": uri,
@@ -117,14 +147,34 @@ def _described(values: Mapping[str, Any], place: Place, folders: Folders) -> Row
 def _medium_key(values: Mapping[str, Any], place: Place) -> str:
     """Return the key that names the medium: its modality, or `file`."""
     known = (*registry().names("modalities"), FILE_KEY)
-    keys = [key for key in known if isinstance(values.get(key), str)]
+    keys = [key for key in known if isinstance(values.get(key), PATHS) and values[key]]
     if len(keys) > 1:
         named = " and ".join(map(repr, keys))
         raise RecordError(place.where, f"it names a medium in {named}; keep one of them")
     if not keys:
         listed = ", ".join((*known, *sorted(TURN_KEYS)))
-        raise RecordError(place.where, f"it has neither a medium nor turns; known keys: {listed}")
+        reason = f"it has neither a medium nor turns; known keys: {listed}"
+        elsewhere = unread_medium(values, (), "name it under one of these keys")
+        raise RecordError(place.where, f"{reason}; {elsewhere}" if elsewhere else reason)
     return keys[0]
+
+
+def _path(values: Mapping[str, Any], key: str, place: Place) -> str:
+    try:
+        paths = addresses(values[key], key)
+    except ValueError as error:
+        raise RecordError(place.where, f"{key!r}: {error}") from None
+    if len(paths) != 1:
+        reason = f"{key!r} lists {len(paths)} media; write a row for each"
+        raise RecordError(place.where, reason)
+    return local_path(paths[0])
+
+
+def _check_facts(facts: Mapping[str, Any], path: str, place: Place) -> None:
+    """Raise a RecordError for another medium among the facts; web addresses are facts."""
+    addresses_only = [text for text in texts_in(facts) if REMOTE.match(text)]
+    if reason := unread_medium(facts, {path, *addresses_only}, "write a row for each medium"):
+        raise RecordError(place.where, reason)
 
 
 def _kind_by_name(name: str, place: Place) -> str:

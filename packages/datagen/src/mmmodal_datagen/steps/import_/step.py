@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,9 @@ from mmmodal_datagen.steps.import_.rows import Folders, kind_of, medium_row, rea
 __all__ = ["Import", "ImportOptions"]
 
 T = TypeVar("T")
+
+UNUSED = "unused_"
+"""The beginning of notes that count the rows with a key that is not used, but kept in `meta`."""
 
 
 class ImportOptions(Config):
@@ -76,16 +80,19 @@ class Import(Generator):
             return results
         source = open_rows(path)
         folders = Folders(path.parent, context.root)
+        unused: Counter[str] = Counter()
         for number, *position in shard.arguments["rows"]:
             place = Place(source.where(number), f"{path.stem}-{number}")
             try:
                 values = source.read((position[0], position[1]), place.where)
-                row = read_values(values, place, folders, self.options.format)
-                results.rows.append(self._signed(row, context))
+                read = read_values(values, place, folders, self.options.format)
+                results.rows.append(self._signed(read.row, context))
+                unused.update(f"{UNUSED}{key}" for key in read.unused)
             except RecordError as error:
                 unread = Row(id=place.fallback_id, kind="unread", groups=(place.fallback_id,))
                 refusal = Refusal(unread, "unreadable row", str(error), again=True)
                 results.failed.append(refusal)
+        results.notes = dict(sorted(unused.items()))
         return results
 
     def _signed(self, row: Row, context: Context) -> Row:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mmmodal_datagen.texts.words import terms_of
+
 __all__ = ["similar_pairs"]
 
-WORD = re.compile(r"[^\W_]{3,}")
 COMMON = 64
 """A word in more descriptions than this is too common to find pairs."""
 
@@ -59,7 +59,7 @@ class _Words:
         numbers: dict[str, int] = {}
         found = []
         for text in texts:
-            words = sorted(set(WORD.findall(text.casefold())))
+            words = sorted(terms_of(text))
             own = [numbers.setdefault(word, len(numbers)) for word in words]
             found.append(np.array(own, np.int32))
         lengths = np.array([len(own) for own in found], np.int64)

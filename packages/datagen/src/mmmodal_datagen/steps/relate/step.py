@@ -141,6 +141,7 @@ class Relate(RowGenerator):
     """
 
     name: ClassVar[str] = "relate"
+    version: ClassVar[str] = "2"
     needs: ClassVar[tuple[str, ...]] = ("language_model",)
     uses_splits: ClassVar[bool] = True
     Options: ClassVar[type[Config]] = RelateOptions

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator
 
+import regex
 from pydantic import Field
 
 from mmmodal.authoring.parts import Config
 from mmmodal_datagen.contracts import Confidence, Gate, Transcript
 from mmmodal_datagen.contracts import Segment as Spoken
+from mmmodal_datagen.texts.repetition import (
+    byte_ratio,
+    compression_ratio,
+    share_of_different_words,
+)
+from mmmodal_datagen.texts.scripts import GRAPHEMES, has_unspaced, length_of
+from mmmodal_datagen.texts.words import count_words, longest_word
 
 __all__ = ["PHRASES", "Check", "Filters", "checks", "only_phrases"]
 
@@ -34,6 +41,14 @@ PHRASES = (
     "thanks for watching",
     "please subscribe",
     "subtitles by the amara org community",
+    # And for other languages.
+    "谢谢观看",
+    "感谢观看",
+    "字幕由amara org社区提供",
+    "请不吝点赞 订阅 转发 打赏支持明镜与点点栏目",
+    "ご視聴ありがとうございました",
+    "시청해 주셔서 감사합니다",
+    "ขอบคุณที่รับชม",
 )
 """What Whisper writes without speech: the ends of videos it was trained on. In lower case, without
 punctuation. People say them too, but briefly."""
@@ -50,19 +65,21 @@ class Filters(Config):
     clip's own tokens. It is computed only if this is set."""
 
     words: int = Field(1, ge=0)
-    """The least number of words."""
+    """The least number of words; without spaces, of characters that are as many."""
 
     accept: tuple[str, ...] = ()
     """The accepted languages; by default all."""
 
     unique_words: float = Field(0.4, ge=0, le=1)
-    """The least share of different words."""
+    """The least share of different words; without spaces, of runs of characters of one word."""
 
     longest_word: int | None = Field(24, ge=1)
-    """The maximum number of characters of a word."""
+    """The maximum number of characters of a word, each with its marks; in scripts without spaces,
+    of one character in a row."""
 
     characters_per_s: float | None = Field(40.0, gt=0)
-    """The maximum number of characters per second."""
+    """The maximum number of Latin letters per second, or of what says as much in other scripts: of
+    Chinese characters 11."""
 
     capitals: bool = False
     """Whether a text may be all in capitals, as titles are."""
@@ -82,8 +99,8 @@ def checks(
     Scores are those of the worst segment.
     """
     text = transcript.text
-    words = text.split()
-    yield _at_least("nothing was said", len(words), 1)
+    words = count_words(text)
+    yield _at_least("nothing was said", words, 1)
     if not words:
         return
     if filters.accept:
@@ -92,9 +109,9 @@ def checks(
         yield gate, transcript.language
     if filters.raw_score is not None:
         yield _at_least("low raw score", transcript.raw_score or 0.0, filters.raw_score)
-    yield _at_least("few words", len(words), filters.words)
+    yield _at_least("few words", words, filters.words)
     yield from _sure(transcript, confidence)
-    yield from _invented(text, words, seconds, filters)
+    yield from _invented(text, seconds, filters)
     if filters.phrases:
         longest = max(_phrase_seconds(transcript, seconds, filters.phrases), default=0.0)
         yield _at_most("hallucinated phrase", longest, filters.phrase_s, text)
@@ -107,7 +124,7 @@ def _sure(transcript: Transcript, confidence: Confidence) -> Iterator[Check]:
     if confidence.no_speech_prob is not None and (found := _known(transcript, "no_speech_prob")):
         yield _at_most("no speech", max(found), confidence.no_speech_prob)
     ratio = confidence.compression_ratio
-    if ratio is not None and (found := _known(transcript, "compression_ratio")):
+    if ratio is not None and (found := list(_ratios(transcript))):
         yield _at_most("repeats itself", max(found), ratio)
 
 
@@ -116,17 +133,29 @@ def _known(transcript: Transcript, name: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def _invented(text: str, words: list[str], seconds: float, filters: Filters) -> Iterator[Check]:
+def _ratios(transcript: Transcript) -> Iterator[float]:
+    """Yield the compression ratios of segments as they would be in Latin letters."""
+    for segment in transcript.segments:
+        if segment.compression_ratio is not None:
+            measured = byte_ratio(segment.text)
+            same = compression_ratio(segment.text) / measured if measured else 1.0
+            yield segment.compression_ratio * same
+
+
+def _invented(text: str, seconds: float, filters: Filters) -> Iterator[Check]:
     """Yield the checks for invented text, such as loops, which may have high scores."""
-    different = len({word.casefold() for word in words}) / len(words)
+    different = share_of_different_words(text)
     yield _at_least("few different words", different, filters.unique_words)
     if filters.longest_word is not None:
-        longest = max(words, key=len)
-        yield _at_most("overlong word", len(longest), filters.longest_word, longest)
+        longest = longest_word(text)
+        length = len(GRAPHEMES.findall(longest))
+        yield _at_most("overlong word", length, filters.longest_word, longest)
     if filters.characters_per_s is not None:
-        yield _at_most("too fast for speech", len(text) / seconds, filters.characters_per_s)
+        speed = length_of(text) / seconds
+        yield _at_most("too fast for speech", speed, filters.characters_per_s)
     if not filters.capitals:
-        shouted = text.isupper() and len(words) > FEW_WORDS
+        cased = [word for word in text.split() if word.upper() != word.lower()]
+        shouted = text.isupper() and len(cased) > FEW_WORDS
         yield _at_most("all in capitals", float(shouted), 0, text)
 
 
@@ -155,10 +184,15 @@ def only_phrases(text: str, phrases: tuple[str, ...] = PHRASES) -> bool:
 
 
 @functools.cache
-def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    one = "|".join(re.escape(_plain(phrase)) for phrase in phrases)
-    return re.compile(rf"(?:(?:{one})(?: |$))+")
+def _pattern(phrases: tuple[str, ...]) -> regex.Pattern[str]:
+    return regex.compile("(?:" + "|".join(map(_phrase, phrases)) + ")+")
+
+
+def _phrase(phrase: str) -> str:
+    """Return the pattern of a phrase, and of what separates it from the next one."""
+    plain = _plain(phrase)
+    return str(regex.escape(plain)) + (" ?" if has_unspaced(plain[-1:]) else "(?: |$)")
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[^\w\s]|_", " ", text.casefold()).split())
+    return " ".join(str(regex.sub(r"[^\w\s]|_", " ", text.casefold())).split())

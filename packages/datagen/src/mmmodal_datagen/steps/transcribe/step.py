@@ -19,6 +19,7 @@ from mmmodal_datagen.contracts import (
     Transcript,
 )
 from mmmodal_datagen.steps.transcribe.filters import Check, Filters, checks
+from mmmodal_datagen.texts.words import count_words
 
 __all__ = ["Transcribe", "TranscribeOptions"]
 
@@ -42,6 +43,7 @@ class Transcribe(RowGenerator):
     """
 
     name: ClassVar[str] = "transcribe"
+    version: ClassVar[str] = "2"
     needs: ClassVar[tuple[str, ...]] = ("recogniser",)
     Options: ClassVar[type[Config]] = TranscribeOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -142,7 +144,7 @@ def _transcribed(row: Row, heard: _Heard) -> Row:
         "description_source": "asr",
         "lang": transcript.language,
     }
-    metrics = {"words": float(len(transcript.text.split()))}
+    metrics = {"words": float(count_words(transcript.text))}
     for name in ("language_probability", "raw_score"):
         value = getattr(transcript, name)
         if value is not None:

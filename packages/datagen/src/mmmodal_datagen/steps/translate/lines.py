@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import regex
+
 from mmmodal_datagen.contracts import Piece
 from mmmodal_datagen.texts.language import FEW_WORDS, language_of
 from mmmodal_datagen.texts.markup import MARKERS, TAGS
-from mmmodal_datagen.texts.translation import SHORT, translation_problem
+from mmmodal_datagen.texts.translation import relative_length, translation_problem
 
 __all__ = ["Checks", "Line", "kept_spans", "lines_of", "sentences_of"]
 
@@ -22,10 +23,10 @@ LETTER = re.compile(r"[^\W\d_]")
 SPANS = re.compile(r"`[^`\n]+`|https?://[^\s)>\]]*[^\s)>\].,;:!?]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 """Code, web addresses and mail addresses: the same in every language."""
 
-WORD = re.compile(r"[^\W\d_]{3,}")
+WORD = regex.compile(r"[\p{L}\p{M}]{3,}")
 """Words that show the language; units and numbers do not."""
 
-SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W_])")
+SENTENCE = re.compile(r"(?<=[.!?؟۔])\s+(?=[^\W_])")
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ class Checks:
     def problem(self, text: str, translated: str, target: str) -> str:
         """Return why a text is not a translation of another into `target`, or ""."""
         pair = Piece(type="text", text=text, text_ms=translated)
-        if found := translation_problem(pair, 0, math.inf):
+        if found := translation_problem(pair, 0, float("inf")):
             return found
-        if len(text) >= SHORT and not self.shortest <= len(translated) / len(text) <= self.longest:
+        if not self.shortest <= relative_length(text, translated) <= self.longest:
             return "it is too short or too long"
         if [line.before for line in lines_of(text)] != [
             line.before for line in lines_of(translated)

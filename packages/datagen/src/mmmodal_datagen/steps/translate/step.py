@@ -21,6 +21,7 @@ from mmmodal_datagen.prompts.answers import ask_until_fit
 from mmmodal_datagen.prompts.prompt import Style, asking
 from mmmodal_datagen.steps.translate.lines import Checks, Line, lines_of, sentences_of
 from mmmodal_datagen.texts.language import FEW_WORDS, language_of
+from mmmodal_datagen.texts.words import count_words
 
 __all__ = ["Translate", "TranslateOptions"]
 
@@ -69,6 +70,7 @@ class Translate(RowGenerator):
     """
 
     name: ClassVar[str] = "translate"
+    version: ClassVar[str] = "2"
     needs: ClassVar[tuple[str, ...]] = ("translator",)
     Options: ClassVar[type[Config]] = TranslateOptions
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -108,7 +110,7 @@ class Translate(RowGenerator):
     def _language(self, text: str, row: Row) -> str:
         if self.options.source != "detect":
             return self.options.source
-        if len(text.split()) >= FEW_WORDS:
+        if count_words(text) >= FEW_WORDS:
             return language_of(text)
         # The language of a few words is uncertain; the texts around them likely have the same.
         return language_of("\n".join(piece.text for piece in row.pieces() if piece.text))

@@ -1,0 +1,320 @@
+"""No row of any format is accepted with less than it says."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreign_rows import LLAVA, OPENAI, read, refuses, shown, write
+from mmmodal.contracts.record import Record
+from mmmodal.errors import RecordError
+from mmmodal.records.detection import find_format, read_row, unused_keys
+
+TEXT = {"role": "user", "content": "Apa?"}
+REPLY = {"role": "assistant", "content": "Itu."}
+PLAIN: dict[str, dict[str, Any]] = {
+    "llava": {
+        "conversations": [{"from": "human", "value": "Apa?"}, {"from": "gpt", "value": "Itu."}]
+    },
+    "native": {
+        "id": "1",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Apa?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "Itu."}]},
+        ],
+        "media": [],
+    },
+    "openai": {"messages": [TEXT, REPLY]},
+    "paper": {"conversations": [TEXT, REPLY]},
+}
+"""A row of each format with the same two texts."""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("picture", "a.png"),
+        ("video", "a.mp4"),
+        ("videos", ["a.mp4"]),
+        ("image_path", "a"),
+        ("image_paths", ["a.png", "b.png"]),
+        ("audio_url", "https://example.com/a.wav"),
+        ("audio_files", ["a.wav"]),
+        ("files", ["a.bin"]),
+        ("attachments", [{"name": "a"}]),
+        ("photo", {"bytes": b"1", "path": None}),
+        ("anything", {"bytes": b"1", "path": "a.png"}),
+        ("anything", b"1"),
+        ("anything", ["a", "b.webp"]),
+        ("anything", {"deep": {"image": "a"}}),
+        ("anything", "data:audio/wav;base64,AAAA"),
+        ("clip", "file:///data/a.flac"),
+        ("clip", "C:\\data\\a.flac"),
+    ],
+)
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_row_that_names_media_under_another_key_is_refused(
+    name: str, key: str, value: Any
+) -> None:
+    refuses(
+        PLAIN[name] | {key: value},
+        rf"'{key}[\w.]*' (names a medium|holds an embedded medium)",
+        name,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("llava", "audio"),
+        ("llava", "images"),
+        ("llava", "filename"),
+        ("paper", "images"),
+        ("paper", "audio"),
+        ("paper", "image_url"),
+        ("openai", "media_files"),
+        ("openai", "filename"),
+        ("native", "images"),
+        ("native", "image"),
+    ],
+)
+def test_the_key_of_another_format_is_refused_by_its_name(name: str, key: str) -> None:
+    refuses(PLAIN[name] | {key: ["a.png"]}, rf"'{key}\.0' names a medium \('a.png'\)", name)
+
+
+def test_media_of_another_modality_beside_a_picture_are_refused() -> None:
+    refuses(LLAVA | {"audio": "a.wav"}, r"'audio' names a medium \('a.wav'\) .*'llava' has media")
+
+
+def test_markers_whose_media_are_under_another_key_name_the_key() -> None:
+    row = {key: value for key, value in LLAVA.items() if key != "image"}
+
+    refuses(row | {"images": ["a.png"]}, r"lists 0 media, but its text marks 1.*; 'images.0' names")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tools", [{"name": "f"}]),
+        ("tools", '[{"name": "f"}]'),
+        ("functions", [{"name": "f"}]),
+        ("documents", ["a"]),
+        ("chosen", [{"role": "assistant", "content": "Itu."}]),
+        ("rejected", "x"),
+        ("rejected_response", "x"),
+        ("kto_tag", True),
+        ("history", [["a", "b"]]),
+        ("instruction", "Answer in Malay."),
+        ("prompt", "Another question?"),
+        ("system_ms", "x"),
+    ],
+)
+@pytest.mark.parametrize("name", ["llava", "native", "openai"])
+def test_a_row_that_says_more_than_its_messages_is_refused(name: str, key: str, value: Any) -> None:
+    refuses(
+        PLAIN[name] | {key: value},
+        rf"'{key}'( is not supported| says what no message|\. Known)",
+        name,
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"source": "coco", "image_id": 7, "score": 0.5, "tags": ["a"], "url": "https://x.org/page"},
+        {"prompt": "Apa?", "tools": [], "photos": None, "video": "", "files": [], "rejected": None},
+        {"completion": " Itu. ", "tools": "[]", "num_images": 0, "has_image": False},
+    ],
+)
+@pytest.mark.parametrize("name", ["llava", "openai", "paper"])
+def test_other_keys_are_kept_and_counted(name: str, more: dict[str, Any]) -> None:
+    row = PLAIN[name] | more
+
+    (record,) = read(row, name)
+
+    assert record.meta is not None
+    assert {key: record.meta[key] for key in more} == more
+    given = {key for key, value in more.items() if value is not None}
+    assert set(unused_keys(row, find_format(name))) == given
+
+
+def test_what_the_records_hold_already_may_stand_under_another_key() -> None:
+    again = {"image_path": LLAVA["image"], "photos": [{"path": LLAVA["image"]}]}
+
+    (record,) = read(LLAVA | again)
+
+    assert record.meta == again
+
+
+def test_meta_of_our_own_rows_is_passed_through_unread() -> None:
+    meta = {"images": ["a.png"], "system": "s", "tools": [1], "blob": "data:image/png;base64,AA"}
+    row = PLAIN["native"] | {"meta": meta}
+
+    (record,) = read(row)
+
+    assert record.meta == meta
+    assert read(write("native", record)) == [record]
+
+
+@pytest.mark.parametrize("key", ["images", "system", "tools", "photo_path", "prompt"])
+@pytest.mark.parametrize("name", ["llava", "openai", "paper"])
+def test_meta_that_another_format_would_read_is_not_written_in_it(name: str, key: str) -> None:
+    (record,) = read(PLAIN["native"] | {"meta": {key: ["a.png"]}})
+
+    with pytest.raises(RecordError, match=rf"meta\.{key} cannot be kept"):
+        write(name, record)
+
+
+# System prompts
+
+
+@pytest.mark.parametrize("key", ["system", "system_prompt", "systemMessage"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_system_prompt_of_its_own_becomes_the_system_turn(name: str, key: str) -> None:
+    row = PLAIN[name] | {key: "Be brief."}
+
+    (record,) = read(row, name)
+
+    assert shown(record) == [("system", "Be brief."), ("user", "Apa?"), ("assistant", "Itu.")]
+    assert key not in (record.meta or {})
+    assert unused_keys(row, find_format(name)) == ()
+
+
+def test_an_empty_system_prompt_is_none() -> None:
+    assert shown(read(PLAIN["openai"] | {"system": " "})[0])[0][0] == "user"
+
+
+def test_a_system_prompt_that_is_given_twice_must_be_the_same() -> None:
+    (record,) = read(OPENAI | {"system": "Be brief."})
+
+    assert record == read(OPENAI)[0]
+    refuses(OPENAI | {"system": "Be long."}, r"'system' and the system turn differ; keep one")
+    refuses(
+        PLAIN["openai"] | {"system": "a", "system_prompt": "b"},
+        r"'system' and 'system_prompt' differ",
+    )
+
+
+def test_a_system_prompt_must_be_a_text_and_each_language_needs_its_own() -> None:
+    refuses(PLAIN["openai"] | {"system": ["a"]}, r"'system' must be a text")
+    turns = [TEXT | {"content_ms": "Apa?"}, REPLY | {"content_ms": "Itu."}]
+    refuses({"conversations": turns, "system": "a"}, r"'system': each language needs its own")
+
+
+# Every medium of a random row is in its record, in its place, or the row is refused
+
+KEYS = (
+    "image images audio audios video videos media files filename photo image_url audio_path "
+    "attachments source meta extra image_1 thumbnail"
+)
+NAMES = st.sampled_from(KEYS.split())
+COUNTER = itertools.count()
+
+
+@st.composite
+def medium(draw: st.DrawFn) -> Any:
+    """Draw the name of a new file in one of the shapes that rows have."""
+    uri = f"{next(COUNTER)}.{draw(st.sampled_from(['png', 'JPG', 'wav', 'mp3', 'mp4']))}"
+    shapes = [uri, {"path": uri, "bytes": None}, {"path": uri, "bytes": b"x"}, {"url": uri}]
+    return draw(st.sampled_from(shapes))
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """Draw a row of a format with media, markers and parts anywhere."""
+    name = draw(st.sampled_from([*PLAIN]))
+    text = "".join(draw(st.lists(st.sampled_from(["<image>", "<audio>", "a"]), max_size=3)))
+    row: dict[str, Any] = {key: value for key, value in PLAIN[name].items() if key != "media"}
+    if name == "llava":
+        row["conversations"] = [{"from": "human", "value": f"{text}?"}]
+    elif name == "paper":
+        row["conversations"] = [{"role": "user", "content": f"{text}?"}]
+    elif name == "openai" and draw(st.booleans()):
+        row["messages"] = [{"role": "user", "content": f"{text}?"}]
+    else:
+        parts = draw(st.lists(part(), max_size=3))
+        row["messages"] = [{"role": "user", "content": [{"type": "text", "text": "?"}, *parts]}]
+    media = medium() | st.lists(medium(), max_size=2) | st.just({"deep": draw(medium())})
+    return name, row | draw(st.dictionaries(NAMES, media, max_size=2))
+
+
+@st.composite
+def part(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["image", "audio"]))
+    keys = [kind, "path", "url", f"{kind}_url", "text", "media", "thumbnail"]
+    return {"type": kind} | draw(st.dictionaries(st.sampled_from(keys), medium(), max_size=2))
+
+
+def paths_in(value: Any) -> list[str]:
+    """Return the files that a row names, in its order."""
+    if isinstance(value, str):
+        return [value] if value[:1].isdigit() and "." in value else []
+    if isinstance(value, bytes):
+        return ["embedded"]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [path for each in inner for path in paths_in(each)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(drawn=rows(), named=st.booleans())
+def test_every_medium_of_a_random_row_is_in_its_record_or_the_row_is_refused(
+    drawn: tuple[str, dict[str, Any]], named: bool
+) -> None:
+    name, row = drawn
+    try:
+        records = read(row, name if named else None)
+    except RecordError as error:
+        assert str(error).startswith("f.jsonl:3: ")
+        return
+
+    for record in records:
+        assert sorted(ref.uri for ref in record.media) == sorted(paths_in(row))
+        assert in_place(record) == [ref.uri for ref in record.media]
+
+
+def in_place(record: Record) -> list[str]:
+    """Return the media in the order of the parts that show them."""
+    parts = [part for message in record.messages for part in message.content]
+    return [record.media[part.media].uri for part in parts if part.media is not None]
+
+
+def test_the_rows_of_the_property_test_are_not_all_refused() -> None:
+    rows_read = [
+        {"image": "0.png", **PLAIN["llava"]},
+        {"messages": [{"role": "user", "content": "<image>?"}], "images": [{"path": "0.png"}]},
+        {"messages": [{"role": "user", "content": [{"type": "image", "url": "0.png"}]}]},
+    ]
+    rows_read[0]["conversations"] = [{"from": "human", "value": "<image>?"}]
+
+    assert [[ref.uri for ref in read(row)[0].media] for row in rows_read] == [["0.png"]] * 3
+
+
+def test_a_row_of_a_table_with_embedded_media_is_refused_by_its_key(tmp_path: Any) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    from mmmodal.records.dataset import scan
+
+    turns = [{"from": "human", "value": "<image>x"}, {"from": "gpt", "value": "y"}]
+    rows = [
+        {"image": {"bytes": data, "path": "a.png"}, "conversations": turns} for data in (b"x", None)
+    ]
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+    bad, good = scan(path)
+
+    assert "'image': embedded images are not supported; save them as files" in str(bad.error)
+    assert good.record is not None and good.record.media[0].uri == "a.png"
+
+
+def test_read_row_is_the_only_road() -> None:
+    """A format that is given is checked as one that is found."""
+    from mmmodal.contracts.format import Place
+
+    with pytest.raises(RecordError, match="names a medium"):
+        read_row(PLAIN["openai"] | {"photo": "a"}, Place("x", "x"), find_format("openai"))

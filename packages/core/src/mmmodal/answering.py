@@ -119,7 +119,7 @@ class _Group:
         """Return the transcript of a record that holds only its system messages and media."""
         transcript = Transcript(self._preparer, root=root)
         for ref in record.media:
-            transcript.attach(ref.kind, ref.uri)
+            transcript.attach(ref.kind, ref.address)
         for message in record.messages:
             if message.role == "system":
                 transcript.add(message)

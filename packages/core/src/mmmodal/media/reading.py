@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from mmmodal.errors import MediaError, MMModalError, is_debugging
 from mmmodal.media.limits import Limits
-from mmmodal.media.source import Source, find_source
+from mmmodal.media.source import Address, Source, find_source
 
 __all__ = ["Reader", "decoding", "looks_like", "read_media"]
 
@@ -78,7 +78,7 @@ def read_media(
     package = type(modality).__module__.partition(".")[0]
     wrong = f"the reader of {modality.name!r} in {package} failed"
     todo = "check the file; MMMODAL_DEBUG=1 shows more"
-    if isinstance(value, str | Path | bytes):
+    if isinstance(value, Address):
         with find_source(value, root=root, limits=limits).held(limits) as source:
             if (item := known(source)) is not None:
                 return item

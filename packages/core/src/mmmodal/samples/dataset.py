@@ -30,7 +30,9 @@ def prepare_record(
         RecordError: the record cannot be used; names its row.
     """
     with naming_row(where):
-        items = [(ref.kind, preparer.read(ref.kind, ref.uri, root=root)) for ref in record.media]
+        items = [
+            (ref.kind, preparer.read(ref.kind, ref.address, root=root)) for ref in record.media
+        ]
         return preparer.prepare(record.messages, items, where=where, max_tokens=max_tokens)
 
 
@@ -43,7 +45,7 @@ def record_length(
         RecordError: an error of the record was found; names its row.
     """
     with naming_row(where):
-        layouts = [preparer.measure(ref.kind, ref.uri, root=root) for ref in record.media]
+        layouts = [preparer.measure(ref.kind, ref.address, root=root) for ref in record.media]
         rendered = preparer.fit(record.messages, layouts, max_tokens).rendered
     check_supervised(rendered.labels, where)
     return len(rendered.input_ids)
@@ -174,7 +176,7 @@ class PreparedDataset:
                 where, record = dataset[index]
                 for ref in record.media:
                     if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
+                        found.setdefault(Medium(ref.kind, ref.address, dataset.root, where))
         return list(found)
 
     def length(self, index: int) -> int:

@@ -31,7 +31,7 @@ from mmmodal.errors import RenderError, SpliceError
 from mmmodal.limits import LimitSettings
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import read_media
-from mmmodal.media.source import open_source
+from mmmodal.media.source import check_source
 from mmmodal.parts import encoder_from, modality_of, projector_from
 from mmmodal.samples.collation import Sample, collate, collate_media, collate_pack
 
@@ -189,7 +189,7 @@ class Preparer:
         if shape is None:
             shape = encoder.measure(self.read(name, value, root=root))
         else:
-            open_source(value, root=root, limits=self.limits(name))  # raises if the file is missing
+            check_source(value, root=root, limits=self.limits(name))
         return self.projectors[name].runs(shape)
 
     def prepare(

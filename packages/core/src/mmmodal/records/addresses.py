@@ -13,18 +13,19 @@ PLACES = ("path", "url", "uri")
 
 
 def addresses(value: Any, kind: str) -> tuple[str, ...]:
-    """Return the path or URI of each medium of a value: one, or a list of them; null is none.
+    """Return the path or URI of each medium of a value: one, or a list of them.
 
     Args:
-        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null.
+        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null; null, an
+            empty text or an empty struct alone is none.
         kind: the media in words, for errors: `image`.
 
     Raises:
         ValueError: a medium is embedded, or the value is something else.
     """
-    if value is None:
-        return ()
-    return tuple(address(each, kind) for each in (value if _is_list(value) else [value]))
+    if isinstance(value, list | tuple):
+        return tuple(address(each, kind) for each in value)
+    return () if is_blank(value) else (address(value, kind),)
 
 
 def address(value: Any, kind: str) -> str:
@@ -44,7 +45,3 @@ def address(value: Any, kind: str) -> str:
     if len(set(given)) != 1:
         raise ValueError("give a path or a list of paths")
     return given[0]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)

@@ -31,11 +31,9 @@ COMMANDS = {
 def chat(
     checkpoint: Path,
     system: str | None,
-    max_new_tokens: int,
-    temperature: float,
     limits: tuple[str, ...],
     media: tuple[str, ...],
-    **loading: Any,
+    **options: Any,
 ) -> None:
     """Chat with the model CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
     from mmmodal.plugins import registry
@@ -43,7 +41,7 @@ def chat(
     pairs = read_media_options(media, registry().names("modalities"))
     with talking():
         allowed = read_limits(limits)
-        opened = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
+        opened = open_chat(checkpoint, system, allowed, **options)
         session = Session(opened)
     for kind, path in pairs:
         session.attach(kind, path)

@@ -153,7 +153,7 @@ class _Group:
                 **{name: value.to(self._model.device) for name, value in batch.items()},
                 mm_encoder_outputs=_joined(shown),
                 stopping_criteria=[*self._settings.stopping_criteria, *criteria],
-                **self._settings.arguments(self._settings.max_new_tokens),
+                **self._settings.arguments(),
             )
         return [self._endings.read(row)[0] for row in ids[:, width:].tolist()]
 

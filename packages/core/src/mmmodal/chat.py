@@ -66,6 +66,7 @@ class Chat:
         self.root = root
         self.settings = answer_settings(generation, model)
         settings = self.settings
+        self._arguments = settings.arguments()
         self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
         self._context = model.config.positions
         self.cut_short = False
@@ -165,16 +166,18 @@ class Chat:
         longest = min(self.settings.max_new_tokens, room)
         if self._is_recomputed(start, len(rendered.input_ids) + longest):
             self._cache, start = None, 0
-        criteria = self._endings.criteria(len(rendered.input_ids))
+        criteria = list(self.settings.stopping_criteria)
+        if self.settings.stop_strings:
+            criteria += self._endings.criteria(len(rendered.input_ids))
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
             past_key_values=self._cache,
             streamer=_Stream(self._endings, stream) if stream else None,
-            stopping_criteria=[*self.settings.stopping_criteria, *criteria],
+            stopping_criteria=criteria,
             return_dict_in_generate=True,
             **self._new_media(rendered, start),
-            **self.settings.arguments(longest),
+            **{**self._arguments, "max_new_tokens": longest},
         )
         sequence = output.sequences[0].tolist()
         new = sequence[len(rendered.input_ids) :]

@@ -145,7 +145,7 @@ def test_all_problems_are_told_together(model: MMModalForConditionalGeneration) 
 def test_a_setting_of_sampling_implies_it(
     given: dict[str, Any], samples: bool, model: MMModalForConditionalGeneration
 ) -> None:
-    arguments = settings(model, **given).arguments(8)
+    arguments = settings(model, **given).arguments()
     assert arguments["do_sample"] is samples
     assert samples or not set(arguments) & set(SAMPLING)
 

@@ -159,12 +159,12 @@ class AnswerSettings(Config):
             return bool(self.do_sample)
         return any(getattr(self, name) is not None for name in SAMPLING)
 
-    def arguments(self, max_new_tokens: int) -> dict[str, Any]:
-        """Return the arguments of `generate` for an answer of at most `max_new_tokens`."""
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `generate`, except for what stops it."""
         given = {name: getattr(self, name) for name in self.model_fields_set - NOT_PASSED}
         left_out = () if self.samples else SAMPLING
         kept = {name: value for name, value in given.items() if name not in left_out}
-        return {**kept, "max_new_tokens": max_new_tokens, "do_sample": self.samples}
+        return {**kept, "max_new_tokens": self.max_new_tokens, "do_sample": self.samples}
 
     def ids(self) -> list[int]:
         """Return the token ids in the settings."""

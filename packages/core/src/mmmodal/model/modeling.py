@@ -67,12 +67,6 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         """Replace the language model's token embeddings."""
         self.language_model.set_input_embeddings(value)
 
-    @property
-    def width(self) -> int:
-        """The width D of a token embedding, which need not be that of the layers (OPT)."""
-        embeddings: Any = self.get_input_embeddings()
-        return int(embeddings.embedding_dim)
-
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """Return the tower of any modality; transformers supports only image and audio."""
         if modality in self.config.modality_names:

@@ -64,6 +64,12 @@ class Perception(nn.Module):
     encoders: dict[str, Encoder]
     projectors: dict[str, Projector]
 
+    @property
+    def width(self) -> int:
+        """The width D of a token embedding, which need not be that of the layers (OPT)."""
+        embeddings: Any = self.get_input_embeddings()  # type: ignore[operator]
+        return int(embeddings.embedding_dim)
+
     def tower(self, modality: str) -> nn.Module:
         """Return the network of a modality's encoder."""
         return self.get_submodule(f"{modality}_tower")

@@ -35,7 +35,7 @@ def look_at_memory(
     samples: Sequence[Sample],
 ) -> None:
     """Set the memory of a step: of the longest conversations, and of those of `max_tokens`."""
-    from mmmodal.train.preflight.estimate import estimate_memory
+    from mmmodal.train.preflight.estimate import UnknownMemoryError, estimate_memory
     from mmmodal.train.preflight.zero_memory import Zero
 
     machine = checked.machine
@@ -43,7 +43,11 @@ def look_at_memory(
     zero = Zero.of(plan.deepspeed) if plan.deepspeed is not None else None
     settings: dict[str, Any] = {"half": plan.half, "zero": zero, "ranks": machine.ranks}
     checked.step = _largest_step(recipe, preparer, samples, checked.stored_widths)
-    checked.memory = estimate_memory(recipe, base, checked.step, **settings)
+    try:
+        checked.memory = estimate_memory(recipe, base, checked.step, **settings)
+    except UnknownMemoryError as error:
+        checked.notes.append(f"the memory of a step is unknown: {error} does not run without data")
+        return
     if checked.step.tokens < plan.max_tokens and not recipe.packing:
         wider = replace(checked.step, tokens=plan.max_tokens)
         checked.at_most = estimate_memory(recipe, base, wider, **settings)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from jinja2.exceptions import TemplateError
 
 from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.layout import Layout, MarkerIds, joined, spaced
 from mmmodal.conversation.locating import TokenizedText
+from mmmodal.conversation.template import ChatTemplate
+from mmmodal.conversation.thoughts import TAGS, Thoughts, without_thoughts
 from mmmodal.conversation.tokens import MarkupTokenizer
+from mmmodal.conversation.training_text import TrainingText, TrainingTexts, Unlearned
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
 
@@ -36,20 +40,38 @@ class Rendered:
     media: list[int]
     """The index of each medium, in the order of the slots."""
 
+    unlearned: tuple[Unlearned, ...] = ()
+    """The answers without labels, as inference's prompt is not what stands in front of them."""
+
 
 class Renderer:
     """Render conversations for one tokenizer and its chat template."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        markers: Mapping[str, MarkerIds],
+        thoughts: Thoughts = "keep",
     ) -> None:
+        """Read a tokenizer and its template.
+
+        Args:
+            tokenizer: the tokenizer with the chat template.
+            markers: the ids of each modality's markers and slot.
+            thoughts: whether the thoughts in answers are learned, or dropped before.
+
+        Raises:
+            RenderError: there is no chat template, or no fast tokenizer.
+        """
+        self._template = ChatTemplate(tokenizer)
         if not tokenizer.chat_template:
             raise RenderError(
-                f"the tokenizer of {_source(tokenizer)} has no chat template; give a Jinja file "
+                f"the tokenizer of {self._template.origin} has no chat template; give a Jinja file "
                 "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
+        self.thoughts = thoughts
         self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
         self._spaced = any(marker.spaced for marker in self.markers.values())
 
@@ -70,15 +92,25 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
-        contents = [self._content(message) for message in messages]
-        text, spans = self._written(messages, contents, add_generation_prompt)
-        media = self._shown(messages, text)
-        anchored = bool(spans) and self._format.anchored
-        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
-        labels = [IGNORE] * len(ids)
-        for answer in spoken:
-            labels[answer] = ids[answer]
-        return self._expanded(ids, labels, media, layouts)
+        if add_generation_prompt or all(message.role != "assistant" for message in messages):
+            text = self._template.apply(self._chat(messages), add_generation_prompt)
+            ids, _ = self._tokens.encode(text)
+            media = self._shown(messages, text)
+            return self._expanded(ids, [IGNORE] * len(ids), media, layouts)
+        written = self.training_text(messages)
+        media = self._shown(messages, written.text)
+        ids, labels, merged = self._labelled(written)
+        rendered = self._expanded(ids, labels, media, layouts)
+        return replace(rendered, unlearned=(*written.unlearned, *merged))
+
+    def training_text(self, messages: Sequence[Message]) -> TrainingText:
+        """Return the text from which the answers of a conversation are learned.
+
+        Raises:
+            RenderError: the template refuses a role, or writes no turn end.
+        """
+        chat = self._chat([self._as_learned(message) for message in messages])
+        return self._texts.of(self._template.at(datetime.datetime.now()), chat)
 
     def prompt(
         self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
@@ -96,12 +128,52 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, or leaves out a medium.
         """
-        contents = [self._content(message) for message in messages]
-        text = self._apply_template(messages, contents, add_generation_prompt=True)
+        text = self._template.apply(self._chat(messages), add_generation_prompt=True)
         media = self._shown(messages, text)
         known = self._tokens.encode_after(before, text)
         rendered = self._expanded(known.ids, [IGNORE] * len(known.ids), media, layouts)
         return rendered, known
+
+    def _labelled(self, written: TrainingText) -> tuple[list[int], list[int], list[Unlearned]]:
+        """Return the ids and labels of a text, and the answers whose prompt has other ids in it."""
+        text, spans = written.text, written.spans
+        ids, spoken = self._tokens.encode(text, spans, anchored=self._format.anchored)
+        labels = [IGNORE] * len(ids)
+        merged = []
+        for number, ((start, _), found) in enumerate(zip(spans, spoken, strict=True), 1):
+            first = found.tokens.start
+            if found.exact or self._tokens.encode(text[:start])[0] == ids[:first]:
+                labels[found.tokens] = ids[found.tokens]
+            elif number < len(spans):
+                merged.append(Unlearned(number, text[:start], text))
+            else:
+                ids, labels = self._continued(text, start, labels[:first])
+        return ids, labels, merged
+
+    def _continued(self, text: str, start: int, before: list[int]) -> tuple[list[int], list[int]]:
+        """Return ids and labels where the last answer begins with letters of the prompt's token."""
+        prompt, answer = self._tokens.encode(text[:start])[0], self._tokens.encode_on(text[start:])
+        (end,) = self.turn_end_ids()
+        said = answer.index(end) + 1 if end in answer else len(answer)
+        labels = [*before, *[IGNORE] * (len(prompt) - len(before))]
+        behind = [IGNORE] * (len(answer) - said)
+        return [*prompt, *answer], [*labels, *answer[:said], *behind]
+
+    def _as_learned(self, message: Message) -> Message:
+        """Return a message without its thought, if thoughts are dropped."""
+        if message.role != "assistant" or self.thoughts == "keep":
+            return message
+        said = joined(message.content)
+        return message.model_copy(
+            update={
+                "content": tuple(
+                    part
+                    if part.text is None
+                    else part.model_copy(update={"text": without_thoughts(part.text)})
+                    for part in said
+                )
+            }
+        )
 
     def _shown(self, messages: Sequence[Message], text: str) -> list[tuple[int, str]]:
         """Return index and modality of all media of messages; `text` must contain each once."""
@@ -145,8 +217,7 @@ class Renderer:
         add_generation_prompt: bool = False,
     ) -> str:
         """Return the text of the template, with each medium replaced by its text in `media`."""
-        contents = [self._content(message) for message in messages]
-        rendered = self._apply_template(messages, contents, add_generation_prompt)
+        rendered = self._template.apply(self._chat(messages), add_generation_prompt)
         return self._tokens.plain(rendered, media)
 
     def turn_end_ids(self) -> list[int]:
@@ -160,27 +231,33 @@ class Renderer:
     @functools.cached_property
     def _format(self) -> TurnFormat:
         try:
-            return TurnFormat.of(self._write, self._tokens)
+            return TurnFormat.of(self._template, self._tokens)
         except TemplateError as error:
-            source = _source(self.tokenizer)
             raise RenderError(
-                f"the chat template of {source} refuses a user turn followed by an assistant turn "
-                f"({error}); give another template with --chat-template FILE"
+                f"the chat template of {self._template.origin} refuses a user turn followed by an "
+                f"assistant turn ({error}); give another template with --chat-template FILE"
             ) from None
+
+    @functools.cached_property
+    def _texts(self) -> TrainingTexts:
+        return TrainingTexts(self._template, self._format, self._tokens)
 
     @functools.cached_property
     def _spoken(self) -> frozenset[str]:
         """The markup tokens that an answer may contain: `<think>`, if the template knows it.
 
-        They are the tokens that the template names and that a decoded answer shows, so that an
-        answer's thought keeps its tokens in later turns. All others are text in an answer too.
+        They are the tokens that the template names and that a decoded answer shows, and both tags
+        of its thoughts, so that an answer's thought keeps its tokens in later turns. All others are
+        text in an answer too.
         """
-        source = self.tokenizer.get_chat_template()
+        source = self._template.source
+        tags = {tag for pair in TAGS if any(tag in source for tag in pair) for tag in pair}
         never = {self._format.end, *self._marker_texts()}
         return frozenset(
             token.content
             for token in self._tokens.markup.values()
-            if not token.special and token.content in source and token.content not in never
+            if token.content not in never
+            and (token.content in tags or (not token.special and token.content in source))
         )
 
     def _marker_texts(self) -> list[str]:
@@ -206,86 +283,8 @@ class Renderer:
         assert part.media is not None, part
         return self._tokens.medium(part.media)
 
-    def _apply_template(
-        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
-    ) -> str:
-        chat = [(m.role, content) for m, content in zip(messages, contents, strict=True)]
-        try:
-            return self._write(chat, add_generation_prompt)
-        except TemplateError as error:
-            raise self._refusal(chat, error) from None
-
-    def _write(self, chat: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
-        turns = [{"role": role, "content": content} for role, content in chat]
-        text: Any = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return str(text)
-
-    def _refusal(self, chat: Sequence[tuple[str, str]], error: TemplateError) -> RenderError:
-        """Return an error that names the first message that the template refuses."""
-        number = len(chat)
-        for count in range(1, len(chat)):
-            try:
-                self._write(chat[:count], False)
-            except TemplateError as earlier:
-                if str(earlier) == str(error):
-                    number = count
-                    break
-        role = chat[number - 1][0]
-        hint = "; move its text into the first user message" if role == "system" else ""
-        return RenderError(
-            f"the chat template of {_source(self.tokenizer)} refuses the role {role!r} of message "
-            f"{number} ({error}){hint}"
-        )
-
-    def _written(
-        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
-    ) -> tuple[str, list[tuple[int, int]]]:
-        """Return the text of the template, and the spans of the answers in it."""
-        text = self._apply_template(messages, contents, add_generation_prompt)
-        try:
-            return text, self._supervised(messages, contents, text, add_generation_prompt)
-        except RenderError:
-            # Many templates write the date, which changes between the two calls at midnight.
-            text = self._apply_template(messages, contents, add_generation_prompt)
-            return text, self._supervised(messages, contents, text, add_generation_prompt)
-
-    def _supervised(
-        self,
-        messages: Sequence[Message],
-        contents: Sequence[str],
-        text: str,
-        add_generation_prompt: bool,
-    ) -> list[tuple[int, int]]:
-        """Return the spans of the answers in `text`, in characters, turn ends included.
-
-        If `text` alone does not show them, the template is applied again with a placeholder for
-        every answer: the text around the placeholders is in `text` too, even if the template
-        changes the answers.
-        """
-        count = sum(message.role == "assistant" for message in messages)
-        if not count:
-            return []
-        spans = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
-        if spans is not None:
-            return spans
-        masked = [
-            self._tokens.placeholder(i) if message.role == "assistant" else content
-            for i, (message, content) in enumerate(zip(messages, contents, strict=True))
-        ]
-        around = self._tokens.split_at_placeholders(
-            self._apply_template(messages, masked, add_generation_prompt)
-        )
-        if len(around) != count + 1:
-            raise RenderError(
-                "the chat template does not write every answer once; give another one"
-            )
-        return self._format.answers(text, around, self._tokens)
-
-
-def _source(tokenizer: PreTrainedTokenizerBase) -> str:
-    return tokenizer.name_or_path or "this model"
+    def _chat(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
+        return [(message.role, self._content(message)) for message in messages]
 
 
 def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmmodal.conversation.template import ChatTemplate
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.errors import RenderError
 
 __all__ = ["TurnFormat"]
-
-Write = Callable[[Sequence[tuple[str, str]], bool], str]
-"""A function that applies a template to (role, content) pairs, with a generation prompt or not."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class TurnFormat:
     """Whether the header contains a markup token."""
 
     @classmethod
-    def of(cls, write: Write, tokens: MarkupTokenizer) -> TurnFormat:
+    def of(cls, template: ChatTemplate, tokens: MarkupTokenizer) -> TurnFormat:
         """Return the format of a template, from its output for placeholders.
 
         Raises:
@@ -53,7 +51,8 @@ class TurnFormat:
         chat = [(role, tokens.placeholder(i)) for i, role in enumerate(roles)]
 
         def around(messages: int, add_generation_prompt: bool = False) -> list[str]:
-            written = tokens.split_at_placeholders(write(chat[:messages], add_generation_prompt))
+            text = template.write(chat[:messages], add_generation_prompt)
+            written = tokens.split_at_placeholders(text)
             if len(written) != messages + 1:
                 raise RenderError(
                     "the chat template does not write every message once; give another one"
@@ -76,14 +75,13 @@ class TurnFormat:
         return cls(header, prompt.removeprefix(header), longest_first, end[0], anchored)
 
     def answers_by_header(
-        self, text: str, count: int, is_prompt: bool, tokens: MarkupTokenizer
+        self, text: str, count: int, tokens: MarkupTokenizer
     ) -> list[tuple[int, int]] | None:
         """Find the answers by the header alone: a header with markup cannot be typed.
 
         Args:
             text: the text of the template for a conversation.
             count: the number of answers.
-            is_prompt: whether the text ends with a generation prompt.
             tokens: the tokenizer, which finds the ends.
 
         Returns:
@@ -92,10 +90,10 @@ class TurnFormat:
         if not self.anchored:
             return None
         starts = [match.end() for match in re.finditer(re.escape(self.header), text)]
-        if len(starts) != count + is_prompt:
+        if len(starts) != count:
             return None
         spans = []
-        for start, stop in itertools.pairwise([*starts, len(text)][: count + 1]):
+        for start, stop in itertools.pairwise([*starts, len(text)]):
             end = tokens.find_literal(self.end, text, start, stop)
             if end is None:
                 return None

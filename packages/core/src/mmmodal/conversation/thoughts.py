@@ -1,0 +1,76 @@
+"""The thoughts of reasoning models in answers and prompts, between tags such as `<think>`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from mmmodal.errors import RenderError
+
+__all__ = ["TAGS", "Thoughts", "after_opening", "opened_thought", "without_thoughts"]
+
+Thoughts = Literal["keep", "drop"]
+"""Whether the thoughts in answers are learned with them, or removed before."""
+
+TAGS = (
+    ("<think>", "</think>"),  # Qwen3, DeepSeek-R1, SmolLM3, GLM-4.5 and most others
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("◁think▷", "◁/think▷"),  # Kimi-VL
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A Reasoning
+)
+"""The tags around a thought, as the documentation of models names them."""
+
+
+def without_thoughts(answer: str) -> str:
+    """Return an answer without the thoughts in front of it.
+
+    Raises:
+        RenderError: nothing else is in the answer, or its thought has no end.
+    """
+    rest = _after_thoughts(answer)
+    if rest != answer and not rest.strip():
+        raise RenderError("an answer is nothing but a thought; keep thoughts, or remove the row")
+    if any(rest.lstrip().startswith(opening) for opening, _ in TAGS):
+        raise RenderError("the thought of an answer has no end; keep thoughts, or remove the row")
+    return rest
+
+
+def opened_thought(prompt: str) -> tuple[str, str] | None:
+    """Return the tags of the thought that a prompt opens at its end, or None."""
+    end = prompt.rstrip()
+    return next((tags for tags in TAGS if end.endswith(tags[0])), None)
+
+
+def after_opening(answer: str, prompt: str) -> str:
+    """Return what a model has to say after a prompt that may have opened its thought.
+
+    An answer without thought closes the empty one at once, as the templates of Qwen3 write it.
+    """
+    tags = opened_thought(prompt)
+    if tags is None:
+        return answer
+    opening, closing = tags
+    stripped = answer.lstrip()
+    if stripped.startswith(opening):
+        begun = stripped.removeprefix(opening)
+        return begun.lstrip("\n") if prompt.endswith("\n") else begun
+    if closing in answer:  # a thought whose opening is that of the prompt
+        return answer
+    lines = len(prompt) - len(prompt.rstrip("\n"))
+    return "\n" * max(2 - lines, 0) + f"{closing}\n\n{stripped}"
+
+
+def _after_thoughts(answer: str) -> str:
+    rest = answer
+    for opening, closing in TAGS:
+        while rest.lstrip().startswith(opening) and closing in rest:
+            rest = rest.partition(closing)[2].lstrip()
+        # The opening is missing where the prompt wrote it; then the closing tag ends a line.
+        bare = re.match(rf"(?s)(?:(?!{re.escape(opening)}).)*?{re.escape(closing)}\s*(\n|\Z)", rest)
+        if bare is not None:
+            rest = rest[bare.end() :].lstrip()
+    return rest

@@ -17,6 +17,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TemplateWarning",
     "TrainingError",
     "is_debugging",
     "one_line",
@@ -80,6 +81,10 @@ class RecordError(MMModalError):
 
 class RenderError(MMModalError):
     """A conversation that the backbone's chat template cannot express."""
+
+
+class TemplateWarning(UserWarning):
+    """A chat template whose finished conversations differ from the prompts that lead to them."""
 
 
 class SpliceError(MMModalError):

@@ -6,7 +6,7 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import click
 
@@ -16,6 +16,7 @@ from mmmodal.cli.options import (
     read_limits,
     reading_options,
     root_option,
+    thoughts_option,
 )
 from mmmodal.cli.output import talking
 
@@ -96,6 +97,7 @@ def _printable(text: str) -> str:
 )
 @click.option("--row", default=1, type=click.IntRange(1), help="The first line or row to show.")
 @root_option
+@thoughts_option
 @limit_option
 @reading_options
 def preview_command(
@@ -104,6 +106,7 @@ def preview_command(
     number: int,
     row: int,
     root: Path | None,
+    thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
@@ -118,6 +121,7 @@ def preview_command(
 
         preparer = load_processor(model).preparer
         preparer.allow(read_limits(limits))
+        preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
     shown = 0

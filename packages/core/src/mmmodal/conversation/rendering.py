@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
 from mmmodal.contracts.record import ContentPart, Message
+from mmmodal.conversation.labelling import IGNORE, labelled
 from mmmodal.conversation.layout import Layout, MarkerIds, joined, spaced
 from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.template import ChatTemplate
 from mmmodal.conversation.thoughts import TAGS, Thoughts, without_thoughts
 from mmmodal.conversation.tokens import MarkupTokenizer
-from mmmodal.conversation.training_text import TrainingText, TrainingTexts, Unlearned
+from mmmodal.conversation.training_text import (
+    LearnedAnswers,
+    TrainingText,
+    TrainingTexts,
+    Unlearned,
+)
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
 
@@ -24,9 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["IGNORE", "Rendered", "Renderer"]
-
-IGNORE = -100
-"""The label of a token without loss."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Renderer:
         tokenizer: PreTrainedTokenizerBase,
         markers: Mapping[str, MarkerIds],
         thoughts: Thoughts = "keep",
+        answers: LearnedAnswers = "asked",
     ) -> None:
         """Read a tokenizer and its template.
 
@@ -59,19 +62,22 @@ class Renderer:
             tokenizer: the tokenizer with the chat template.
             markers: the ids of each modality's markers and slot.
             thoughts: whether the thoughts in answers are learned, or dropped before.
+            answers: which answers are learned, where a template writes a finished conversation
+                otherwise than the prompts that lead to it.
 
         Raises:
             RenderError: there is no chat template, or no fast tokenizer.
         """
-        self._template = ChatTemplate(tokenizer)
+        self.template = ChatTemplate(tokenizer)
         if not tokenizer.chat_template:
             raise RenderError(
-                f"the tokenizer of {self._template.origin} has no chat template; give a Jinja file "
+                f"the tokenizer of {self.template.origin} has no chat template; give a Jinja file "
                 "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
         self.tokenizer = tokenizer
         self.markers = dict(markers)
         self.thoughts = thoughts
+        self._answers = answers
         self._tokens = MarkupTokenizer(tokenizer, as_token=_likeness(tokenizer, self.markers))
         self._spaced = any(marker.spaced for marker in self.markers.values())
 
@@ -93,15 +99,33 @@ class Renderer:
             RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
         if add_generation_prompt or all(message.role != "assistant" for message in messages):
-            text = self._template.apply(self._chat(messages), add_generation_prompt)
+            text = self.template.apply(self._chat(messages), add_generation_prompt)
             ids, _ = self._tokens.encode(text)
             media = self._shown(messages, text)
             return self._expanded(ids, [IGNORE] * len(ids), media, layouts)
         written = self.training_text(messages)
         media = self._shown(messages, written.text)
-        ids, labels, merged = self._labelled(written)
-        rendered = self._expanded(ids, labels, media, layouts)
-        return replace(rendered, unlearned=(*written.unlearned, *merged))
+        how: Any = {"anchored": self._format.anchored, "answers": self._answers}
+        found = labelled(written, self._tokens, self._format.end, **how)
+        unlearned = (*written.unlearned, *found.merged)
+        rendered = self._expanded(found.ids, found.labels, media, layouts)
+        return (
+            replace(rendered, unlearned=self._readable(unlearned, media)) if unlearned else rendered
+        )
+
+    def _readable(
+        self, unlearned: Sequence[Unlearned], media: Sequence[tuple[int, str]]
+    ) -> tuple[Unlearned, ...]:
+        """Return answers with the texts of their prompts as a template alone writes them."""
+        shown = [""] * (1 + max((index for index, _ in media), default=-1))
+        for index, kind in media:
+            shown[index] = f"[{kind}]"
+        return tuple(
+            Unlearned(
+                each.number, *(self.plain(text, shown) for text in (each.asked, each.written))
+            )
+            for each in unlearned
+        )
 
     def training_text(self, messages: Sequence[Message]) -> TrainingText:
         """Return the text from which the answers of a conversation are learned.
@@ -109,8 +133,10 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, or writes no turn end.
         """
-        chat = self._chat([self._as_learned(message) for message in messages])
-        return self._texts.of(self._template.at(datetime.datetime.now()), chat)
+        if self.thoughts == "drop":
+            messages = [without_thoughts(message) for message in messages]
+        chat = self._chat(messages)
+        return self._texts.of(chat)
 
     def prompt(
         self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
@@ -128,52 +154,11 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, or leaves out a medium.
         """
-        text = self._template.apply(self._chat(messages), add_generation_prompt=True)
+        text = self.template.apply(self._chat(messages), add_generation_prompt=True)
         media = self._shown(messages, text)
         known = self._tokens.encode_after(before, text)
         rendered = self._expanded(known.ids, [IGNORE] * len(known.ids), media, layouts)
         return rendered, known
-
-    def _labelled(self, written: TrainingText) -> tuple[list[int], list[int], list[Unlearned]]:
-        """Return the ids and labels of a text, and the answers whose prompt has other ids in it."""
-        text, spans = written.text, written.spans
-        ids, spoken = self._tokens.encode(text, spans, anchored=self._format.anchored)
-        labels = [IGNORE] * len(ids)
-        merged = []
-        for number, ((start, _), found) in enumerate(zip(spans, spoken, strict=True), 1):
-            first = found.tokens.start
-            if found.exact or self._tokens.encode(text[:start])[0] == ids[:first]:
-                labels[found.tokens] = ids[found.tokens]
-            elif number < len(spans):
-                merged.append(Unlearned(number, text[:start], text))
-            else:
-                ids, labels = self._continued(text, start, labels[:first])
-        return ids, labels, merged
-
-    def _continued(self, text: str, start: int, before: list[int]) -> tuple[list[int], list[int]]:
-        """Return ids and labels where the last answer begins with letters of the prompt's token."""
-        prompt, answer = self._tokens.encode(text[:start])[0], self._tokens.encode_on(text[start:])
-        (end,) = self.turn_end_ids()
-        said = answer.index(end) + 1 if end in answer else len(answer)
-        labels = [*before, *[IGNORE] * (len(prompt) - len(before))]
-        behind = [IGNORE] * (len(answer) - said)
-        return [*prompt, *answer], [*labels, *answer[:said], *behind]
-
-    def _as_learned(self, message: Message) -> Message:
-        """Return a message without its thought, if thoughts are dropped."""
-        if message.role != "assistant" or self.thoughts == "keep":
-            return message
-        said = joined(message.content)
-        return message.model_copy(
-            update={
-                "content": tuple(
-                    part
-                    if part.text is None
-                    else part.model_copy(update={"text": without_thoughts(part.text)})
-                    for part in said
-                )
-            }
-        )
 
     def _shown(self, messages: Sequence[Message], text: str) -> list[tuple[int, str]]:
         """Return index and modality of all media of messages; `text` must contain each once."""
@@ -217,8 +202,12 @@ class Renderer:
         add_generation_prompt: bool = False,
     ) -> str:
         """Return the text of the template, with each medium replaced by its text in `media`."""
-        rendered = self._template.apply(self._chat(messages), add_generation_prompt)
+        rendered = self.template.apply(self._chat(messages), add_generation_prompt)
         return self._tokens.plain(rendered, media)
+
+    def plain(self, text: str, media: Sequence[str] = ()) -> str:
+        """Return a text of this renderer as a template alone writes it, media as in `text`."""
+        return self._tokens.plain(text, media)
 
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, at which generation stops.
@@ -231,16 +220,16 @@ class Renderer:
     @functools.cached_property
     def _format(self) -> TurnFormat:
         try:
-            return TurnFormat.of(self._template, self._tokens)
+            return TurnFormat.of(self.template, self._tokens)
         except TemplateError as error:
             raise RenderError(
-                f"the chat template of {self._template.origin} refuses a user turn followed by an "
+                f"the chat template of {self.template.origin} refuses a user turn followed by an "
                 f"assistant turn ({error}); give another template with --chat-template FILE"
             ) from None
 
     @functools.cached_property
     def _texts(self) -> TrainingTexts:
-        return TrainingTexts(self._template, self._format, self._tokens)
+        return TrainingTexts(self.template, self._format, self._tokens, self._answers)
 
     @functools.cached_property
     def _spoken(self) -> frozenset[str]:
@@ -250,7 +239,7 @@ class Renderer:
         of its thoughts, so that an answer's thought keeps its tokens in later turns. All others are
         text in an answer too.
         """
-        source = self._template.source
+        source = self.template.source
         tags = {tag for pair in TAGS if any(tag in source for tag in pair) for tag in pair}
         never = {self._format.end, *self._marker_texts()}
         return frozenset(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
@@ -22,11 +21,9 @@ Chat = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """The chat template of a tokenizer, with a clock that can be stopped."""
+    """The chat template of a tokenizer."""
 
     tokenizer: PreTrainedTokenizerBase
-    now: datetime.datetime | None = None
-    """The time that the template may write; None: that of the call."""
 
     @property
     def origin(self) -> str:
@@ -38,10 +35,6 @@ class ChatTemplate:
         """The Jinja text."""
         return self.tokenizer.get_chat_template()
 
-    def at(self, now: datetime.datetime) -> ChatTemplate:
-        """Return the template with its clock stopped, so that several calls write one date."""
-        return replace(self, now=now)
-
     def write(self, chat: Chat, add_generation_prompt: bool = False) -> str:
         """Return the text of a conversation.
 
@@ -49,9 +42,8 @@ class ChatTemplate:
             TemplateError: the template refuses it.
         """
         turns = [{"role": role, "content": content} for role, content in chat]
-        clock = {} if self.now is None else {"strftime_now": self.now.strftime}
         text: Any = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **clock
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
         )
         return str(text)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from mmmodal.contracts.record import ContentPart, Message
+from mmmodal.conversation.layout import joined
 from mmmodal.errors import RenderError
 
 __all__ = ["TAGS", "Thoughts", "after_opening", "opened_thought", "without_thoughts"]
@@ -25,18 +27,19 @@ TAGS = (
 """The tags around a thought, as the documentation of models names them."""
 
 
-def without_thoughts(answer: str) -> str:
-    """Return an answer without the thoughts in front of it.
+def without_thoughts(message: Message) -> Message:
+    """Return a message; that of an assistant without the thoughts in front of its text.
 
     Raises:
         RenderError: nothing else is in the answer, or its thought has no end.
     """
-    rest = _after_thoughts(answer)
-    if rest != answer and not rest.strip():
-        raise RenderError("an answer is nothing but a thought; keep thoughts, or remove the row")
-    if any(rest.lstrip().startswith(opening) for opening, _ in TAGS):
-        raise RenderError("the thought of an answer has no end; keep thoughts, or remove the row")
-    return rest
+    if message.role != "assistant":
+        return message
+    parts = [
+        part if part.text is None else ContentPart(type="text", text=_without(part.text))
+        for part in joined(message.content)
+    ]
+    return Message(role=message.role, content=tuple(parts))
 
 
 def opened_thought(prompt: str) -> tuple[str, str] | None:
@@ -62,6 +65,15 @@ def after_opening(answer: str, prompt: str) -> str:
         return answer
     lines = len(prompt) - len(prompt.rstrip("\n"))
     return "\n" * max(2 - lines, 0) + f"{closing}\n\n{stripped}"
+
+
+def _without(answer: str) -> str:
+    rest = _after_thoughts(answer)
+    if rest != answer and not rest.strip():
+        raise RenderError("an answer is nothing but a thought; keep thoughts, or remove the row")
+    if any(rest.lstrip().startswith(opening) for opening, _ in TAGS):
+        raise RenderError("the thought of an answer has no end; keep thoughts, or remove the row")
+    return rest
 
 
 def _after_thoughts(answer: str) -> str:

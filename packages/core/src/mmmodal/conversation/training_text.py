@@ -18,6 +18,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jinja2.exceptions import TemplateError
 
@@ -27,7 +28,10 @@ from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.turns import TurnFormat
 from mmmodal.errors import RenderError
 
-__all__ = ["TrainingText", "TrainingTexts", "Unlearned", "holds"]
+__all__ = ["LearnedAnswers", "TrainingText", "TrainingTexts", "Unlearned", "holds"]
+
+LearnedAnswers = Literal["asked", "all"]
+"""Which answers are learned: those whose prompt stands in front of them, or all."""
 
 FRAMES = ("{}", "\n {} \n")
 """The white space around texts with which a template is tried."""
@@ -41,13 +45,13 @@ LOOKED_FOR = re.compile(
 
 @dataclass(frozen=True)
 class Unlearned:
-    """An answer without loss: inference's prompt for it is not what stands in front of it."""
+    """An answer whose prompt is not what stands in front of it, which therefore has no loss."""
 
     number: int
     """Which answer of its conversation, from 1."""
 
     asked: str
-    """The prompt."""
+    """The prompt and the answer, as inference has them."""
 
     written: str
     """The text that would have been learned from."""
@@ -70,49 +74,58 @@ class TrainingText:
 class TrainingTexts:
     """The texts to learn conversations from, of one chat template."""
 
-    def __init__(self, template: ChatTemplate, form: TurnFormat, tokens: MarkupTokenizer) -> None:
-        self._form, self._tokens = form, tokens
+    def __init__(
+        self,
+        template: ChatTemplate,
+        form: TurnFormat,
+        tokens: MarkupTokenizer,
+        answers: LearnedAnswers = "asked",
+    ) -> None:
+        self._template, self._form, self._tokens = template, form, tokens
+        self._answers = answers
         self._agreeing: dict[tuple[str, ...], bool] = {}
         self._telling = _looked_for(template.source)
 
-    def of(self, template: ChatTemplate, chat: Chat) -> TrainingText:
+    def of(self, chat: Chat) -> TrainingText:
         """Return the text of a conversation with at least one answer.
 
         Args:
-            template: the chat template, with its clock stopped.
             chat: the roles and escaped texts of the messages.
 
         Raises:
             RenderError: the template refuses it.
         """
-        text = template.apply(chat)
-        if self._agrees(template, chat):
+        text = self._template.apply(chat)
+        if self._agrees(chat):
             try:
-                return TrainingText(text, self._finished(template, chat, text))
+                return TrainingText(text, self._finished(chat, text))
             except RenderError:
                 pass  # the template writes different texts around different answers
-        return self._joined(template, chat[: _answers(chat)[-1] + 1])
+        answered = chat[: _answers(chat)[-1] + 1]
+        found = self._joined(answered)
+        # Many templates write the date, which changes between two calls at midnight.
+        return found if self._template.apply(chat) == text else self._joined(answered)
 
-    def _agrees(self, template: ChatTemplate, chat: Chat) -> bool:
+    def _agrees(self, chat: Chat) -> bool:
         """Return whether the text of the template is known to begin with each prompt."""
         if any(self._telling.search(text) or not text.strip() for _, text in chat):
             return False
         roles = tuple(role for role, _ in chat)
         if roles not in self._agreeing:
-            self._agreeing[roles] = all(self._agrees_on(template, roles, it) for it in FRAMES)
+            self._agreeing[roles] = all(self._agrees_on(roles, it) for it in FRAMES)
         return self._agreeing[roles]
 
-    def _agrees_on(self, template: ChatTemplate, roles: Sequence[str], frame: str) -> bool:
+    def _agrees_on(self, roles: Sequence[str], frame: str) -> bool:
         places = [self._tokens.placeholder(i) for i in range(len(roles))]
         chat = [(role, frame.format(place)) for role, place in zip(roles, places, strict=True)]
-        text = template.apply(chat)
-        prompts = {i: _prompt(template, chat[:i]) for i in _answers(chat)}
+        text = self._template.apply(chat)
+        prompts = {i: self._prompt(chat[:i]) for i in _answers(chat)}
         return all(
             places[i] in text and (prompt is None or text.startswith(prompt))
             for i, prompt in prompts.items()
         )
 
-    def _finished(self, template: ChatTemplate, chat: Chat, text: str) -> list[tuple[int, int]]:
+    def _finished(self, chat: Chat, text: str) -> list[tuple[int, int]]:
         """Return the spans of the answers in the template's text of a conversation.
 
         If `text` alone does not show them, the template is applied again with a placeholder for
@@ -127,22 +140,22 @@ class TrainingTexts:
             (role, self._tokens.placeholder(i) if role == "assistant" else content)
             for i, (role, content) in enumerate(chat)
         ]
-        around = self._tokens.split_at_placeholders(template.apply(masked))
+        around = self._tokens.split_at_placeholders(self._template.apply(masked))
         if len(around) != len(answers) + 1:
             raise RenderError(
                 "the chat template does not write every answer once; give another one"
             )
         return self._form.answers(text, around, self._tokens)
 
-    def _joined(self, template: ChatTemplate, chat: Chat) -> TrainingText:
+    def _joined(self, chat: Chat) -> TrainingText:
         """Return the text of a conversation that ends with an answer, compared with its prompts."""
-        finished = template.apply(chat)
+        finished = self._template.apply(chat)
         try:
-            spans = self._finished(template, chat, finished)
+            spans = self._finished(chat, finished)
         except RenderError:
             spans = []
         answers = _answers(chat)
-        prompts = [_prompt(template, chat[:place]) for place in answers]
+        prompts = [self._prompt(chat[:place]) for place in answers]
         last = self._last(chat[-1][1], prompts[-1], finished, spans)
         learned, unlearned = [], []
         for number, prompt in enumerate(prompts[:-1]):
@@ -150,9 +163,18 @@ class TrainingTexts:
             said = chat[answers[number]][1]
             if span and _is_asked(last.text, finished, span, prompt, said):
                 learned.append((span[0] if prompt is None else len(prompt), span[1]))
+            elif span and self._answers == "all" and last.text[: span[1]] == finished[: span[1]]:
+                learned.append(span)
             else:
-                unlearned.append(Unlearned(number + 1, prompt or "", last.text))
+                unlearned.append(_unlearned(number + 1, prompt or "", said, last.text))
         return TrainingText(last.text, [*learned, *last.spans], last.joined, tuple(unlearned))
+
+    def _prompt(self, chat: Chat) -> str | None:
+        """Return the prompt for the next answer; None if the template cannot ask for one."""
+        try:
+            return self._template.write(chat, add_generation_prompt=True) if chat else None
+        except TemplateError:
+            return None
 
     def _last(
         self, said: str, prompt: str | None, finished: str, spans: Sequence[tuple[int, int]]
@@ -202,16 +224,12 @@ def _is_asked(
     )
 
 
+def _unlearned(number: int, prompt: str, said: str, text: str) -> Unlearned:
+    return Unlearned(number, prompt + after_opening(said, prompt), text)
+
+
 def _answers(chat: Chat) -> list[int]:
     return [i for i, (role, _) in enumerate(chat) if role == "assistant"]
-
-
-def _prompt(template: ChatTemplate, chat: Chat) -> str | None:
-    """Return the prompt for the next answer; None if the template cannot ask for one."""
-    try:
-        return template.write(chat, add_generation_prompt=True) if chat else None
-    except TemplateError:
-        return None
 
 
 def _unescaped(text: str) -> str:

@@ -18,7 +18,7 @@ from mmmodal.conversation.template import ChatTemplate
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.errors import RenderError
 
-__all__ = ["TurnFormat"]
+__all__ = ["TurnFormat", "common_start"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class TurnFormat:
         prompt = around(1, add_generation_prompt=True)[-1]
         once, twice = around(2), around(4)
         before = (prompt, once[1], twice[1], twice[3])
-        header = _common_start(before)
+        header = common_start(before)
         openings = {text.removeprefix(header) for text in before}
         end = tokens.find_markup(once[-1], 0, len(once[-1]))
         if end is None:
@@ -143,7 +143,8 @@ class TurnFormat:
         return match.end() if match is not None and match[0] == self.end else end
 
 
-def _common_start(texts: Sequence[str]) -> str:
+def common_start(texts: Sequence[str]) -> str:
+    """Return the longest text that all of `texts` begin with."""
     pairs = zip(min(texts), max(texts), strict=False)  # if these two agree, all others do
     return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 

@@ -12,7 +12,6 @@ import pytest
 
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import IGNORE, Rendered, Renderer
-from mmmodal.conversation.template import Chat, ChatTemplate
 from mmmodal.errors import RenderError
 from mmmodal.testing.languages import FAMILIES
 from worlds import MARKERS, renderer_of
@@ -224,19 +223,6 @@ def test_answers_marked_by_a_template_are_what_is_learned() -> None:
     ]
 
 
-class Midnight(ChatTemplate):
-    """A template whose date changes behind its second call."""
-
-    calls = itertools.count(1)
-
-    def write(self, chat: Chat, add_generation_prompt: bool = False) -> str:
-        text = super().write(chat, add_generation_prompt)
-        if next(self.calls) == 2:
-            today = self.tokenizer.chat_template
-            self.tokenizer.chat_template = today.replace("25 Jul", "26 Jul")
-        return text
-
-
 def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> None:
     shared = cached("llama3")
     chat, template = conversation(4), shared.tokenizer.chat_template
@@ -244,12 +230,18 @@ def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> N
     calm = render(shared, chat)
     renderer = Renderer(shared.tokenizer, shared.markers)
     assert renderer.turn_end_ids() == shared.turn_end_ids()
-    renderer.template = Midnight(shared.tokenizer)
-    shared.tokenizer.chat_template = template.replace("26 Jul", "25 Jul")
+    write, calls = renderer._write, itertools.count(1)
+
+    def on_another_day(chat: Any, add_generation_prompt: bool) -> str:
+        day = 25 if next(calls) <= 2 else 26
+        renderer.tokenizer.chat_template = template.replace("26 Jul", f"{day} Jul")
+        return write(chat, add_generation_prompt)
+
+    renderer._write = on_another_day
     try:
         assert render(renderer, chat) == calm
     finally:
-        shared.tokenizer.chat_template = template
+        renderer.tokenizer.chat_template = template
 
 
 @pytest.mark.parametrize("name", sorted(NO_SYSTEM))

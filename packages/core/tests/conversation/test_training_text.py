@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from mmmodal.contracts.record import Message, text_message
+from mmmodal.contracts.record import ContentPart, Message, text_message
 from mmmodal.conversation.differences import differences, row_differences
+from mmmodal.conversation.layout import MarkerIds
 from mmmodal.conversation.rendering import IGNORE, Rendered, Renderer
 from mmmodal.conversation.thoughts import Thoughts, without_thoughts
 from mmmodal.errors import RenderError
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
+from worlds import MARKERS
 
 SYSTEM = ("system", "BE-BRIEF")
 ONE = (("user", "first?"), ("assistant", "one."))
@@ -194,6 +196,17 @@ def test_a_template_that_keeps_its_word_is_not_asked_again() -> None:
     renderer.tokenizer.apply_chat_template = counted
     renderer.render(messages_of((SYSTEM, *((role, f"{text} again") for role, text in TWO))))
     assert len(calls) == 1
+
+
+def test_media_behind_the_last_answer_are_not_missed() -> None:
+    tokenizer = tiny_tokenizer("mistral-v0.3")
+    tokenizer.add_tokens(MARKERS, special_tokens=True)
+    markers = {"image": MarkerIds(*tokenizer.convert_tokens_to_ids(MARKERS))}
+    shown = [Message(role="user", content=(ContentPart(type="image", media=i),)) for i in (0, 1)]
+    answer = text_message("assistant", "one.")
+    chat = [text_message("system", "BE-BRIEF"), shown[0], answer, shown[1]]
+    rendered = Renderer(tokenizer, markers).render(chat, [2, 3])
+    assert rendered.media == [0] and rendered.input_ids.count(markers["image"].slot) == 2
 
 
 def test_ids_of_prompts_stand_in_front_where_tokens_would_merge() -> None:

@@ -8,38 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mmmodal.contracts.record import Message, text_message
 from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.conversation.template import date_forms
 from mmmodal.conversation.training_text import holds
 from mmmodal.conversation.turns import common_start
 from mmmodal.errors import RenderError, TemplateWarning
 
 __all__ = ["Difference", "differences", "row_differences", "tell", "tell_unlearned"]
 
-SYSTEM = ("system", "SYSTEM TEXT")
-FIRST = (("user", "QUESTION 1"), ("assistant", "ANSWER 1"))
-SECOND = (("user", "QUESTION 2"), ("assistant", "ANSWER 2"))
-THOUGHTS = tuple(
-    (role, f"<think>\nTHOUGHT\n</think>\n\n{text}" if role == "assistant" else text)
-    for role, text in (*FIRST, *SECOND)
-)
+SYSTEM = text_message("system", "SYSTEM TEXT")
+FIRST = (text_message("user", "QUESTION 1"), text_message("assistant", "ANSWER 1"))
+SECOND = (text_message("user", "QUESTION 2"), text_message("assistant", "ANSWER 2"))
+THOUGHT = text_message("assistant", "<think>\nTHOUGHT\n</think>\n\nANSWER 1")
 PROBES = {
     "a question and its answer": FIRST,
     "a system text": (SYSTEM, *FIRST),
     "several answers": (*FIRST, *SECOND),
     "a system text and several answers": (SYSTEM, *FIRST, *SECOND),
-    "a thought": THOUGHTS[:2],
-    "several answers with thoughts": THOUGHTS,
+    "a thought": (FIRST[0], THOUGHT),
+    "several answers with thoughts": (FIRST[0], THOUGHT, *SECOND),
 }
 """The conversations on which a template is tried, by what is in them."""
-
-DATES = re.compile(r"""strftime_now\(\s*['"]([^'"]+)""")
-"""The forms in which a template writes dates."""
 
 SHOWN = 60  # characters of a text
 BEFORE = 25  # of them in front of the first difference
@@ -68,8 +62,7 @@ class Difference:
 def differences(renderer: Renderer) -> list[Difference]:
     """Return the differences of a template, at most one of each kind."""
     found: dict[str, Difference] = {}
-    for name, probe in PROBES.items():
-        messages = [text_message(role, text) for role, text in probe]
+    for name, messages in PROBES.items():
         with contextlib.suppress(RenderError):  # rows that it refuses are refused by name
             for difference in _of(renderer, name, messages):
                 found.setdefault(difference.kind, difference)
@@ -113,7 +106,7 @@ def row_differences(
 
 
 def _of(renderer: Renderer, name: str, messages: Sequence[Message]) -> Iterator[Difference]:
-    template = f"the chat template of {renderer.template.origin}"
+    template = f"the chat template of {renderer.origin}"
     written = renderer.training_text(messages)
     if written.joined:
         asked = renderer.text(messages[:-1], add_generation_prompt=True)
@@ -147,11 +140,11 @@ def _dated(renderer: Renderer) -> Iterator[Difference]:
     """Yield the difference of a template that writes the date."""
     text = renderer.text([text_message("user", "QUESTION")], add_generation_prompt=True)
     now = datetime.datetime.now()
-    for form in DATES.findall(renderer.template.source):
+    for form in date_forms(renderer.tokenizer.get_chat_template()):
         today, later = now.strftime(form), now.replace(year=now.year + 4).strftime(form)
         if today != later and today in text:
             effect = "rows hold the date of their training; a variable of the template can fix it"
-            what = f"the chat template of {renderer.template.origin} writes the date"
+            what = f"the chat template of {renderer.origin} writes the date"
             yield Difference("date", what, *_contrast(text.replace(today, later), text), effect)
 
 

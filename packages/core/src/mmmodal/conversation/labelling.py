@@ -1,16 +1,15 @@
-"""The ids and labels of a text to learn from: its answers, behind the ids of their prompts."""
+"""The ids and labels of a text to learn from, where answers share tokens with their prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mmmodal.conversation.locating import IGNORE, FoundSpan
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.conversation.training_text import LearnedAnswers, TrainingText, Unlearned
 
-__all__ = ["IGNORE", "Labelled", "labelled"]
-
-IGNORE = -100
-"""The label of a token without loss."""
+__all__ = ["Labelled", "labelled"]
 
 
 @dataclass(frozen=True)
@@ -19,35 +18,37 @@ class Labelled:
 
     ids: list[int]
     labels: list[int]
-    merged: tuple[Unlearned, ...] = ()
-    """The answers whose first letters share a token with the end of the prompt, so that the ids of
-    the prompt are not those in front of them."""
+    unlearned: tuple[Unlearned, ...]
+    """The answers without labels, with texts as the template alone writes them."""
 
 
 def labelled(
     written: TrainingText,
+    ids: list[int],
+    spoken: Sequence[FoundSpan],
     tokens: MarkupTokenizer,
-    end: str,
     *,
-    anchored: bool,
+    end: str,
     answers: LearnedAnswers,
+    media: Mapping[int, str],
 ) -> Labelled:
-    """Return the ids and labels of a text.
+    """Return the ids and labels of a text, so that those of prompts stand in front of answers.
 
     Args:
         written: the text with at least one answer.
+        ids: the ids of the text.
+        spoken: the tokens of its answers.
         tokens: the tokenizer.
         end: the token that ends an answer.
-        anchored: whether each answer has markup close before it.
         answers: whether answers that share a token with their prompt are learned, too.
+        media: the text to show for each medium, by its index.
 
     Raises:
         RenderError: the vocabulary has no token for a character of the text.
     """
     text, spans = written.text, written.spans
-    ids, spoken = tokens.encode(text, spans, anchored=anchored)
     labels = [IGNORE] * len(ids)
-    merged = []
+    unlearned = list(written.unlearned)
     for number, (start, _), found in zip(_numbers(written), spans, spoken, strict=True):
         first = found.tokens.start
         if found.exact or tokens.encode(text[:start])[0] == ids[:first]:
@@ -57,8 +58,12 @@ def labelled(
         elif answers == "all":
             labels[found.tokens] = ids[found.tokens]
         else:
-            merged.append(Unlearned(number, text[:start], text))
-    return Labelled(ids, labels, tuple(merged))
+            unlearned.append(Unlearned(number, text[:start], text))
+    shown = [
+        Unlearned(each.number, tokens.plain(each.asked, media), tokens.plain(each.written, media))
+        for each in unlearned
+    ]
+    return Labelled(ids, labels, tuple(shown))
 
 
 def _numbers(written: TrainingText) -> list[int]:

@@ -10,7 +10,10 @@ import bisect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Anchors", "FoundSpan", "Spans", "TokenizedText", "tokens_of"]
+__all__ = ["IGNORE", "Anchors", "FoundSpan", "Spans", "TokenizedText", "tokens_of"]
+
+IGNORE = -100
+"""The label of a token without loss."""
 
 Spans = Sequence[tuple[int, int]]
 """Starts and ends, in characters."""

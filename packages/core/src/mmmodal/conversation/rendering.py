@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING, Any
 from jinja2.exceptions import TemplateError
 
 from mmmodal.contracts.record import ContentPart, Message
-from mmmodal.conversation.labelling import IGNORE, labelled
+from mmmodal.conversation.labelling import labelled
 from mmmodal.conversation.layout import Layout, MarkerIds, joined, spaced
-from mmmodal.conversation.locating import TokenizedText
-from mmmodal.conversation.template import ChatTemplate
+from mmmodal.conversation.locating import IGNORE, TokenizedText
+from mmmodal.conversation.template import looked_for, refusal
 from mmmodal.conversation.thoughts import TAGS, Thoughts, without_thoughts
 from mmmodal.conversation.tokens import MarkupTokenizer
-from mmmodal.conversation.training_text import (
-    LearnedAnswers,
-    TrainingText,
-    TrainingTexts,
-    Unlearned,
-)
-from mmmodal.conversation.turns import TurnFormat
+from mmmodal.conversation.training_text import Joiner, LearnedAnswers, TrainingText, Unlearned
+from mmmodal.conversation.turns import Agreement, Chat, TurnFormat
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
@@ -68,13 +63,12 @@ class Renderer:
         Raises:
             RenderError: there is no chat template, or no fast tokenizer.
         """
-        self.template = ChatTemplate(tokenizer)
+        self.tokenizer = tokenizer
         if not tokenizer.chat_template:
             raise RenderError(
-                f"the tokenizer of {self.template.origin} has no chat template; give a Jinja file "
+                f"the tokenizer of {self.origin} has no chat template; give a Jinja file "
                 "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
-        self.tokenizer = tokenizer
         self.markers = dict(markers)
         self.thoughts = thoughts
         self._answers = answers
@@ -99,33 +93,24 @@ class Renderer:
             RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
         if add_generation_prompt or all(message.role != "assistant" for message in messages):
-            text = self.template.apply(self._chat(messages), add_generation_prompt)
+            text = self._apply(self._chat(messages), add_generation_prompt)
             ids, _ = self._tokens.encode(text)
             media = self._shown(messages, text)
             return self._expanded(ids, [IGNORE] * len(ids), media, layouts)
         written = self.training_text(messages)
-        media = self._shown(messages, written.text)
-        how: Any = {"anchored": self._format.anchored, "answers": self._answers}
-        found = labelled(written, self._tokens, self._format.end, **how)
-        unlearned = (*written.unlearned, *found.merged)
-        rendered = self._expanded(found.ids, found.labels, media, layouts)
-        return (
-            replace(rendered, unlearned=self._readable(unlearned, media)) if unlearned else rendered
-        )
-
-    def _readable(
-        self, unlearned: Sequence[Unlearned], media: Sequence[tuple[int, str]]
-    ) -> tuple[Unlearned, ...]:
-        """Return answers with the texts of their prompts as a template alone writes them."""
-        shown = [""] * (1 + max((index for index, _ in media), default=-1))
-        for index, kind in media:
-            shown[index] = f"[{kind}]"
-        return tuple(
-            Unlearned(
-                each.number, *(self.plain(text, shown) for text in (each.asked, each.written))
-            )
-            for each in unlearned
-        )
+        text, spans = written.text, written.spans
+        media = self._shown(messages[: written.messages], text)
+        ids, spoken = self._tokens.encode(text, spans, anchored=self._format.anchored)
+        labels = [IGNORE] * len(ids)
+        for found in spoken:
+            labels[found.tokens] = ids[found.tokens]
+        if not written.unlearned and all(found.exact for found in spoken):
+            return self._expanded(ids, labels, media, layouts)
+        shown = {index: f"[{kind}]" for index, kind in media}
+        how: Any = {"end": self._format.end, "answers": self._answers, "media": shown}
+        exact = labelled(written, ids, spoken, self._tokens, **how)
+        rendered = self._expanded(exact.ids, exact.labels, media, layouts)
+        return replace(rendered, unlearned=exact.unlearned)
 
     def training_text(self, messages: Sequence[Message]) -> TrainingText:
         """Return the text from which the answers of a conversation are learned.
@@ -136,7 +121,18 @@ class Renderer:
         if self.thoughts == "drop":
             messages = [without_thoughts(message) for message in messages]
         chat = self._chat(messages)
-        return self._texts.of(chat)
+        text = self._apply(chat)
+        if self._agreement.holds(chat):
+            try:
+                spans = self._format.spans(self._apply, chat, text, self._tokens)
+                return TrainingText(text, spans, len(chat))
+            except RenderError:
+                pass  # the template writes different texts around different answers
+        joiner = Joiner(self._write, self._format, self._tokens, self._answers)
+        try:
+            return joiner.text_of(chat, text)
+        except TemplateError as error:
+            raise refusal(self.origin, self._write, chat, error) from None
 
     def prompt(
         self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
@@ -154,7 +150,7 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, or leaves out a medium.
         """
-        text = self.template.apply(self._chat(messages), add_generation_prompt=True)
+        text = self._apply(self._chat(messages), add_generation_prompt=True)
         media = self._shown(messages, text)
         known = self._tokens.encode_after(before, text)
         rendered = self._expanded(known.ids, [IGNORE] * len(known.ids), media, layouts)
@@ -202,12 +198,17 @@ class Renderer:
         add_generation_prompt: bool = False,
     ) -> str:
         """Return the text of the template, with each medium replaced by its text in `media`."""
-        rendered = self.template.apply(self._chat(messages), add_generation_prompt)
+        rendered = self._apply(self._chat(messages), add_generation_prompt)
         return self._tokens.plain(rendered, media)
 
     def plain(self, text: str, media: Sequence[str] = ()) -> str:
         """Return a text of this renderer as a template alone writes it, media as in `text`."""
         return self._tokens.plain(text, media)
+
+    @property
+    def origin(self) -> str:
+        """The name of the tokenizer, for errors and warnings."""
+        return self.tokenizer.name_or_path or "this model"
 
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, at which generation stops.
@@ -220,16 +221,17 @@ class Renderer:
     @functools.cached_property
     def _format(self) -> TurnFormat:
         try:
-            return TurnFormat.of(self.template, self._tokens)
+            return TurnFormat.of(self._write, self._tokens)
         except TemplateError as error:
             raise RenderError(
-                f"the chat template of {self.template.origin} refuses a user turn followed by an "
+                f"the chat template of {self.origin} refuses a user turn followed by an "
                 f"assistant turn ({error}); give another template with --chat-template FILE"
             ) from None
 
     @functools.cached_property
-    def _texts(self) -> TrainingTexts:
-        return TrainingTexts(self.template, self._format, self._tokens, self._answers)
+    def _agreement(self) -> Agreement:
+        telling = looked_for(self.tokenizer.get_chat_template())
+        return Agreement(self._write, self._tokens, telling)
 
     @functools.cached_property
     def _spoken(self) -> frozenset[str]:
@@ -239,7 +241,7 @@ class Renderer:
         of its thoughts, so that an answer's thought keeps its tokens in later turns. All others are
         text in an answer too.
         """
-        source = self.template.source
+        source = self.tokenizer.get_chat_template()
         tags = {tag for pair in TAGS if any(tag in source for tag in pair) for tag in pair}
         never = {self._format.end, *self._marker_texts()}
         return frozenset(
@@ -271,6 +273,19 @@ class Renderer:
             raise RenderError(f"this model does not accept {part.type!r} (it accepts: {known})")
         assert part.media is not None, part
         return self._tokens.medium(part.media)
+
+    def _apply(self, chat: Chat, add_generation_prompt: bool = False) -> str:
+        try:
+            return self._write(chat, add_generation_prompt)
+        except TemplateError as error:
+            raise refusal(self.origin, self._write, chat, error) from None
+
+    def _write(self, chat: Chat, add_generation_prompt: bool) -> str:
+        turns = [{"role": role, "content": content} for role, content in chat]
+        text: Any = self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return str(text)
 
     def _chat(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
         return [(message.role, self._content(message)) for message in messages]

@@ -1,76 +1,64 @@
-"""The chat template of a tokenizer: a function from messages to text, known by its output alone."""
+"""What a chat template's source and its refusals say of it; what it writes is known by trying."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import itertools
+import re
 
 from jinja2.exceptions import TemplateError
 
+from mmmodal.conversation.thoughts import TAGS
+from mmmodal.conversation.turns import Chat, Write
 from mmmodal.errors import RenderError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+__all__ = ["date_forms", "looked_for", "refusal"]
 
-__all__ = ["Chat", "ChatTemplate"]
+LITERAL = r"""(?:'((?:[^'\\\n]|\\.)+)'|"((?:[^"\\\n]|\\.)+)")"""
+LOOKED_FOR = re.compile(
+    rf"{LITERAL}\s*(?:not\s+)?in\b|[.|]\s*\w+\(\s*{LITERAL}|\bset\s+\w+\s*=\s*{LITERAL}\s*-?%"
+)
+"""The texts that a template may look for: `'x' in`, `.split('x')`, `set tag = 'x'`."""
 
-Chat = Sequence[tuple[str, str]]
-"""The role and the content of each message."""
+DATES = re.compile(r"""strftime_now\(\s*['"]([^'"]+)""")
 
 
-@dataclass(frozen=True)
-class ChatTemplate:
-    """The chat template of a tokenizer."""
+def looked_for(source: str) -> re.Pattern[str]:
+    """Return a pattern of the texts in messages that may change what a template writes."""
+    found = itertools.chain.from_iterable(LOOKED_FOR.findall(source))
+    texts = {_unescaped(text) for text in found} - {"role", "content"}
+    texts |= {tag for tags in TAGS for tag in tags}
+    return re.compile("|".join(re.escape(text) for text in sorted(texts) if text.strip()))
 
-    tokenizer: PreTrainedTokenizerBase
 
-    @property
-    def origin(self) -> str:
-        """The name of the tokenizer, for errors."""
-        return self.tokenizer.name_or_path or "this model"
+def date_forms(source: str) -> list[str]:
+    """Return the forms of the dates that a template may write, such as `%Y-%m-%d`."""
+    return DATES.findall(source)
 
-    @property
-    def source(self) -> str:
-        """The Jinja text."""
-        return self.tokenizer.get_chat_template()
 
-    def write(self, chat: Chat, add_generation_prompt: bool = False) -> str:
-        """Return the text of a conversation.
+def refusal(origin: str, write: Write, chat: Chat, error: TemplateError) -> RenderError:
+    """Return an error that names the first message that a template refuses.
 
-        Raises:
-            TemplateError: the template refuses it.
-        """
-        turns = [{"role": role, "content": content} for role, content in chat]
-        text: Any = self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return str(text)
-
-    def apply(self, chat: Chat, add_generation_prompt: bool = False) -> str:
-        """Return the text of a conversation.
-
-        Raises:
-            RenderError: the template refuses it; names the message.
-        """
+    Args:
+        origin: the name of the template's tokenizer.
+        write: the template.
+        chat: the conversation.
+        error: the template's own error.
+    """
+    number = len(chat)
+    for count in range(1, len(chat)):
         try:
-            return self.write(chat, add_generation_prompt)
-        except TemplateError as error:
-            raise self._refusal(chat, error) from None
+            write(chat[:count], False)
+        except TemplateError as earlier:
+            if str(earlier) == str(error):
+                number = count
+                break
+    role = chat[number - 1][0]
+    hint = "; move its text into the first user message" if role == "system" else ""
+    return RenderError(
+        f"the chat template of {origin} refuses the role {role!r} of message {number} "
+        f"({error}){hint}"
+    )
 
-    def _refusal(self, chat: Chat, error: TemplateError) -> RenderError:
-        """Return an error that names the first message that the template refuses."""
-        number = len(chat)
-        for count in range(1, len(chat)):
-            try:
-                self.write(chat[:count])
-            except TemplateError as earlier:
-                if str(earlier) == str(error):
-                    number = count
-                    break
-        role = chat[number - 1][0]
-        hint = "; move its text into the first user message" if role == "system" else ""
-        return RenderError(
-            f"the chat template of {self.origin} refuses the role {role!r} of message "
-            f"{number} ({error}){hint}"
-        )
+
+def _unescaped(text: str) -> str:
+    return text.encode().decode("unicode_escape", "ignore") if text.isascii() else text

@@ -18,7 +18,7 @@ import functools
 import itertools
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mmmodal.conversation.locating import Anchors, FoundSpan, Spans, TokenizedText, tokens_of
@@ -119,7 +119,7 @@ class MarkupTokenizer:
         """Return the indices of the media in the order in which the template writes them."""
         return [int(index) for index in re.findall(rf"{self._nonce}m(\d+);", rendered)]
 
-    def plain(self, rendered: str, media: Sequence[str]) -> str:
+    def plain(self, rendered: str, media: Sequence[str] | Mapping[int, str]) -> str:
         """Return a rendered text with `escape` undone and each medium replaced by its text."""
 
         def shown(match: re.Match[str]) -> str:

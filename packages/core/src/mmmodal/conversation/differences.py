@@ -79,12 +79,13 @@ def tell(found: Iterable[Difference]) -> None:
 
 def tell_unlearned(rendered: Rendered, where: str) -> None:
     """Warn of a conversation whose answers are not all learned."""
+    first = rendered.unlearned[0]
+    asked, written = _contrast(first.asked, first.written)
     reason = (
-        f"{len(rendered.unlearned)} of its answers are not learned, since the prompts that lead"
+        f"{len(rendered.unlearned)} of its answers are not learned, since inference has {asked} "
+        f"where the conversation has {written}; `mmmodal data check --strict` names all such rows"
     )
-    hint = "to them are not in it; `mmmodal data check --strict` names all such rows"
-    warning = TemplateWarning(f"{where or 'conversation'}: {reason} {hint}")
-    warnings.warn(warning, stacklevel=4)
+    warnings.warn(TemplateWarning(f"{where or 'conversation'}: {reason}"), stacklevel=4)
 
 
 def row_differences(

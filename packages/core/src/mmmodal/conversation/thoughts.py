@@ -9,7 +9,14 @@ from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.conversation.layout import joined
 from mmmodal.errors import RenderError
 
-__all__ = ["TAGS", "Thoughts", "after_opening", "opened_thought", "without_thoughts"]
+__all__ = [
+    "TAGS",
+    "Thoughts",
+    "after_opening",
+    "opened_thought",
+    "with_opening",
+    "without_thoughts",
+]
 
 Thoughts = Literal["keep", "drop"]
 """Whether the thoughts in answers are learned with them, or removed before."""
@@ -65,6 +72,18 @@ def after_opening(answer: str, prompt: str) -> str:
         return answer
     lines = len(prompt) - len(prompt.rstrip("\n"))
     return "\n" * max(2 - lines, 0) + f"{closing}\n\n{stripped}"
+
+
+def with_opening(answer: str, prompt: str) -> str:
+    """Return an answer as rows hold it: the thought that the prompt opened is whole, or left out.
+
+    The inverse of `after_opening`.
+    """
+    tags = opened_thought(prompt)
+    if tags is None or tags[1] not in answer or answer.lstrip().startswith(tags[0]):
+        return answer
+    thought, _, rest = answer.partition(tags[1])
+    return f"{tags[0]}\n{answer}" if thought.strip() else rest.lstrip()
 
 
 def _without(answer: str) -> str:

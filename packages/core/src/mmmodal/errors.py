@@ -21,6 +21,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TemplateWarning",
     "TrainingError",
     "is_debugging",
     "one_line",
@@ -84,6 +85,10 @@ class RecordError(MMModalError, ValueError):
 
 class RenderError(MMModalError, ValueError):
     """A conversation that the backbone's chat template cannot express."""
+
+
+class TemplateWarning(UserWarning):
+    """A chat template whose finished conversations differ from the prompts that lead to them."""
 
 
 class SpliceError(MMModalError, ValueError):

@@ -12,6 +12,7 @@ from torch import nn
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition, Provided
 from mmmodal.contracts.markup import Markup
+from mmmodal.conversation.differences import differences, tell
 from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
@@ -49,7 +50,9 @@ def assemble(
     tokenizer = backbone.tokenizer(source)
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    Renderer(tokenizer, {}).turn_end_ids()  # raises an error for a template without turn ends
+    renderer = Renderer(tokenizer, {})
+    renderer.turn_end_ids()  # raises an error for a template without turn ends
+    tell(differences(renderer))
     causal = backbone.load(source, dtype)
     check_vocabulary(source, tokenizer, row_count(causal))
     model = _wrap(causal)

@@ -112,7 +112,8 @@ def _fingerprint(dataset: PreparedDataset) -> str:
     ]
     preparer = dataset.preparer
     tokenizer = preparer.tokenizer
-    made = [tokenizer.chat_template, preparer.entries, len(tokenizer)]
+    thoughts = preparer.renderer.thoughts
+    made = [tokenizer.chat_template, preparer.entries, len(tokenizer), thoughts]
     text = json.dumps([files, len(dataset), dataset.max_tokens, made], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

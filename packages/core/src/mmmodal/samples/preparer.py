@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmmodal.contracts import Encoder, Modality, Projector
 from mmmodal.contracts.markup import Markup
 from mmmodal.contracts.record import Message
+from mmmodal.conversation.differences import tell_unlearned
 from mmmodal.conversation.layout import (
     Layout,
     MarkerIds,
@@ -26,6 +27,8 @@ from mmmodal.conversation.layout import (
     markup_of,
 )
 from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.conversation.thoughts import Thoughts
+from mmmodal.conversation.training_text import LearnedAnswers
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.limits import LimitSettings
@@ -79,6 +82,10 @@ class Preparer:
         self.entries = dict(entries or {})
         self._allowed = LimitSettings()
         self._limits: dict[str, Limits] = {}
+        self._thoughts: Thoughts = "keep"
+        self._answers: LearnedAnswers = "asked"
+        self.told = False
+        """Whether answers that are not learned have been told."""
 
     @functools.cached_property
     def modalities(self) -> dict[str, Modality]:
@@ -117,7 +124,12 @@ class Preparer:
     @functools.cached_property
     def renderer(self) -> Renderer:
         """The renderer, which renders messages to ids."""
-        return Renderer(self.tokenizer, self.markers)
+        return Renderer(self.tokenizer, self.markers, self._thoughts, self._answers)
+
+    def learn(self, thoughts: Thoughts, answers: LearnedAnswers = "asked") -> None:
+        """Set what is learned of answers, as for `Renderer`; it is not saved."""
+        self._thoughts, self._answers = thoughts, answers
+        self.__dict__.pop("renderer", None)
 
     def allow(self, limits: LimitSettings) -> None:
         """Set the limits of media; they are not saved."""
@@ -144,9 +156,7 @@ class Preparer:
         raise RenderError(f"this model does not accept {keyword!r} (it accepts: {known})")
 
     def read(self, modality: str, value: Any, *, root: Path | None = None) -> Any:
-        """Return the item of a medium: a path, a data URI, bytes, or an object.
-
-        A file is opened once. If the encoder's features are stored, these are the item.
+        """Return the item of a medium, or its features if these are stored; a file is opened once.
 
         Args:
             modality: its name, or the plural.
@@ -231,6 +241,9 @@ class Preparer:
             dropped = f"{where or 'conversation'}: {fitting.summary()}"
             warnings.warn(f"{dropped} to fit {max_tokens} tokens", stacklevel=2)
         rendered = fitting.rendered
+        if rendered.unlearned and not self.told:
+            self.told = True
+            tell_unlearned(rendered, where)
         shown = [prepared[index] for index in rendered.media]
         sample = Sample(rendered.input_ids, rendered.labels, grouped(shown), where)
         self._check(sample, shown)

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import MMModalError, RecordError
+from mmmodal.conversation.differences import differences
+from mmmodal.errors import MMModalError, RecordError, TemplateWarning
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import bad_records, plan_batches
 from mmmodal.train.preflight.findings import Checked, Lengths, Machine
@@ -49,6 +50,8 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     base = find_start(recipe).base
     preparer = load_processor(base).preparer
     preparer.allow(recipe.limits)
+    preparer.learn(recipe.thoughts, recipe.answers)
+    checked.notes += map(str, differences(preparer.renderer))
     plan = None
     with _noting(checked):
         plan = Plan.of(recipe, base, machine.has_gpu)
@@ -159,7 +162,7 @@ def _prepare(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found[number] = dataset[number]
-            if caught:
+            if any(not issubclass(each.category, TemplateWarning) for each in caught):
                 shortened.add(number)
         except RecordError as error:
             found[number] = None

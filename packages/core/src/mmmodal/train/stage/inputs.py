@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.differences import differences, tell
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.ranks import rank
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.samples.preparer import Preparer
@@ -78,7 +80,11 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     files = open_data(recipe, on_error)  # before the weights, which load slowly
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
-    dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
+    preparer = model.processor.preparer
+    found = differences(preparer.renderer)
+    preparer.told = any(difference.kind == "history" for difference in found)
+    tell(found if rank() == 0 else ())
+    dataset = prepared_dataset(recipe, files, preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
     _hold(model, plan)
     start.fill(model, recipe)
@@ -113,6 +119,7 @@ def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditional
         quantization=recipe.quantization,
     )
     model.processor.allow(recipe.limits)
+    model.processor.preparer.learn(recipe.thoughts, recipe.answers)
     model.train()
     return model
 

@@ -11,11 +11,14 @@ from torch import nn
 
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition, Provided
+from mmmodal.contracts.building import build_projection, build_tower, pretrained
 from mmmodal.contracts.markup import Markup
 from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
+from mmmodal.faults import named
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.examination import examine
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
 from mmmodal.model.processing import MMModalProcessor
@@ -91,27 +94,27 @@ class LoadedModality:
 
     @classmethod
     def of(
-        cls, addition: Addition, width: int, *, pretrained: bool, markup: Markup | None = None
+        cls, addition: Addition, width: int, *, filled: bool, markup: Markup | None = None
     ) -> LoadedModality:
         """Return an addition with its networks.
 
         Args:
             addition: the parts.
             width: the width of the language model.
-            pretrained: whether to read the tower's weights.
+            filled: whether to read the tower's weights.
             markup: the markup of an item; by default the modality's own.
 
         Raises:
             PartError: the weights are missing, or do not fit the tower.
         """
         kind, encoder, projector = addition.modality, addition.encoder, addition.projector
-        tower = encoder.build()
-        if pretrained and addition.source is not None:
+        tower = build_tower(encoder)
+        if filled and addition.source is not None:
             _fill_tower(tower, encoder, addition.source)
         entry = {**_encoder_entry(addition), "projector": _projector_entry(addition)}
         if markup is not None and markup != markup_of(kind):
             entry["markup"] = markup.entry()
-        projection = projector.build(encoder.width, width)
+        projection = build_projection(projector, encoder.width, width)
         config = _encoder_config(addition)
         return cls(kind, encoder, projector, tower, projection, entry, config)
 
@@ -176,7 +179,9 @@ def _grow(
     add_tokens(model, model.processor.tokenizer, tokens)
     width = model.config.text_config.hidden_size
     for addition in additions:
-        add_modality(model, LoadedModality.of(addition, width, pretrained=True))
+        loaded = LoadedModality.of(addition, width, filled=True)
+        add_modality(model, loaded)
+        examine(loaded.encoder, loaded.tower, loaded.projector, loaded.projection, width)
     return finish(model)
 
 
@@ -194,12 +199,20 @@ def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration)
 
 
 def _fill_tower(tower: nn.Module, encoder: Encoder, source: str) -> None:
-    report = tower.load_state_dict(dict(encoder.load(source)), strict=False)
+    weights, own = pretrained(encoder, source), tower.state_dict()
+    for name in sorted(weights.keys() & own.keys()):
+        came, wanted = list(weights[name].shape), list(own[name].shape)
+        if came != wanted:
+            raise PartError(
+                f"the weights at {source!r} do not fit {named(encoder)}: {name!r} is {came}, but "
+                f"the tower's is {wanted}"
+            )
+    report = tower.load_state_dict(weights, strict=False)
     missing, unexpected = report.missing_keys, report.unexpected_keys
     for problem, names in (("they lack", missing), ("they also have", unexpected)):
         if names:
             raise PartError(
-                f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
+                f"the weights at {source!r} do not fit {named(encoder)}: "
                 f"{problem} {names[0]!r} and {len(names) - 1} more"
             )
 

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 
+from mmmodal.contracts.building import build_projection, build_tower
 from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.generation import MediaGenerationMixin
@@ -87,8 +88,8 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         for name in config.modality_names:
             encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector
-            self.add_module(f"{name}_tower", encoder.build())
-            self.add_module(f"{name}_projector", projector.build(encoder.width, width))
+            self.add_module(f"{name}_tower", build_tower(encoder))
+            self.add_module(f"{name}_projector", build_projection(projector, encoder.width, width))
         self.language_model = AutoModel.from_config(config.text_config)
         self.marker_embedding: MarkerEmbedding | None = None
         self.post_init()
@@ -161,7 +162,10 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         if media:
             slots = self._slots(input_ids, inputs_embeds, media)
             features = {name: as_features(output) for name, output in media.items()}
-            inputs_embeds = splice(inputs_embeds, slots, features)
+            try:
+                inputs_embeds = splice(inputs_embeds, slots, features)
+            except SpliceError as error:
+                raise self.blame(error, media.keys() - (mm_encoder_outputs or {})) from None
         outputs: BaseModelOutputWithPast = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,

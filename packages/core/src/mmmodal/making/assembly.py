@@ -92,6 +92,9 @@ class LoadedModality:
     config: PreTrainedConfig
     """The config of its tower, for config.json."""
 
+    untrained: bool = False
+    """Whether the tower has the random weights of its constructor."""
+
     @classmethod
     def of(
         cls, addition: Addition, width: int, *, filled: bool, markup: Markup | None = None
@@ -115,8 +118,9 @@ class LoadedModality:
         if markup is not None and markup != markup_of(kind):
             entry["markup"] = markup.entry()
         projection = build_projection(projector, encoder.width, width)
+        untrained = filled and addition.source is None and any(True for _ in tower.parameters())
         config = _encoder_config(addition)
-        return cls(kind, encoder, projector, tower, projection, entry, config)
+        return cls(kind, encoder, projector, tower, projection, entry, config, untrained)
 
     @property
     def markup(self) -> Markup:
@@ -152,6 +156,7 @@ def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality)
     for key, value in values.items():
         setattr(config, f"{name}_{key}", value)
     config.modality_names = [*config.modality_names, name]
+    config.mark_untrained(name, loaded.untrained)
     entries = {**model.processor.modalities, name: loaded.entry}
     model.processor = MMModalProcessor(tokenizer, entries)
 

@@ -19,7 +19,7 @@ from mmmodal.contracts.projector import projected
 from mmmodal.errors import ContractError
 from mmmodal.faults import violation
 
-__all__ = ["examine", "varied"]
+__all__ = ["examine", "examine_training", "varied"]
 
 CLOSE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """The tolerance of comparisons relative to the size of the features, by precision."""
@@ -49,12 +49,45 @@ def examine(
         ContractError: a part failed, or its features have other sizes than it says, are not finite,
             differ from call to call, or depend on the other items of the batch.
     """
-    if not items:
-        example = example_features(encoder)
-        items = [example, varied(example)]
+    items = items or _some_items(encoder)
     with _evaluating(tower, projection):
         features = _examine_tower(encoder, tower, items)
         _examine_projection(projector, projection, features, width)
+
+
+def examine_training(encoder: Encoder, tower: nn.Module, items: Sequence[Any] = ()) -> None:
+    """Run a tower that will be trained on preprocessed items in training mode, without dropout.
+
+    Raises:
+        ContractError: it computes without gradients, or its features depend on the other items of
+            the batch, as those of BatchNorm do.
+    """
+    items = items or _some_items(encoder)
+    tower.train()
+    for module in tower.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+
+    def run(*chosen: Any) -> list[Tensor]:
+        return encoded(encoder, tower, _placed(collated(encoder, chosen), tower))
+
+    with torch.random.fork_rng():
+        together, again = run(*items), run(*items)
+        if not any(features.requires_grad for features in together):
+            came = "computes without gradients"
+            raise violation(encoder, "tower", came, "pass gradients to the parameters that train")
+        if any(map(_differ, together, again)):
+            return  # it is random in training, so that nothing can be compared
+        for item, features in zip(items, together, strict=True):
+            if _differ(features, run(item)[0]):
+                came = "depends in training on the other items of the batch (BatchNorm does)"
+                raise violation(encoder, "tower", came, "treat every item by itself")
+
+
+def _some_items(encoder: Encoder) -> list[Any]:
+    """Return the preprocessed example of an encoder, and a variation."""
+    example = example_features(encoder)
+    return [example, varied(example)]
 
 
 def varied(features: Any) -> Any:

@@ -155,11 +155,13 @@ class MeasuredDataset:
         """Return a sample.
 
         Raises:
-            RecordError: its media or its row changed since it was measured.
+            RecordError: its media or its row changed since it was measured, or an encoder measures
+                them wrongly.
         """
         sample = self._dataset[index]
         found, expected = len(sample.input_ids), int(self._lengths[index])
         if found != expected:
+            self._dataset.check_encoders(index)
             raise RecordError(
                 sample.where,
                 f"it takes {found} tokens now, but took {expected} when lengths were measured; a "

@@ -66,7 +66,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.loop.trainable import choose
+    from mmmodal.train.loop.trainable import check_rates, choose
 
     start = find_start(recipe)
     plan = Plan.of(recipe, start.base, torch.cuda.is_available())
@@ -80,6 +80,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
     dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
+    check_rates(model, recipe.train.learning_rates)
     _hold(model, plan)
     start.fill(model, recipe)
     stores = store_features(model, dataset, recipe, arguments, plan, on_error)

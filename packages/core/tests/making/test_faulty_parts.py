@@ -10,12 +10,11 @@ import torch
 
 import faulty
 import mmmodal
-from mmmodal.errors import MMModalError
+from mmmodal.errors import MMModalError, PartError
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.train.recipe.data_source import DataSource
 from worlds import compose
 
-TOWER = "            return list(features)\n        return [item"
 JOINED = "        return self.layer(features)\n\n@mmm"
 PREPARED = "        return item[: len(item) // 4 * 4].view(-1, 4).clone()"
 
@@ -42,10 +41,6 @@ def method(text: str) -> tuple[str, str]:
 
 
 RIGHT = "item[: len(item) // 4 * 4].view(-1, 4)"
-CLASS = "class Tower(nn.Module):\n"
-FEATURES = (
-    "[f[: int(m.sum())] for f, m in zip(features, mask)] if mask is not None else list(features)"
-)
 
 FAULTS: dict[str, tuple[tuple[str, str], str, str]] = {
     # its change of the plugin, the part and method that the error names, what it says
@@ -275,3 +270,56 @@ def test_weights_that_do_not_fit_name_the_encoder(
     with faulty.installed(tmp_path, text), pytest.raises(MMModalError) as caught:
         compose(parts["llama"], parts, encoders={"depth": "eyes:somewhere"})
     assert expected in str(caught.value) and faulty.VERSION in str(caught.value)
+
+
+NAMES = {
+    "begin of another": ('begin = "<image>"', "`begin` '<image>' is also the `begin` of modality"),
+    "end of another": ('end = "</image>"', "`end` '</image>' is also the `end` of modality"),
+    "slot of another": ('slot = "<image>"', "`slot` '<image>' is also the `begin` of modality"),
+    "begin is end": ('begin = end = "<d>"', "`end` '<d>' is also the `begin` of this modality"),
+    "word": ('slot = "depth"', "`slot` 'depth' is ordinary text"),
+    "words": ('begin = "the depth is"', "`begin` 'the depth is' is ordinary text"),
+    "spaced": ('end = "</depth> "', "is ordinary text"),
+    "end of text": ('end = "</s>"', "has another use in the language model's tokenizer"),
+    "input of another": ('input_name = "pixel_values"', "clashes with 'pixel_values' of another"),
+    "input before another": ('input_name = "pixel"', "clashes with 'pixel_values' of another"),
+    "input behind another": ('input_name = "pixel_values_mask"', "clashes with 'pixel_values'"),
+    "argument": ('input_name = "labels"', "clashes with the argument 'labels'"),
+    "prefix of an argument": ('input_name = "input"', "clashes with the argument 'input_ids'"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_something_else_has_are_refused(
+    name: str, parts: dict[str, Path], tmp_path: Path
+) -> None:
+    line, expected = NAMES[name]
+    text = faulty.with_changes(('    name = "depth"\n', f'    name = "depth"\n    {line}\n'))
+    encoders = {"image": f"siglip:{parts['siglip']}", "depth": "eyes"}
+    with faulty.installed(tmp_path, text), pytest.raises(PartError) as caught:
+        compose(parts["llama"], parts, encoders=encoders)
+    assert expected in str(caught.value)
+    assert "modality 'depth' (mmmodal-depth 0.1)" in str(caught.value)
+
+
+def test_a_token_of_the_vocabulary_is_refused(parts: dict[str, Path], tmp_path: Path) -> None:
+    """Whatever the language model uses for text, also where it is no word."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(parts["qwen2"])
+    own = tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()
+    token = next(
+        text
+        for text in sorted(own)
+        if not any(c.isalnum() or c in "'\"\\" for c in text) and len(text) > 1
+    )
+    text = faulty.with_changes(
+        ('    name = "depth"\n', f"    name = 'depth'\n    slot = {token!r}\n")
+    )
+    with (
+        faulty.installed(tmp_path, text),
+        pytest.raises(
+            PartError, match="is ordinary text in the language model's vocabulary|which people"
+        ),
+    ):
+        compose(parts["qwen2"], parts, encoders={"depth": "eyes"})

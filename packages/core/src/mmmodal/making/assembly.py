@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition, Provided
 from mmmodal.contracts.building import build_projection, build_tower, pretrained
 from mmmodal.contracts.markup import Markup
+from mmmodal.conversation.clashes import check_input_name, check_markup, check_tokens
 from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
@@ -137,8 +139,15 @@ def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality)
     """Add a modality to a model whose tokenizer has its tokens already.
 
     Composing, extending, joining and converting all use this function.
+
+    Raises:
+        PartError: its tokens or tensors have the names of others.
     """
     base, config, name = model.model, model.config, loaded.kind.name
+    preparer = model.processor.preparer
+    check_markup(loaded.kind, loaded.markup, preparer.markups)
+    others = [kind.input_name for kind in preparer.modalities.values()]
+    check_input_name(loaded.kind, others, inspect.signature(type(model).forward).parameters)
     base.encoders[name], base.projectors[name] = loaded.encoder, loaded.projector
     base.add_module(f"{name}_tower", loaded.tower.to(model.dtype))
     base.add_module(f"{name}_projector", loaded.projection.to(model.dtype))
@@ -181,7 +190,11 @@ def _grow(
             markup_of(addition.modality), has_separator(addition.encoder, addition.projector)
         )
     ]
-    add_tokens(model, model.processor.tokenizer, tokens)
+    tokenizer, renderer = model.processor.tokenizer, model.processor.preparer.renderer
+    for addition in additions:
+        kind = addition.modality
+        check_tokens(kind, markup_of(kind), tokenizer, renderer.turn_end_ids())
+    add_tokens(model, tokenizer, tokens)
     width = model.config.text_config.hidden_size
     for addition in additions:
         loaded = LoadedModality.of(addition, width, filled=True)

@@ -6,7 +6,7 @@ N items, n positions, D width.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from mmmodal.contracts.projector import projected
 from mmmodal.errors import ContractError
 from mmmodal.faults import violation
 
-__all__ = ["examine", "examine_training", "varied"]
+__all__ = ["examine", "examine_projection_training", "examine_training", "varied"]
 
 CLOSE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """The tolerance of comparisons relative to the size of the features, by precision."""
@@ -34,7 +34,7 @@ def examine(
     projection: nn.Module,
     width: int,
     items: Sequence[Any] = (),
-) -> None:
+) -> list[Tensor]:
     """Run tower and projector in evaluation mode on preprocessed items, together and alone.
 
     Args:
@@ -45,6 +45,9 @@ def examine(
         width: the width of the language model.
         items: two or more preprocessed items; by default the encoder's example, and a variation.
 
+    Returns:
+        The features of the items, [*shape, D_enc] each.
+
     Raises:
         ContractError: a part failed, or its features have other sizes than it says, are not finite,
             differ from call to call, or depend on the other items of the batch.
@@ -53,6 +56,7 @@ def examine(
     with _evaluating(tower, projection):
         features = _examine_tower(encoder, tower, items)
         _examine_projection(projector, projection, features, width)
+    return features
 
 
 def examine_training(encoder: Encoder, tower: nn.Module, items: Sequence[Any] = ()) -> None:
@@ -62,26 +66,51 @@ def examine_training(encoder: Encoder, tower: nn.Module, items: Sequence[Any] = 
         ContractError: it computes without gradients, or its features depend on the other items of
             the batch, as those of BatchNorm do.
     """
-    items = items or _some_items(encoder)
-    tower.train()
-    for module in tower.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
 
     def run(*chosen: Any) -> list[Tensor]:
         return encoded(encoder, tower, _placed(collated(encoder, chosen), tower))
 
+    _examine_training(encoder, "tower", tower, run, items or _some_items(encoder))
+
+
+def examine_projection_training(
+    projector: Projector, projection: nn.Module, features: Sequence[Tensor]
+) -> None:
+    """Do the same with a projector's module, on features [*shape, D_enc] of items.
+
+    Raises:
+        ContractError: as for a tower.
+    """
+
+    def run(*chosen: Tensor) -> list[Tensor]:
+        values, lengths = projected(projector, projection, chosen)
+        return list(values.split(lengths))
+
+    _examine_training(projector, "module", projection, run, features)
+
+
+def _examine_training(
+    part: Encoder | Projector,
+    network: str,
+    module: nn.Module,
+    run: Callable[..., list[Tensor]],
+    items: Sequence[Any],
+) -> None:
+    module.train()
+    for inner in module.modules():
+        if isinstance(inner, nn.modules.dropout._DropoutNd):
+            inner.eval()
     with torch.random.fork_rng():
         together, again = run(*items), run(*items)
-        if not any(features.requires_grad for features in together):
-            came = "computes without gradients"
-            raise violation(encoder, "tower", came, "pass gradients to the parameters that train")
+        if not any(output.requires_grad for output in together):
+            contract = "pass gradients to the parameters that train"
+            raise violation(part, network, "computes without gradients", contract)
         if any(map(_differ, together, again)):
             return  # it is random in training, so that nothing can be compared
-        for item, features in zip(items, together, strict=True):
-            if _differ(features, run(item)[0]):
+        for item, output in zip(items, together, strict=True):
+            if _differ(output, run(item)[0]):
                 came = "depends in training on the other items of the batch (BatchNorm does)"
-                raise violation(encoder, "tower", came, "treat every item by itself")
+                raise violation(part, network, came, "treat every item by itself")
 
 
 def _some_items(encoder: Encoder) -> list[Any]:

@@ -13,7 +13,7 @@ from mmmodal.contracts.building import build_projection, build_tower
 from mmmodal.digests import weight_files
 from mmmodal.errors import ContractError, PartError, RecordError
 from mmmodal.model.configuration import MMModalConfig
-from mmmodal.model.examination import examine, examine_training
+from mmmodal.model.examination import examine, examine_projection_training, examine_training
 
 if TYPE_CHECKING:
     from mmmodal.samples.collation import Sample
@@ -54,7 +54,7 @@ def rehearse(
     for name in config.modality_names:
         items = [item for sample in samples.values() for item in sample.features.get(name, ())]
         try:
-            _rehearse_modality(folder, config, name, _unlike(items), f"{name}_tower" in trained)
+            _rehearse_modality(folder, config, name, _unlike(items), set(trained))
         except ContractError as error:
             yield str(error)
 
@@ -69,7 +69,7 @@ def _unlike(items: Sequence[Any]) -> list[Any]:
 
 
 def _rehearse_modality(
-    folder: str, config: MMModalConfig, name: str, items: Sequence[Any], trains: bool
+    folder: str, config: MMModalConfig, name: str, items: Sequence[Any], trained: set[str]
 ) -> None:
     """Run the parts of one modality, with the weights of the folder.
 
@@ -86,9 +86,11 @@ def _rehearse_modality(
         tower = build_tower(encoder)
         projection = build_projection(projector, encoder.width, width)
     _fill(folder, {f"model.{name}_tower.": tower, f"model.{name}_projector.": projection})
-    examine(encoder, tower, projector, projection, width, items)
-    if trains:
+    features = examine(encoder, tower, projector, projection, width, items)
+    if f"{name}_tower" in trained:
         examine_training(encoder, tower, items)
+    if f"{name}_projector" in trained:
+        examine_projection_training(projector, projection, features)
 
 
 @torch.no_grad()

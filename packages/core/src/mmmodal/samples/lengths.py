@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.digests import code_digest
 from mmmodal.errors import RecordError
 from mmmodal.files import replacing
 from mmmodal.ranks import everyones, rank, ranks
@@ -112,7 +113,9 @@ def _fingerprint(dataset: PreparedDataset) -> str:
     ]
     preparer = dataset.preparer
     tokenizer = preparer.tokenizer
-    made = [tokenizer.chat_template, preparer.entries, len(tokenizer)]
+    parts = (preparer.modalities, preparer.encoders, preparer.projectors)
+    code = code_digest(type(part) for group in parts for part in group.values())
+    made = [tokenizer.chat_template, preparer.entries, len(tokenizer), *filter(None, [code])]
     text = json.dumps([files, len(dataset), dataset.max_tokens, made], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

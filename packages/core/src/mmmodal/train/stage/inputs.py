@@ -189,10 +189,12 @@ def store_features(
 def frozen_tower(
     model: MMModalForConditionalGeneration, modality: str, cache: Cache
 ) -> FrozenTower:
+    from mmmodal.digests import code_digest
     from mmmodal.samples.feature_cache.key import describe_tower
     from mmmodal.samples.feature_cache.settings import FrozenTower
 
-    network = model.model.tower(modality)
+    network, encoder = model.model.tower(modality), model.model.encoders[modality]
+    kind = model.processor.preparer.modalities[modality]
     description = describe_tower(
         modality,
         model.processor.modalities[modality],
@@ -200,8 +202,9 @@ def frozen_tower(
         network,
         stored=cache.dtype,
         computed="as its weights" if cache.autocast is None else str(cache.autocast),
+        code=code_digest([type(encoder), type(kind), *map(type, network.modules())]),
     )
-    return FrozenTower(network, model.model.encoders[modality], description)
+    return FrozenTower(network, encoder, description)
 
 
 def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:

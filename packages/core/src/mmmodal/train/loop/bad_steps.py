@@ -93,6 +93,22 @@ class BadSteps:
             "start again with --fresh"
         )
 
+    def stop_if_too_many(self, step: int, note: dict[str, Any]) -> None:
+        """Raise an error if the number of consecutive bad steps has reached the limit.
+
+        Raises:
+            TrainingError: it has; the error names the rows of the last step.
+        """
+        if self.in_a_row >= self._limit:
+            before = self.in_a_row - 1
+            steps = "the step" if before == 1 else f"the {before} steps"
+            too = f", as in {steps} before it" if before else ""
+            raise TrainingError(
+                f"step {step}: {note['skipped_step']}{too} ({_named(note['rows'])}); the step was "
+                "skipped. Check the rows, or lower learning_rate; the checkpoints hold the weights "
+                "from before"
+            )
+
     @staticmethod
     def message(step: int, note: dict[str, Any]) -> str:
         """Return a line of text about a bad step."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "ContractError",
     "FeatureCacheError",
     "MMModalError",
     "MediaError",
@@ -59,6 +60,10 @@ class PluginError(MMModalError):
 
 class PartError(MMModalError, ValueError):
     """An encoder, projector, backbone or modality that is unknown or does not fit the others."""
+
+
+class ContractError(PartError):
+    """A part that breaks its contract: which part of which package, in which method, and how."""
 
 
 class MediaError(MMModalError, ValueError):

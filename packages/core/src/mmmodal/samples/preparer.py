@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.encoder import call_encoder, fixed_shape, measured, preprocessed, shape_of
 from mmmodal.contracts.markup import Markup
+from mmmodal.contracts.projector import runs_of
 from mmmodal.contracts.record import Message
 from mmmodal.conversation.differences import tell_unlearned
 from mmmodal.conversation.layout import (
@@ -140,7 +142,7 @@ class Preparer:
         of the encoder require it."""
         if modality not in self._limits:
             general = self._allowed.of(self.modalities[modality])
-            self._limits[modality] = self.encoders[modality].limits(general)
+            self._limits[modality] = call_encoder(self.encoders[modality], "limits", general)
         return self._limits[modality]
 
     def modality_named(self, keyword: str) -> str:
@@ -178,13 +180,17 @@ class Preparer:
         )
 
     def preprocess(self, modality: str, item: Any) -> PreparedMedium:
-        """Return an item from `read` as input of its tower."""
-        features = self.encoders[modality].preprocess(item)
+        """Return an item from `read` as input of its tower.
+
+        Raises:
+            ContractError: the encoder or the projector failed, or broke its contract.
+        """
+        features = preprocessed(self.encoders[modality], item)
         return PreparedMedium(modality, features, self.layout(modality, features))
 
     def layout(self, modality: str, features: Any) -> tuple[int, ...]:
         """Return the number of slots of preprocessed features, for each tile."""
-        return self.projectors[modality].runs(self.encoders[modality].shape(features))
+        return runs_of(self.projectors[modality], shape_of(self.encoders[modality], features))
 
     def measure(self, modality: str, value: Any, *, root: Path | None = None) -> tuple[int, ...]:
         """Return the number of slots of a medium, for each tile; it is decoded only if necessary.
@@ -195,12 +201,12 @@ class Preparer:
         """
         name = self.modality_named(modality)
         encoder = self.encoders[name]
-        shape = encoder.fixed_shape
+        shape = fixed_shape(encoder)
         if shape is None:
-            shape = encoder.measure(self.read(name, value, root=root))
+            shape = measured(encoder, self.read(name, value, root=root))
         else:
             open_source(value, root=root, limits=self.limits(name))  # raises if the file is missing
-        return self.projectors[name].runs(shape)
+        return runs_of(self.projectors[name], shape)
 
     def prepare(
         self,
@@ -304,8 +310,7 @@ class Preparer:
             slots = sample.input_ids.count(markers.slot)
             wanted = sum(medium.slots for medium in shown if medium.modality == name)
             if slots != wanted:
-                where = sample.where or "sample"
-                raise SpliceError(f"{where}: {slots} {name} slots for {wanted} features")
+                raise SpliceError(f"{slots} {name} slots for {wanted} features")
 
 
 def _shortened(

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
+from mmmodal.contracts.encoder import encoded
+from mmmodal.contracts.projector import projected
+from mmmodal.errors import PartError
 from mmmodal.model.attention import use_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.model.perception import project
 from mmmodal.samples.feature_cache.stored import StoredTower
 from mmmodal.train.preflight.live_memory import LiveMemory, quiet_failures
 from mmmodal.train.preflight.skeleton import give_shapes, skeleton, trained_rows
@@ -259,9 +261,9 @@ class _Run:
             tower.train(training)  # in training, Whisper's tower draws a random number and reads it
             try:
                 with torch.set_grad_enabled(trains):
-                    found = tower(**inputs)  # N of [*shape, D_enc]
-                return project(base.projectors[name], base.projector(name), found)[0]
-            except RuntimeError:  # the tower reads values, which fake tensors do not have
+                    found = encoded(base.encoders[name], tower, inputs)  # N of [*shape, D_enc]
+                return projected(base.projectors[name], base.projector(name), found)[0]
+            except PartError:  # the tower reads values, which fake tensors do not have
                 continue
         self.unknown.add(name)
         width = self._model.model.width

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.byte_sizes import readable
+from mmmodal.contracts.encoder import collated, shape_of
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import FeatureCacheError
 from mmmodal.train.preflight.findings import Checked, Machine
@@ -75,10 +76,10 @@ def _largest_step(
     for name, items in features.items():
         encoder = preparer.encoders[name]
         if name in widths:
-            shapes = [(*encoder.shape(item), widths[name]) for item in items]
+            shapes = [(*shape_of(encoder, item), widths[name]) for item in items]
             media[name] = join_stored([torch.empty(shape, device="meta") for shape in shapes])
         else:
-            media[name] = encoder.collate(items)
+            media[name] = collated(encoder, items)
     return Step(
         recipe.batch_size,
         recipe.max_tokens if recipe.packing else length,
@@ -107,8 +108,9 @@ def look_at_cache(
     media = dataset.media(widths.keys())
     total = 0.0
     for name, width in widths.items():
-        shape = dataset.preparer.encoders[name].shape
-        found = [math.prod(shape(item)) for s in samples for item in s.features.get(name, ())]
+        encoder = dataset.preparer.encoders[name]
+        items = [item for sample in samples for item in sample.features.get(name, ())]
+        found = [math.prod(shape_of(encoder, item)) for item in items]
         mean = sum(found) / max(1, len(found))
         total += sum(medium.kind == name for medium in media) * mean * width * size
     checked.stored_media, checked.stored_bytes = len(media), round(total)

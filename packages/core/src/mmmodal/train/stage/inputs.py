@@ -68,7 +68,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.loop.trainable import choose
+    from mmmodal.train.loop.trainable import check_rates, choose
 
     start = find_start(recipe)
     plan = Plan.of(recipe, start.base, torch.cuda.is_available())
@@ -86,6 +86,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     tell(found if rank() == 0 else ())
     dataset = prepared_dataset(recipe, files, preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
+    check_rates(model, recipe.train.learning_rates)
     _hold(model, plan)
     start.fill(model, recipe)
     stores = store_features(model, dataset, recipe, arguments, plan, on_error)
@@ -201,10 +202,12 @@ def store_features(
 def frozen_tower(
     model: MMModalForConditionalGeneration, modality: str, cache: Cache
 ) -> FrozenTower:
+    from mmmodal.digests import code_digest
     from mmmodal.samples.feature_cache.key import describe_tower
     from mmmodal.samples.feature_cache.settings import FrozenTower
 
-    network = model.model.tower(modality)
+    network, encoder = model.model.tower(modality), model.model.encoders[modality]
+    kind = model.processor.preparer.modalities[modality]
     description = describe_tower(
         modality,
         model.processor.modalities[modality],
@@ -212,8 +215,9 @@ def frozen_tower(
         network,
         stored=cache.dtype,
         computed="as its weights" if cache.autocast is None else str(cache.autocast),
+        code=code_digest([type(encoder), type(kind), *map(type, network.modules())]),
     )
-    return FrozenTower(network, model.model.encoders[modality], description)
+    return FrozenTower(network, encoder, description)
 
 
 def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:

@@ -70,7 +70,7 @@ def check_decoder(causal: PreTrainedModel, decoder: PreTrainedModel) -> None:
         makes = "nothing" if usual is None else f"a {usual.__name__}"
         raise _refused(
             causal,
-            f"it is a part of a larger model, as the decoder of an encoder-decoder is: transformers "
+            "it is a part of a larger model, as the decoder of an encoder-decoder is: transformers "
             f"makes {makes} of its config, not the {type(decoder).__name__} that it runs",
         )
 

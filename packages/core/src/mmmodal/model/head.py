@@ -166,8 +166,8 @@ class Head:
             )
         finally:
             self._given.router_logits = None
-        loss: Tensor = output.loss
-        return share * loss
+        loss: Tensor = share * output.loss
+        return loss
 
     def loss(
         self,

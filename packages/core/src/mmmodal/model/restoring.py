@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from mmmodal.contracts.building import build_projection, build_tower
 from mmmodal.errors import CheckpointError
 from mmmodal.model.zero3 import whole_weights
 
@@ -45,8 +46,8 @@ def finish_loading(model: Any, report: Any) -> None:
     _restore_buffers(language, functools.partial(_only_buffers, language))
     for name in model.config.modality_names:
         encoder, projector = base.encoders[name], base.projectors[name]
-        _restore_buffers(base.tower(name), encoder.build)
-        projection = functools.partial(projector.build, encoder.width, base.width)
+        _restore_buffers(base.tower(name), functools.partial(build_tower, encoder))
+        projection = functools.partial(build_projection, projector, encoder.width, base.width)
         _restore_buffers(base.projector(name), projection)
 
 

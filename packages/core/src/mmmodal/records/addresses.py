@@ -9,6 +9,7 @@ from pydantic import InstanceOf
 
 from mmmodal.media.containers.wave import wave_file
 from mmmodal.media.source import InMemory, Source
+from mmmodal.records.naming import is_blank
 
 __all__ = ["Medium", "address", "addresses", "shown"]
 
@@ -20,18 +21,20 @@ Medium = str | InstanceOf[Source]
 
 
 def addresses(value: Any, kind: str) -> tuple[Medium, ...]:
-    """Return the address of each medium of a value: one, or a list of them; null is none.
+    """Return the address of each medium of a value: one, or a list of them.
 
     Args:
-        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null.
+        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null; null, an
+            empty text or an empty struct alone is none.
         kind: the media in words, for errors: `image`.
 
     Raises:
         ValueError: the value is something else.
     """
-    if value is None:
-        return ()
-    return tuple(address(each, kind) for each in (value if _is_list(value) else [value]))
+    if isinstance(value, list | tuple):
+        return tuple(address(each, kind) for each in value)
+    is_held = isinstance(value, Source) or _bytes(value) is not None
+    return () if not is_held and is_blank(value) else (address(value, kind),)
 
 
 def address(value: Any, kind: str) -> Medium:
@@ -67,7 +70,3 @@ def _bytes(value: Any) -> bytes | bytearray | None:
         return wave_file(samples, value.get("sampling_rate") or 0)
     data = value.get("bytes")
     return data if isinstance(data, bytes | bytearray) else None
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)

@@ -128,12 +128,14 @@ def _inside(place: str, value: Any, named: bool) -> Iterator[Named]:
 def _looks_like_medium(text: str) -> bool:
     if DATA_URI.match(text) or BASE64.match(text):
         return True
-    path = text.strip()
-    if len(path) > LONGEST or "\n" in path or len(path.split()) > MOST_WORDS:
+    if len(text) > LONGEST:
         return False
+    path = text.strip()
     if "://" in path:
         path = re.split(r"[?#]", path, maxsplit=1)[0]
-    return path.lower().endswith(_endings())
+    if not path.lower().endswith(_endings()):
+        return False
+    return "\n" not in path and len(path.split()) <= MOST_WORDS
 
 
 def _parts(word: str) -> list[str]:

@@ -12,6 +12,7 @@ from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
+from mmmodal.samples.consistency import check_consistency
 from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
@@ -188,6 +189,18 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         return record_length(self.preparer, record, where, dataset.root, self.max_tokens)
+
+    def check_encoders(self, index: int) -> None:
+        """Check that the encoders treat the media of one record equally each time.
+
+        Raises:
+            RecordError: one does not; names the row and the encoder.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        with naming_row(where):
+            for ref in record.media:
+                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
 
     @property
     def paths(self) -> list[Path]:

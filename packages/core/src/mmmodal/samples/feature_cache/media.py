@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmmodal.contracts.encoder import preprocessed
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media.reading import read_media
 from mmmodal.media.source import Source, find_source
@@ -127,4 +128,4 @@ class UnseenMedia:
             limits=self._preparer.limits(name),
             known=check,
         )
-        return self._preparer.encoders[name].preprocess(item)
+        return preprocessed(self._preparer.encoders[name], item)

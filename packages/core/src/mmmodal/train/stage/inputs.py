@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.differences import differences, tell
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.ranks import rank
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.samples.preparer import Preparer
@@ -66,7 +68,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.loop.trainable import choose
+    from mmmodal.train.loop.trainable import check_rates, choose
 
     start = find_start(recipe)
     plan = Plan.of(recipe, start.base, torch.cuda.is_available())
@@ -78,8 +80,13 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     files = open_data(recipe, on_error)  # before the weights, which load slowly
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
-    dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
+    preparer = model.processor.preparer
+    found = differences(preparer.renderer)
+    preparer.told = any(difference.kind == "history" for difference in found)
+    tell(found if rank() == 0 else ())
+    dataset = prepared_dataset(recipe, files, preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
+    check_rates(model, recipe.train.learning_rates)
     _hold(model, plan)
     start.fill(model, recipe)
     stores = store_features(model, dataset, recipe, arguments, plan, on_error)
@@ -113,6 +120,7 @@ def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditional
         quantization=recipe.quantization,
     )
     model.processor.allow(recipe.limits)
+    model.processor.preparer.learn(recipe.thoughts, recipe.answers)
     model.train()
     return model
 
@@ -194,10 +202,12 @@ def store_features(
 def frozen_tower(
     model: MMModalForConditionalGeneration, modality: str, cache: Cache
 ) -> FrozenTower:
+    from mmmodal.digests import code_digest
     from mmmodal.samples.feature_cache.key import describe_tower
     from mmmodal.samples.feature_cache.settings import FrozenTower
 
-    network = model.model.tower(modality)
+    network, encoder = model.model.tower(modality), model.model.encoders[modality]
+    kind = model.processor.preparer.modalities[modality]
     description = describe_tower(
         modality,
         model.processor.modalities[modality],
@@ -205,8 +215,9 @@ def frozen_tower(
         network,
         stored=cache.dtype,
         computed="as its weights" if cache.autocast is None else str(cache.autocast),
+        code=code_digest([type(encoder), type(kind), *map(type, network.modules())]),
     )
-    return FrozenTower(network, model.model.encoders[modality], description)
+    return FrozenTower(network, encoder, description)
 
 
 def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:

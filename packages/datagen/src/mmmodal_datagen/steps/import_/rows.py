@@ -171,7 +171,7 @@ def _path(values: Mapping[str, Any], key: str, place: Place) -> str:
     except ValueError as error:
         raise RecordError(place.where, f"{key!r}: {error}") from None
     if len(paths) != 1:
-        reason = f"{key!r} lists {len(paths)} media; write a row for each"
+        reason = f"{key!r} lists {len(paths)} media, not one; write a row for each"
         raise RecordError(place.where, reason)
     if not isinstance(paths[0], str):
         raise RecordError(place.where, f"{key!r}: {EMBEDDED}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
@@ -17,7 +17,7 @@ from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
 
-__all__ = ["PreparedDataset", "open_files", "prepare_record", "record_length"]
+__all__ = ["Extent", "PreparedDataset", "open_files", "prepare_record", "record_length"]
 
 
 def prepare_record(
@@ -126,6 +126,13 @@ def open_files(
     return datasets
 
 
+class Extent(NamedTuple):
+    """How large the data of a run are, so that a resumed run notices if they have changed."""
+
+    number: int
+    unit: str
+
+
 class PreparedDataset:
     """Samples by index, each prepared on request, in any process."""
 
@@ -156,6 +163,11 @@ class PreparedDataset:
 
     def __len__(self) -> int:
         return sum(self.mixture.sizes)
+
+    @property
+    def extent(self) -> Extent:
+        """The number of records of all files."""
+        return Extent(len(self), "usable records")
 
     def __getitem__(self, index: int) -> Sample:
         """Return the sample of one record.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.digests import code_digest
 from mmmodal.errors import RecordError
-from mmmodal.files import replacing
+from mmmodal.files import files_of, replacing
 from mmmodal.ranks import everyones, rank, ranks
 from mmmodal.records.dataset import OnError
 from mmmodal.samples.dataset import PreparedDataset
@@ -109,7 +109,7 @@ def _fingerprint(dataset: PreparedDataset) -> str:
     files = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         for name in dataset.paths
-        for path in (sorted(name.rglob("*")) if name.is_dir() else [name.resolve()])
+        for path in files_of(name)
     ]
     preparer = dataset.preparer
     tokenizer = preparer.tokenizer

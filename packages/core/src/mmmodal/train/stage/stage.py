@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.ranks import rank, wait
-from mmmodal.train.loop.feed import feed
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.train.loop.feed import Feed, planned_feed
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run.disk import naming_full_disk
 from mmmodal.train.run.folder import (
@@ -79,10 +80,12 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)
     inputs = open_inputs(recipe, run)
-    begin_run(recipe, run, fresh, len(inputs.dataset))
+    begin_run(recipe, run, fresh, inputs.dataset.extent)
     wait()  # no rank may search for checkpoints while they are being removed
-    data = feed(recipe, inputs.dataset, run, inputs.arguments, inputs.on_error)
+    data = _feed(recipe, run, inputs)
     checkpoints, newest, skipped = _take_up(recipe, run, inputs)
+    if newest is not None:
+        data.restore(newest.folder)
     counts = trained_counts(inputs.model)
     _print_counts(counts, random_and_frozen(inputs.model))
     bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
@@ -97,7 +100,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             checkpoints=checkpoints,
             skipped=skipped,
             callbacks=[
-                *(*inputs.checks, GradientWatch(inputs.model), EpochCount(data.plan)),
+                *(*inputs.checks, GradientWatch(inputs.model), EpochCount(data)),
                 *(bar, metrics, interruption, *reports),
             ],
         )
@@ -107,8 +110,18 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         trainer.check_applied()
         _name_skipped(skipped, run, trainer.state.global_step)
         _write_result(trainer, recipe, run, inputs.start)
-        report_stage(recipe, run, data.mixture, counts)
+        report_stage(recipe, run, data.counts(), counts)
     return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
+
+
+def _feed(recipe: Recipe, run: Path, inputs: Inputs) -> Feed:
+    """Return the feed of indexed data or of streamed data."""
+    dataset = inputs.dataset
+    if isinstance(dataset, PreparedDataset):
+        return planned_feed(recipe, dataset, run, inputs.arguments, inputs.on_error)
+    from mmmodal.train.loop.stream_feed import streamed_feed
+
+    return streamed_feed(recipe, dataset, inputs.arguments)
 
 
 def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:

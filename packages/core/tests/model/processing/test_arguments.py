@@ -119,6 +119,11 @@ def test_truncation_never_cuts_a_medium(processor: MMModalProcessor) -> None:
         )
 
 
+def test_a_length_without_effect_is_refused(processor: MMModalProcessor) -> None:
+    with pytest.raises(RenderError, match="max_length=3 has no effect on padding=True"):
+        processor(text=LONG, padding=True, max_length=3)
+
+
 def test_lists_are_as_long_as_their_rows(processor: MMModalProcessor) -> None:
     whole = rows(processor(text=[LONG, SHORT]))
     for given in ({"padding": False}, {"return_tensors": None}, {"padding": "do_not_pad"}):

@@ -246,6 +246,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             # The Trainer turns the cache off in the outer config only; with a cache, packed
             # samples would attend to each other (measured, transformers 5.23).
             kwargs.setdefault("use_cache", False)
+        shift_labels = kwargs.pop("shift_labels", None)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -259,7 +260,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         loss = None
         if labels is not None:
             items = kwargs.get("num_items_in_batch")
-            loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+            loss = self.head.loss(self.lm_head, outputs[0], labels, items, shift_labels)
         logits = None
         if labels is None or not skip_logits:
             logits = self.head.logits(self.lm_head, outputs[0], logits_to_keep)

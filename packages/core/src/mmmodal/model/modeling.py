@@ -18,7 +18,6 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 from transformers.utils.generic import can_return_tuple
-from transformers.utils.import_utils import torch_compilable_check
 
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.generation import MediaGenerationMixin
@@ -161,7 +160,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             if name in media:
                 continue
             if torch.compiler.is_compiling():  # one graph cannot read numbers
-                torch_compilable_check(~slots.any(), f"{name} slots without features")
+                torch._assert_async(~slots.any(), f"{name} slots without features")
             else:
                 check(name, slots, [])
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
+from mmmodal.cli.main import COMMANDS, package_of, plugin_commands
 from mmmodal.cli.output import example, print_json, print_table
-from mmmodal.cli.plugin_commands import package_of, plugin_commands
 from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
 from mmmodal.contracts.addition import Provided
@@ -119,8 +119,6 @@ def _with_note(plugin: Plugin) -> Plugin:
 
 def _add_command(plugins: list[Plugin], name: str, entry: EntryPoint) -> None:
     """Add a command to the first plugin of its package; a package may have commands alone."""
-    from mmmodal.cli.main import COMMANDS
-
     package = package_of(entry)
     place = next((i for i, p in enumerate(plugins) if p.package == package), len(plugins))
     if place == len(plugins):

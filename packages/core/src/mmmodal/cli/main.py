@@ -10,16 +10,15 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
 
-from mmmodal.cli.plugin_commands import package_of, plugin_commands
 from mmmodal.cli.summaries import summary
 from mmmodal.errors import MMModalError, PluginError, is_debugging, one_line
 
-__all__ = ["main", "mmmodal", "run"]
+__all__ = ["COMMANDS", "main", "mmmodal", "package_of", "plugin_commands", "run"]
 
 CORE = "mmmodal-core"
 
@@ -94,6 +93,19 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> None:
         """Run the command, and ignore its return value, which is not an exit code."""
         super().invoke(ctx)
+
+
+def plugin_commands() -> dict[str, list[EntryPoint]]:
+    """Return the entry points of other packages' commands, without importing the packages."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group="mmmodal.commands"):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def package_of(entry: EntryPoint) -> str:
+    """Return the package of an entry point."""
+    return entry.dist.name if entry.dist is not None else "an unknown package"
 
 
 def _plugin_commands() -> dict[str, list[EntryPoint]]:

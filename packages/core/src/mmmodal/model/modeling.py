@@ -18,7 +18,6 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 from transformers.utils.generic import can_return_tuple
-from transformers.utils.import_utils import torch_compilable_check
 
 from mmmodal.contracts.building import build_projection, build_tower
 from mmmodal.errors import SpliceError
@@ -167,7 +166,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             if name in media:
                 continue
             if torch.compiler.is_compiling():  # one graph cannot read numbers
-                torch_compilable_check(~slots.any(), f"{name} slots without features")
+                torch._assert_async(~slots.any(), f"{name} slots without features")
             else:
                 check(name, slots, [])
 
@@ -253,6 +252,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             # The Trainer turns the cache off in the outer config only; with a cache, packed
             # samples would attend to each other (measured, transformers 5.23).
             kwargs.setdefault("use_cache", False)
+        shift_labels = kwargs.pop("shift_labels", None)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -266,7 +266,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         loss = None
         if labels is not None:
             items = kwargs.get("num_items_in_batch")
-            loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+            loss = self.head.loss(self.lm_head, outputs[0], labels, items, shift_labels)
             if (routers := getattr(outputs, "router_logits", None)) is not None:
                 loss += self.head.router_loss(self.lm_head, routers, labels, attention_mask, items)
         logits = None

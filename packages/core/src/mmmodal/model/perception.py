@@ -182,8 +182,7 @@ class names_media:
         if model is None:
             return self._function
         if torch.compiler.is_compiling():  # which cannot trace the rest
-            bound: Callable[..., Any] = self._function.__get__(model)
-            return bound
+            return functools.partial(self._function, model)
         return MethodType(_named(self._function, tuple(model.model.tensor_names())), model)
 
 

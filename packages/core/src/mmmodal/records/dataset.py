@@ -1,99 +1,26 @@
-"""Read records from data files: all in order, or one by its index without the others."""
+"""The records of data files: all in order, or one by its index without the others."""
 
 from __future__ import annotations
 
 import operator
-from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
-from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.detection import find_format, formats, read_row, unused_keys
 from mmmodal.records.files import open_rows
-from mmmodal.records.json_text import printable
-from mmmodal.records.paths import RootMaps
-from mmmodal.records.rows import Row, RowSource
+from mmmodal.records.index import index_of
+from mmmodal.records.reading import RecordPlace, RecordReader, Scanned
 
-__all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
+__all__ = ["OnError", "RecordDataset", "RecordFiles", "Scanned", "read_records", "scan"]
 
 OnError = Literal["raise"] | Callable[[RecordError], None]
 """The handling of a bad row: raise the error, or pass it to a function and leave out the row."""
 
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """One record of a row, or the error of the row."""
-
-    row: Row
-    record: Record | None = None
-    part: int = 0
-    """The index of the record among those of its row."""
-
-    format: str = ""
-    error: RecordError | None = None
-    unused: tuple[str, ...] = ()
-    """The keys of the row that are not read, but kept in `meta`."""
-
-
-class RecordReader:
-    """Read the rows of one file as records."""
-
-    def __init__(
-        self, source: RowSource, *, format: str | None = None, root_maps: Sequence[str] = ()
-    ) -> None:
-        self.source = source
-        self._format = format
-        self._maps = RootMaps(root_maps)
-        if format is not None:
-            find_format(format)
-
-    def read(
-        self, values: dict[str, Any], where: str, number: int, known: str | None = None
-    ) -> tuple[str, list[Record]]:
-        """Return the format of a row and its records, with media paths mapped.
-
-        Args:
-            values: the values of the row.
-            where: the position of the row, for errors.
-            number: the line of the row.
-            known: the format, if it was detected before.
-        """
-        place = Place(where, f"{printable(self.source.path.stem)}-{number}")
-        name = self._format or known
-        chosen = find_format(name) if name else None
-        found, records = read_row(values, place, chosen)
-        return found.name, [self._maps.apply(record) for record in records]
-
-    def at(
-        self, position: tuple[int, int], number: int, format: str, part: int
-    ) -> tuple[str, Record]:
-        """Return the position of a record for errors, and the record that was found there before.
-
-        Raises:
-            RecordError: the file changed since then.
-        """
-        where = self.source.where(number)
-        _, records = self.read(self.source.read(position, where), where, number, format)
-        if part >= len(records):
-            raise RecordError(where, "the file changed while it was in use; start again")
-        return where, records[part]
-
-    def scan(self) -> Iterator[Scanned]:
-        """Yield every record, and every bad row as its error."""
-        for row in self.source:
-            try:
-                values = row.read()
-                name, records = self.read(values, row.where, row.number)
-            except RecordError as error:
-                yield Scanned(row, error=error)
-                continue
-            unused = unused_keys(values, find_format(name))
-            for part, record in enumerate(records):
-                yield Scanned(row, record, part, name, unused=unused)
+OPEN = 8
+"""The number of files that a process keeps open."""
 
 
 def scan(
@@ -134,46 +61,97 @@ def _handle(error: RecordError, on_error: OnError) -> None:
     on_error(error)
 
 
-FIELDS = 5  # numbers that are kept for each record
+class RecordFiles:
+    """Files of records, opened when they are read, in any process."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        root: str | Path | None = None,
+        format: str | None = None,
+        root_maps: Sequence[str] = (),
+    ) -> None:
+        """Name files.
+
+        Args:
+            paths: the files.
+            root: the folder of relative media paths; by default that of each file.
+            format: the format of all rows; by default it is detected for each.
+            root_maps: `OLD=NEW` beginnings of media paths.
+        """
+        self.paths = list(paths)
+        self._root = None if root is None else Path(root)
+        self._settings: Any = {"format": format, "root_maps": tuple(root_maps)}
+        self._readers: OrderedDict[int, RecordReader] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_readers": OrderedDict()}
+
+    def root_of(self, file: int) -> Path:
+        """Return the folder of relative media paths of a file."""
+        return self.paths[file].parent if self._root is None else self._root
+
+    def reader(self, file: int) -> RecordReader:
+        """Return the reader of a file."""
+        if file not in self._readers:
+            self._readers[file] = RecordReader(open_rows(self.paths[file]), **self._settings)
+            if len(self._readers) > OPEN:
+                self._readers.popitem(last=False)
+        self._readers.move_to_end(file)
+        return self._readers[file]
+
+    def record(self, place: RecordPlace) -> tuple[str, Record]:
+        """Return the position of a record for errors, and the record.
+
+        Raises:
+            RecordError: the file changed since the record was found.
+        """
+        return self.reader(place.file).at(place)
 
 
 class RecordDataset:
-    """The records of a file by index, as PyTorch's data loader requires.
+    """The records of files by index, as PyTorch's data loader requires.
 
-    The constructor reads the file once, so that bad rows are found before training; only the
-    positions of records are kept. The dataset can be sent to worker processes.
+    The rows are read once, so that bad ones are found before training; only the positions of
+    records are kept. The dataset can be sent to worker processes.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Sequence[Path],
         *,
         root: str | Path | None = None,
         format: str | None = None,
         root_maps: Sequence[str] = (),
         on_error: OnError = "raise",
     ) -> None:
-        self.path = Path(path)
-        self.root = self.path.parent if root is None else Path(root)
-        """The folder of relative media paths."""
+        """Index files.
 
-        self.skipped = 0
+        Args:
+            path: a file, or the shards of a data set.
+            root: the folder of relative media paths; by default that of each file.
+            format: the format of all rows; by default it is detected for each.
+            root_maps: `OLD=NEW` beginnings of media paths.
+            on_error: "raise", or a function that gets the error of each bad row, which is left out.
+
+        Raises:
+            RecordError: a row is bad, or a file cannot be read.
+        """
+        self.paths = [Path(path)] if isinstance(path, str | Path) else list(path)
+        """The files."""
+
+        settings: Any = {"root": root, "format": format, "root_maps": root_maps}
+        self._files = RecordFiles(self.paths, **settings)
+        self._files.reader(0)  # reports a wrong format or root map at once
+        self._index = index_of(self.paths, format)
+        for error in self._index.errors:
+            _handle(error, on_error)
+        self.skipped = len(self._index.errors)
         """The number of bad rows, which are left out."""
 
-        self._reader = RecordReader(open_rows(path), format=format, root_maps=root_maps)
-        # Five integers for each record: its row's position (two), number and format, and its index.
-        self._index = array("q")
-        self._formats = sorted(formats())
-        for item in self._reader.scan():
-            if item.error is not None:
-                _handle(item.error, on_error)
-                self.skipped += 1
-            else:
-                form = self._formats.index(item.format)
-                self._index.extend((*item.row.position, item.row.number, form, item.part))
-
     def __len__(self) -> int:
-        return len(self._index) // FIELDS
+        return len(self._index)
 
     def __getitem__(self, index: SupportsIndex) -> tuple[str, Record]:
         """Return the position of a record, and the record.
@@ -182,10 +160,15 @@ class RecordDataset:
             IndexError: there is no such record.
             RecordError: the file changed since it was opened.
         """
+        return self._files.record(self._index.place(self._number(index)))
+
+    def root(self, index: SupportsIndex) -> Path:
+        """Return the folder of the relative media paths of a record."""
+        return self._files.root_of(self._index.place(self._number(index)).file)
+
+    def _number(self, index: SupportsIndex) -> int:
         number = operator.index(index)
         place = number + len(self) if number < 0 else number
         if not 0 <= place < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        begin = FIELDS * place
-        first, second, line, form, part = self._index[begin : begin + FIELDS]
-        return self._reader.at((first, second), line, self._formats[form], part)
+        return place

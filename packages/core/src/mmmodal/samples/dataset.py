@@ -177,7 +177,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        sample = prepare_record(self.preparer, record, where, dataset.root, self.max_tokens)
+        sample = prepare_record(self.preparer, record, where, dataset.root(row), self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
 
@@ -189,7 +189,7 @@ class PreparedDataset:
                 where, record = dataset[index]
                 for ref in record.media:
                     if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.address, dataset.root, where))
+                        found.setdefault(Medium(ref.kind, ref.address, dataset.root(index), where))
         return list(found)
 
     def length(self, index: int) -> int:
@@ -200,7 +200,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        return record_length(self.preparer, record, where, dataset.root, self.max_tokens)
+        return record_length(self.preparer, record, where, dataset.root(row), self.max_tokens)
 
     def check_encoders(self, index: int) -> None:
         """Check that the encoders treat the media of one record equally each time.
@@ -212,12 +212,12 @@ class PreparedDataset:
         where, record = dataset[row]
         with naming_row(where):
             for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
+                check_consistency(self.preparer, ref.kind, ref.address, root=dataset.root(row))
 
     @property
     def paths(self) -> list[Path]:
         """The data files."""
-        return [dataset.path for dataset in self._datasets]
+        return [path for dataset in self._datasets for path in dataset.paths]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

@@ -11,7 +11,8 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.files import files_of
 from mmmodal.records.dataset import RecordDataset
-from mmmodal.records.stream import RecordPlace, RecordStream
+from mmmodal.records.reading import RecordPlace
+from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.dataset import Extent, check_supervised, prepare_record, record_length
 from mmmodal.samples.order import salted
@@ -51,7 +52,7 @@ class StreamedDataset:
     @property
     def paths(self) -> list[Path]:
         """The data files."""
-        return [path for each in self.datasets for path in _paths(each)]
+        return [path for each in self.datasets for path in each.paths]
 
     @property
     def extent(self) -> Extent:
@@ -92,9 +93,9 @@ class StreamedDataset:
         dataset = self.datasets[found.dataset]
         if isinstance(dataset, RecordDataset):
             assert isinstance(found.place, int)
-            return *dataset[found.place], dataset.root
+            return *dataset[found.place], dataset.root(found.place)
         assert isinstance(found.place, RecordPlace)
-        return *dataset.record(found.place), dataset.root(found.place)
+        return *dataset.record(found.place), dataset.root_of(found.place.file)
 
     def _stream(self, index: int, number: int, lanes: int) -> Stream[Found]:
         dataset = self.datasets[index]
@@ -107,7 +108,3 @@ class StreamedDataset:
             lambda shard, first: ([Found(index, p) for p in row] for row in rows(shard, first)),
             lane,
         )
-
-
-def _paths(dataset: RecordStream | RecordDataset) -> list[Path]:
-    return [dataset.path] if isinstance(dataset, RecordDataset) else dataset.paths

@@ -58,6 +58,13 @@ def data() -> None:
     help="With --model: refuse rows of which an answer or a system text would not be learned.",
 )
 @thoughts_option
+@click.option(
+    "--workers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="The number of threads that read media.",
+)
 @limit_option
 @reading_options
 @json_option
@@ -70,6 +77,7 @@ def check(
     model: Path | None,
     strict: bool,
     thoughts: Literal["keep", "drop"],
+    workers: int,
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
@@ -92,10 +100,10 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
+    scanned = _with_progress(scan(path, format=format_name, root_maps=root_maps))
+    for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
-        found = list(checker.problems(item))
         if template is not None and item.record is not None:
             found += template.problems(item.record, item.row.where)
         for error in found:

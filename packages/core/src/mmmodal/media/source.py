@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from mmmodal.errors import MediaError, MMModalError
+from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
 from mmmodal.media.tars import MemberFile, open_member, split_member
@@ -141,7 +141,7 @@ class Source:
 
     def _open(self) -> io.BufferedReader | io.BytesIO:
         if self.cell is not None:
-            return io.BytesIO(self.cell.read())
+            return io.BytesIO(self._cell_bytes(self.cell))
         if self.path is None:
             return io.BytesIO(self.data or b"")
         if self.member is None:
@@ -152,6 +152,13 @@ class Source:
         except MediaError:
             file.close()
             raise
+
+    def _cell_bytes(self, cell: Cell) -> bytes:
+        """Return the bytes of a cell; an error of its file names the place of the medium."""
+        try:
+            return cell.read()
+        except RecordError as error:
+            raise MediaError("unreadable", self.origin, error.reason) from None
 
     def _open_file(self) -> io.BufferedReader:
         """Return the open file at `path`."""

@@ -7,6 +7,7 @@ of bytes alone. A row shows a medium as a source, whose bytes are read when it i
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,15 +25,20 @@ Path = tuple[str | int, ...]
 """A place in a row: a column, and the keys and indices inside its value."""
 
 BYTES, PATH = "bytes", "path"
-LISTS = frozenset({"list", "element", "item", "array"})
-"""What the path of a column of a Parquet file says of lists."""
 
 
 class Cells(Protocol):
     """A table whose cells can be read alone."""
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
-        """Return the value of one column of a row, with its bytes."""
+    @property
+    def path(self) -> pathlib.Path: ...
+
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
+        """Return the value of one column of a row, with its bytes.
+
+        Raises:
+            RecordError: the table cannot be read, or changed since it was opened.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,19 @@ class TableCell:
     path: Path
 
     def read(self) -> bytes:
-        """Return the bytes."""
-        value = self.table.cell(self.position, str(self.path[0]))
-        for key in self.path[1:]:
-            value = value[key]
-        return bytes(value)
+        """Return the bytes.
+
+        Raises:
+            RecordError: the table cannot be read, or changed since it was opened.
+        """
+        try:
+            value = self.table.cell(self.position, str(self.path[0]))
+            for key in self.path[1:]:
+                value = value[key]
+            return bytes(value.as_py())
+        except (LookupError, TypeError):
+            reason = "the file changed while it was in use; start again"
+            raise RecordError(printable(self.table.path), reason) from None
 
 
 @functools.lru_cache(maxsize=8)
@@ -79,9 +93,12 @@ def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[st
     known: dict[tuple[str, ...], bool] = {}
     columns = []
     about = file.metadata.row_group(group)
-    for number in range(about.num_columns):
+    # The columns of a Parquet file are the leaves of the schema, in order.
+    places = [place for field in schema for place in _columns(field.type, (field.name,))]
+    if len(places) != about.num_columns:
+        return None, {}
+    for number, path in enumerate(places):
         column = about.column(number)
-        path = tuple(key for key in column.path_in_schema.split(".") if key not in LISTS)
         figures = column.statistics
         nulls = figures.null_count if figures is not None and figures.has_null_count else -1
         if path in leaves and nulls in (0, column.num_values):
@@ -89,6 +106,20 @@ def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[st
         else:
             columns.append(column.path_in_schema)
     return (columns, known) if known else (None, {})
+
+
+def _columns(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the places of all leaves in a type, without the indices of lists."""
+    if pyarrow.types.is_struct(kind):
+        for field in kind:
+            yield from _columns(field.type, (*path, field.name))
+    elif pyarrow.types.is_map(kind):
+        yield from _columns(kind.key_type, path)
+        yield from _columns(kind.item_type, path)
+    elif _is_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        yield from _columns(kind.value_type, path)
+    else:
+        yield path
 
 
 def _skippable(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

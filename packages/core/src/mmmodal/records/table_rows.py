@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class ParquetRows(RowSource):
         super().__init__(path)
         self._process = -1
         self._groups: OrderedDict[tuple[int, tuple[str, ...]], pyarrow.Table] = OrderedDict()
+        self._reading = threading.Lock()
         self._open()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,10 +83,13 @@ class ParquetRows(RowSource):
         page = _Page(hollow(table.slice(index, 1)), self._file.schema_arrow, known, self)
         return page.values(0, position, where)
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
         group, index = position
-        return self._group(group, (column,)).column(column)[index].as_py()
+        # Threads read media at the same time, but neither the file nor the cache is made for it.
+        self._open()
+        with self._reading:
+            return self._group(group, (column,)).column(column)[index]
 
     def _next(self, batches: Any, number: int) -> pyarrow.RecordBatch | None:
         try:
@@ -101,6 +106,7 @@ class ParquetRows(RowSource):
                 raise _damaged(self.path, error) from None
             self._process = os.getpid()
             self._groups = OrderedDict()
+            self._reading = threading.Lock()
         return self._file
 
     def _group(self, number: int, columns: tuple[str, ...]) -> pyarrow.Table:
@@ -147,10 +153,10 @@ class SavedRows(RowSource):
         index, _ = position
         return self._page(index, index + 1).values(0, position, where)
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
         index, _ = position
-        return self._dataset[index : index + 1].column(column)[0].as_py()
+        return self._dataset[index : index + 1].column(column)[0]
 
     def _page(self, begin: int, end: int) -> _Page:
         table = self._dataset[begin:end]

@@ -212,7 +212,7 @@ class PreparedDataset:
         where, record = dataset[row]
         with naming_row(where):
             for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
+                check_consistency(self.preparer, ref.kind, ref.address, root=dataset.root)
 
     @property
     def paths(self) -> list[Path]:

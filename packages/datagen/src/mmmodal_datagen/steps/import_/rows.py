@@ -161,7 +161,7 @@ def _medium_key(values: Mapping[str, Any], place: Place) -> str:
 
 EMBEDDED = (
     "the medium is embedded in the row; save it as a file first, with "
-    "`mmmodal data convert --media files`"
+    "`mmmodal data convert IN OUT.jsonl --media files`"
 )
 
 

@@ -27,6 +27,7 @@ from mmmodal.cli.preview import preview_command
 if TYPE_CHECKING:
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
+    from mmmodal.records.placement import MediaPlace
     from mmmodal.samples.template_check import TemplateCheck
 
 MOST_KEYS = 20  # of one file's rows that are printed
@@ -105,7 +106,7 @@ def check(
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
         if template is not None and item.record is not None:
-            found += template.problems(item.record, item.row.where)
+            found.extend(template.problems(item.record, item.row.where))
         for error in found:
             errors.append({"where": error.where, "reason": error.reason})
             if not as_json:
@@ -171,22 +172,37 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
+@click.option(
+    "--media",
+    default="keep",
+    show_default=True,
+    type=click.Choice(["keep", "embed", "files"]),
+    help="Leave media where they are, write them into the rows, or as files beside OUT.",
+)
+@root_option
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
+@limit_option
 @reading_options
 @json_option
 def convert(
     source: Path,
     out: Path,
     to: str,
+    media: MediaPlace,
+    root: Path | None,
     skip_bad: bool,
+    limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write the records of IN to OUT (.jsonl or .parquet) in another format.
+    """Write the records of IN to OUT (.jsonl, .parquet or .tar) in another format.
 
-    OUT is written whole or not at all. Relative media paths are kept: write OUT into the folder of
-    IN, or set its media root to that folder.
+    OUT is written whole or not at all. With `--media keep`, relative media paths are kept: write
+    OUT into the folder of IN, or set its media root to that folder. With `--media embed`, OUT holds
+    the media: Parquet in columns that `datasets` shows as pictures and players, a tar shard as
+    files in the WebDataset layout, JSON lines as data URIs. With `--media files`, they are written
+    into OUT's folder, named by their content.
     """
     from mmmodal.records.dataset import scan
     from mmmodal.records.writing import write_located
@@ -195,8 +211,9 @@ def convert(
         raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(source, format=format_name, root_maps=root_maps)
     located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
-    count = write_located(located, out, to=to)
-    if out.resolve().parent != source.resolve().parent:
+    base = source.parent if root is None else root
+    count = write_located(located, out, to=to, media=media, root=base, limits=read_limits(limits))
+    if media == "keep" and out.resolve().parent != source.resolve().parent:
         click.echo(f"Media paths are still relative to {source.parent}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})

@@ -68,7 +68,7 @@ class TableCell:
 @functools.lru_cache(maxsize=8)
 def media_columns(schema: pyarrow.Schema) -> Mapping[str, pyarrow.DataType]:
     """Return the columns that hold bytes, at any depth, with their types."""
-    return {field.name: field.type for field in schema if any(_leaves(field.type, ()))}
+    return {field.name: field.type for field in schema if _holds_bytes(field.type)}
 
 
 def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[str, ...], bool]]:
@@ -127,7 +127,7 @@ def _skippable(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[
     if _is_bytes(kind) and len(path) == 1:
         yield path
     elif pyarrow.types.is_struct(kind):
-        others = any(not any(_leaves(field.type, ())) for field in kind)
+        others = any(not _holds_bytes(field.type) for field in kind)
         for field in kind:
             if not _is_bytes(field.type):
                 yield from _skippable(field.type, (*path, field.name))
@@ -149,7 +149,7 @@ def hollow(table: pyarrow.Table) -> pyarrow.Table:
 
 def _hollow(array: Any) -> Any:
     kind = array.type
-    if not any(_leaves(kind, ())):
+    if not _holds_bytes(kind):
         return array
     if _is_bytes(kind):
         return pyarrow.compute.is_valid(array)
@@ -187,7 +187,7 @@ def with_media(
     if _is_bytes(kind):
         there = known.get(_names(path), value)
         return Source(f"{where} {_shown(path)}", cell=cell(path)) if there else None
-    if value is None or not any(_leaves(kind, ())):
+    if value is None or not _holds_bytes(kind):
         return value
     if not pyarrow.types.is_struct(kind):
         return [fill(item, kind.value_type, (*path, i)) for i, item in enumerate(value)]
@@ -217,6 +217,10 @@ def _leaves(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str
             yield from _leaves(field.type, (*path, field.name))
     elif _is_list(kind):
         yield from _leaves(kind.value_type, path)
+
+
+def _holds_bytes(kind: pyarrow.DataType) -> bool:
+    return next(_leaves(kind, ()), None) is not None
 
 
 def _is_bytes(kind: pyarrow.DataType) -> bool:

@@ -185,6 +185,37 @@ def test_scanning_a_parquet_file_does_not_read_the_bytes_of_media(
     table: str, files: Path, tmp_path: Path
 ) -> None:
     path = saved(table, "parquet", files, tmp_path)
+    damage(path)
+
+    found = list(scan(path))
+
+    assert [item.error for item in found] == [None] * ROWS
+    (ref, *_) = found[3].record.media  # type: ignore[union-attr]
+    with pytest.raises(MediaError, match=rf"{re.escape(str(path))}:4 .*it is damaged or cut off"):
+        bytes_of(ref, tmp_path)
+
+
+def test_rows_without_media_among_others_do_not_make_scanning_read_them(
+    files: Path, tmp_path: Path
+) -> None:
+    held = [inside(files, f"{number}.png") for number in range(3)]
+    rows = [
+        {"messages": asked("<image>" * len(images)) if images else asked("?"), "images": images}
+        for images in ([held[0]], [], None, held[1:], [held[0] | {"path": None}])
+    ]
+    path = parquet(tmp_path / "a.parquet", rows)
+    expected = [[bytes_of(ref, files) for ref in item.record.media] for item in scan(path)]  # type: ignore[union-attr]
+    assert [len(found) for found in expected] == [1, 0, 0, 2, 1]
+
+    damage(path)
+
+    found = list(scan(path))
+    assert [item.error for item in found] == [None] * 5
+    assert [len(item.record.media) for item in found] == [1, 0, 0, 2, 1]  # type: ignore[union-attr]
+
+
+def damage(path: Path) -> None:
+    """Overwrite all bytes of media in a Parquet file."""
     whole = path.read_bytes()
     about = pyarrow.parquet.ParquetFile(path).metadata
     damaged = bytearray(whole)
@@ -196,13 +227,6 @@ def test_scanning_a_parquet_file_does_not_read_the_bytes_of_media(
                 end = begin + column.total_compressed_size
                 damaged[begin:end] = b"\xff" * (end - begin)
     path.write_bytes(damaged)
-
-    found = list(scan(path))
-
-    assert [item.error for item in found] == [None] * ROWS
-    (ref, *_) = found[3].record.media  # type: ignore[union-attr]
-    with pytest.raises(MediaError, match=rf"{re.escape(str(path))}:4 .*it is damaged or cut off"):
-        bytes_of(ref, tmp_path)
 
 
 def parquet(path: Path, rows: list[dict[str, Any]], schema: pyarrow.Schema | None = None) -> Path:

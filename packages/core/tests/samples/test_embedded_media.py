@@ -70,7 +70,7 @@ def test_samples_and_lengths_are_those_of_files(
     for number in (5, 0, 3):
         one, other = found[number], expected[number]
         assert (one.input_ids, one.labels) == (other.input_ids, other.labels)
-        torch.testing.assert_close(one.media, other.media, rtol=0, atol=0)
+        torch.testing.assert_close(one.features, other.features, rtol=0, atol=0)
     found.check_encoders(0)
 
 

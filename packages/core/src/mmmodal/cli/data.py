@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,12 +20,12 @@ from mmmodal.cli.options import (
     root_option,
     thoughts_option,
 )
-from mmmodal.cli.output import example, print_json, print_table, talking
+from mmmodal.cli.output import example, print_json, talking
 from mmmodal.cli.preview import preview_command
+from mmmodal.cli.scanning import counted, records_of, with_progress
+from mmmodal.cli.stats import stats_command
 
 if TYPE_CHECKING:
-    from mmmodal.contracts.record import Record
-    from mmmodal.records.dataset import Scanned
     from mmmodal.records.placement import MediaPlace
     from mmmodal.samples.template_check import TemplateCheck
 
@@ -101,7 +100,7 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    scanned = _with_progress(scan(path, format=format_name, root_maps=root_maps))
+    scanned = with_progress(scan(path, format=format_name, root_maps=root_maps))
     for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
@@ -120,9 +119,9 @@ def check(
     else:
         if unused:
             click.echo(f"not used, kept in meta: {_keys(unused)}")
-        click.echo(f"{_counted(records, 'record')}, {_counted(len(errors), 'error')}")
+        click.echo(f"{counted(records, 'record')}, {counted(len(errors), 'error')}")
     if template is not None and template.affected and not strict:
-        affected = f"{_counted(template.affected, 'record')} not learned whole"
+        affected = f"{counted(template.affected, 'record')} not learned whole"
         click.echo(f"Warning: {affected}, such as {template.example}", err=True)
     if errors:
         context.exit(1)
@@ -140,32 +139,6 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
         for difference in differences(preparer.renderer):
             click.echo(f"Warning: {difference}", err=True)
     return TemplateCheck(preparer, strict=strict)
-
-
-@data.command(epilog=example("mmmodal data stats captions.jsonl --json"))
-@path_argument
-@reading_options
-@json_option
-def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
-    """Count records, languages, turns, media and characters."""
-    from mmmodal.records.dataset import scan
-    from mmmodal.records.statistics import Statistics
-
-    statistics = Statistics()
-    for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
-        statistics.add(record)
-    summary = statistics.summary()
-    if as_json:
-        print_json(summary)
-        return
-    languages = ", ".join(f"{name} {count:,}" for name, count in summary["languages"].items())
-    click.echo(f"{_counted(summary['records'], 'record')} ({languages or 'no language'})\n")
-    rows = [{"what": "turns per record"} | summary["turns"]]
-    rows += [{"what": f"{kind} per record"} | row for kind, row in summary["media"].items()]
-    spoken = summary["characters"].items()
-    rows += [{"what": f"characters per {role} turn"} | row for role, row in spoken]
-    keys = ("what", "total", "min", "median", "mean", "max")
-    print_table(rows, {key: "" if key == "what" else key.upper() for key in keys})
 
 
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
@@ -210,7 +183,7 @@ def convert(
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(source, format=format_name, root_maps=root_maps)
-    located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
+    located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
     base = source.parent if root is None else root
     count = write_located(located, out, to=to, media=media, root=base, limits=read_limits(limits))
     if media == "keep" and out.resolve().parent != source.resolve().parent:
@@ -218,65 +191,17 @@ def convert(
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:
-        click.echo(f"{out}: {_counted(count, 'record')}")
+        click.echo(f"{out}: {counted(count, 'record')}")
 
 
 data.add_command(cache_command, "cache")
 data.add_command(preview_command, "preview")
-
-
-def _records(
-    scanned: Iterable[Scanned], *, skip: bool, unique: bool = False
-) -> Iterator[tuple[str, Record]]:
-    """Yield records with their positions; with `skip`, report bad rows on stderr and continue."""
-    skipped = 0
-    ids: set[str] = set()
-    for item in scanned:
-        if item.error is not None:
-            if not skip:
-                raise item.error
-            skipped += 1
-            click.echo(f"Skipped {item.error}", err=True)
-        elif item.record is not None:
-            record = item.record
-            if unique:
-                record = _with_unique_id(item, record, ids)
-            yield item.row.where, record
-    if skipped:
-        click.echo(f"{_counted(skipped, 'bad row')} skipped", err=True)
-
-
-def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
-    """Return a record with a unique id: other formats use one id for all questions on an image."""
-    from mmmodal.errors import RecordError
-
-    if record.id in ids:
-        if item.format == "native":
-            reason = f"the id {record.id!r} is used by an earlier row; make it unique"
-            raise RecordError(item.row.where, reason)
-        record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
-    ids.add(record.id)
-    return record
+data.add_command(stats_command, "stats")
 
 
 def _keys(unused: Mapping[str, int]) -> str:
     """Return the keys that rows have besides those of their format, the most frequent first."""
     found = sorted(unused.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{key!r} ({_counted(rows, 'row')})" for key, rows in found[:MOST_KEYS]]
+    shown = [f"{key!r} ({counted(rows, 'row')})" for key, rows in found[:MOST_KEYS]]
     more = len(found) - len(shown)
     return ", ".join([*shown, f"and {more:,} more"] if more else shown)
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}" if number else f"no {word}s"
-
-
-def _with_progress(scanned: Iterable[Scanned]) -> Iterator[Scanned]:
-    """Show a progress bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from scanned
-        return
-    with click.progressbar(length=1000, file=sys.stderr) as bar:
-        for item in scanned:
-            yield item
-            bar.update(int(item.row.done * 1000) - bar.pos)

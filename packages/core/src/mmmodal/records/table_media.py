@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,7 +74,8 @@ def media_columns(schema: pyarrow.Schema) -> Mapping[str, pyarrow.DataType]:
 def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[str, ...], bool]]:
     """Return the columns of a row group to read without the bytes of media.
 
-    The statistics of a Parquet file tell which leaves are null nowhere, or everywhere.
+    The statistics of a Parquet file tell how many bytes are there: none, or as many as there are
+    structs that may hold them. Where only some structs do, the bytes must be read.
 
     Args:
         file: the open `pyarrow.parquet.ParquetFile`.
@@ -99,13 +100,43 @@ def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[st
         return None, {}
     for number, path in enumerate(places):
         column = about.column(number)
-        figures = column.statistics
-        nulls = figures.null_count if figures is not None and figures.has_null_count else -1
-        if path in leaves and nulls in (0, column.num_values):
-            known[path] = nulls == 0
+        figures = column.statistics if path in leaves else None
+        there = None
+        if figures is not None and figures.has_null_count:
+            there = column.num_values - figures.null_count
+        if there == 0 or (there is not None and there == _structs(file, group, places, path)):
+            known[path] = there > 0
         else:
             columns.append(column.path_in_schema)
     return (columns, known) if known else (None, {})
+
+
+def _structs(
+    file: Any, group: int, places: Sequence[tuple[str, ...]], path: tuple[str, ...]
+) -> int | None:
+    """Return the number of structs around a leaf in a row group, by another leaf of theirs.
+
+    For a column of bytes alone it is the number of rows; None if it is not known.
+    """
+    about = file.metadata.row_group(group)
+    if len(path) == 1:
+        return int(about.num_rows)
+    beside = [n for n, each in enumerate(places) if each[:-1] == path[:-1] and each != path]
+    if not beside:
+        return None
+    column = about.column(beside[-1]).path_in_schema
+    table = file.read_row_group(group, [column], use_threads=False)
+    return sum(_valid(chunk, path[1:-1]) for chunk in table.column(0).chunks)
+
+
+def _valid(array: Any, names: Sequence[str]) -> int:
+    """Return the number of structs at a place in an array that are not null."""
+    while _is_list(array.type):
+        array = array.flatten()
+    if not names:
+        return len(array) - array.null_count
+    parts = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
+    return _valid(parts[names[0]], names[1:])
 
 
 def _columns(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

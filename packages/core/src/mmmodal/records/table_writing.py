@@ -61,7 +61,9 @@ def _grouped(rows: Iterable[TableRow]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _columns(media: Iterable[tuple[str, Carried]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    # Programs that read the lists expect an empty one where there is no medium.
+    found: dict[str, list[dict[str, Any]]]
+    found = {f"{kind}s": [] for kind in registry().names("modalities")}
     for kind, medium in media:
         value = {"bytes": medium.data, "path": medium.name}
         found.setdefault(f"{kind}s", []).append(value)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 import mmmodal
 from beeps import make_records
+from mmmodal.cli.main import run
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.writing import write_records
@@ -117,18 +118,42 @@ def test_features_are_cached_by_content(
     assert len(runs) == first
 
 
-@pytest.mark.parametrize("more", [(), ("feature_cache={}", "feature_cache_dtype=fp32")])
+@pytest.mark.parametrize(
+    ("stage", "more"),
+    [
+        ("align", ()),
+        ("instruct", ()),
+        ("instruct", ("feature_cache={}", "feature_cache_dtype=fp32")),
+    ],
+)
 def test_a_packed_run_on_embedded_media_is_that_on_files(
-    more: tuple[str, ...], start: Path, files: Path, embedded: dict[str, Path], tmp_path: Path
+    stage: str,
+    more: tuple[str, ...],
+    start: Path,
+    files: Path,
+    embedded: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
     more = tuple(each.format(tmp_path / "cache") for each in more)
     for name, data in (("files", files), ("embedded", embedded["parquet"])):
-        run_stage(recipe("instruct", start, data, tmp_path / name, "workers=2", *more))
+        run_stage(recipe(stage, start, data, tmp_path / name, "workers=2", *more))
 
     losses = [[row["loss"] for row in logged(tmp_path / name)] for name in ("files", "embedded")]
 
     assert len(losses[0]) == 2
     assert losses[1] == losses[0]
+
+
+def test_a_preview_is_that_of_files(
+    start: Path, files: Path, embedded: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for path in (files, *embedded.values()):
+        assert run(["data", "preview", str(path), "--model", str(start)]) == 0
+        said.append(capsys.readouterr().out.replace(str(path), "DATA"))
+
+    assert said[0]
+    assert said[1:] == said[:1] * 2
 
 
 def test_a_bad_medium_names_shard_and_row(files: Path, tmp_path: Path, preparer: Preparer) -> None:

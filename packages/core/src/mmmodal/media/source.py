@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol
 from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
-from mmmodal.media.tars import MemberFile, open_member, split_member
+from mmmodal.media.tars import SEPARATOR, MemberFile, open_member, split_member
 from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["Address", "Cell", "InMemory", "Source", "check_source", "find_source", "open_source"]
@@ -219,7 +219,9 @@ def find_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
         return uri
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
-    path, member = split_member(str(uri))
+    path, member = str(uri), None
+    if SEPARATOR in path:
+        path, member = split_member(path)
     if isinstance(uri, str) and (scheme := SCHEME.match(path.lstrip())):
         if scheme[1].lower() == "data":
             return _inline(uri, limits)

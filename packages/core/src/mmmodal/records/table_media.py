@@ -134,7 +134,7 @@ def _valid(array: Any, names: Sequence[str]) -> int:
     while _is_list(array.type):
         array = array.flatten()
     if not names:
-        return len(array) - array.null_count
+        return int(len(array) - array.null_count)
     parts = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
     return _valid(parts[names[0]], names[1:])
 

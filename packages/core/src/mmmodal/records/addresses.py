@@ -32,6 +32,8 @@ def addresses(value: Any, kind: str) -> tuple[Medium, ...]:
         ValueError: the value is something else.
     """
     if isinstance(value, list | tuple):
+        if any(each is None for each in value):
+            raise ValueError("one of its media is null; leave it out of the list, or fill it")
         return tuple(address(each, kind) for each in value)
     is_held = isinstance(value, Source) or _bytes(value) is not None
     return () if not is_held and is_blank(value) else (address(value, kind),)

@@ -241,7 +241,7 @@ def test_media_beside_the_messages_are_where_the_messages_mark_them(
         (said("<image>", images=["a"], image="b"), r"under 'images' and 'image'; keep one"),
         (said("<image>", images=[{"bytes": b""}]), r"'images': give a path or a list of paths"),
         (said("x", images=[{"bytes": b"x"}]), r"'images' lists 1 media, but the messages mark 0"),
-        (said("<image>", images=[None]), r"'images': give a path or a list of paths"),
+        (said("<image>", images=[None]), r"'images': one of its media is null; leave it out"),
         (said("<image>", images=[5]), r"'images': give a path or a list of paths"),
         (said("<image>", images={"a": 1}), r"'images': give a path or a list of paths"),
         (

@@ -131,6 +131,25 @@ def test_convert_reads_media_under_another_root_within_the_limits(
     assert data("convert", moved, out, *options) == (0, f"{out}: 3 records\n", "")
 
 
+@pytest.mark.parametrize("name", ["b.parquet", "b.jsonl"])
+def test_shards_hold_all_records_once_in_order(
+    table: Path, folder: Path, data: Run, name: str
+) -> None:
+    path = folder / "shards" / name
+    path.parent.mkdir()
+    options = ("--media", "embed", "--shard-records", 2)
+
+    assert data("convert", table, path, *options) == (0, f"{path}: 3 records in 2 files\n", "")
+
+    shards = sorted(path.parent.iterdir())
+    assert [shard.name for shard in shards] == [
+        f"b-00000{number}{path.suffix}" for number in range(2)
+    ]
+    ids = [[record.id for _, record in read_records(shard)] for shard in shards]
+    assert ids == [["r1", "r2"], ["r3"]]
+    assert [data("check", shard)[0] for shard in shards] == [0, 0]
+
+
 def test_duplicates_of_train_and_test_are_found_by_content(
     rows: Path, table: Path, folder: Path, data: Run
 ) -> None:

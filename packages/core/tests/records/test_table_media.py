@@ -342,6 +342,20 @@ def test_a_table_that_changed_since_it_was_opened_is_an_error(files: Path) -> No
             bytes_of(ref, files)
 
 
+def test_bytes_may_have_no_path_beside_them(files: Path) -> None:
+    data = (files / "1.png").read_bytes()
+    tables = [
+        with_images({"bytes": data, "height": 40}),
+        [{"images": [{"bytes": data}], "messages": asked("<image>?")}],
+        [{"images": [data], "messages": asked("<image>?")}],
+        [{"image": data, "messages": asked("<image>?")}],
+    ]
+
+    for rows in tables:
+        dataset = RecordDataset(parquet(files / "bare.parquet", rows))
+        assert bytes_of(dataset[0][1].media[0], files) == data
+
+
 def test_a_medium_under_a_key_that_is_not_read_is_refused(files: Path) -> None:
     rows = [
         row | {"thumbnail": inside(files, "1.png")} for row in with_images(inside(files, "0.png"))

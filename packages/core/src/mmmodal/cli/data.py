@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -153,6 +153,11 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
     help="Leave media where they are, write them into the rows, or as files beside OUT.",
 )
 @root_option
+@click.option(
+    "--shard-records",
+    type=click.IntRange(min=1),
+    help="Write several files of so many records: OUT-000000.tar, and so on.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @limit_option
 @reading_options
@@ -163,6 +168,7 @@ def convert(
     to: str,
     media: MediaPlace,
     root: Path | None,
+    shard_records: int | None,
     skip_bad: bool,
     limits: tuple[str, ...],
     format_name: str | None,
@@ -178,20 +184,26 @@ def convert(
     into OUT's folder, named by their content.
     """
     from mmmodal.records.dataset import scan
-    from mmmodal.records.writing import write_located
+    from mmmodal.records.writing import write_located, write_shards
 
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(source, format=format_name, root_maps=root_maps)
     located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
     base = source.parent if root is None else root
-    count = write_located(located, out, to=to, media=media, root=base, limits=read_limits(limits))
+    settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}
+    files = 1
+    if shard_records:
+        count, files = write_shards(located, out, shard_records, **settings)
+    else:
+        count = write_located(located, out, **settings)
     if media == "keep" and out.resolve().parent != source.resolve().parent:
         click.echo(f"Media paths are still relative to {source.parent}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:
-        click.echo(f"{out}: {counted(count, 'record')}")
+        shards = f" in {counted(files, 'file')}" if shard_records else ""
+        click.echo(f"{out}: {counted(count, 'record')}{shards}")
 
 
 data.add_command(cache_command, "cache")

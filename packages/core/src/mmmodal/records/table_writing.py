@@ -88,6 +88,6 @@ def _with_media(schema: pyarrow.Schema) -> pyarrow.Schema:
     features = datasets.Features.from_arrow_schema(schema)
     bare = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     for name, item in registry().provided("modalities"):
-        shown = item.part.feature
-        features[f"{name}s"] = [getattr(datasets, shown)() if shown else bare]
+        feature = getattr(datasets, item.part.feature or "-", None)
+        features[f"{name}s"] = [feature() if feature else bare]
     return features.arrow_schema

@@ -18,7 +18,7 @@ from mmmodal.records.detection import find_format
 from mmmodal.records.json_text import dump_json, printable
 from mmmodal.records.placement import MediaPlace, Placing, carried, placing
 
-__all__ = ["write_located", "write_records"]
+__all__ = ["write_located", "write_records", "write_shards"]
 
 Located = tuple[str, Record]
 
@@ -67,6 +67,28 @@ def write_located(
     with _opened(path) as file:
         write(counted, file)
     return next(numbers)
+
+
+def write_shards(
+    located: Iterable[Located], path: Path, records: int, **settings: Any
+) -> tuple[int, int]:
+    """Write records into several files; return the number of records, and of files.
+
+    Args:
+        located: the records.
+        path: the name of the files, which get a number: `a.tar` becomes `a-000000.tar` and so on.
+        records: the number of records of each file.
+        settings: those of `write_located`.
+    """
+    _check_output(path, settings.get("to", "native"), settings.get("media", "keep"))
+    rest = iter(located)
+    number = total = 0
+    for first in rest:
+        shard = path.with_name(f"{path.stem}-{number:06d}{path.suffix}")
+        chosen = itertools.chain([first], itertools.islice(rest, records - 1))
+        total += write_located(chosen, shard, **settings)
+        number += 1
+    return total, number
 
 
 def _check_output(path: Path, to: str, media: MediaPlace) -> None:

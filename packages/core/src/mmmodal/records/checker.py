@@ -23,6 +23,9 @@ __all__ = ["Checker"]
 Answer = Callable[[], str]
 """A function that waits for a medium to be read, and returns what is wrong with it, or ""."""
 
+Key = tuple[str, str, str | None]
+"""Kind, path and SHA-256 of a medium."""
+
 QUEUED = 16
 """The number of records for each worker whose media wait to be read."""
 
@@ -37,7 +40,7 @@ class Checker:
         self._media = media
         self._limits = limits or LimitSettings()
         self._ids: dict[str, int] = {}
-        self._known: dict[tuple[str, str, str | None], Answer] = {}
+        self._known: dict[Key, Answer | str] = {}
         self._modalities: dict[str, Modality | str] = {}
 
     def check(
@@ -80,15 +83,21 @@ class Checker:
             yield RecordError(item.row.where, reason)
 
     def _answer(self, ref: MediaRef, pool: ThreadPoolExecutor | None) -> Answer:
-        key = (ref.kind, ref.uri, ref.sha256)
-        if key in self._known:
-            return self._known[key]
         read = functools.partial(self._read, ref)
-        answer = pool.submit(read).result if pool else functools.cache(read)
         # Data URIs are long, and rarely repeated; a medium in a row is that of no other row.
-        if ref.held is None and len(ref.uri) < 1000:
-            self._known[key] = answer
-        return answer
+        if ref.held is not None or len(ref.uri) >= 1000:
+            return pool.submit(read).result if pool else read
+        key = (ref.kind, ref.uri, ref.sha256)
+        if key not in self._known:
+            self._known[key] = pool.submit(read).result if pool else read
+        return functools.partial(self._finished, key)
+
+    def _finished(self, key: Key) -> str:
+        """Return what is wrong with a medium; only the text is kept from then on."""
+        answer = self._known[key]
+        reason = answer if isinstance(answer, str) else answer()
+        self._known[key] = reason
+        return reason
 
     def _read(self, ref: MediaRef) -> str:
         modality = self._modality(ref.kind)

@@ -98,7 +98,8 @@ def _check_output(path: Path, to: str, media: MediaPlace) -> None:
     if path.suffix not in suffixes:
         problem = f"unknown ending {path.suffix!r}{suggest(path.suffix, suffixes)}"
     elif path.suffix != ".jsonl" and to != "native":
-        problem = f"{path.suffix} holds native records only; write {to} as .jsonl"
+        kind = "Parquet" if path.suffix == ".parquet" else "a tar shard"
+        problem = f"{kind} holds native records only; write {to} as .jsonl"
     elif path.suffix == ".tar" and media != "embed":
         problem = "a tar shard holds the media of its rows; add `--media embed`"
     if problem:

@@ -392,4 +392,7 @@ def test_an_output_of_unknown_kind_is_refused(folder: Path, data: Run) -> None:
 
     code, _, err = data("convert", path, folder / "a.csv")
 
-    assert (code, err) == (1, "Error: output: unknown ending '.csv'. Known: .jsonl, .parquet\n")
+    assert (code, err) == (
+        1,
+        "Error: output: unknown ending '.csv'. Known: .jsonl, .parquet, .tar\n",
+    )

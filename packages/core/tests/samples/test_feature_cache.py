@@ -70,7 +70,7 @@ def losses(out: Path) -> list[float]:
 def encoded(model: Any, medium: Medium) -> torch.Tensor:
     """What the tower returns for a medium, without any cache."""
     processor, base = model.processor, model.model
-    item = processor.read(medium.kind, medium.uri, root=medium.root)
+    item = processor.read(medium.kind, medium.address, root=medium.root)
     encoder = processor.preparer.encoders[medium.kind]
     with torch.no_grad():
         features: list[torch.Tensor] = base.tower(medium.kind)(
@@ -194,14 +194,14 @@ def test_a_changed_medium_is_encoded_anew_and_never_read_stale(model: Any, tmp_p
     data = make_records(tmp_path / "data", 2, seed=5)
     stores = fill(model, data, tmp_path / "cache")
     medium = next(m for m in media_of(model, data) if m.kind == "image")
-    path, status = medium.root / medium.uri, (medium.root / medium.uri).stat()
+    path, status = medium.root / medium.address, (medium.root / medium.address).stat()
     from PIL import Image
 
     Image.effect_noise((64, 64), 50).convert("RGB").save(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # nobody looks at its time
     encoder = StoredEncoder(model.processor.preparer.encoders["image"], stores["image"], 32)
     with pytest.raises(MediaError, match="the file has changed"):
-        encoder.recall(find_source(medium.uri, root=medium.root, limits=Limits()))
+        encoder.recall(find_source(medium.address, root=medium.root, limits=Limits()))
     renewed = fill(model, data, tmp_path / "cache")["image"]
     found = renewed.read(medium.sha256(model.processor.preparer))
     torch.testing.assert_close(found, encoded(model, medium), atol=1e-5, rtol=0)
@@ -210,7 +210,7 @@ def test_a_changed_medium_is_encoded_anew_and_never_read_stale(model: Any, tmp_p
 def test_one_picture_under_two_names_is_encoded_once(model: Any, tmp_path: Path) -> None:
     data = make_records(tmp_path / "data", 4)
     media = media_of(model, data)
-    pictures = [m.root / m.uri for m in media if m.kind == "image"]
+    pictures = [m.root / m.address for m in media if m.kind == "image"]
     pictures[1].write_bytes(pictures[0].read_bytes())
     stores = fill(model, data, tmp_path / "cache")
     assert len(stores["image"]) == len({path.read_bytes() for path in pictures})
@@ -302,8 +302,8 @@ def test_a_shard_in_the_folder_of_another_tower_is_refused(
 def test_a_bad_medium_names_its_row_or_is_told(model: Any, tmp_path: Path) -> None:
     data = make_records(tmp_path / "data", 3)
     medium = next(m for m in media_of(model, data) if m.kind == "image")
-    (medium.root / medium.uri).write_bytes(b"no picture")
-    with pytest.raises(RecordError, match=rf"records\.jsonl:\d+: .*{Path(medium.uri).name}"):
+    (medium.root / medium.address).write_bytes(b"no picture")
+    with pytest.raises(RecordError, match=rf"records\.jsonl:\d+: .*{Path(medium.address).name}"):
         fill(model, data, tmp_path / "cache")
     told: list[RecordError] = []
     stores = fill(model, data, tmp_path / "cache", on_error=told.append)

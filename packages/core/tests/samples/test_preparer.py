@@ -86,10 +86,10 @@ def test_a_check_of_the_digest_reads_the_same_open_file(
     values = record("1", ("image", path.name))
     values["media"][0]["sha256"] = digest or hashlib.sha256(path.read_bytes()).hexdigest()
     (item,) = scan(write_lines(path.parent / "rows.jsonl", [values]))
-    found: list[RecordError] = []
+    found: list[list[RecordError]] = []
     checker = Checker(path.parent)
-    assert times_opened(lambda: found.extend(checker.problems(item)), path) == 1
-    assert len(found) == problems
+    assert times_opened(lambda: found.extend(e for _, e in checker.check([item])), path) == 1
+    assert len(found[0]) == problems
 
 
 def test_a_medium_that_changes_while_it_is_read_keeps_no_features(

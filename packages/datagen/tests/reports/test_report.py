@@ -21,7 +21,6 @@ from language_server import Reply, Server, by_digest, serving
 from mmmodal.cli.main import run
 from mmmodal.config import validate
 from mmmodal_datagen.pipeline import Pipeline
-from mmmodal_datagen.reports.charts import bars, histogram
 from mmmodal_datagen.reports.report import write_report
 from mmmodal_datagen.run.runner import run_pipeline
 from mmmodal_playground.scenes import draw_scene, single_scene
@@ -159,15 +158,6 @@ def test_a_run_that_finds_all_finished_leaves_the_report_of_the_one_that_worked(
         assert report.read_text() == first
         assert run(["datagen", "run", str(path), "steps.dialogue.options.turns=2"]) == 0
         assert report.read_text() != first
-
-
-def test_plots_say_what_they_show() -> None:
-    drawn = histogram([3] * 98 + [40, 5000], "Answers", "words")
-    assert "from 3 to 5,000 words, half of them up to 3" in drawn
-    ElementTree.fromstring(drawn.partition("<p")[0])
-    assert "there are none" in histogram([], "Turns", "turns")
-    counted = bars({f"<reason {n}>": n + 1 for n in range(20)})
-    assert "8 others" in counted and "&lt;reason 19&gt;" in counted and "<reason" not in counted
 
 
 @pytest.mark.slow

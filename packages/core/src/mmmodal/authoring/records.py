@@ -11,6 +11,7 @@ from mmmodal.records.json_text import dump_json, parse_json
 from mmmodal.records.paths import local_path
 from mmmodal.records.remainder import texts_in, unread_medium
 from mmmodal.records.rows import Row, RowSource
+from mmmodal.records.tar_writing import write_tar
 from mmmodal.records.writing import write_records
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "unused_keys",
     "validated",
     "write_records",
+    "write_tar",
 ]

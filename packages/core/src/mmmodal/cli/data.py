@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -21,12 +20,13 @@ from mmmodal.cli.options import (
     root_option,
     thoughts_option,
 )
-from mmmodal.cli.output import example, print_json, print_table, talking
+from mmmodal.cli.output import example, print_json, talking
 from mmmodal.cli.preview import preview_command
+from mmmodal.cli.scanning import counted, records_of, with_progress
+from mmmodal.cli.stats import stats_command
 
 if TYPE_CHECKING:
-    from mmmodal.contracts.record import Record
-    from mmmodal.records.dataset import Scanned
+    from mmmodal.records.placement import MediaPlace
     from mmmodal.samples.template_check import TemplateCheck
 
 MOST_KEYS = 20  # of one file's rows that are printed
@@ -58,6 +58,13 @@ def data() -> None:
     help="With --model: refuse rows of which an answer or a system text would not be learned.",
 )
 @thoughts_option
+@click.option(
+    "--workers",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="The number of threads that read media.",
+)
 @limit_option
 @reading_options
 @json_option
@@ -70,6 +77,7 @@ def check(
     model: Path | None,
     strict: bool,
     thoughts: Literal["keep", "drop"],
+    workers: int,
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
@@ -92,12 +100,12 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
+    scanned = with_progress(scan(path, format=format_name, root_maps=root_maps))
+    for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
-        found = list(checker.problems(item))
         if template is not None and item.record is not None:
-            found += template.problems(item.record, item.row.where)
+            found.extend(template.problems(item.record, item.row.where))
         for error in found:
             errors.append({"where": error.where, "reason": error.reason})
             if not as_json:
@@ -111,9 +119,9 @@ def check(
     else:
         if unused:
             click.echo(f"not used, kept in meta: {_keys(unused)}")
-        click.echo(f"{_counted(records, 'record')}, {_counted(len(errors), 'error')}")
+        click.echo(f"{counted(records, 'record')}, {counted(len(errors), 'error')}")
     if template is not None and template.affected and not strict:
-        affected = f"{_counted(template.affected, 'record')} not learned whole"
+        affected = f"{counted(template.affected, 'record')} not learned whole"
         click.echo(f"Warning: {affected}, such as {template.example}", err=True)
     if errors:
         context.exit(1)
@@ -133,125 +141,79 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
     return TemplateCheck(preparer, strict=strict)
 
 
-@data.command(epilog=example("mmmodal data stats captions.jsonl --json"))
-@path_argument
-@reading_options
-@json_option
-def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
-    """Count records, languages, turns, media and characters."""
-    from mmmodal.records.dataset import scan
-    from mmmodal.records.statistics import Statistics
-
-    statistics = Statistics()
-    for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
-        statistics.add(record)
-    summary = statistics.summary()
-    if as_json:
-        print_json(summary)
-        return
-    languages = ", ".join(f"{name} {count:,}" for name, count in summary["languages"].items())
-    click.echo(f"{_counted(summary['records'], 'record')} ({languages or 'no language'})\n")
-    rows = [{"what": "turns per record"} | summary["turns"]]
-    rows += [{"what": f"{kind} per record"} | row for kind, row in summary["media"].items()]
-    spoken = summary["characters"].items()
-    rows += [{"what": f"characters per {role} turn"} | row for role, row in spoken]
-    keys = ("what", "total", "min", "median", "mean", "max")
-    print_table(rows, {key: "" if key == "what" else key.upper() for key in keys})
-
-
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
+@click.option(
+    "--media",
+    default="keep",
+    show_default=True,
+    type=click.Choice(["keep", "embed", "files"]),
+    help="Leave media where they are, write them into the rows, or as files beside OUT.",
+)
+@root_option
+@click.option(
+    "--shard-records",
+    type=click.IntRange(min=1),
+    help="Write several files of so many records: OUT-000000.tar, and so on.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
+@limit_option
 @reading_options
 @json_option
 def convert(
     source: Path,
     out: Path,
     to: str,
+    media: MediaPlace,
+    root: Path | None,
+    shard_records: int | None,
     skip_bad: bool,
+    limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write the records of IN to OUT (.jsonl or .parquet) in another format.
+    """Write the records of IN to OUT (.jsonl, .parquet or .tar) in another format.
 
-    OUT is written whole or not at all. Relative media paths are kept: write OUT into the folder of
-    IN, or set its media root to that folder.
+    OUT is written whole or not at all. With `--media keep`, relative media paths are kept: write
+    OUT into the folder of IN, or set its media root to that folder. With `--media embed`, OUT holds
+    the media: Parquet in columns that `datasets` shows as pictures and players, a tar shard as
+    files in the WebDataset layout, JSON lines as data URIs. With `--media files`, they are written
+    into OUT's folder, named by their content.
     """
     from mmmodal.records.dataset import scan
-    from mmmodal.records.writing import write_located
+    from mmmodal.records.writing import write_located, write_shards
 
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(source, format=format_name, root_maps=root_maps)
-    located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
-    count = write_located(located, out, to=to)
-    if out.resolve().parent != source.resolve().parent:
+    located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
+    base = source.parent if root is None else root
+    settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}
+    files = 1
+    if shard_records:
+        count, files = write_shards(located, out, shard_records, **settings)
+    else:
+        count = write_located(located, out, **settings)
+    if media == "keep" and out.resolve().parent != source.resolve().parent:
         click.echo(f"Media paths are still relative to {source.parent}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:
-        click.echo(f"{out}: {_counted(count, 'record')}")
+        shards = f" in {counted(files, 'file')}" if shard_records else ""
+        click.echo(f"{out}: {counted(count, 'record')}{shards}")
 
 
 data.add_command(cache_command, "cache")
 data.add_command(preview_command, "preview")
-
-
-def _records(
-    scanned: Iterable[Scanned], *, skip: bool, unique: bool = False
-) -> Iterator[tuple[str, Record]]:
-    """Yield records with their positions; with `skip`, report bad rows on stderr and continue."""
-    skipped = 0
-    ids: set[str] = set()
-    for item in scanned:
-        if item.error is not None:
-            if not skip:
-                raise item.error
-            skipped += 1
-            click.echo(f"Skipped {item.error}", err=True)
-        elif item.record is not None:
-            record = item.record
-            if unique:
-                record = _with_unique_id(item, record, ids)
-            yield item.row.where, record
-    if skipped:
-        click.echo(f"{_counted(skipped, 'bad row')} skipped", err=True)
-
-
-def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
-    """Return a record with a unique id: other formats use one id for all questions on an image."""
-    from mmmodal.errors import RecordError
-
-    if record.id in ids:
-        if item.format == "native":
-            reason = f"the id {record.id!r} is used by an earlier row; make it unique"
-            raise RecordError(item.row.where, reason)
-        record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
-    ids.add(record.id)
-    return record
+data.add_command(stats_command, "stats")
 
 
 def _keys(unused: Mapping[str, int]) -> str:
     """Return the keys that rows have besides those of their format, the most frequent first."""
     found = sorted(unused.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{key!r} ({_counted(rows, 'row')})" for key, rows in found[:MOST_KEYS]]
+    shown = [f"{key!r} ({counted(rows, 'row')})" for key, rows in found[:MOST_KEYS]]
     more = len(found) - len(shown)
     return ", ".join([*shown, f"and {more:,} more"] if more else shown)
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}" if number else f"no {word}s"
-
-
-def _with_progress(scanned: Iterable[Scanned]) -> Iterator[Scanned]:
-    """Show a progress bar on stderr if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from scanned
-        return
-    with click.progressbar(length=1000, file=sys.stderr) as bar:
-        for item in scanned:
-            yield item
-            bar.update(int(item.row.done * 1000) - bar.pos)

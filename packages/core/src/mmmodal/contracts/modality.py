@@ -52,6 +52,9 @@ class Modality(ABC, Generic[LimitsT]):
     """The endings of its files' names: `.jpg`. They determine the modality of a file if the data do
     not name it."""
 
+    feature: ClassVar[str] = ""
+    """The feature of the library `datasets` that shows an item: `Image`; empty if there is none."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         name = getattr(cls, "name", None)

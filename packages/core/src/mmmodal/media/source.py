@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from mmmodal.errors import MediaError, MMModalError
+from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
-from mmmodal.media.tars import MemberFile, open_member, split_member
+from mmmodal.media.tars import SEPARATOR, MemberFile, open_member, split_member
 from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = ["Address", "Cell", "InMemory", "Source", "check_source", "find_source", "open_source"]
@@ -141,7 +141,7 @@ class Source:
 
     def _open(self) -> io.BufferedReader | io.BytesIO:
         if self.cell is not None:
-            return io.BytesIO(self.cell.read())
+            return io.BytesIO(self._cell_bytes(self.cell))
         if self.path is None:
             return io.BytesIO(self.data or b"")
         if self.member is None:
@@ -152,6 +152,13 @@ class Source:
         except MediaError:
             file.close()
             raise
+
+    def _cell_bytes(self, cell: Cell) -> bytes:
+        """Return the bytes of a cell; an error of its file names the place of the medium."""
+        try:
+            return cell.read()
+        except RecordError as error:
+            raise MediaError("unreadable", self.origin, error.reason) from None
 
     def _open_file(self) -> io.BufferedReader:
         """Return the open file at `path`."""
@@ -212,7 +219,9 @@ def find_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
         return uri
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
-    path, member = split_member(str(uri))
+    path, member = str(uri), None
+    if SEPARATOR in path:
+        path, member = split_member(path)
     if isinstance(uri, str) and (scheme := SCHEME.match(path.lstrip())):
         if scheme[1].lower() == "data":
             return _inline(uri, limits)

@@ -12,9 +12,11 @@ from typing import BinaryIO, NamedTuple
 
 from mmmodal.errors import MediaError
 
-__all__ = ["Member", "MemberFile", "members", "open_member", "split_member"]
+__all__ = ["SEPARATOR", "Member", "MemberFile", "members", "open_member", "split_member"]
 
 SEPARATOR = ".tar::"
+"""What stands before the name of a member."""
+
 KEPT = 64
 """The number of tar files whose members a process remembers."""
 
@@ -85,6 +87,8 @@ def members(file: BinaryIO, origin: str) -> Iterator[Member]:
             # Without its end, a tar file may have lost members.
             if tar.offset + tarfile.BLOCKSIZE > size:
                 raise _damaged(origin, "its end is missing")
+    except MediaError:
+        raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise _damaged(origin, type(error).__name__) from None
 

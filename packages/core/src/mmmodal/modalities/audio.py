@@ -51,6 +51,7 @@ class Audio(Modality[AudioLimits]):
     name: ClassVar[str] = "audio"
     input_name: ClassVar[str] = "input_features"
     endings: ClassVar[tuple[str, ...]] = ENDINGS
+    feature: ClassVar[str] = "Audio"
     Limits: ClassVar[type[Limits]] = AudioLimits
 
     def read(self, source: Source, limits: AudioLimits) -> Waveform:

@@ -70,6 +70,7 @@ class Image(Modality[ImageLimits]):
     name: ClassVar[str] = "image"
     input_name: ClassVar[str] = "pixel_values"
     endings: ClassVar[tuple[str, ...]] = ENDINGS
+    feature: ClassVar[str] = "Image"
     Limits: ClassVar[type[Limits]] = ImageLimits
 
     def read(self, source: Source, limits: ImageLimits) -> Pillow.Image:

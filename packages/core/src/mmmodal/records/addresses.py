@@ -32,8 +32,10 @@ def addresses(value: Any, kind: str) -> tuple[Medium, ...]:
         ValueError: the value is something else.
     """
     if isinstance(value, list | tuple):
+        if any(each is None for each in value):
+            raise ValueError("one of its media is null; leave it out of the list, or fill it")
         return tuple(address(each, kind) for each in value)
-    is_held = isinstance(value, Source) or _bytes(value) is not None
+    is_held = _source(value) is not None or _bytes(value) is not None
     return () if not is_held and is_blank(value) else (address(value, kind),)
 
 
@@ -43,8 +45,8 @@ def address(value: Any, kind: str) -> Medium:
     Raises:
         ValueError: the value is something else.
     """
-    if isinstance(value, Source):
-        return value
+    if (source := _source(value)) is not None:
+        return source
     data = _bytes(value)
     if data:
         return Source(f"an embedded {kind}", cell=InMemory(bytes(data)))
@@ -59,6 +61,12 @@ def address(value: Any, kind: str) -> Medium:
 def shown(medium: Medium) -> str:
     """Return what errors call a medium."""
     return medium.origin if isinstance(medium, Source) else medium
+
+
+def _source(value: Any) -> Source | None:
+    """Return the source that stands for a value, or for the bytes in it."""
+    held = value.get("bytes") if isinstance(value, Mapping) else value
+    return held if isinstance(held, Source) else None
 
 
 def _bytes(value: Any) -> bytes | bytearray | None:

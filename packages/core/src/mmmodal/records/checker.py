@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmmodal.contracts import Modality
@@ -10,11 +14,20 @@ from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.limits import LimitSettings
 from mmmodal.media.reading import read_media
-from mmmodal.media.source import Source
+from mmmodal.media.source import Source, find_source
 from mmmodal.parts import find
 from mmmodal.records.dataset import Scanned
 
 __all__ = ["Checker"]
+
+Answer = Callable[[], str]
+"""A function that waits for a medium to be read, and returns what is wrong with it, or ""."""
+
+Key = tuple[str, str, str | None]
+"""Kind, path and SHA-256 of a medium."""
+
+QUEUED = 16
+"""The number of records for each worker whose media wait to be read."""
 
 
 class Checker:
@@ -27,11 +40,31 @@ class Checker:
         self._media = media
         self._limits = limits or LimitSettings()
         self._ids: dict[str, int] = {}
-        self._known: dict[tuple[str, str, str | None], str] = {}
+        self._known: dict[Key, Answer | str] = {}
         self._modalities: dict[str, Modality | str] = {}
 
-    def problems(self, item: Scanned) -> Iterator[RecordError]:
-        """Yield the errors of one record of a file."""
+    def check(
+        self, items: Iterable[Scanned], workers: int = 0
+    ) -> Iterator[tuple[Scanned, list[RecordError]]]:
+        """Yield each record of a file with its errors, in order.
+
+        Args:
+            items: the records.
+            workers: the number of threads that read media; 0 for none besides this one.
+        """
+        waiting: deque[tuple[Scanned, list[RecordError], list[Answer]]] = deque()
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(workers)) if workers else None
+            for item in items:
+                refs = item.record.media if item.record else ()
+                answers = [self._answer(ref, pool) for ref in refs]
+                waiting.append((item, [*self._row_problems(item)], answers))
+                if len(waiting) > QUEUED * workers:
+                    yield _checked(*waiting.popleft())
+            while waiting:
+                yield _checked(*waiting.popleft())
+
+    def _row_problems(self, item: Scanned) -> Iterator[RecordError]:
         if item.error is not None:
             yield item.error
         if item.record is None:
@@ -42,9 +75,6 @@ class Checker:
         if all(message.role != "assistant" for message in item.record.messages):
             reason = "no assistant turn: there is nothing to learn from it; add one"
             yield RecordError(item.row.where, reason)
-        for index, ref in enumerate(item.record.media):
-            if reason := self._medium_problem(ref):
-                yield RecordError(item.row.where, f"medium {index}: {reason}")
 
     def _id_problems(self, record: Record, item: Scanned) -> Iterator[RecordError]:
         first = self._ids.setdefault(record.id, item.row.number)
@@ -52,13 +82,21 @@ class Checker:
             reason = f"the id {record.id!r} is also that of row {first}; make it unique"
             yield RecordError(item.row.where, reason)
 
-    def _medium_problem(self, ref: MediaRef) -> str:
+    def _answer(self, ref: MediaRef, pool: ThreadPoolExecutor | None) -> Answer:
+        read = functools.partial(self._read, ref)
+        # Data URIs are long, and rarely repeated; a medium in a row is that of no other row.
+        if ref.held is not None or len(ref.uri) >= 1000:
+            return pool.submit(read).result if pool else read
         key = (ref.kind, ref.uri, ref.sha256)
-        if key in self._known:
-            return self._known[key]
-        reason = self._read(ref)
-        if len(ref.uri) < 1000:  # data URIs are long, and rarely repeated
-            self._known[key] = reason
+        if key not in self._known:
+            self._known[key] = pool.submit(read).result if pool else read
+        return functools.partial(self._finished, key)
+
+    def _finished(self, key: Key) -> str:
+        """Return what is wrong with a medium; only the text is kept from then on."""
+        answer = self._known[key]
+        reason = answer if isinstance(answer, str) else answer()
+        self._known[key] = reason
         return reason
 
     def _read(self, ref: MediaRef) -> str:
@@ -72,13 +110,27 @@ class Checker:
             if ref.sha256 is not None and source.sha256() != ref.sha256.lower():
                 reason = "its SHA-256 differs from the row's; restore the file, or correct the row"
                 changed = f"{source.origin}: {reason}"
+            changed = changed or self._other_file(source)
 
         limits = self._limits.of(modality)
         try:
-            read_media(modality, ref.uri, root=self._root, limits=limits, known=compare)
+            read_media(modality, ref.address, root=self._root, limits=limits, known=compare)
         except MMModalError as error:
             return str(error)
         return changed
+
+    def _other_file(self, source: Source) -> str:
+        """Return what is wrong with a medium in a row that also names a file with other bytes."""
+        if source.cell is None or not source.name:
+            return ""
+        try:
+            file = find_source(source.name, root=self._root, limits=self._limits)
+            with file.held(self._limits) as opened:
+                same = opened.sha256() == source.sha256()
+        except MMModalError:
+            return ""  # most names are those of files of another machine
+        reason = "the file of this name has other bytes than the row; remove one of them"
+        return "" if same else f"{source.origin}: {reason}"
 
     def _modality(self, kind: str) -> Modality | str:
         """Return a modality, or the reason why it is not available."""
@@ -88,3 +140,13 @@ class Checker:
             except MMModalError as error:
                 self._modalities[kind] = str(error)
         return self._modalities[kind]
+
+
+def _checked(
+    item: Scanned, problems: list[RecordError], answers: list[Answer]
+) -> tuple[Scanned, list[RecordError]]:
+    """Return a record with its errors, after its media were read."""
+    reasons = ((index, answer()) for index, answer in enumerate(answers))
+    where = item.row.where
+    wrong = [RecordError(where, f"medium {index}: {reason}") for index, reason in reasons if reason]
+    return item, problems + wrong

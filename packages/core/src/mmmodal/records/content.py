@@ -71,7 +71,7 @@ class ContentReader:
             _check_other_keys(part, value)
             return {"type": "text", "text": value}
         uri = self._listed(kind, part.get("index")) if value is None else _uri(part, kind, value)
-        _check_other_keys(part, shown(uri))
+        _check_other_keys(part, shown(uri), value if isinstance(uri, Source) else None)
         self._media.append({"kind": kind, "uri": uri})
         return {"type": kind, "media": len(self._media) - 1}
 
@@ -127,18 +127,18 @@ def _uri(part: Mapping[str, Any], kind: str, value: Any) -> Medium:
     return value
 
 
-def _check_other_keys(part: Any, said: str) -> None:
-    """Check that a part says nothing besides its text or medium.
+def _check_other_keys(part: Any, said: str, held: Any = None) -> None:
+    """Check that a part says nothing besides its text or medium, or the value that holds it.
 
     Raises:
         ValueError: it does; names the key.
     """
     for key, value in part.items() if isinstance(part, Mapping) else ():
-        if key in ("type", "index"):
+        if key in ("type", "index") or (held is not None and value is held):
             continue
         inner = value if isinstance(value, Mapping) else {"": value}
         others = [each for name, each in inner.items() if {key, name}.isdisjoint(HINTS)]
-        if not all(is_blank(each) or _is_same(each, said) for each in others):
+        if not all(is_blank(each) or each is held or _is_same(each, said) for each in others):
             raise ValueError(f"{key!r} of a part of type {part['type']!r} is not read; remove it")
 
 

@@ -33,7 +33,10 @@ def with_local_paths(record: Record) -> Record:
     """Return a record with the paths of its `file://` URLs."""
     if not any(FILE_URL.match(ref.uri) for ref in record.media):
         return record
-    media = tuple(ref.model_copy(update={"uri": local_path(ref.uri)}) for ref in record.media)
+    media = tuple(
+        ref if ref.held else ref.model_copy(update={"uri": local_path(ref.uri)})
+        for ref in record.media
+    )
     return record.model_copy(update={"media": media})
 
 
@@ -56,7 +59,7 @@ class RootMaps:
 
     def _mapped(self, ref: MediaRef) -> MediaRef:
         for old, new in self._pairs:
-            rest = _rest(ref.uri, old)
+            rest = None if ref.held else _rest(ref.uri, old)
             if rest is not None:
                 return ref.model_copy(update={"uri": f"{new}{rest}"})
         return ref

@@ -22,6 +22,21 @@ class Statistics:
         self._media: dict[str, _Spread] = {}
         self._characters: dict[str, _Spread] = {}
 
+    @property
+    def turns(self) -> list[int]:
+        """The number of turns of each record, in order of size."""
+        return self._turns.sizes()
+
+    @property
+    def media(self) -> dict[str, list[int]]:
+        """The number of media of each kind of each record, in order of size."""
+        return {kind: spread.sizes() for kind, spread in self._media.items()}
+
+    @property
+    def characters(self) -> dict[str, list[int]]:
+        """The number of characters of each turn of each role, in order of size."""
+        return {role: spread.sizes() for role, spread in self._characters.items()}
+
     def add(self, record: Record) -> None:
         """Count one record."""
         self.languages[record.lang or UNKNOWN] += 1
@@ -58,6 +73,9 @@ class _Spread:
 
     def add(self, size: int) -> None:
         self._counts[size] += 1
+
+    def sizes(self) -> list[int]:
+        return sorted(self._counts.elements())
 
     def summary(self) -> dict[str, Any]:
         number = self._counts.total()

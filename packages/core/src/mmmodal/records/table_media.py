@@ -7,7 +7,8 @@ of bytes alone. A row shows a medium as a source, whose bytes are read when it i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,15 +25,20 @@ Path = tuple[str | int, ...]
 """A place in a row: a column, and the keys and indices inside its value."""
 
 BYTES, PATH = "bytes", "path"
-LISTS = frozenset({"list", "element", "item", "array"})
-"""What the path of a column of a Parquet file says of lists."""
 
 
 class Cells(Protocol):
     """A table whose cells can be read alone."""
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
-        """Return the value of one column of a row, with its bytes."""
+    @property
+    def path(self) -> pathlib.Path: ...
+
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
+        """Return the value of one column of a row, with its bytes.
+
+        Raises:
+            RecordError: the table cannot be read, or changed since it was opened.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,23 +50,32 @@ class TableCell:
     path: Path
 
     def read(self) -> bytes:
-        """Return the bytes."""
-        value = self.table.cell(self.position, str(self.path[0]))
-        for key in self.path[1:]:
-            value = value[key]
-        return bytes(value)
+        """Return the bytes.
+
+        Raises:
+            RecordError: the table cannot be read, or changed since it was opened.
+        """
+        try:
+            value = self.table.cell(self.position, str(self.path[0]))
+            for key in self.path[1:]:
+                value = value[key]
+            return bytes(value.as_py())
+        except (LookupError, TypeError):
+            reason = "the file changed while it was in use; start again"
+            raise RecordError(printable(self.table.path), reason) from None
 
 
 @functools.lru_cache(maxsize=8)
 def media_columns(schema: pyarrow.Schema) -> Mapping[str, pyarrow.DataType]:
     """Return the columns that hold bytes, at any depth, with their types."""
-    return {field.name: field.type for field in schema if any(_leaves(field.type, ()))}
+    return {field.name: field.type for field in schema if _holds_bytes(field.type)}
 
 
 def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[str, ...], bool]]:
     """Return the columns of a row group to read without the bytes of media.
 
-    The statistics of a Parquet file tell which leaves are null nowhere, or everywhere.
+    The statistics of a Parquet file tell how many bytes are there: none, or as many as there are
+    structs that may hold them. Where only some structs do, the bytes must be read.
 
     Args:
         file: the open `pyarrow.parquet.ParquetFile`.
@@ -79,16 +94,63 @@ def unread_bytes(file: Any, group: int) -> tuple[list[str] | None, dict[tuple[st
     known: dict[tuple[str, ...], bool] = {}
     columns = []
     about = file.metadata.row_group(group)
-    for number in range(about.num_columns):
+    # The columns of a Parquet file are the leaves of the schema, in order.
+    places = [place for field in schema for place in _columns(field.type, (field.name,))]
+    if len(places) != about.num_columns:
+        return None, {}
+    for number, path in enumerate(places):
         column = about.column(number)
-        path = tuple(key for key in column.path_in_schema.split(".") if key not in LISTS)
-        figures = column.statistics
-        nulls = figures.null_count if figures is not None and figures.has_null_count else -1
-        if path in leaves and nulls in (0, column.num_values):
-            known[path] = nulls == 0
+        figures = column.statistics if path in leaves else None
+        there = None
+        if figures is not None and figures.has_null_count:
+            there = column.num_values - figures.null_count
+        if there == 0 or (there is not None and there == _structs(file, group, places, path)):
+            known[path] = there > 0
         else:
             columns.append(column.path_in_schema)
     return (columns, known) if known else (None, {})
+
+
+def _structs(
+    file: Any, group: int, places: Sequence[tuple[str, ...]], path: tuple[str, ...]
+) -> int | None:
+    """Return the number of structs around a leaf in a row group, by another leaf of theirs.
+
+    For a column of bytes alone it is the number of rows; None if it is not known.
+    """
+    about = file.metadata.row_group(group)
+    if len(path) == 1:
+        return int(about.num_rows)
+    beside = [n for n, each in enumerate(places) if each[:-1] == path[:-1] and each != path]
+    if not beside:
+        return None
+    column = about.column(beside[-1]).path_in_schema
+    table = file.read_row_group(group, [column], use_threads=False)
+    return sum(_valid(chunk, path[1:-1]) for chunk in table.column(0).chunks)
+
+
+def _valid(array: Any, names: Sequence[str]) -> int:
+    """Return the number of structs at a place in an array that are not null."""
+    while _is_list(array.type):
+        array = array.flatten()
+    if not names:
+        return int(len(array) - array.null_count)
+    parts = dict(zip((field.name for field in array.type), array.flatten(), strict=True))
+    return _valid(parts[names[0]], names[1:])
+
+
+def _columns(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the places of all leaves in a type, without the indices of lists."""
+    if pyarrow.types.is_struct(kind):
+        for field in kind:
+            yield from _columns(field.type, (*path, field.name))
+    elif pyarrow.types.is_map(kind):
+        yield from _columns(kind.key_type, path)
+        yield from _columns(kind.item_type, path)
+    elif _is_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        yield from _columns(kind.value_type, path)
+    else:
+        yield path
 
 
 def _skippable(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -96,7 +158,7 @@ def _skippable(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[
     if _is_bytes(kind) and len(path) == 1:
         yield path
     elif pyarrow.types.is_struct(kind):
-        others = any(not any(_leaves(field.type, ())) for field in kind)
+        others = any(not _holds_bytes(field.type) for field in kind)
         for field in kind:
             if not _is_bytes(field.type):
                 yield from _skippable(field.type, (*path, field.name))
@@ -118,7 +180,7 @@ def hollow(table: pyarrow.Table) -> pyarrow.Table:
 
 def _hollow(array: Any) -> Any:
     kind = array.type
-    if not any(_leaves(kind, ())):
+    if not _holds_bytes(kind):
         return array
     if _is_bytes(kind):
         return pyarrow.compute.is_valid(array)
@@ -156,7 +218,7 @@ def with_media(
     if _is_bytes(kind):
         there = known.get(_names(path), value)
         return Source(f"{where} {_shown(path)}", cell=cell(path)) if there else None
-    if value is None or not any(_leaves(kind, ())):
+    if value is None or not _holds_bytes(kind):
         return value
     if not pyarrow.types.is_struct(kind):
         return [fill(item, kind.value_type, (*path, i)) for i, item in enumerate(value)]
@@ -186,6 +248,10 @@ def _leaves(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str
             yield from _leaves(field.type, (*path, field.name))
     elif _is_list(kind):
         yield from _leaves(kind.value_type, path)
+
+
+def _holds_bytes(kind: pyarrow.DataType) -> bool:
+    return next(_leaves(kind, ()), None) is not None
 
 
 def _is_bytes(kind: pyarrow.DataType) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class ParquetRows(RowSource):
         super().__init__(path)
         self._process = -1
         self._groups: OrderedDict[tuple[int, tuple[str, ...]], pyarrow.Table] = OrderedDict()
+        self._reading = threading.Lock()
+        self._plans: dict[int, tuple[list[str] | None, dict[tuple[str, ...], bool]]] = {}
         self._open()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,7 +63,7 @@ class ParquetRows(RowSource):
         begin, end = span[0], span[1] if span[1] >= 0 else file.num_row_groups
         number = sum(file.metadata.row_group(group).num_rows for group in range(begin))
         for group in range(begin, end):
-            columns, known = unread_bytes(file, group)
+            columns, known = self._unread(group)
             batches = file.iter_batches(BATCH, [group], columns, use_threads=False)
             first = number
             while (batch := self._next(batches, number)) is not None:
@@ -76,15 +79,28 @@ class ParquetRows(RowSource):
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
         """Return a row of a row group."""
         group, index = position
-        columns, known = unread_bytes(self._open(), group)
+        columns, known = self._unread(group)
         table = self._group(group, tuple(columns or ()))
         page = _Page(hollow(table.slice(index, 1)), self._file.schema_arrow, known, self)
         return page.values(0, position, where)
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
         group, index = position
-        return self._group(group, (column,)).column(column)[index].as_py()
+        # Threads read media at the same time, but neither the file nor the cache is made for it.
+        self._open()
+        with self._reading:
+            return self._group(group, (column,)).column(column)[index]
+
+    def _unread(self, group: int) -> tuple[list[str] | None, dict[tuple[str, ...], bool]]:
+        """Return what `unread_bytes` does; the statistics of a row group are read once."""
+        file = self._open()
+        if group not in self._plans:
+            try:
+                self._plans[group] = unread_bytes(file, group)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                raise _damaged(self.path, error) from None
+        return self._plans[group]
 
     def _next(self, batches: Any, number: int) -> pyarrow.RecordBatch | None:
         try:
@@ -101,6 +117,8 @@ class ParquetRows(RowSource):
                 raise _damaged(self.path, error) from None
             self._process = os.getpid()
             self._groups = OrderedDict()
+            self._reading = threading.Lock()
+            self._plans = {}
         return self._file
 
     def _group(self, number: int, columns: tuple[str, ...]) -> pyarrow.Table:
@@ -147,10 +165,10 @@ class SavedRows(RowSource):
         index, _ = position
         return self._page(index, index + 1).values(0, position, where)
 
-    def cell(self, position: tuple[int, int], column: str) -> Any:
+    def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
         index, _ = position
-        return self._dataset[index : index + 1].column(column)[0].as_py()
+        return self._dataset[index : index + 1].column(column)[0]
 
     def _page(self, begin: int, end: int) -> _Page:
         table = self._dataset[begin:end]

@@ -4,59 +4,185 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from mmmodal.config import suggest
 from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
-from mmmodal.errors import ConfigError, RecordError
+from mmmodal.errors import ConfigError, MediaError, RecordError
 from mmmodal.files import replacing
+from mmmodal.media.limits import Limits
 from mmmodal.records.detection import find_format
 from mmmodal.records.json_text import dump_json, printable
+from mmmodal.records.placement import MediaPlace, Placing, carried, placing
 
-if TYPE_CHECKING:
-    import pyarrow
+__all__ = ["write_located", "write_records", "write_shards"]
 
-__all__ = ["write_located", "write_records"]
-
-GROUP_ROWS = 1000  # small row groups, so that one record can be read without many others
-GROUP_BYTES = 64 * 1024 * 1024
+Located = tuple[str, Record]
 
 
-def write_records(records: Iterable[Record], path: str | Path, *, to: str = "native") -> int:
-    """Write records as `.jsonl` or `.parquet`, by the suffix of `path`; return their number.
+def write_records(
+    records: Iterable[Record],
+    path: str | Path,
+    *,
+    to: str = "native",
+    media: MediaPlace = "keep",
+    root: Path | None = None,
+) -> int:
+    """Write records as `.jsonl`, `.parquet` or `.tar`, as `path` ends; return their number.
+
+    Args:
+        records: the records.
+        path: the file to write.
+        to: the format of its rows.
+        media: what becomes of media; a tar shard needs "embed".
+        root: the folder of the records' relative media paths; by default that of `path`.
 
     Raises:
-        RecordError: the format cannot express a record; no file is written then.
+        RecordError: the format cannot express a record, or a medium cannot be read; no file of
+            records is written then.
     """
-    return write_located(((f"record {record.id!r}", record) for record in records), path, to=to)
+    located = ((f"record {record.id!r}", record) for record in records)
+    return write_located(located, path, to=to, media=media, root=root)
 
 
 def write_located(
-    located: Iterable[tuple[str, Record]], path: str | Path, *, to: str = "native"
+    located: Iterable[Located],
+    path: str | Path,
+    *,
+    to: str = "native",
+    media: MediaPlace = "keep",
+    root: Path | None = None,
+    limits: Limits | None = None,
 ) -> int:
     """Write records with their positions, which errors name; return the number of records."""
     path = Path(path)
-    format = find_format(to)
-    writers = {".jsonl": _write_lines, ".parquet": _write_parquet}
-    if path.suffix not in writers:
-        raise ConfigError(
-            "output", [f"unknown ending {path.suffix!r}{suggest(path.suffix, writers)}"]
-        )
-    if path.suffix == ".parquet" and to != "native":
-        raise ConfigError("output", [f"Parquet holds native records only; write {to} as .jsonl"])
+    _check_output(path, to, media)
+    base = path.parent if root is None else root
+    write = _Writer(find_format(to), path, media, base, limits or Limits()).write
     numbers = itertools.count()
     counted = (item for item, _ in zip(located, numbers, strict=False))
     with _opened(path) as file:
-        writers[path.suffix](_rows(counted, format), file)
+        write(counted, file)
     return next(numbers)
 
 
-def _rows(
-    located: Iterable[tuple[str, Record]], format: Format
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def write_shards(
+    located: Iterable[Located], path: Path, records: int, **settings: Any
+) -> tuple[int, int]:
+    """Write records into several files; return the number of records, and of files.
+
+    Args:
+        located: the records.
+        path: the name of the files, which get a number: `a.tar` becomes `a-000000.tar` and so on.
+        records: the number of records of each file.
+        settings: those of `write_located`.
+    """
+    _check_output(path, settings.get("to", "native"), settings.get("media", "keep"))
+    rest = iter(located)
+    number = total = 0
+    for first in rest:
+        shard = path.with_name(f"{path.stem}-{number:06d}{path.suffix}")
+        chosen = itertools.chain([first], itertools.islice(rest, records - 1))
+        total += write_located(chosen, shard, **settings)
+        number += 1
+    return total, number
+
+
+def _check_output(path: Path, to: str, media: MediaPlace) -> None:
+    """Raise a ConfigError for a file that cannot hold such rows."""
+    suffixes = (".jsonl", ".parquet", ".tar")
+    problem = ""
+    if path.suffix not in suffixes:
+        problem = f"unknown ending {path.suffix!r}{suggest(path.suffix, suffixes)}"
+    elif path.suffix != ".jsonl" and to != "native":
+        kind = "Parquet" if path.suffix == ".parquet" else "a tar shard"
+        problem = f"{kind} holds native records only; write {to} as .jsonl"
+    elif path.suffix == ".tar" and media != "embed":
+        problem = "a tar shard holds the media of its rows; add `--media embed`"
+    if problem:
+        raise ConfigError("output", [problem])
+
+
+class _Writer:
+    """What writes the rows of a kind of file."""
+
+    def __init__(
+        self, format: Format, path: Path, media: MediaPlace, root: Path, limits: Limits
+    ) -> None:
+        self._format = format
+        self._root, self._limits = root, limits
+        self._embed = media == "embed"
+        writers: dict[str, Callable[[Iterable[Located], BinaryIO], None]]
+        writers = {".jsonl": self._lines, ".parquet": self._parquet, ".tar": self._tar}
+        self.write = writers[path.suffix]
+        """A function that writes records to an open file."""
+
+        within = self._embed and path.suffix != ".jsonl"
+        self._place = _unchanged if within else placing(media, path, root, limits)
+
+    def _lines(self, located: Iterable[Located], file: BinaryIO) -> None:
+        for where, row in _rows(_placed(located, self._place), self._format):
+            file.write(dump_json(row, where) + b"\n")
+
+    def _parquet(self, located: Iterable[Located], file: BinaryIO) -> None:
+        from mmmodal.records.table_writing import write_parquet
+
+        write_parquet(map(self._table_row, _placed(located, self._place)), file, media=self._embed)
+
+    def _table_row(self, item: Located) -> Any:
+        where, record = item
+        if not self._embed:
+            return where, self._format.write([record], where), []
+        with _naming(where):
+            media = [(ref.kind, carried(ref, self._root, self._limits)) for ref in record.media]
+        refs = (
+            ref.model_copy(update={"uri": medium.name})
+            for ref, (_, medium) in zip(record.media, media, strict=True)
+        )
+        named = record.model_copy(update={"media": tuple(refs)})
+        return where, self._format.write([named], where), media
+
+    def _tar(self, located: Iterable[Located], file: BinaryIO) -> None:
+        from mmmodal.records.tar_writing import write_tar
+
+        last = ""
+
+        def records() -> Iterator[Record]:
+            nonlocal last
+            for where, record in located:
+                last = where
+                yield record
+
+        try:
+            write_tar(records(), file, self._root, self._limits)
+        except MediaError as error:
+            raise RecordError(last, str(error)) from None
+
+
+def _unchanged(record: Record, where: str) -> Record:
+    del where
+    return record
+
+
+def _placed(located: Iterable[Located], place: Placing) -> Iterator[Located]:
+    for where, record in located:
+        with _naming(where):
+            yield where, place(record, where)
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Raise an error of a medium as a RecordError that names the row."""
+    try:
+        yield
+    except MediaError as error:
+        raise RecordError(where, str(error)) from None
+
+
+def _rows(located: Iterable[Located], format: Format) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of records; records of the same row are joined."""
     held: list[Record] = []
     start = ""
@@ -69,48 +195,6 @@ def _rows(
         held.append(record)
     if held:
         yield start, format.write(held, start)
-
-
-def _write_lines(rows: Iterable[tuple[str, dict[str, Any]]], file: BinaryIO) -> None:
-    for where, row in rows:
-        file.write(dump_json(row, where) + b"\n")
-
-
-def _write_parquet(rows: Iterable[tuple[str, dict[str, Any]]], file: BinaryIO) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    schema = _schema()
-    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for group in _grouped(rows):
-            writer.write_table(pyarrow.Table.from_pylist(group, schema))
-
-
-def _grouped(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
-    size = 0
-    for where, row in rows:
-        # Parquet must not hold values that JSON cannot, as the record could not be converted back.
-        size += len(dump_json(row, where))
-        if "meta" in row:
-            row["meta"] = dump_json(row["meta"], where).decode("utf-8")
-        group.append(row)
-        if len(group) == GROUP_ROWS or size > GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
-def _schema() -> pyarrow.Schema:
-    """Return the columns of a table of records; `meta` is JSON text, as its keys are not fixed."""
-    import pyarrow as pa
-
-    part = pa.struct({"type": pa.string(), "text": pa.string(), "media": pa.int32()})
-    message = pa.struct({"role": pa.string(), "content": pa.list_(part)})
-    medium = pa.struct({"kind": pa.string(), "uri": pa.string(), "sha256": pa.string()})
-    columns = {"id": pa.string(), "messages": pa.list_(message), "media": pa.list_(medium)}
-    return pa.schema(columns | dict.fromkeys(("lang", "group", "meta"), pa.string()))
 
 
 @contextlib.contextmanager

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
+from string import Template
 
-__all__ = ["duration", "fact_rows", "figure_list", "style"]
+__all__ = ["card", "duration", "fact_rows", "figure_list", "page", "style"]
+
+
+def page(title: str, body: str) -> str:
+    """Return the HTML of a page with a title, which is text, and a body of HTML."""
+    return Template(_resource("page.html")).substitute(
+        title=escape(title), style=style(), body=body
+    )
+
+
+def card(title: str, meaning: str, drawing: str) -> str:
+    """Return the HTML of a plot with its title and meaning, which are text."""
+    return (
+        f'<figure class="card"><figcaption><h3>{escape(title)}</h3><p>{escape(meaning)}</p>'
+        f"</figcaption>{drawing}</figure>"
+    )
 
 
 def figure_list(figures: Mapping[str, str]) -> str:
@@ -38,4 +54,8 @@ def duration(seconds: float, decimals: int = 0) -> str:
 
 def style() -> str:
     """Return the style sheet of a report, which loads nothing."""
-    return (files("mmmodal.reports") / "report.css").read_text(encoding="utf-8")
+    return _resource("report.css")
+
+
+def _resource(name: str) -> str:
+    return (files("mmmodal.reports") / name).read_text(encoding="utf-8")

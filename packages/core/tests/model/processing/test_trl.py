@@ -263,3 +263,30 @@ def test_grpo(
     ends = given["input_ids"] == pad  # also the end of the user's turn, once
     assert ((ends & given["attention_mask"].bool()).sum(1) == 1).all()
     assert ("pixel_values" in given) == shown
+
+
+def test_sft_trains_on_rows_that_were_written_with_their_media(
+    trained: MMModalForConditionalGeneration, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    from mmmodal.contracts.record import Record
+    from mmmodal.records.writing import write_records
+    from worlds import record
+
+    records = []
+    for number in range(2):
+        picture(number).save(tmp_path / f"{number}.png")
+        row = record(f"r{number}", ("image", f"{number}.png"), asked="What?", answer="A star.")
+        records.append(Record.model_validate(row))
+    path = tmp_path / "a.parquet"
+    write_records(records, path, media="embed")
+    found = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+
+    trainer = trl.SFTTrainer(
+        model=trained,
+        args=trl.SFTConfig(**settings, max_length=None),
+        train_dataset=found.select_columns(["messages", "images"]),
+        processing_class=trained.processor,
+    )
+
+    assert next(iter(trainer.get_train_dataloader()))["pixel_values"].shape[0] == 2
+    assert train(trainer, trained) > 0

@@ -53,7 +53,8 @@ def test_a_row_of_llava_keeps_its_id_text_and_other_keys() -> None:
     ("change", "message"),
     [
         ({"image": None}, r"the row lists 0 media, but its text marks 1"),
-        ({"image": {"bytes": b"x"}}, r"'image': embedded images are not supported"),
+        ({"image": {"bytes": None}}, r"the row lists 0 media, but its text marks 1"),
+        ({"image": [{"bytes": b""}]}, r"'image': give a path or a list of paths"),
         ({"conversations": [{"from": "bot", "value": "x"}]}, r"'conversations.0.from': .*'human'"),
         ({"conversations": [{"from": "human"}]}, r"'conversations.0.value' is missing"),
         ({"conversations": [{"from": "human", "value": "x", "weight": 0}]}, r"unknown key"),

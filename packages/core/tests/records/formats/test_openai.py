@@ -156,7 +156,7 @@ def test_a_part_may_hold_its_medium_in_any_form_that_chat_templates_take(
     [
         ({"type": "image"}, r"a part of type 'image' has no medium; set 'image', or list it under"),
         ({"type": "image", "image": 5}, r"must have 'image': a path or URI"),
-        ({"type": "image", "image": {"bytes": b"x"}}, r"'messages.0': embedded images are not"),
+        ({"type": "image", "image": {"bytes": b""}}, r"'messages.0': give a path"),
         ({"type": "image", "image": {"a": 1}}, r"'messages.0': give a path"),
         ({"type": "image", "image": "a.png", "path": "b.png"}, r"'path' of a part .* is not read"),
         ({"type": "image", "image": "a.png", "text": "b"}, r"'text' of a part .* is not read"),
@@ -239,8 +239,9 @@ def test_media_beside_the_messages_are_where_the_messages_mark_them(
         (said([HERE], images=["a"], audios=["b"]), r"'audios' lists 1 media"),
         (said([{"type": "image", "image": "a"}], images=["b"]), r"'images' lists 1 media"),
         (said("<image>", images=["a"], image="b"), r"under 'images' and 'image'; keep one"),
-        (said("<image>", images=[{"bytes": b"x", "path": "a"}]), r"'images': embedded images are"),
-        (said("<image>", images=[None]), r"'images': give a path or a list of paths"),
+        (said("<image>", images=[{"bytes": b""}]), r"'images': give a path or a list of paths"),
+        (said("x", images=[{"bytes": b"x"}]), r"'images' lists 1 media, but the messages mark 0"),
+        (said("<image>", images=[None]), r"'images': one of its media is null; leave it out"),
         (said("<image>", images=[5]), r"'images': give a path or a list of paths"),
         (said("<image>", images={"a": 1}), r"'images': give a path or a list of paths"),
         (

@@ -187,7 +187,10 @@ REPLY = {"role": "assistant", "content": "y"}
             r"the languages mark media in different orders",
         ),
         ({"filename": 5, "conversations": [USER]}, r"'filename': give a path or a list of paths"),
-        ({"filename": ["a", None], "conversations": [USER]}, r"'filename': give a path or a list"),
+        (
+            {"filename": ["a", None], "conversations": [USER]},
+            r"'filename': one of its media is null",
+        ),
         (
             {"conversations": [USER | {"content": None}]},
             r"'conversations.0.content': .* valid string",

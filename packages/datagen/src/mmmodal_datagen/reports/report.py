@@ -15,11 +15,10 @@ from typing import Any
 import yaml
 
 from mmmodal.authoring.parts import without_password
-from mmmodal.authoring.reports import duration, fact_rows, figure_list, style
+from mmmodal.authoring.reports import bars, card, duration, fact_rows, figure_list, histogram, style
 from mmmodal_datagen.contracts import Completion, ShardFile
 from mmmodal_datagen.files import publish_bytes
 from mmmodal_datagen.pipeline import Pipeline, build_backend, resolve
-from mmmodal_datagen.reports.charts import bars, histogram
 from mmmodal_datagen.reports.conversations import row_card
 from mmmodal_datagen.reports.media import Embedding
 from mmmodal_datagen.reports.samples import COLUMNS, Measured, cells_of, measure, spread_rows
@@ -142,7 +141,7 @@ def _refused(outcomes: Sequence[StepOutcome]) -> Iterator[str]:
     for outcome in outcomes:
         if outcome.reasons:
             about = f"{outcome.rejected:,} rejected, {outcome.failed:,} failed"
-            yield _card(outcome.step, about, bars(outcome.reasons))
+            yield card(outcome.step, about, bars(outcome.reasons))
 
 
 def _intro(results: Sequence[StepOutcome]) -> str:
@@ -153,25 +152,18 @@ def _intro(results: Sequence[StepOutcome]) -> str:
 
 
 def _plots(found: Measured) -> Iterator[str]:
-    yield _card("Languages", "Rows by the languages of their texts.", bars(found.languages))
-    yield _card("Kinds", "Rows by what they are about.", bars(found.kinds))
-    yield _card("Media", "Rows by how many media they have.", bars(found.media))
+    yield card("Languages", "Rows by the languages of their texts.", bars(found.languages))
+    yield card("Kinds", "Rows by what they are about.", bars(found.kinds))
+    yield card("Media", "Rows by how many media they have.", bars(found.media))
     if found.relations:
-        yield _card("Relations", "Rows by how their media are related.", bars(found.relations))
+        yield card("Relations", "Rows by how their media are related.", bars(found.relations))
     lengths = {
         "Questions": ("Words of what the user says.", found.questions, "words"),
         "Answers": ("Words of what the assistant says.", found.answers, "words"),
         "Turns": ("Of both together, by row.", found.turns, "turns"),
     }
     for title, (about, values, unit) in lengths.items():
-        yield _card(title, about, histogram(values, title, unit))
-
-
-def _card(title: str, about: str, drawing: str) -> str:
-    return (
-        f'<figure class="card"><figcaption><h3>{escape(title)}</h3><p>{escape(about)}</p>'
-        f"</figcaption>{drawing}</figure>"
-    )
+        yield card(title, about, histogram(values, title, unit))
 
 
 def _cards(pipeline: Pipeline, sources: Sequence[Sequence[ShardFile]]) -> Iterator[str]:

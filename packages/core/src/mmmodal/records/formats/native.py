@@ -8,6 +8,8 @@ from typing import Any
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import ContentPart, Record
 from mmmodal.errors import RecordError
+from mmmodal.media.source import Source
+from mmmodal.records.beside import list_keys
 from mmmodal.records.foreign import validated
 from mmmodal.records.formats.openai import FORMAT as OPENAI
 
@@ -26,8 +28,11 @@ class Native(Format):
         return "messages" in row and not OPENAI.matches(row)
 
     def uses(self, row: Mapping[str, Any]) -> Collection[str]:
-        """Return the keys of a record; whatever is in `meta` is kept unread."""
-        return Record.model_fields
+        """Return the keys of a record, and of lists of the media that it holds itself.
+
+        Whatever is in `meta` is kept unread.
+        """
+        return {*Record.model_fields, *_held(row)}
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the record of a row; null in a table counts as absent."""
@@ -39,7 +44,9 @@ class Native(Format):
                     f"'messages.{index}.content' is a text; in a row with `media` it must be a "
                     'list such as [{"type": "text", "text": "…"}]',
                 )
-        values = {key: value for key, value in row.items() if value is not None}
+        held = _held(row)
+        values = {k: value for k, value in row.items() if value is not None and k not in held}
+        values |= _filled(row.get("media"), held, place.where)
         return [validated(Record, values, place.where)]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
@@ -59,6 +66,36 @@ class Native(Format):
         }
         about = {"lang": record.lang, "group": record.group, "meta": record.meta}
         return row | {key: value for key, value in about.items() if value is not None}
+
+
+def _held(row: Mapping[str, Any]) -> dict[str, list[Source]]:
+    """Return the lists of media that a row of a table holds beside `media`, by their keys."""
+    lists = {key: row[key] for key in list_keys() if isinstance(row.get(key), list)}
+    return {
+        key: found
+        for key, found in lists.items()
+        if all(isinstance(each, Source) for each in found)
+    }
+
+
+def _filled(media: Any, held: Mapping[str, list[Source]], where: str) -> dict[str, Any]:
+    """Return `media` with those that the row holds, each in the order of its modality.
+
+    Raises:
+        RecordError: the numbers differ.
+    """
+    if not isinstance(media, list) or not any(held.values()):
+        return {}
+    filled = [dict(ref) if isinstance(ref, Mapping) else ref for ref in media]
+    for key, sources in held.items():
+        kind = list_keys()[key]
+        refs = [ref for ref in filled if isinstance(ref, dict) and ref.get("kind") == kind]
+        if sources and len(refs) != len(sources):
+            reason = f"{key!r} holds {len(sources)} media, but 'media' lists {len(refs)} of them"
+            raise RecordError(where, f"{reason}; list each once, in the same order")
+        for ref, source in zip(refs, sources, strict=False):
+            ref["uri"] = source
+    return {"media": filled}
 
 
 def _part(part: ContentPart) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, An
     """Return the form of a row for `meta`, without the default values."""
     form = {
         "key": key,
-        "single": not isinstance(getattr(known, key), tuple),
+        "single": isinstance(getattr(known, key), str | Source),
         "turns": turns_key,
         "unmarked": unmarked,
         "anonymous": known.id is None,

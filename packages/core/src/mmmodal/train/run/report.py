@@ -20,7 +20,7 @@ from mmmodal.files import write_whole
 from mmmodal.ranks import rank
 from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
-from mmmodal.reports.pieces import duration, fact_rows, figure_list
+from mmmodal.reports.pieces import card, duration, fact_rows, figure_list
 from mmmodal.train.run.folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
@@ -131,17 +131,10 @@ def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:
 
 def _curves(rows: Sequence[Row]) -> Iterable[str]:
     about = "The mean loss of the answers' tokens. The scale is logarithmic."
-    yield _card("Loss", about, loss_chart(rows, "Loss"))
+    yield card("Loss", about, loss_chart(rows, "Loss"))
     for key, (title, meaning, unit) in CURVES.items():
         if any(key in row for row in rows):
-            yield _card(title, meaning, figure_chart(rows, key, title, unit))
-
-
-def _card(title: str, meaning: str, drawing: str) -> str:
-    return (
-        f'<figure class="card"><figcaption><h3>{title}</h3><p>{meaning}</p></figcaption>'
-        f"{drawing}</figure>"
-    )
+            yield card(title, meaning, figure_chart(rows, key, title, unit))
 
 
 def _mix_row(row: tuple[str, int | None, float, int | None]) -> str:

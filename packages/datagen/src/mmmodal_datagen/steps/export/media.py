@@ -1,22 +1,18 @@
-"""The media of an export: below its folder, or inside tar files in the WebDataset format."""
+"""The media of an export, below its folder."""
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import tarfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from mmmodal.authoring.files import replacing
 from mmmodal.authoring.media import Limits, open_source
-from mmmodal.authoring.records import Record, dump_json, find_format
 from mmmodal_datagen.contracts import Row
 from mmmodal_datagen.files import stopping
 
-__all__ = ["How", "bring", "write_tar"]
+__all__ = ["How", "bring"]
 
 How = Literal["link", "copy", "leave"]
 
@@ -52,35 +48,3 @@ def _place(path: Path, target: Path, how: How) -> None:
             if how == "copy":
                 raise
             shutil.copyfile(path, working)  # other file system, or one without links
-
-
-def write_tar(records: Sequence[Record], file: BinaryIO, root: Path) -> None:
-    """Write records with their media as a tar file; equal records give equal bytes.
-
-    A record is `KEY.json`, its media are `KEY.0.jpg`, `KEY.1.mp3` and so on, in the order of
-    `media`. A key has no dot, as WebDataset splits names at the first one.
-
-    Raises:
-        MediaError: a medium cannot be read.
-    """
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for record in records:
-            for name, data in _members(record, root):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-
-
-def _members(record: Record, root: Path) -> Iterator[tuple[str, bytes]]:
-    key = record.id.replace(".", "_").replace("/", "_")
-    media = []
-    contents = []
-    for index, ref in enumerate(record.media):
-        source = open_source(ref.uri, root=root, limits=Limits())
-        suffix = source.path.suffix.lower() if source.path else f".{ref.kind}"
-        media.append(ref.model_copy(update={"uri": f"{key}.{index}{suffix}"}))
-        contents.append((f"{key}.{index}{suffix}", source.read_bytes(Limits())))
-    where = f"record {record.id!r}"
-    row = find_format("native").write([record.model_copy(update={"media": tuple(media)})], where)
-    yield f"{key}.json", dump_json(row, where)
-    yield from contents

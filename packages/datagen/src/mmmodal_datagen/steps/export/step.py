@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mmmodal.authoring.files import remove_unfinished
 from mmmodal.authoring.parts import Config, ConfigError, MediaError, RecordError
-from mmmodal.authoring.records import Record, find_format, write_records
+from mmmodal.authoring.records import Record, find_format, write_records, write_tar
 from mmmodal_datagen.contracts import (
     Context,
     Generator,
@@ -27,7 +27,7 @@ from mmmodal_datagen.files import (
 )
 from mmmodal_datagen.rows.records import records_of
 from mmmodal_datagen.steps.export.card import Facts, card
-from mmmodal_datagen.steps.export.media import How, bring, write_tar
+from mmmodal_datagen.steps.export.media import How, bring
 
 __all__ = ["Export", "ExportOptions"]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmmodal.authoring.media import Source
 from mmmodal.authoring.parts import RecordError
 from mmmodal.authoring.plugins import registry
 from mmmodal.authoring.records import (
@@ -37,7 +38,7 @@ __all__ = [
 FILE_KEY = "file"  # of a medium whose modality its name tells
 DESCRIPTION_KEYS = ("caption", "description", "text", "transcript", "title")
 TURN_KEYS = {"messages", "conversations", "chat", "instruction"}
-PATHS = (str, bytes, Mapping, list)
+PATHS = (str, bytes, Mapping, list, Source)
 """The types of values that may hold a path, or a medium that is embedded."""
 
 REMOTE = re.compile(r"https?://", re.IGNORECASE)
@@ -161,7 +162,7 @@ def _medium_key(values: Mapping[str, Any], place: Place) -> str:
 
 EMBEDDED = (
     "the medium is embedded in the row; save it as a file first, with "
-    "`mmmodal data convert --media files`"
+    "`mmmodal data convert IN OUT.jsonl --media files`"
 )
 
 

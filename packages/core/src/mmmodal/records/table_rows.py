@@ -1,9 +1,10 @@
-"""Rows of tables: Parquet files and folders saved by `datasets`, read in pieces."""
+"""Rows of tables: Parquet and Arrow files and folders saved by `datasets`, read in pieces."""
 
 from __future__ import annotations
 
 import functools
 import os
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,13 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import parse_json, printable
 from mmmodal.records.rows import WHOLE, Row, RowSource, Span
 
-__all__ = ["ParquetRows", "SavedRows"]
+__all__ = ["ArrowRows", "ParquetRows", "SavedRows"]
+
+ARROW = b"ARROW1"
+"""The first bytes of an Arrow file with an index."""
+
+ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
+"""The last bytes of a stream of Arrow."""
 
 BATCH = 256  # rows
 CACHE = 256 * 1024 * 1024  # bytes of row groups that random access keeps, in each process
@@ -97,25 +105,29 @@ class ParquetRows(RowSource):
         return self._groups[number]
 
 
-class SavedRows(RowSource):
-    """A folder that `datasets` saved with `save_to_disk`; it stays on disk."""
+class MappedRows(RowSource):
+    """A table that stays on disk, mapped into memory."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._dataset = _load(path)
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def rows(self, begin: int, end: int) -> pyarrow.Table:
+        """Return some rows."""
 
     def spans(self, number: int) -> list[Span]:
         """Return parts of about equal numbers of rows."""
-        total = len(self._dataset)
+        total = len(self)
         number = max(1, min(number, total // BATCH))
         return list(pairwise(total * place // number for place in range(number + 1)))
 
     def within(self, span: Span) -> Iterator[Row]:
         """Yield some rows."""
-        total = len(self._dataset)
+        total = len(self)
         end = span[1] if span[1] >= 0 else total
         for start in range(span[0], end, BATCH):
-            table = self._dataset[start : min(end, start + BATCH)]
+            table = self.rows(start, min(end, start + BATCH))
             for index in range(len(table)):
                 number = start + index + 1
                 where = self.where(number)
@@ -125,7 +137,64 @@ class SavedRows(RowSource):
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
         """Return a row by its index."""
         index, _ = position
-        return _values(self._dataset[index : index + 1], 0, where)
+        return _values(self.rows(index, index + 1), 0, where)
+
+
+class SavedRows(MappedRows):
+    """A folder that `datasets` saved with `save_to_disk`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._dataset = _load(path)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def rows(self, begin: int, end: int) -> pyarrow.Table:
+        """Return some rows."""
+        return self._dataset[begin:end]
+
+
+class ArrowRows(MappedRows):
+    """An Arrow file, as a stream or with an index at its end; `datasets` caches such streams."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._table = _map_arrow(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self._table = _map_arrow(self.path)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def rows(self, begin: int, end: int) -> pyarrow.Table:
+        """Return some rows."""
+        return self._table.slice(begin, end - begin)
+
+
+def _map_arrow(path: Path) -> pyarrow.Table:
+    """Return the table of an Arrow file, without reading it.
+
+    Raises:
+        RecordError: the file is damaged or cut off.
+    """
+    try:
+        mapped = pyarrow.memory_map(str(path))
+        if mapped.read(len(ARROW)) == ARROW:
+            return pyarrow.ipc.open_file(mapped).read_all()
+        mapped.seek(mapped.size() - len(ARROW_END))
+        # A stream that was cut off between two batches is read without an error otherwise.
+        if mapped.read() != ARROW_END:
+            raise ValueError("no end")
+        mapped.seek(0)
+        return pyarrow.ipc.open_stream(mapped).read_all()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
 
 
 def _load(path: Path) -> Any:

@@ -13,6 +13,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.json_text import printable
 
 __all__ = [
+    "NO_SHARDS",
     "check_one_kind",
     "expand_braces",
     "in_natural_order",
@@ -34,6 +35,8 @@ KINDS = {
 
 ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """Files that `datasets` and others write about data, which hold no rows."""
+
+NO_SHARDS = "has no shards (Parquet, JSON, tar, Arrow or MDS files)"
 
 SPLITS = {
     "train": ("train", "training"),

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmmodal.errors import RecordError
+from mmmodal.records.hub import HUB, find_hub_shards, looks_like_id
 from mmmodal.records.json_text import printable
 from mmmodal.records.mds_index import is_mds_folder, mds_shards
 from mmmodal.records.rows import system_errors
 from mmmodal.records.shard import LocalShard, Shards
 from mmmodal.records.shard_names import (
+    NO_SHARDS,
     check_one_kind,
     check_split,
     expand_braces,
@@ -27,7 +29,6 @@ from mmmodal.records.shard_names import (
 __all__ = ["find_shards"]
 
 WILD = re.compile(r"[*?\[{}]")
-HUB = "hf://"
 
 
 def find_shards(
@@ -55,8 +56,8 @@ def find_shards(
     where = printable(text)
     with system_errors(where):
         local = Path(text)
-        if text.startswith(HUB):
-            raise RecordError(where, "data sets of the Hub are not read yet")
+        if text.startswith(HUB) or (not local.exists() and looks_like_id(text)):
+            return find_hub_shards(text, split=split, name=name, revision=revision)
         _refuse_options(where, name=name, revision=revision)
         if local.is_dir():
             return Shards(text, _local(_in_folder(local, split)))
@@ -123,8 +124,7 @@ def _shard_names(folder: Path) -> list[str]:
             return in_natural_order(names)
     held = in_natural_order(path.name for path in folder.iterdir())
     content = f"it holds {shown(held)}" if held else "it is empty"
-    reason = f"the folder has no shards (Parquet, JSON, tar, Arrow or MDS files): {content}"
-    raise RecordError(printable(folder), reason)
+    raise RecordError(printable(folder), f"the folder {NO_SHARDS}: {content}")
 
 
 def _matches(pattern: str, split: str | None) -> list[Path]:

@@ -5,6 +5,7 @@ UV := .venv/bin/uv
 READY := .venv/.ready
 COMPILED := .venv/.compiled
 OLDEST := build/oldest
+THEIRS := build/transformers-tests/.ready
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml))
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 
@@ -17,7 +18,7 @@ export UV_HTTP_TIMEOUT ?= 300
 export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/.venv/torch_extensions
 TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
 
-.PHONY: help quickstart test test-all test-oldest fuzz torture bench lint format wheels pins clean
+.PHONY: help quickstart test test-all test-oldest test-transformers fuzz torture bench lint format wheels pins clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,13 +29,16 @@ quickstart: $(READY) ## compose, train, measure and talk: the main job in one co
 test: $(COMPILED) ## everything a commit can break; at most 15 minutes on two cores
 	$(TEST)
 
-test-all: $(COMPILED) ## what is slow and `make test` leaves out; at most 60 minutes
+test-all: $(COMPILED) $(THEIRS) ## what is slow and `make test` leaves out; at most 60 minutes
 	$(TEST) -m slow || [ $$? -eq 5 ] # 5: there is none yet
 
 # What old versions warn of is not to be mended here.
 test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages declare
 	PATH="$(CURDIR)/$(OLDEST)/bin:$$PATH" \
 		TORCH_EXTENSIONS_DIR="$(CURDIR)/$(OLDEST)/torch_extensions" $(TEST) -W default
+
+test-transformers: $(READY) $(THEIRS) ## transformers' own tests of models, on ours
+	$(TEST) -m slow tests/test_transformers_mixins.py
 
 fuzz: $(READY) ## damage N images and N clips (100,000) and read them
 	python packages/core/tests/fuzzing --count $(or $(N),100000) --workers 2 --json build/fuzz.json
@@ -87,6 +91,16 @@ $(COMPILED): $(READY)
 	mkdir -p build
 	python tests/support/deepspeed_operators.py > build/compiled.log 2>&1 || \
 		{ cat build/compiled.log >&2; exit 1; }
+	@touch $@
+
+# Only the source distribution has them. `--no-build-isolation` keeps pip from fetching what builds it.
+$(THEIRS): $(READY) constraints.txt
+	rm -rf build/transformers-tests
+	mkdir -p build/transformers-tests
+	.venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --no-binary transformers --dest build/transformers-tests \
+		"$$(grep '^transformers==' constraints.txt)"
+	cd build/transformers-tests && tar -xzf transformers-*.tar.gz --strip-components=1
 	@touch $@
 
 $(OLDEST)/.ready: $(UV) constraints-oldest.txt $(PROJECTS)

@@ -34,8 +34,8 @@ from transformers import (
 )
 
 from mmmodal.contracts import Encoder, Projector
+from mmmodal.contracts.projector import projected
 from mmmodal.modalities.audio import Waveform
-from mmmodal.model.perception import project
 from mmmodal.parts import find
 from mmmodal_audio_whisper import Whisper, WhisperOptions
 from mmmodal_vision_siglip import Siglip, SiglipOptions
@@ -65,7 +65,7 @@ class Perception:
 
     def __call__(self, features: Sequence[Any]) -> Tensor:
         encoded = self.tower(**self.encoder.collate(features))
-        return project(self.projector, self.projection, encoded)[0]  # [tokens, D]
+        return projected(self.projector, self.projection, encoded)[0]  # [tokens, D]
 
 
 def siglip(layers: int) -> Perception:

@@ -90,11 +90,13 @@ class Training:
     """One way to train, step by step."""
 
     def __init__(self, setting: Setting) -> None:
+        from mmmodal.samples.dataset import PreparedDataset
         from mmmodal.train.stage.inputs import open_inputs
 
         self.setting, self.recipe = setting, recipe_of(setting)
         inputs = open_inputs(self.recipe, self.recipe.out)
         self.arguments, self.model = inputs.arguments, inputs.model
+        assert isinstance(inputs.dataset, PreparedDataset)
         self.dataset = inputs.dataset
         self.efficiency = 1.0
         self.batches = self._padded() if setting.way == "padded" else self._packed()
@@ -106,9 +108,9 @@ class Training:
     def _packed(self) -> Iterator[Any]:
         import numpy as np
 
-        from mmmodal.train.loop.feed import feed
+        from mmmodal.train.loop.feed import planned_feed
 
-        data = feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
+        data = planned_feed(self.recipe, self.dataset, self.recipe.out, self.arguments)
         # With so few records the last packs are half empty, unlike in an epoch of thousands.
         chance = np.random.default_rng(0)
         lengths = chance.choice(data.plan.lengths, EPOCH)

@@ -140,6 +140,31 @@ assert torch.equal(tower.frequency, model.model.encoders["timeseries"].build().f
     assert done.returncode == 0, done.stderr
 
 
+def test_the_processor_names_the_tensors_of_series(
+    environment: dict[str, str], trained: Path
+) -> None:
+    """Its mask, too, which only series of different lengths have."""
+    code = f"""
+import torch
+from mmmodal.making.loading import load_processor
+processor = load_processor({str(trained)!r})
+part = {{"type": "timeseries"}}
+chat = [{{"role": "user", "content": [part, part, {{"type": "text", "text": "x"}}]}}]
+series = [b"1\\n2\\n" * count for count in (11, 20)]
+batch = processor(text=processor.apply_chat_template(chat), timeseries=series)
+assert batch["timeseries_values_mask"].dtype == torch.bool
+assert set(batch) < set(processor.model_input_names), processor.model_input_names
+assert processor.timeseries_processor.model_input_names == [
+    "timeseries_values", "timeseries_values_mask"
+]
+assert processor.timeseries_token == "<|timeseries|>"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_the_plugin_the_checkpoint_says_what_to_install(trained: Path) -> None:
     others = {"MMMODAL_PLUGINS": "vision-siglip,audio-whisper"} if _installed_here() else {}
     done = run_forked("generate", trained, "--prompt", "What?", **others)

@@ -177,6 +177,7 @@ def write_language_model(folder: Path, model_type: str, **more: Any) -> PreTrain
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
         for parameter in model.parameters():  # some begin as zero, and hide what they belong to
             parameter.data += 0.02 * torch.randn_like(parameter)
+    model.eval()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return model.eval()
+    return model

@@ -17,7 +17,19 @@ from mmmodal.testing.languages import FAMILIES
 from worlds import MARKERS, renderer_of
 
 IMAGE = {"type": "image", "image": "unread"}
-NO_SYSTEM = {"gemma2", "mistral-v0.1", "mistral-v0.2", "mistral-v0.3", "unigram"}
+NO_SYSTEM = {"gemma2", "unigram"}
+UNLIKE = {"qwen3-no-thinking", "qwen3-thinking", "deepseek-r1"}
+"""The families that write finished answers otherwise than the prompts that lead to them: only the
+last answer is learned, behind its prompt."""
+
+MOVING = {"mistral-v0.3"}
+"""The families that do so where there is a system text."""
+
+OPENINGS = {
+    "qwen3": "<think>\n\n</think>\n\n",
+    "qwen3-thinking": "\n</think>\n\n",  # behind the `<think>` of the prompt
+    "deepseek-r1": "\n</think>\n\n",
+}
 
 QUESTIONS = ["Hello  there\n", "Apa? é 😀\n\n  def f(x):", "And  this: it's 2019", "日本語?", "z"]
 ANSWERS = ["Yes, a circle.", "😀 Tidak\n\nbaris", "It's 2 clips;", "\nlines\n", " spaced "]
@@ -60,11 +72,20 @@ def learned(renderer: Renderer, rendered: Rendered) -> list[str]:
     return [renderer.tokenizer.decode(list(run)) for is_spoken, run in runs if is_spoken]
 
 
+def answer_in(text: str, end: str) -> str:
+    """Return an answer without what a family's template writes around it."""
+    for opening in ("</think>", "<|message|>"):
+        text = text.rsplit(opening, maxsplit=1)[-1]
+    return text.removesuffix(end).strip()
+
+
 @pytest.mark.parametrize("turns", range(1, 11))
 def test_ids_equal_those_of_the_chat_template(renderer: Renderer, family: str, turns: int) -> None:
     for system, prompt in itertools.product((False, True), {turns % 2 == 1, False}):
         if system and family in NO_SYSTEM:
             continue  # see below
+        if not prompt and (family in UNLIKE or (system and family in MOVING)):
+            continue  # see test_training_text.py in core
         chat = conversation(turns, system=system)
         ours = render(renderer, chat, prompt=prompt)
         assert ours.input_ids == expected(renderer, chat, prompt=prompt)
@@ -84,9 +105,14 @@ def test_the_model_learns_the_answers_and_their_ends(renderer: Renderer, family:
         )
     ]
     end = renderer.tokenizer.decode(renderer.turn_end_ids())
-    opening = {"qwen3": "<think>\n\n</think>\n\n"}.get(family, "")
+    opening = OPENINGS.get(family, "")
     wanted = [f"{answer}{end}" for answer in answers]
     wanted[-1] = opening + wanted[-1]
+    if family == "gpt-oss":  # with the channel, and the token that ends the last answer of all
+        channel = "<|channel|>final<|message|>"
+        wanted = [channel + answer for answer in [*answers[:2], wanted[-1]]]
+    if family in UNLIKE:
+        wanted = wanted[-1:]
     if family == "smollm3-no-thinking":
         assert renderer.text(read_messages(chat, [])[0]).count("<think>\n\n</think>") == 3
     assert [text.strip(" ") for text in learned(renderer, render(renderer, chat))] == wanted
@@ -105,18 +131,20 @@ def test_what_is_learned_follows_the_prompt_that_a_model_is_given(renderer: Rend
 
 @pytest.mark.parametrize("spaces", ["{}", " {}", "{} ", "\n{}", "{}\n\n", "\n\n {}  \n"])
 def test_white_space_around_an_answer_is_learned_as_the_template_keeps_it(
-    renderer: Renderer, spaces: str
+    renderer: Renderer, family: str, spaces: str
 ) -> None:
     answers = [spaces.format("a circle"), spaces.format("Tidak")]
     chat = conversation(4)
     chat[1]["content"], chat[3]["content"] = answers
     rendered = render(renderer, chat)
-    assert rendered.input_ids == expected(renderer, chat)
     end = renderer.tokenizer.decode(renderer.turn_end_ids())
-    first, second = learned(renderer, rendered)
-    assert first.strip().removesuffix(end).strip() == "a circle"
-    assert second.split("</think>")[-1].removesuffix(end).strip() == "Tidak"
-    assert first.endswith(end) and second.endswith(end)
+    texts = learned(renderer, rendered)
+    assert texts[-1].endswith(end) and answer_in(texts[-1], end) == "Tidak"
+    if family not in UNLIKE:
+        assert rendered.input_ids == expected(renderer, chat)
+        assert answer_in(texts[0], end) == "a circle"
+    if family not in {*UNLIKE, "gpt-oss"}:
+        assert texts[0].endswith(end)
 
 
 def test_answers_are_found_alike_with_and_without_offsets(renderer: Renderer, family: str) -> None:
@@ -146,16 +174,16 @@ def test_answers_are_found_alike_with_and_without_offsets(renderer: Renderer, fa
         assert render(renderer, chat) == render(by_offsets, chat), chat
 
 
-@pytest.mark.parametrize("family_name", ["qwen3", "qwen3-no-thinking"])
-def test_thoughts_stay_in_the_last_answer_alone_and_are_learned(family_name: str) -> None:
-    renderer = cached(family_name)
+def test_thoughts_stay_in_the_last_answer_alone_and_are_learned() -> None:
+    renderer = cached("qwen3")
     chat = conversation(4)
     chat[1]["content"] = "<think>\nfirst thought\n</think>\n\nYes."
     chat[3]["content"] = "<think>\nsecond thought\n</think>\n\nNo."
     rendered = render(renderer, chat)
     assert rendered.input_ids == expected(renderer, chat)
     thought = "<think>\nsecond thought\n</think>\n\nNo.<|im_end|>"
-    assert learned(renderer, rendered) == ["Yes.<|im_end|>", thought]
+    assert learned(renderer, rendered) == [thought]  # the first has lost its own in the history
+    assert [answer.number for answer in rendered.unlearned] == [1]
     again = render(renderer, chat[:3], prompt=True)
     assert again.input_ids == expected(renderer, chat[:3], prompt=True)
 
@@ -197,14 +225,16 @@ def test_answers_marked_by_a_template_are_what_is_learned() -> None:
 
 def test_a_date_that_changes_between_two_looks_at_a_template_does_no_harm() -> None:
     shared = cached("llama3")
+    chat, template = conversation(4), shared.tokenizer.chat_template
+    chat[3]["content"] = "<think>hm</think> ok"  # is compared with its prompts itself
+    calm = render(shared, chat)
     renderer = Renderer(shared.tokenizer, shared.markers)
-    chat, template = conversation(4), renderer.tokenizer.chat_template
-    calm = render(renderer, chat)
-    write, days = renderer._write, iter(["25", "26", "26", "26"])
-    renderer._format = replace(renderer._format, anchored=False)
+    assert renderer.turn_end_ids() == shared.turn_end_ids()
+    write, calls = renderer._write, itertools.count(1)
 
     def on_another_day(chat: Any, add_generation_prompt: bool) -> str:
-        renderer.tokenizer.chat_template = template.replace("26 Jul", f"{next(days)} Jul")
+        day = 25 if next(calls) <= 2 else 26
+        renderer.tokenizer.chat_template = template.replace("26 Jul", f"{day} Jul")
         return write(chat, add_generation_prompt)
 
     renderer._write = on_another_day
@@ -229,7 +259,7 @@ def test_a_role_that_comes_at_the_wrong_place_is_named() -> None:
         render(cached("gemma2"), chat)
 
 
-def test_media_may_stand_anywhere_in_what_a_user_says(renderer: Renderer) -> None:
+def test_media_may_stand_anywhere_in_what_a_user_says(renderer: Renderer, family: str) -> None:
     text = {"type": "text", "text": "which?"}
     answer = {"role": "assistant", "content": "ok"}
     layouts = [[IMAGE, text], [text, IMAGE], [IMAGE, IMAGE, text, IMAGE], [IMAGE], [IMAGE, IMAGE]]
@@ -245,8 +275,8 @@ def test_media_may_stand_anywhere_in_what_a_user_says(renderer: Renderer) -> Non
         assert rendered.input_ids[start : start + 5] == [begin, slot, slot, slot, end]
         assert set(rendered.labels[start : start + 5]) == {IGNORE}
     ending = renderer.tokenizer.decode(renderer.turn_end_ids())
-    texts = [text.strip(" ") for text in learned(renderer, rendered)]
-    assert [text.split("</think>\n\n")[-1] for text in texts] == [f"ok{ending}"] * 5
+    texts = [answer_in(text, ending) for text in learned(renderer, rendered)]
+    assert texts == ["ok"] * (1 if family in UNLIKE else 5)
 
 
 def test_media_in_an_answer_are_refused(renderer: Renderer) -> None:

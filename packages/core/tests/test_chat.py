@@ -238,6 +238,73 @@ def test_turns_after_a_beam_search_equal_reading_anew(
     assert answer == anew(model, chat, num_beams=3)
 
 
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_an_answer_ends_in_front_of_a_text_also_in_the_stream(
+    model: MMModalForConditionalGeneration, length: int, place: int
+) -> None:
+    plain = mmmodal.Chat(model, max_new_tokens=24).say("Hello there")
+    stop = plain[place : place + length]
+    expected = plain[: plain.index(stop)].strip()
+    pieces: list[str] = []
+    chat = mmmodal.Chat(model, max_new_tokens=24, stop_strings=[stop, "never to be seen"])
+    assert chat.say("Hello there", stream=pieces.append) == expected
+    assert "".join(pieces).strip() == expected
+    assert not chat.cut_short
+    assert [part.text for part in chat.messages[-1].content] == [expected]
+
+
+def test_what_might_begin_an_ending_is_shown_once_it_does_not(
+    model: MMModalForConditionalGeneration,
+) -> None:
+    plain = mmmodal.Chat(model, max_new_tokens=24).say("Hello there")
+    endings = [plain[at : at + 4] + "\0" for at in range(len(plain) - 4)]  # each only begins
+    pieces: list[str] = []
+    chat = mmmodal.Chat(model, max_new_tokens=24, stop_strings=endings)
+    assert chat.say("Hello there", stream=pieces.append) == plain
+    assert "".join(pieces).strip() == plain
+    assert chat.cut_short
+
+
+def test_markup_may_end_an_answer(model: MMModalForConditionalGeneration) -> None:
+    end = model.processor.tokenizer.bos_token
+    bias = {(model.processor.tokenizer.bos_token_id,): 100.0}
+    chat = mmmodal.Chat(model, max_new_tokens=8, stop_strings=end, sequence_bias=bias)
+    assert chat.say("Hello") == ""
+    assert not chat.cut_short
+    assert len(chat._cached_ids) > 0
+
+
+def test_texts_in_the_prompt_end_no_answer(model: MMModalForConditionalGeneration) -> None:
+    plain = mmmodal.Chat(model, max_new_tokens=8).say("Hello there")
+    chat = mmmodal.Chat(model, max_new_tokens=8, stop_strings=["Hello there", "there"])
+    assert chat.say("Hello there") == plain
+
+
+def test_turns_after_an_ending_equal_reading_anew(
+    model: MMModalForConditionalGeneration, files: dict[str, str]
+) -> None:
+    probe = mmmodal.Chat(model, max_new_tokens=8).say("What is this?", images=[files["image1"]])
+    chat = mmmodal.Chat(model, max_new_tokens=8, stop_strings=probe[4:6])
+    for text, media in turns(files):
+        found = chat.say(text, **media)
+        expected = anew(model, chat)
+        assert found == expected.split(probe[4:6])[0].strip()
+
+
+def test_a_stream_with_an_end_of_its_own_shows_no_end(
+    model: MMModalForConditionalGeneration,
+) -> None:
+    chat = mmmodal.Chat(model, max_new_tokens=12)
+    chat.say("Hello there")
+    end = chat._cached_ids[-4]
+    pieces: list[str] = []
+    ending = mmmodal.Chat(model, max_new_tokens=12, eos_token_id=end)
+    answer = ending.say("Hello there", stream=pieces.append)
+    assert "".join(pieces).strip() == answer
+    assert not ending.cut_short
+
+
 def test_an_answer_ends_where_the_context_does(model: MMModalForConditionalGeneration) -> None:
     chat = mmmodal.Chat(model, max_new_tokens=5000, min_new_tokens=1)
     chat.say("word " * 990)

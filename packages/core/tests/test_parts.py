@@ -87,8 +87,9 @@ def test_a_checkpoint_without_its_package_says_what_to_install() -> None:
     with pytest.raises(CheckpointError) as caught:
         find_for_checkpoint("encoders", "nose", "mmmodal-nose", "0.3.1")
     assert str(caught.value) == (
-        "this model's encoder 'nose' comes from mmmodal-nose 0.3.1, which is not installed. "
-        "Run: pip install mmmodal-nose"
+        "this model's encoder 'nose' comes from mmmodal-nose 0.3.1, which is not installed. The "
+        "model names that package, which is not a known one: look at it, and at who publishes it, "
+        "before you install it"
     )
 
 
@@ -128,3 +129,10 @@ def test_an_unknown_part_points_at_plugins_that_failed(broken: Path) -> None:
     reason = told("encoders", "zzz", path=broken, plugins="exits")
 
     assert "or see `mmmodal plugins`: exits failed to load" in reason
+
+
+@pytest.mark.parametrize("package", ["mmmodal-vision-sigllp", "nose", "mmmodal_nose", "x"])
+def test_an_unknown_package_that_a_checkpoint_names_is_to_be_looked_at(package: str) -> None:
+    with pytest.raises(CheckpointError, match="look at it") as caught:
+        find_for_checkpoint("encoders", "nose", package, "1")
+    assert "pip install" not in str(caught.value)

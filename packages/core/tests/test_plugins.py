@@ -243,3 +243,113 @@ def test_an_options_class_must_be_a_config(tmp_path: Path, monkeypatch: pytest.M
     assert (
         "Ears.Options is <class 'dict'>, which is not a subclass of mmmodal.Config" in plugin.reason
     )
+
+
+HABITS = {
+    "encoder": ("there is no hook 'mmmodal_encoder'. Did you mean 'mmmodal_encoders'?", "failed"),
+    "modality": ("Did you mean 'mmmodal_modalities'?", "failed"),
+    "generator": ("Did you mean 'mmmodal_generators'?", "failed"),
+    "elephants": ("", "ok"),
+}
+
+
+@pytest.mark.parametrize("hook", HABITS)
+def test_a_misspelt_hook_is_not_ok(hook: str, tmp_path: Path) -> None:
+    module = ENCODER.format(name="ears") + f"\n@mmmodal.hookimpl\ndef mmmodal_{hook}(): return []\n"
+    install(tmp_path, "mmmodal-spelt", module, requires=["mmmodal-core>=0.0.1"])
+    done = run_mmmodal("plugins", "check", "spelt", path=tmp_path)
+    reason, status = HABITS[hook]
+    assert done.returncode == (0 if status == "ok" else 1)
+    assert f": {status}" in done.stdout + done.stderr and reason in done.stdout + done.stderr
+    listed = json.loads(run_mmmodal("encoders", "--json", path=tmp_path).stdout)
+    assert any(row["name"] == "ears" for row in listed) == (status == "ok")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "reason"),
+    [
+        ("numpy>=99", "needs numpy>=99, found "),
+        ("no-such-package-here>=1", "needs no-such-package-here>=1, which is not installed"),
+        ("numpy", ""),
+        ("no-such-package-here; extra == 'all'", ""),
+        ("no-such-package-here; python_version < '3'", ""),
+    ],
+)
+def test_requirements_that_are_not_met_are_a_status(
+    requirement: str, reason: str, tmp_path: Path
+) -> None:
+    needs = ["mmmodal-core>=0.0.1", requirement]
+    install(tmp_path, "mmmodal-needs", ENCODER.format(name="ears"), requires=needs)
+    result = run_mmmodal("plugins", "--json", path=tmp_path)
+    row = next(row for row in json.loads(result.stdout) if row["name"] == "needs")
+    assert row["status"] == ("unmet" if reason else "ok")
+    assert row["reason"].startswith(reason) and bool(row["reason"]) == bool(reason)
+    assert row["provides"] == {"encoders": ["ears"]}  # it loads, and may well work
+    assert run_mmmodal("plugins", "check", "needs", path=tmp_path).returncode == bool(reason)
+
+
+def test_a_plugin_without_a_bound_on_core_is_ok_with_a_note(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-open", ENCODER.format(name="ears"), requires=["mmmodal-core"])
+    done = run_mmmodal("plugins", "check", "open", path=tmp_path)
+    assert done.returncode == 0
+    assert (
+        "ok: encoders ears; note: it does not say with which versions of mmmodal-core"
+        in done.stdout
+    )
+
+
+def test_an_interrupted_import_names_the_plugin(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-stopped", "raise KeyboardInterrupt")
+    done = run_mmmodal("encoders", path=tmp_path)
+    assert done.returncode == 130
+    assert "interrupted while plugin 'stopped' of mmmodal-stopped was being loaded" in done.stderr
+    assert run_mmmodal("encoders", path=tmp_path, MMMODAL_PLUGINS="-stopped").returncode == 0
+
+
+def test_a_crash_of_compiled_code_shows_the_plugin(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-crash", "import ctypes\nctypes.string_at(0)")
+    done = run_mmmodal("encoders", path=tmp_path)
+    assert done.returncode < 0
+    assert "mmmodal_crash.py" in done.stderr
+
+
+def test_what_compiled_code_writes_to_stdout_at_import_breaks_no_json(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-loud", "import os\nos.write(1, b'hello')")
+    done = run_mmmodal("encoders", "--json", path=tmp_path)
+    json.loads(done.stdout)
+    assert "hello" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ears", "nose"),
+    [
+        ("-ears", False, True),
+        ("-mmmodal-ears", False, True),
+        ("ears", True, False),
+        ("ears,nose,-nose", True, False),
+        ("-ears, -nose", False, False),
+        ("-core", True, True),
+    ],
+)
+def test_plugins_can_be_left_out_by_a_minus(
+    chosen: str, ears: bool, nose: bool, tmp_path: Path
+) -> None:
+    for name in ("ears", "nose"):
+        install(tmp_path, f"mmmodal-{name}", ENCODER.format(name=name))
+    done = run_mmmodal("encoders", "--json", path=tmp_path, MMMODAL_PLUGINS=chosen)
+    names = {row["name"] for row in json.loads(done.stdout)}
+    assert ("ears" in names, "nose" in names) == (ears, nose)
+
+
+def test_parts_of_other_families_and_commands_are_listed(tmp_path: Path) -> None:
+    command = "import click\n@click.command()\ndef go(): click.echo('gone')\n"
+    points = {"mmmodal.commands": {"go": "mmmodal_going:go", "train": "mmmodal_going:go"}}
+    install(tmp_path, "mmmodal-going", command, entry_points=points)
+    result = run_mmmodal("plugins", "--json", path=tmp_path)
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert "segment" in rows["datagen"]["provides"]["generators"]
+    assert rows["datagen"]["provides"]["commands"] == ["datagen"]
+    assert rows["mmmodal-going"]["provides"] == {"commands": ["go"]}
+    assert "its command 'train' is not used: core has one" in rows["mmmodal-going"]["reason"]
+    shown = run_mmmodal("--help", path=tmp_path).stdout
+    assert "'train' of mmmodal-going is not used" in " ".join(shown.split())

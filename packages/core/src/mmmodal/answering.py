@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mmmodal.contracts.record import Message, Record
+from mmmodal.model.endings import Endings
 from mmmodal.model.perception import MediaFeatures
+from mmmodal.model.settings import AnswerSettings, answer_settings
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.preparer import PreparedMedium
 from mmmodal.samples.transcript import Transcript
@@ -36,10 +38,10 @@ def answer_records(
     root: Path,
     *,
     batch_size: int = 100,
-    max_new_tokens: int = 512,
     progress: Progress = lambda finished: None,
+    **generation: Any,
 ) -> list[list[str]]:
-    """Return the model's answers to the user turns of each record, decoded greedily.
+    """Return the model's answers to the user turns of each record.
 
     The assistant messages of the records are ignored.
 
@@ -48,18 +50,20 @@ def answer_records(
         records: the conversations.
         root: the folder of relative media paths; a medium outside of it is refused.
         batch_size: the number of conversations answered together.
-        max_new_tokens: the maximum length of an answer.
         progress: a function called after each batch.
+        generation: transformers' generation settings, as for `mmmodal.Chat`.
 
     Raises:
+        ConfigError: a setting is unknown, cannot act here, or has an impossible value.
         MediaError: a medium cannot be read.
         RenderError: a turn cannot be rendered, or exceeds the model's context.
     """
+    settings = answer_settings(generation, model)
     order = sorted(range(len(records)), key=lambda index: len(records[index].media))
     answers: list[list[str]] = [[] for _ in records]
     for at in range(0, len(order), batch_size):
         chosen = order[at : at + batch_size]
-        group = _Group(model, [records[index] for index in chosen], root, max_new_tokens)
+        group = _Group(model, [records[index] for index in chosen], root, settings)
         for index, said in zip(chosen, group.answers(), strict=True):
             answers[index] = said
         progress(len(chosen))
@@ -88,10 +92,11 @@ class _Group:
         model: MMModalForConditionalGeneration,
         records: Sequence[Record],
         root: Path,
-        max_new_tokens: int,
+        settings: AnswerSettings,
     ) -> None:
         self._model, self._preparer = model, model.processor.preparer
-        self._max_new_tokens = max_new_tokens
+        self._settings = settings
+        self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
         transcripts = [self._begun(record, root) for record in records]
         media = [medium for transcript in transcripts for medium in transcript.media]
         encoded = iter(self._encode(media))
@@ -119,7 +124,7 @@ class _Group:
         """Return the transcript of a record that holds only its system messages and media."""
         transcript = Transcript(self._preparer, root=root)
         for ref in record.media:
-            transcript.attach(ref.kind, ref.uri)
+            transcript.attach(ref.kind, ref.address)
         for message in record.messages:
             if message.role == "system":
                 transcript.add(message)
@@ -135,22 +140,22 @@ class _Group:
 
     def _generate(self, going: Sequence[_Asked]) -> list[str]:
         context = self._model.config.positions
-        prompts = [one.transcript.prompt(context, self._max_new_tokens) for one in going]
+        prompts = [one.transcript.prompt(context, self._settings.max_new_tokens) for one in going]
         rendered = [prompt.rendered for prompt in prompts]
         samples = [Sample(each.input_ids, each.labels) for each in rendered]
         batch: dict[str, Any] = dict(self._preparer.collate(samples, padding_side="left"))
         del batch["labels"]
         width = batch["input_ids"].shape[1]
         shown = [(one, i) for one, r in zip(going, rendered, strict=True) for i in r.media]
+        criteria = self._endings.criteria(width)
         with torch.inference_mode():
             ids = self._model.generate(
                 **{name: value.to(self._model.device) for name, value in batch.items()},
                 mm_encoder_outputs=_joined(shown),
-                max_new_tokens=self._max_new_tokens,
-                do_sample=False,
+                stopping_criteria=[*self._settings.stopping_criteria, *criteria],
+                **self._settings.arguments(),
             )
-        decoded = self._preparer.tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
-        return [text.strip() for text in decoded]
+        return [self._endings.read(row)[0] for row in ids[:, width:].tolist()]
 
 
 def _joined(shown: Sequence[tuple[_Asked, int]]) -> Mapping[str, MediaFeatures]:

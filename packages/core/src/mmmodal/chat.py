@@ -17,7 +17,9 @@ from transformers.generation.streamers import BaseStreamer
 
 from mmmodal.contracts.record import Message
 from mmmodal.conversation.rendering import Rendered
-from mmmodal.errors import RecordError
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.model.endings import Endings
+from mmmodal.model.settings import answer_settings
 from mmmodal.samples.transcript import Content, Transcript
 
 if TYPE_CHECKING:
@@ -52,16 +54,24 @@ class Chat:
             system: the system message in front of the first turn.
             root: the folder of relative media paths; the working folder by default. If it is given,
                 media outside of it are refused.
-            generation: transformers' generation settings (`max_new_tokens`, `temperature` …).
+            generation: transformers' generation settings (`max_new_tokens`, `temperature`,
+                `stop_strings` …). A setting of sampling implies `do_sample`; without one, and with
+                a temperature of 0, the most probable token is selected.
+
+        Raises:
+            ConfigError: a setting is unknown, cannot act here, or has an impossible value.
         """
         self.model = model
         self.processor = model.processor
         self.system = system
         self.root = root
-        self.generation = {"max_new_tokens": 512, "do_sample": False, **generation}
+        self.settings = answer_settings(generation, model)
+        settings = self.settings
+        self._arguments = settings.arguments()
+        self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
         self._context = model.config.positions
         self.cut_short = False
-        """Whether the last answer reached `max_new_tokens` or the end of the context."""
+        """Whether the last answer reached `max_new_tokens`, `max_time` or the context's end."""
 
         self.reset()
 
@@ -95,7 +105,10 @@ class Chat:
         Raises:
             RenderError: the message is empty, or this turn alone exceeds the context.
             MediaError: a medium cannot be read. After any error the conversation is unchanged.
+            ConfigError: a stream is asked for, but the answers come from a beam search.
         """
+        if stream and self.settings.num_beams > 1:
+            raise ConfigError("stream", ["a beam search has no text before its end"])
         kept = len(self.messages), len(self._transcript.media)
         try:
             self._transcript.hear(content, media)
@@ -151,32 +164,34 @@ class Chat:
         rendered = self._prompt()
         start = self._reusable(rendered.input_ids)
         room = self._context - len(rendered.input_ids)
-        longest = min(self.generation["max_new_tokens"], room)
+        longest = min(self.settings.max_new_tokens, room)
         if self._is_recomputed(start, len(rendered.input_ids) + longest):
             self._cache, start = None, 0
+        criteria = list(self.settings.stopping_criteria)
+        if self.settings.stop_strings:
+            criteria += self._endings.criteria(len(rendered.input_ids))
         output = self.model.generate(
             input_ids=torch.tensor([rendered.input_ids], device=self.model.device),
             attention_mask=torch.ones(1, len(rendered.input_ids), device=self.model.device).long(),
             past_key_values=self._cache,
-            streamer=_Stream(self.processor.tokenizer, stream) if stream else None,
+            streamer=_Stream(self._endings, stream) if stream else None,
+            stopping_criteria=criteria,
             return_dict_in_generate=True,
             **self._new_media(rendered, start),
-            **{**self.generation, "max_new_tokens": longest},
+            **{**self._arguments, "max_new_tokens": longest},
         )
         sequence = output.sequences[0].tolist()
-        ends: Any = self.model.generation_config.eos_token_id
-        self.cut_short = sequence[-1] not in ends
-        several = len(output.sequences) > 1 or self.generation.get("num_beams", 1) > 1
+        new = sequence[len(rendered.input_ids) :]
+        answer, ended = self._endings.read(new)
+        is_long = len(new) >= longest or self.settings.max_time is not None
+        self.cut_short = is_long and not ended
         # After a beam search the cache holds the running beams, not the returned answer.
-        self._cache = None if several else output.past_key_values
+        self._cache = None if self.settings.num_beams > 1 else output.past_key_values
         self._cached_ids = sequence[: self._cache.get_seq_length()] if self._cache else []
-        answer: str = self.processor.tokenizer.decode(
-            sequence[len(rendered.input_ids) :], skip_special_tokens=True
-        )
-        return answer.strip()
+        return answer
 
     def _prompt(self) -> Rendered:
-        fitting = self._transcript.prompt(self._context, self.generation["max_new_tokens"])
+        fitting = self._transcript.prompt(self._context, self.settings.max_new_tokens)
         if fitting.dropped:
             warning = f"{fitting.summary()} to fit the model's context of {self._context}"
             warnings.warn(warning, stacklevel=4)
@@ -229,8 +244,8 @@ class Chat:
 class _Stream(BaseStreamer):
     """Emit text as soon as later tokens cannot change it."""
 
-    def __init__(self, tokenizer: Any, emit: Callable[[str], Any]) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, endings: Endings, emit: Callable[[str], Any]) -> None:
+        self._endings = endings
         self._emit = emit
         self._ids: list[int] = []
         self._shown = 0
@@ -244,22 +259,22 @@ class _Stream(BaseStreamer):
         self._ids += value.reshape(-1).tolist()
         text = self._text()
         if not text.endswith("\ufffd") and not self._ends_in_a_byte():  # not half of a character
-            self._flush(text)
+            self._flush(self._endings.certain(text))
 
     def end(self) -> None:
         """Emit the rest."""
-        self._flush(self._text())
+        self._flush(self._endings.finished(self._text()))
 
     def _ends_in_a_byte(self) -> bool:
         """Return whether the last token is a single byte, which the next token can make invalid."""
-        token = self._tokenizer.convert_ids_to_tokens(self._ids[-1])
+        token = self._endings.tokenizer.convert_ids_to_tokens(self._ids[-1])
         return BYTE.fullmatch(str(token)) is not None
 
     def _text(self) -> str:
-        text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        return text.lstrip()
+        return self._endings.text(self._endings.before_end(self._ids))
 
     def _flush(self, text: str) -> None:
+        text = text.lstrip()
         if len(text) > self._shown:
             self._emit(text[self._shown :])
             self._shown = len(text)

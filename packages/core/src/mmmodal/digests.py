@@ -1,8 +1,10 @@
-"""A digest that identifies the weights of a checkpoint."""
+"""Digests that identify the weights of a checkpoint, and code that is being developed."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ from mmmodal.pretrained import INDEX, SINGLE, find_file, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["tensors_digest", "weight_files", "weights_digest"]
+__all__ = ["code_digest", "tensors_digest", "weight_files", "weights_digest"]
 
 
 def weights_digest(source: str) -> str:
@@ -54,6 +56,39 @@ def _line(name: str, tensor: Tensor) -> str:
 
     values: Any = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
     return f"{name} {tensor.dtype} {list(tensor.shape)} {hashlib.sha256(values).hexdigest()}\n"
+
+
+def code_digest(kinds: Iterable[type[Any]]) -> str:
+    """Return the SHA-256 of the source of the packages that define classes and their bases.
+
+    Only packages outside the folders for installed ones count, as those that are installed editable
+    or are found by PYTHONPATH: the code of others is known by their version. Core has a version of
+    its own in every key. It is empty if there is no such package.
+    """
+    modules = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
+    lines = [
+        f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for name in sorted(modules - {"mmmodal"})
+        for root, path in _developed(name)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+
+def _developed(name: str) -> list[tuple[Path, Path]]:
+    """Return the folder and the source files of a module or package that is not an installed one.
+
+    The folder is the one that it is imported from.
+    """
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return []
+    path = Path(file).resolve()
+    fixed = {Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "purelib", "platlib")}
+    if path.suffix != ".py" or any(path.is_relative_to(folder) for folder in fixed):
+        return []
+    if path.name != "__init__.py":
+        return [(path.parent, path)]
+    return [(path.parent.parent, each) for each in sorted(path.parent.rglob("*.py"))]
 
 
 def weight_files(source: str) -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "ContractError",
     "FeatureCacheError",
     "MMModalError",
     "MediaError",
@@ -21,6 +22,7 @@ __all__ = [
     "RecordError",
     "RenderError",
     "SpliceError",
+    "TemplateWarning",
     "TrainingError",
     "is_debugging",
     "one_line",
@@ -60,6 +62,10 @@ class PartError(MMModalError, ValueError):
     """An encoder, projector, backbone or modality that is unknown or does not fit the others."""
 
 
+class ContractError(PartError):
+    """A part that breaks its contract: which part of which package, in which method, and how."""
+
+
 class MediaError(MMModalError, ValueError):
     """A medium that cannot be read: which one, why, and what to do."""
 
@@ -84,6 +90,10 @@ class RecordError(MMModalError, ValueError):
 
 class RenderError(MMModalError, ValueError):
     """A conversation that the backbone's chat template cannot express."""
+
+
+class TemplateWarning(UserWarning):
+    """A chat template whose finished conversations differ from the prompts that lead to them."""
 
 
 class SpliceError(MMModalError, ValueError):

@@ -18,6 +18,7 @@ __all__ = [
     "about",
     "check_new",
     "copy_to_own",
+    "files_of",
     "new_folder",
     "remove_unfinished",
     "replacing",
@@ -57,6 +58,11 @@ def remove_unfinished(folder: Path, *, unchanged_s: float = 0) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process has removed it
             if not unchanged_s or time.time() - path.stat().st_mtime > unchanged_s:
                 path.unlink()
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file, or all files in a folder, in order."""
+    return sorted(path.rglob("*")) if path.is_dir() else [path.resolve()]
 
 
 @contextlib.contextmanager

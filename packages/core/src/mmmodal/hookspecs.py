@@ -1,6 +1,7 @@
 """The hooks that a plugin can implement.
 
-A hook returns classes, of which core creates instances; `mmmodal_recipes` returns folders.
+A hook returns classes, of which core creates instances; `mmmodal_recipes` returns folders, and
+`mmmodal_families` the kinds of parts that a package defines hooks for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from mmmodal.contracts import Backbone, Converter, Encoder, Modality, Projector
+    from mmmodal.contracts.family import Family
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -20,6 +22,7 @@ __all__ = [
     "mmmodal_backbones",
     "mmmodal_converters",
     "mmmodal_encoders",
+    "mmmodal_families",
     "mmmodal_modalities",
     "mmmodal_projectors",
     "mmmodal_recipes",
@@ -62,3 +65,9 @@ def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-bod
 @hookspec
 def mmmodal_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
     """Return the folders of this plugin's recipes: YAML files named `<recipe>.yaml`."""
+
+
+@hookspec
+def mmmodal_families() -> Iterable[Family]:  # type: ignore[empty-body]
+    """Return the families of parts whose hooks this plugin's package defines, so that `mmmodal
+    plugins` lists them and finds misspelt hooks."""

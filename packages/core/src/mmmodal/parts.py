@@ -20,6 +20,10 @@ from mmmodal.plugins import KINDS, Plugin, registry
 __all__ = ["encoder_from", "find", "find_for_checkpoint", "modality_of", "projector_from"]
 
 
+OWN = ("mmmodal-core", "mmmodal-datagen", "mmmodal-playground")
+"""This project's packages that the phone book does not name."""
+
+
 def find(kind: str, name: str) -> Provided:
     """Return the part named `name`; `kind` is one of `KINDS`.
 
@@ -46,7 +50,7 @@ def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Pro
     origin = f"this model's {KINDS[kind]} {name!r} comes from {_shown(package)} {version}".rstrip()
     plugins = _plugins_of(package)
     if not plugins:
-        raise CheckpointError(f"{origin}, which is not installed{_install(package)}")
+        raise CheckpointError(f"{origin}, which is not installed{_known_install(package)}")
     if broken := _broken(plugins):
         raise CheckpointError(f"{origin}, {broken}")
     installed = f"the installed {package} {plugins[0].version} does not provide it"
@@ -132,6 +136,8 @@ def _broken(plugins: list[Plugin]) -> str:
         if plugin.status == "failed":
             check = f"Run `mmmodal plugins check {plugin.name}`"
             return f"which failed to load: {plugin.reason}. {check}"
+        if plugin.status == "unmet":
+            return f"which {plugin.reason}; install that"
         if plugin.status != "ok":
             return f"which is {plugin.status}: {plugin.reason}"
     return ""
@@ -143,6 +149,25 @@ def _shown(package: str) -> str:
 
 def _is_package_name(package: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", package) is not None
+
+
+def _known_install(package: str) -> str:
+    """Return the command that installs a package that a checkpoint names, if it is a known one.
+
+    A checkpoint may be of unknown origin, and installing a package runs its code.
+    """
+    if canonicalize_name(package) in _published():
+        return _install(package)
+    return (
+        ". The model names that package, which is not a known one: look at it, and at who "
+        "publishes it, before you install it"
+    )
+
+
+@functools.cache
+def _published() -> frozenset[str]:
+    """Return the names of this project's packages, and of those in the phone book."""
+    return frozenset({*OWN, *(name for kind in KINDS for name in _phone_book(kind).values())})
 
 
 def _install(package: str, version: str = "") -> str:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
+import difflib
 import functools
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mmmodal import hookspecs
 from mmmodal.contracts.addition import Provided
+from mmmodal.contracts.family import Family
 from mmmodal.errors import PluginError, is_debugging, one_line
+from mmmodal.imports import naming_slow_plugin, stdout_to_stderr
+from mmmodal.part_classes import check_parts
+from mmmodal.requirements import CORE, core_clash, unmet
 
 __all__ = ["KINDS", "Family", "Plugin", "RecipeFile", "Registry", "registry"]
-
-CORE = "mmmodal-core"
 
 KINDS = {
     "modalities": "modality",
@@ -38,27 +36,13 @@ KINDS = {
 """The kinds of parts and the word for one part; the hook of each kind is `mmmodal_<kind>`."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """The kinds of parts whose hooks one package defines."""
-
-    hookspecs: ModuleType
-    contracts: str
-    """The module of the base classes of parts; imported when the first part is checked."""
-
-    kinds: Mapping[str, str]
-    """As in `KINDS`; the base class of a `language model` is `LanguageModel`."""
-
-    def contract(self, kind: str) -> type[Any]:
-        """Return the base class of the parts of a kind."""
-        name = "".join(word.capitalize() for word in self.kinds[kind].split())
-        contract: type[Any] = getattr(import_module(self.contracts), name)
-        return contract
-
-
 CORE_PARTS = Family(hookspecs, "mmmodal.contracts", KINDS)
 
-Status = Literal["ok", "failed", "incompatible", "disabled"]
+Status = Literal["ok", "failed", "incompatible", "unmet", "disabled"]
+"""`unmet`: it loads, but a package that it needs is missing or has another version."""
+
+ALIKE = 0.75
+"""The similarity of names from which one is a misspelling of the other."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +79,16 @@ class Registry:
         self.plugins: list[Plugin] = []
         self._parts: dict[str, dict[str, list[Provided]]] = {kind: {} for kind in family.kinds}
         self.recipes: dict[str, list[RecipeFile]] = {}
+        self.families: list[Family] = []
+        """Families of parts that plugins define."""
+
+        self._hooks: dict[str, list[str]] = {}
         self._manager = pluggy.PluginManager("mmmodal")
         self._manager.add_hookspecs(family.hookspecs)
         for entry in _entry_points():
             self.plugins.append(self._load(entry))
+        if family is CORE_PARTS:
+            self.plugins = [self._without_misspelling(plugin) for plugin in self.plugins]
         self.plugins = [self._with_conflicts(plugin) for plugin in self.plugins]
 
     def names(self, kind: str) -> list[str]:
@@ -136,18 +126,23 @@ class Registry:
 
     def _load(self, entry: EntryPoint) -> Plugin:
         known = (entry.name, *_package(entry.dist))
-        if not _is_enabled(*known[:2]):
-            return Plugin(*known, "disabled", "not named in MMMODAL_PLUGINS")
+        if reason := _disabled(*known[:2]):
+            return Plugin(*known, "disabled", reason)
+        missing = unmet(entry.dist)
         try:
-            if clash := _core_requirement_clash(entry.dist):
+            if clash := core_clash(entry.dist):
                 return Plugin(*known, "incompatible", clash)
-            parts, recipes, note = self._collect(entry)
+            with naming_slow_plugin(*known[:2]):
+                parts, recipes, note = self._collect(entry)
         except KeyboardInterrupt:
+            about = f"interrupted while plugin {known[0]!r} of {known[1]} was being loaded"
+            print(f"{about}; MMMODAL_PLUGINS=-{known[0]} leaves it out", file=sys.stderr)
             raise
         except BaseException as error:  # includes SystemExit and the panics of Rust extensions
             if is_debugging():
                 traceback.print_exc()
             reason = f"{type(error).__name__}: {one_line(error)}"
+            reason = f"{reason} (it {missing})" if missing else reason
             return Plugin(*known, "failed", reason, details=traceback.format_exc())
         for kind, classes in parts.items():
             for part in classes:
@@ -158,31 +153,37 @@ class Registry:
             self.recipes.setdefault(path.stem, []).append(recipe)
         provides = {kind: [part.name for part in classes] for kind, classes in parts.items()}
         provides["recipes"] = [path.stem for path in recipes]
-        return Plugin(*known, "ok", note, provides={k: v for k, v in provides.items() if v})
+        provides = {kind: names for kind, names in provides.items() if names}
+        if missing:
+            return Plugin(*known, "unmet", missing, provides=provides)
+        return Plugin(*known, "ok", note, provides=provides)
 
     def _collect(self, entry: EntryPoint) -> tuple[dict[str, list[type[Any]]], list[Path], str]:
         """Import a plugin and call all its hooks; return parts, recipes and a note."""
         name = f"{_package(entry.dist)[0]}:{entry.name}"
         # Text that a plugin prints must not become part of a command's result.
-        with contextlib.redirect_stdout(sys.stderr):
+        with stdout_to_stderr():
             plugin = entry.load()
             try:
                 self._manager.register(plugin, name=name)
-                hooked = bool(self._manager.get_hookcallers(plugin))
+                hooks = [caller.name for caller in self._manager.get_hookcallers(plugin) or []]
                 parts = {kind: self._ask_parts(plugin, kind) for kind in self.family.kinds}
                 recipes = self._ask_recipes(plugin) if self.family is CORE_PARTS else []
+                if self.family is CORE_PARTS:
+                    self.families += self._ask(plugin, "families", "a list of families")
             finally:
                 # Hooks are called once, here, so that one that raises cannot break a later call.
                 if self._manager.has_plugin(name):
                     self._manager.unregister(name=name)
-        note = "" if hooked else "it implements no hook; mark its functions with @mmmodal.hookimpl"
+        self._hooks[entry.name] = hooks
+        note = "" if hooks else "it implements no hook; mark its functions with @mmmodal.hookimpl"
         return parts, recipes, note
 
     def _ask_parts(self, plugin: object, kind: str) -> list[type[Any]]:
         """Return a plugin's parts of a kind."""
         contract = self.family.contract(kind)
         parts = self._ask(plugin, kind, f"a list of {contract.__name__} classes")
-        _check(kind, parts, contract)
+        check_parts(kind, parts, contract)
         return parts
 
     def _ask_recipes(self, plugin: object) -> list[Path]:
@@ -212,6 +213,24 @@ class Registry:
             parts += found
         return parts
 
+    def _without_misspelling(self, plugin: Plugin) -> Plugin:
+        """Return a plugin as failed if one of its hooks has a misspelt name; forget its parts."""
+        others = [kind for family in self.families for kind in family.kinds]
+        kinds = [*self.family.kinds, *others, "recipes", "families"]
+        for name in self._hooks.get(plugin.name, []):
+            word = name.removeprefix("mmmodal_")
+            close = difflib.get_close_matches(word, kinds, n=1, cutoff=ALIKE)
+            if close and name not in {f"mmmodal_{kind}" for kind in kinds}:
+                self._forget(plugin)
+                reason = f"there is no hook {name!r}. Did you mean 'mmmodal_{close[0]}'?"
+                return replace(plugin, status="failed", reason=reason, provides={})
+        return plugin
+
+    def _forget(self, plugin: Plugin) -> None:
+        for kind, found in self._parts.items():
+            kept = {n: [p for p in items if p.plugin != plugin.name] for n, items in found.items()}
+            self._parts[kind] = {name: items for name, items in kept.items() if items}
+
     def _with_conflicts(self, plugin: Plugin) -> Plugin:
         """Return a plugin whose reason names the conflicts with other plugins."""
         notes = [
@@ -231,56 +250,6 @@ class Registry:
         )
 
 
-def _check(kind: str, parts: list[type[Any]], contract: type[Any]) -> None:
-    """Raise a TypeError if one of `parts` is not a valid part of that kind."""
-    for part in parts:
-        if not (isinstance(part, type) and issubclass(part, contract)):
-            found = f"mmmodal_{kind} returned {part!r}"
-            raise TypeError(f"{found}, which is not a subclass of {contract.__name__}")
-        if missing := sorted(getattr(part, "__abstractmethods__", ())):
-            raise TypeError(f"{part.__name__} does not implement {', '.join(missing)}")
-        _check_attributes(kind, part)
-    names = [part.name for part in parts]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise TypeError(f"mmmodal_{kind} returned two parts named {twice[0]!r}")
-
-
-def _check_attributes(kind: str, part: type[Any]) -> None:
-    from mmmodal.config import Config
-
-    name = getattr(part, "name", None)
-    if not isinstance(name, str):
-        raise TypeError(f"{part.__name__} has no `name`")
-    # A modality's name becomes attributes of the model; in `NAME:SOURCE` a colon ends the name.
-    good = name.isidentifier() and name != "text" if kind == "modalities" else _is_word(name)
-    if not good:
-        raise TypeError(f"{part.__name__}.name is {name!r}, which is not a valid name")
-    if kind == "encoders" and not isinstance(getattr(part, "modality", None), str):
-        raise TypeError(f"{part.__name__} has no `modality`")
-    if kind == "modalities":
-        _check_limits(part)
-    options = getattr(part, "Options", Config)
-    if not (isinstance(options, type) and issubclass(options, Config)):
-        raise TypeError(
-            f"{part.__name__}.Options is {options!r}, which is not a subclass of mmmodal.Config"
-        )
-
-
-def _check_limits(part: type[Any]) -> None:
-    from mmmodal.media.limits import Limits
-
-    if not (isinstance(part.Limits, type) and issubclass(part.Limits, Limits)):
-        wanted = "which is not a subclass of mmmodal.authoring.media.Limits"
-        raise TypeError(f"{part.__name__}.Limits is {part.Limits!r}, {wanted}")
-    if isinstance(part.endings, str) or not all(isinstance(each, str) for each in part.endings):
-        wanted = "which is not a tuple of texts"
-        raise TypeError(f"{part.__name__}.endings is {part.endings!r}, {wanted}")
-
-
-def _is_word(name: str) -> bool:
-    return re.fullmatch(r"\w[\w.+-]*", name) is not None
-
-
 def _entry_points() -> list[EntryPoint]:
     found = entry_points(group=hookspecs.ENTRY_POINT_GROUP)
     # Core first, so that a conflict with a built-in name has the same message on every machine.
@@ -296,27 +265,20 @@ def _package(dist: Distribution | None) -> tuple[str, str]:
         return "unknown", ""
 
 
-def _is_enabled(name: str, package: str) -> bool:
+def _disabled(name: str, package: str) -> str:
+    """Return why MMMODAL_PLUGINS leaves a plugin out; empty if it does not.
+
+    It names the plugins or packages to use, or with a minus those to leave out: `-depth`.
+    """
     chosen = os.environ.get("MMMODAL_PLUGINS")
     if chosen is None or package == CORE:
-        return True
-    return not {name, package}.isdisjoint(word.strip() for word in chosen.split(","))
-
-
-def _core_requirement_clash(dist: Distribution | None) -> str:
-    """Return the conflict between the mmmodal-core a package requires and the installed one."""
-    for text in (dist.requires or []) if dist is not None else []:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if canonicalize_name(requirement.name) != CORE:
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        if not requirement.specifier.contains(version(CORE), prereleases=True):
-            return f"needs {CORE}{requirement.specifier}, found {version(CORE)}"
-    return ""
+        return ""
+    words = {word.strip() for word in chosen.split(",")}
+    if words & {f"-{name}", f"-{package}"}:
+        return "left out by MMMODAL_PLUGINS"
+    used = {word for word in words if not word.startswith("-")}
+    alone = not used and any(words)  # only what is left out is named
+    return "" if alone or used & {name, package} else "not named in MMMODAL_PLUGINS"
 
 
 @functools.cache

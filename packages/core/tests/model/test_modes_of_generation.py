@@ -163,6 +163,24 @@ def test_embeddings_beside_media_are_filled(
     assert new_tokens(model, alone, **beams) == new_tokens(model, batch, **beams)
 
 
+def test_embeddings_fill_a_static_cache(
+    model: Any, batch: dict[str, Any], greedy: list[int]
+) -> None:
+    embedded = {**batch, "inputs_embeds": model.get_input_embeddings()(batch["input_ids"])}
+    assert new_tokens(model, embedded, cache_implementation="static") == greedy
+
+
+def test_an_answer_is_continued_from_its_cache(
+    model: Any, batch: dict[str, Any], greedy: list[int]
+) -> None:
+    """The media are in the cache; they are not given again."""
+    settings = {**LENGTH, "max_new_tokens": 3, "min_new_tokens": 3}
+    half = model.generate(**batch, **settings, return_dict_in_generate=True)
+    cache = half.past_key_values
+    whole = model.generate(half.sequences, past_key_values=cache, **settings)
+    assert whole[0, batch["input_ids"].shape[1] :].tolist() == greedy
+
+
 @pytest.mark.parametrize("ids", [True, False], ids=["with ids", "embeddings alone"])
 def test_a_forward_pass_fills_embeddings(model: Any, batch: dict[str, Any], ids: bool) -> None:
     embedded = {**batch, "inputs_embeds": model.get_input_embeddings()(batch["input_ids"])}

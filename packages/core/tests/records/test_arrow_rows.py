@@ -14,7 +14,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
 
 ROWS: list[dict[str, Any]] = [
-    {"id": f"r{n}", "media": [{"bytes": b"\0x", "path": None}] * (n % 2)} for n in range(600)
+    {"id": f"r{n}", "media": [n] * (n % 2)} for n in range(600)
 ]
 
 

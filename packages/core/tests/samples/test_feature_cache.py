@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+import faulty
 import mmmodal
 from beeps import make_records
 from forking import forked
 from killing import Training
+from mmmodal.digests import code_digest
 from mmmodal.errors import ConfigError, FeatureCacheError, MediaError, RecordError
 from mmmodal.media.limits import Limits
 from mmmodal.media.source import find_source
@@ -28,7 +30,7 @@ from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.inputs import frozen_tower, open_data, prepared_dataset, use_stored
 from mmmodal.train.stage.stage import run_stage
 from single_media import fill_by_single_media
-from worlds import logged
+from worlds import compose, logged
 
 KINDS = ("image", "audio")
 
@@ -356,3 +358,31 @@ def test_two_ranks_fill_one_cache_together(
     cached.finish()
     assert losses(cached.out) == pytest.approx(losses(plain.out), abs=1e-5)
     assert len(shards(tmp_path / "cache")) == 4  # of each tower one by each rank
+
+
+def test_other_code_of_an_encoder_has_other_features(
+    parts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its package keeps its version while it is developed, so that only the code tells."""
+    data, folder = faulty.files(tmp_path / "data"), tmp_path / "features"
+    changed = faulty.with_changes(("/ 100", "/ 50"))
+    computed = []
+    for turn, text in enumerate((faulty.MODULE, faulty.MODULE, changed)):
+        with faulty.installed(tmp_path / f"plugin-{turn}", text):
+            if not turn:
+                compose(parts["llama"], parts, tmp_path / "m", encoders={"depth": "eyes"})
+            more = (f"feature_cache={folder}", "max_tokens=256")
+            run_stage(recipe("align", tmp_path / "m", data, tmp_path / f"out-{turn}", *more))
+        computed.append("Computing features of 6 media" in capsys.readouterr().err)
+    assert computed == [True, False, True]
+
+
+def test_code_in_a_package_that_is_being_developed_is_in_its_digest(tmp_path: Path) -> None:
+    with faulty.installed(tmp_path / "plugin"):
+        import mmmodal_depth
+
+        before = code_digest([mmmodal_depth.Eyes])
+        assert before and before == code_digest([mmmodal_depth.Eyes, mmmodal_depth.Depth])
+        Path(mmmodal_depth.__file__).write_text(faulty.MODULE + "\n# changed\n")
+        assert code_digest([mmmodal_depth.Eyes]) != before
+    assert code_digest([torch.nn.Linear, mmmodal.Encoder]) == ""  # their versions tell

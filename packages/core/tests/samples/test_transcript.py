@@ -11,6 +11,8 @@ from mmmodal.contracts.record import Message
 from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.samples.preparer import Preparer
+from mmmodal.samples.transcript import Transcript
 from mmmodal.testing.languages import FAMILIES, tiny_tokenizer
 from worlds import renderer_of
 
@@ -94,3 +96,24 @@ def test_only_what_is_new_is_tokenized(monkeypatch: pytest.MonkeyPatch) -> None:
     for count in range(1, 10, 2):
         prompts.render(messages[:count], [])
     assert max(lengths[1:]) < 2.5 * lengths[0]
+
+
+@pytest.mark.parametrize("family", ["qwen3-thinking", "deepseek-r1", "qwen3", "llama3"])
+@pytest.mark.parametrize(
+    ("heard", "kept"),
+    [
+        ("hm\n</think>\n\nyes", "<think>\nhm\n</think>\n\nyes"),
+        ("</think>\n\nyes", "yes"),
+        ("hm, cut off", "hm, cut off"),
+        ("yes", "yes"),
+    ],
+)
+def test_the_history_holds_the_thought_that_the_prompt_opened(
+    family: str, heard: str, kept: str
+) -> None:
+    transcript = Transcript(Preparer(tiny_tokenizer(family)))
+    transcript.hear("well?")
+    transcript.prompt(2048, 16)
+    transcript.answer(heard)
+    opens = family in ("qwen3-thinking", "deepseek-r1")
+    assert transcript.messages[-1].content[0].text == (kept if opens else heard)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from mmmodal.authoring.plugins import hookimpl
+from mmmodal.authoring.plugins import Family, hookimpl
 from mmmodal_datagen.contracts import Generator, LanguageModel, Recogniser, Translator
 
 __all__ = [
+    "mmmodal_families",
     "mmmodal_generators",
     "mmmodal_language_models",
     "mmmodal_recognisers",
     "mmmodal_translators",
 ]
+
+
+@hookimpl
+def mmmodal_families() -> list[Family]:
+    """Return the steps and the models they call, whose hooks this package defines."""
+    from mmmodal_datagen.parts import FAMILY
+
+    return [FAMILY]
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from mmmodal.authoring.parts import PartError, suggest
 from mmmodal.authoring.plugins import Family, Registry
 from mmmodal_datagen import hookspecs
 
-__all__ = ["BACKENDS", "KINDS", "find", "registry"]
+__all__ = ["BACKENDS", "FAMILY", "KINDS", "find", "registry"]
 
 KINDS = {
     "generators": "generator",
@@ -23,10 +23,13 @@ BACKENDS = {word.replace(" ", "_"): kind for kind, word in KINDS.items() if kind
 """The kinds of models, by the name that a step's `needs` has for one: `language_model`."""
 
 
+FAMILY = Family(hookspecs, "mmmodal_datagen.contracts", KINDS)
+
+
 @functools.cache
 def registry() -> Registry:
     """Return the steps and backends of this process; plugins are loaded on the first call."""
-    return Registry(Family(hookspecs, "mmmodal_datagen.contracts", KINDS))
+    return Registry(FAMILY)
 
 
 def find(kind: str, name: str) -> type[Any]:

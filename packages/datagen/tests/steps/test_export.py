@@ -190,8 +190,8 @@ def test_rows_written_in_several_forms_are_told_once(tmp_path: Path) -> None:
     [
         ('{"image": 3}', "neither a medium nor turns"),
         ('{"images": ["a.jpg"]}', "neither a medium nor turns; .*'images.0' names a medium"),
-        ('{"image": ["a.jpg", "b.jpg"]}', "'image' lists 2 media; write a row for each"),
-        ('{"image": {"path": null}, "text": "x"}', "give a path"),
+        ('{"image": ["a.jpg", "b.jpg"]}', "'image' lists 2 media, not one; write a row for each"),
+        ('{"image": {"path": null}, "text": "x"}', "'image' lists 0 media"),
         ('{"image": "a.jpg", "audio": "a.wav"}', "in 'audio' and 'image'; keep one of them"),
         ('{"image": "a.jpg", "mask": "b.png"}', "'mask' names a medium .* write a row for each"),
         (

@@ -26,8 +26,9 @@ class Lora(Config):
     """The probability of dropping an input of an adapter in training."""
 
     targets: dict[str, Layers] = Field({"language_model": "all"}, min_length=1)
-    """The layers that get an adapter, for each of language_model, projectors, towers or a modality
-    (its tower): names such as `[q_proj, v_proj]`, or `all` for every linear layer."""
+    """The layers that get an adapter, for each of language_model, projectors, towers, one of these
+    as in projectors.image, or a modality (its tower): names such as `[q_proj, v_proj]`, or `all`
+    for every linear layer."""
 
     @field_validator("targets", mode="before")
     @classmethod

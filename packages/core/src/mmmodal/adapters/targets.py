@@ -48,14 +48,20 @@ def target_layers(model: MMModalForConditionalGeneration, lora: Lora) -> list[st
 
 
 def _modules_of_parts(model: MMModalForConditionalGeneration) -> dict[str, list[str]]:
-    """Return the names of the modules of each part; a modality's name means its tower."""
+    """Return the names of the modules of each part; a modality's name means its tower.
+
+    `towers.image` and `projectors.image` are those of one modality.
+    """
     names = model.config.modality_names
     towers = {name: [f"model.{name}_tower"] for name in names}
     several = {
         "projectors": [f"model.{name}_projector" for name in names],
         "towers": [f"model.{name}_tower" for name in names],
     }
-    return {"language_model": ["model.language_model"], **(several if names else {}), **towers}
+    single = {f"towers.{name}": modules for name, modules in towers.items()}
+    single |= {f"projectors.{name}": [f"model.{name}_projector"] for name in names}
+    of_media = {**several, **towers, **single} if names else {}
+    return {"language_model": ["model.language_model"], **of_media}
 
 
 def _layers(model: nn.Module, prefix: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from mmmodal.contracts.markup import Markup
 from mmmodal.errors import (
     CheckpointError,
     ConfigError,
+    ContractError,
     MediaError,
     MMModalError,
     PartError,
@@ -38,6 +39,7 @@ __all__ = [
     "ComposedCheckpoint",
     "Config",
     "ConfigError",
+    "ContractError",
     "Conversion",
     "ConvertedModality",
     "Converter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from mmmodal.cli.generate import MEDIA_SETTINGS, loading_options, open_chat, tal
 from mmmodal.cli.options import limit_option, read_limits, read_media_options
 from mmmodal.cli.output import example, talking
 from mmmodal.cli.text import check_typed, input_lines
+from mmmodal.cli.typed_paths import typed_path as _path
+from mmmodal.cli.typed_paths import typed_paths
 
 COMMANDS = {
     "/reset": "forget the conversation",
@@ -35,11 +38,9 @@ COMMANDS = {
 def chat(
     checkpoint: Path,
     system: str | None,
-    max_new_tokens: int,
-    temperature: float,
     limits: tuple[str, ...],
     media: tuple[str, ...],
-    **loading: Any,
+    **options: Any,
 ) -> None:
     """Chat with the model CHECKPOINT. Media for the first turn: --image PATH, --audio PATH …"""
     from mmmodal.plugins import registry
@@ -48,7 +49,7 @@ def chat(
     pairs = read_media_options(media, registry().names("modalities"))
     with talking():
         allowed = read_limits(limits)
-        opened = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
+        opened = open_chat(checkpoint, system, allowed, **options)
         session = Session(opened)
     for kind, path in pairs:
         session.attach(kind, path)
@@ -71,7 +72,7 @@ class Session:
         self.help()
         while (line := self._read()) is not None:
             try:
-                if not self.obey(line.strip()):
+                if not self.obey(line.rstrip("\r\n")):
                     return
             except MMModalError as error:
                 click.echo(f"Error: {error}", err=True)
@@ -86,7 +87,8 @@ class Session:
 
     def obey(self, line: str) -> bool:
         """Run the command or answer the text of one line; return False to end the chat."""
-        command, _, argument = line.partition(" ")
+        command, _, argument = line.lstrip().partition(" ")
+        command, line = command.rstrip(), line.strip()
         if command in ("/exit", "/quit"):
             return False
         if command == "/reset":
@@ -94,11 +96,12 @@ class Session:
             self.pending = []
         elif command == "/help":
             self.help()
-        elif command == "/save" and argument:
+        elif command == "/save" and argument.strip():
             self.chat.save(_path(argument))
             click.echo(f"saved to {_path(argument)}", err=True)
-        elif command.startswith("/") and command[1:] in self.kinds and argument:
-            self.attach(command[1:], _path(argument))
+        elif command.startswith("/") and command[1:] in self.kinds and argument.strip():
+            for path in typed_paths(argument):
+                self.attach(command[1:], path)
         elif command.startswith("/"):
             click.echo(
                 f"Error: unknown command or missing argument: {line}; /help lists all", err=True
@@ -109,8 +112,9 @@ class Session:
 
     def attach(self, kind: str, path: str) -> None:
         """Read a medium for the next turn now, so that a wrong path is reported immediately."""
-        self.chat.processor.read(kind, path)
-        self.pending.append({"type": kind, "path": path})
+        medium = Path(path) if os.path.exists(path) else path  # a name may hold a colon
+        self.chat.processor.read(kind, medium)
+        self.pending.append({"type": kind, "path": medium})
         click.echo(f"{kind} {path} will be sent with your next message", err=True)
 
     def answer(self, text: str) -> None:
@@ -142,14 +146,6 @@ class Session:
                 except KeyboardInterrupt:
                     click.echo(err=True)  # discard a partly typed line
         return next(self._lines, None)
-
-
-def _path(text: str) -> str:
-    """Return a path as typed or dragged into a terminal, without quotes, and with ~ expanded."""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1]
-    return str(Path(text).expanduser())
 
 
 def _emit(piece: str) -> None:

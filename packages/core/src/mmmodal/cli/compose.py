@@ -177,6 +177,12 @@ def _print_result(out: Path, model: Any, as_json: bool) -> None:
     click.echo(f"{out}")
     for name, count in counts.items():
         click.echo(f"  {name:<22} {count / 1e6:>10.2f} M parameters")
+    for name in model.config.untrained_towers():
+        click.echo(
+            f"The tower of {name!r} has random weights, as its encoder has no source; add "
+            f"towers.{name} to the train.parts of a recipe, or it stays so",
+            err=True,
+        )
     click.echo(f"Next: mmmodal train align model={out} data=YOUR.jsonl out={out}-aligned", err=True)
 
 

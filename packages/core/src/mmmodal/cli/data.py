@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,13 +19,15 @@ from mmmodal.cli.options import (
     read_limits,
     reading_options,
     root_option,
+    thoughts_option,
 )
-from mmmodal.cli.output import example, print_json, print_table
+from mmmodal.cli.output import example, print_json, print_table, talking
 from mmmodal.cli.preview import preview_command
 
 if TYPE_CHECKING:
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
+    from mmmodal.samples.template_check import TemplateCheck
 
 MOST_KEYS = 20  # of one file's rows that are printed
 
@@ -45,6 +47,17 @@ def data() -> None:
 @click.option(
     "--media/--no-media", default=True, show_default=True, help="Read every medium, or rows only."
 )
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="A composed model's folder: also check what its chat template makes of each conversation.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="With --model: refuse rows of which an answer or a system text would not be learned.",
+)
+@thoughts_option
 @limit_option
 @reading_options
 @json_option
@@ -54,6 +67,9 @@ def check(
     path: Path,
     root: Path | None,
     media: bool,
+    model: Path | None,
+    strict: bool,
+    thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
@@ -64,6 +80,9 @@ def check(
     A row that names media, turns or tools under a key that its format does not read is an error.
     Other keys that are not used are kept in `meta`; the number of their rows is printed.
     """
+    if strict and model is None:
+        raise click.UsageError("--strict needs --model, whose chat template it asks")
+    template = None if model is None else _template_check(model, thoughts, strict)
     from mmmodal.records.checker import Checker
     from mmmodal.records.dataset import scan
 
@@ -76,7 +95,10 @@ def check(
     for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
-        for error in checker.problems(item):
+        found = list(checker.problems(item))
+        if template is not None and item.record is not None:
+            found += template.problems(item.record, item.row.where)
+        for error in found:
             errors.append({"where": error.where, "reason": error.reason})
             if not as_json:
                 click.echo(str(error))
@@ -90,8 +112,25 @@ def check(
         if unused:
             click.echo(f"not used, kept in meta: {_keys(unused)}")
         click.echo(f"{_counted(records, 'record')}, {_counted(len(errors), 'error')}")
+    if template is not None and template.affected and not strict:
+        affected = f"{_counted(template.affected, 'record')} not learned whole"
+        click.echo(f"Warning: {affected}, such as {template.example}", err=True)
     if errors:
         context.exit(1)
+
+
+def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool) -> TemplateCheck:
+    """Return the check of a model's chat template, after telling what is known of the template."""
+    with talking():
+        from mmmodal.conversation.differences import differences
+        from mmmodal.making.loading import load_processor
+        from mmmodal.samples.template_check import TemplateCheck
+
+        preparer = load_processor(model).preparer
+        preparer.learn(thoughts)
+        for difference in differences(preparer.renderer):
+            click.echo(f"Warning: {difference}", err=True)
+    return TemplateCheck(preparer, strict=strict)
 
 
 @data.command(epilog=example("mmmodal data stats captions.jsonl --json"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings
 
 MEDIA_SETTINGS = {"ignore_unknown_options": True}
+TALKING = ("max_new_tokens", "temperature", "top_p", "top_k", "stop_strings")
 
 
 def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,11 +50,26 @@ def talking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for generating an answer."""
     for option in (
         click.option(
+            "--stop",
+            "stop_strings",
+            multiple=True,
+            metavar="TEXT",
+            help="End an answer in front of this text; repeatable.",
+        ),
+        click.option(
+            "--top-k",
+            type=click.IntRange(0),
+            help="Draw only from the most probable tokens, this many.",
+        ),
+        click.option(
+            "--top-p",
+            type=click.FloatRange(0, 1),
+            help="Draw only from the most probable tokens of this probability in sum.",
+        ),
+        click.option(
             "--temperature",
             type=click.FloatRange(0, 100),
-            default=0.0,
-            show_default=True,
-            help="0 always selects the most probable token.",
+            help="Draw tokens; 0 always selects the most probable one, as without these options.",
         ),
         click.option(
             "--max-new-tokens",
@@ -83,12 +99,10 @@ def generate(
     checkpoint: Path,
     prompt: str,
     system: str | None,
-    max_new_tokens: int,
-    temperature: float,
     limits: tuple[str, ...],
     as_json: bool,
     media: tuple[str, ...],
-    **loading: Any,
+    **options: Any,
 ) -> None:
     """Answer one prompt about media: --image PATH, --audio PATH …, repeatable, in order."""
     from mmmodal.plugins import registry
@@ -103,7 +117,7 @@ def generate(
         allowed = read_limits(limits)
         for _, path in pairs:
             open_source(path, root=None, limits=allowed)  # reports a wrong path before loading
-        chat = open_chat(checkpoint, system, max_new_tokens, temperature, allowed, **loading)
+        chat = open_chat(checkpoint, system, allowed, **options)
         answer = chat.say([*({"type": kind, "path": path} for kind, path in pairs), text])
     if as_json:
         named = [{"kind": kind, "path": path} for kind, path in pairs]
@@ -114,20 +128,11 @@ def generate(
         click.echo(answer)
 
 
-def open_chat(
-    checkpoint: Path,
-    system: str | None,
-    max_new_tokens: int,
-    temperature: float,
-    limits: LimitSettings,
-    **loading: Any,
-) -> Any:
-    """Return a chat with a checkpoint; the arguments are those of `mmmodal.load`."""
+def open_chat(checkpoint: Path, system: str | None, limits: LimitSettings, **options: Any) -> Any:
+    """Return a chat with a checkpoint; options are those of `talking_options` and of loading."""
     import mmmodal
 
-    settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
-    if temperature > 0:
-        settings["temperature"] = temperature
-    model = mmmodal.load(checkpoint, **loading)
+    settings = {name: options.pop(name) for name in TALKING}
+    model = mmmodal.load(checkpoint, **options)
     model.processor.allow(limits)
     return mmmodal.Chat(model, system=system, **settings)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
 
+from mmmodal.cli.main import COMMANDS, package_of, plugin_commands
 from mmmodal.cli.output import example, print_json, print_table
 from mmmodal.config import SET_BY_SOURCE, alternatives, suggest
 from mmmodal.contracts import Card, Encoder
 from mmmodal.contracts.addition import Provided
 from mmmodal.errors import PartError, PluginError
-from mmmodal.plugins import KINDS, Plugin, registry
+from mmmodal.plugins import KINDS, Plugin, Registry, registry
+from mmmodal.requirements import unbounded
 
 __all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
 
@@ -25,6 +28,13 @@ ATTRIBUTES = {
     "backbones": ("source",),
 }
 """The attributes of a part's class to list, for each kind."""
+
+PROBLEMS = {
+    "failed": "failed to load",
+    "incompatible": "is incompatible",
+    "unmet": "lacks what it needs",
+}
+"""What the lists of parts say of plugins that are not ok, by status."""
 
 CARDS: dict[str, tuple[str, ...]] = {
     "encoders": ("width", "positions", "per", "tokens", "licence"),
@@ -42,7 +52,7 @@ def plugins(context: click.Context, as_json: bool) -> None:
     """List the plugins of this environment with their parts, or why they do not work."""
     if context.invoked_subcommand is not None:
         return
-    found = registry().plugins
+    found = _plugins()
     if as_json:
         _print_plugins(found)
         return
@@ -57,10 +67,13 @@ def plugins(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def check(context: click.Context, name: str, as_json: bool) -> None:
-    """Load the plugin NAME (or all plugins of the package NAME), and print the whole traceback."""
-    found = [plugin for plugin in registry().plugins if name in (plugin.name, plugin.package)]
+    """Load the plugin NAME (or all plugins of the package NAME), and print the whole traceback.
+
+    Exit with 1 if it is not ok.
+    """
+    found = [plugin for plugin in _plugins() if name in (plugin.name, plugin.package)]
     if not found:
-        known = [plugin.name for plugin in registry().plugins]
+        known = [plugin.name for plugin in _plugins()]
         raise PluginError(f"there is no plugin {name!r}{suggest(name, known)}")
     if as_json:
         _print_plugins(found)
@@ -70,7 +83,7 @@ def check(context: click.Context, name: str, as_json: bool) -> None:
         if as_json:
             continue
         about = f"{plugin.name} ({plugin.package} {plugin.version}): {plugin.status}"
-        details = "; ".join(text for text in (plugin.reason, _provides(plugin)) if text)
+        details = "; ".join(text for text in (_provides(plugin), plugin.reason) if text)
         click.echo(f"{about}: {details}" if details else about, err=plugin.status != "ok")
     if any(plugin.status != "ok" for plugin in found):
         context.exit(1)
@@ -79,6 +92,46 @@ def check(context: click.Context, name: str, as_json: bool) -> None:
 def _print_plugins(found: Sequence[Plugin]) -> None:
     keys = ("name", "package", "version", "status", "reason", "provides")
     print_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+
+
+def _plugins() -> list[Plugin]:
+    """Return all plugins, with the parts of families that plugins define, and with commands."""
+    found = {plugin.name: plugin for plugin in registry().plugins}
+    for family in registry().families:
+        for other in Registry(family).plugins:
+            mine = found[other.name]
+            provides = {**mine.provides, **other.provides}
+            if mine.status == "ok" and other.status == "failed":
+                mine = other
+            found[other.name] = replace(mine, provides=provides)
+    plugins = list(found.values())
+    for name, entries in sorted(plugin_commands().items()):
+        for entry in entries:
+            _add_command(plugins, name, entry)
+    return [_with_note(plugin) for plugin in plugins]
+
+
+def _with_note(plugin: Plugin) -> Plugin:
+    """Return a plugin that works with a note for its author, if there is one."""
+    note = unbounded(plugin.package) if plugin.status == "ok" else ""
+    return replace(plugin, reason="; ".join(filter(None, (plugin.reason, note))))
+
+
+def _add_command(plugins: list[Plugin], name: str, entry: EntryPoint) -> None:
+    """Add a command to the first plugin of its package; a package may have commands alone."""
+    package = package_of(entry)
+    place = next((i for i, p in enumerate(plugins) if p.package == package), len(plugins))
+    if place == len(plugins):
+        version = entry.dist.version if entry.dist is not None else ""
+        plugins.append(Plugin(package, package, version, "ok"))
+    plugin = plugins[place]
+    provides, reason = dict(plugin.provides), plugin.reason
+    if name in COMMANDS:
+        told = f"its command {name!r} is not used: core has one"
+        reason = "; ".join(filter(None, (reason, told)))
+    else:
+        provides["commands"] = [*provides.get("commands", []), name]
+    plugins[place] = replace(plugin, provides=provides, reason=reason)
 
 
 def _provides(plugin: Plugin) -> str:
@@ -105,8 +158,7 @@ def _list_command(kind: str, what: str) -> click.Command:
         else:
             _print_parts(kind, rows)
         for plugin in registry().plugins:
-            if plugin.status in ("failed", "incompatible"):
-                problem = "failed to load" if plugin.status == "failed" else "is incompatible"
+            if problem := PROBLEMS.get(plugin.status):
                 about = f"plugin {plugin.name!r} of {plugin.package} {problem}"
                 click.echo(f"{about}: {plugin.reason}", err=True)
         for conflict in registry().conflicts(kind).values():

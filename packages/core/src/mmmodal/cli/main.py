@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import faulthandler
 import os
 import sys
 import warnings
@@ -17,7 +18,7 @@ import click
 from mmmodal.cli.summaries import summary
 from mmmodal.errors import MMModalError, PluginError, is_debugging, one_line
 
-__all__ = ["main", "mmmodal", "run"]
+__all__ = ["COMMANDS", "main", "mmmodal", "package_of", "plugin_commands", "run"]
 
 CORE = "mmmodal-core"
 
@@ -58,12 +59,12 @@ class LazyGroup(click.Group):
             return _load(cmd_name, CORE, lambda: getattr(import_module(module), attribute))
         entries = _plugin_commands().get(cmd_name, [])
         if len(entries) > 1:
-            packages = " and ".join(map(_package, entries))
+            packages = " and ".join(map(package_of, entries))
             return _refusing(
                 cmd_name,
                 f"command {cmd_name!r} is provided by {packages}; uninstall one of them",
             )
-        return _load(cmd_name, _package(entries[0]), entries[0].load) if entries else None
+        return _load(cmd_name, package_of(entries[0]), entries[0].load) if entries else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -80,28 +81,36 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
         for name, entries in sorted(_plugin_commands().items()):
-            packages = " and ".join(map(_package, entries))
+            packages = " and ".join(map(package_of, entries))
             about = summary(entries[0]) if len(entries) == 1 else ""
             rows.append((name, about or f"from {packages}"))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+        for name in sorted(plugin_commands().keys() & COMMANDS.keys()):
+            packages = " and ".join(map(package_of, plugin_commands()[name]))
+            formatter.write_text(f"The command {name!r} of {packages} is not used: core has one.")
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command, and ignore its return value, which is not an exit code."""
         super().invoke(ctx)
 
 
-def _plugin_commands() -> dict[str, list[EntryPoint]]:
-    """Return the commands of other packages, without importing the packages."""
+def plugin_commands() -> dict[str, list[EntryPoint]]:
+    """Return the entry points of other packages' commands, without importing the packages."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group="mmmodal.commands"):
-        if entry.name not in COMMANDS:
-            found.setdefault(entry.name, []).append(entry)
+        found.setdefault(entry.name, []).append(entry)
     return found
 
 
-def _package(entry: EntryPoint) -> str:
+def package_of(entry: EntryPoint) -> str:
+    """Return the package of an entry point."""
     return entry.dist.name if entry.dist is not None else "an unknown package"
+
+
+def _plugin_commands() -> dict[str, list[EntryPoint]]:
+    """Return the commands of other packages; none can replace one of core."""
+    return {name: entries for name, entries in plugin_commands().items() if name not in COMMANDS}
 
 
 def _load(name: str, package: str, load: Callable[[], Any]) -> click.Command:
@@ -182,4 +191,6 @@ def main() -> None:
     if not is_debugging():
         # The place in the code is of no use to users.
         warnings.formatwarning = _warning_line
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # where there is no stderr
+        faulthandler.enable()  # compiled code of a plugin that crashes is named by the traceback
     sys.exit(run(sys.argv[1:]))

@@ -25,6 +25,7 @@ __all__ = [
     "read_template",
     "reading_options",
     "root_option",
+    "thoughts_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,6 +57,13 @@ def reading_options(command: Command) -> Command:
 
 path_argument = click.argument("path", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+thoughts_option = click.option(
+    "--thoughts",
+    default="keep",
+    show_default=True,
+    type=click.Choice(["keep", "drop"]),
+    help="Learn the thoughts in answers, such as <think>…</think>, or drop them.",
+)
 root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),

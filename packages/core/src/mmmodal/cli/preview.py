@@ -6,7 +6,7 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import click
 
@@ -17,6 +17,7 @@ from mmmodal.cli.options import (
     read_limits,
     reading_options,
     root_option,
+    thoughts_option,
 )
 from mmmodal.cli.output import example, print_json, talking
 
@@ -109,6 +110,7 @@ def _printable(text: str) -> str:
 )
 @json_option
 @root_option
+@thoughts_option
 @limit_option
 @reading_options
 def preview_command(
@@ -117,6 +119,7 @@ def preview_command(
     number: int,
     row: int,
     root: Path | None,
+    thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
     format_name: str | None,
     root_maps: tuple[str, ...],
@@ -132,6 +135,7 @@ def preview_command(
 
         preparer = load_processor(model).preparer
         preparer.allow(read_limits(limits))
+        preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
     scanned = scan(path, format=format_name, root_maps=root_maps)
     shown: list[dict[str, Any]] = []

@@ -1,8 +1,9 @@
 """The contracts that plugin authors implement: one small abstract class per kind of part."""
 
 from mmmodal.contracts.backbone import Backbone, BackboneCard
+from mmmodal.contracts.card import Card
 from mmmodal.contracts.converter import Converter
-from mmmodal.contracts.encoder import Card, Encoder
+from mmmodal.contracts.encoder import Encoder
 from mmmodal.contracts.modality import Modality
 from mmmodal.contracts.projector import Projector
 

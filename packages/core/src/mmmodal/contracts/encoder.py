@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mmmodal.config import Config, validate
+from mmmodal.contracts.card import Card
 from mmmodal.errors import PartError
+from mmmodal.faults import cause, described, raised, violation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,24 +19,16 @@ if TYPE_CHECKING:
     from mmmodal.media.limits import Limits
     from mmmodal.media.source import Source
 
-__all__ = ["Card", "Encoder"]
-
-
-@dataclass(frozen=True)
-class Card:
-    """Facts about a published encoder, known without its files."""
-
-    width: int
-    """The width of the features."""
-
-    positions: int
-    """The number of features for each `per`, before the projector."""
-
-    per: str
-    """The unit of `positions`: `image`, `30 s`."""
-
-    licence: str
-    """The SPDX name of its licence: `Apache-2.0`."""
+__all__ = [
+    "Encoder",
+    "call_encoder",
+    "collated",
+    "encoded",
+    "fixed_shape",
+    "measured",
+    "preprocessed",
+    "shape_of",
+]
 
 
 class Encoder(ABC):
@@ -171,3 +165,147 @@ class Encoder(ABC):
     def download_size(self, source: str) -> list[tuple[str, int]] | None:
         """Return the files that `load(source)` would download as (file, bytes); None if unknown."""
         return None
+
+
+# How core calls an encoder: an error inside, or a result that the contract does not allow, is one
+# ContractError, which names the encoder.
+
+
+def call_encoder(encoder: Encoder, method: str, *given: Any) -> Any:
+    """Return the result of a method; any error inside names the encoder."""
+    try:
+        return getattr(encoder, method)(*given)
+    except Exception as error:
+        raise raised(encoder, method, error) from cause(error)
+
+
+def preprocessed(encoder: Encoder, item: Any) -> Any:
+    """Return `encoder.preprocess(item)`, checked.
+
+    Raises:
+        ContractError: it failed, or returned nothing.
+    """
+    features = call_encoder(encoder, "preprocess", item)
+    if features is None:
+        raise violation(encoder, "preprocess", "returned None", "return the tower's input")
+    return features
+
+
+def shape_of(encoder: Encoder, features: Any) -> tuple[int, ...]:
+    """Return `encoder.shape(features)`, checked.
+
+    Raises:
+        ContractError: it failed, returned no shape, or another one than `fixed_shape`.
+    """
+    shape = _checked_shape(encoder, "shape", call_encoder(encoder, "shape", features))
+    fixed = fixed_shape(encoder)
+    if fixed not in (None, shape):
+        came, contract = f"is {fixed}", f"be None where an item has another shape, as here {shape}"
+        raise violation(encoder, "fixed_shape", came, contract)
+    return shape
+
+
+def measured(encoder: Encoder, item: Any) -> tuple[int, ...]:
+    """Return `encoder.measure(item)`, checked.
+
+    Raises:
+        ContractError: it failed, or returned no shape.
+    """
+    return _checked_shape(encoder, "measure", call_encoder(encoder, "measure", item))
+
+
+def fixed_shape(encoder: Encoder) -> tuple[int, ...] | None:
+    """Return `encoder.fixed_shape`, checked.
+
+    Raises:
+        ContractError: it failed, or is neither None nor a shape.
+    """
+    try:
+        shape = encoder.fixed_shape
+    except Exception as error:
+        raise raised(encoder, "fixed_shape", error) from cause(error)
+    return None if shape is None else _checked_shape(encoder, "fixed_shape", shape)
+
+
+def collated(encoder: Encoder, batch: Sequence[Any]) -> dict[str, Tensor]:
+    """Return `encoder.collate(batch)`, checked.
+
+    Raises:
+        ContractError: it failed, or returned something else than tensors by name.
+    """
+    import torch
+
+    tensors = call_encoder(encoder, "collate", batch)
+    if isinstance(tensors, Mapping) and tensors and all(map(torch.is_tensor, tensors.values())):
+        return dict(tensors)
+    kinds = isinstance(tensors, Mapping) and {k: type(v).__name__ for k, v in tensors.items()}
+    came = f"returned {kinds or described(tensors)}"
+    raise violation(encoder, "collate", came, "return a dict of tensors by the tower's arguments")
+
+
+def encoded(
+    encoder: Encoder,
+    tower: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shapes: Sequence[tuple[int, ...]] | None = None,
+) -> list[Tensor]:
+    """Return the features of N items, [*shape, D_enc] each, from one call of the tower, checked.
+
+    `shapes` are those that `shape` returned, if they are known. Values are not looked at, as the
+    device would have to be waited for.
+
+    Raises:
+        ContractError: the tower failed, or returned something else than its contract says.
+    """
+    import torch
+
+    try:
+        output = tower(**inputs)
+    except Exception as error:
+        raise raised(encoder, "tower", error) from cause(error)
+    # A tensor [N, n, D_enc] is a list of equal items.
+    if not (isinstance(output, list | tuple) or (torch.is_tensor(output) and output.dim() > 2)):
+        came = f"returned {described(output)}"
+        raise violation(encoder, "tower", came, "return a list of tensors, one for each item")
+    features = list(output)
+    if shapes is not None and len(features) != len(shapes):
+        came = f"returned {len(features)} tensors for {len(shapes)} items"
+        raise violation(encoder, "tower", came, "return one tensor for each item")
+    precisions = {value.dtype for value in inputs.values() if value.is_floating_point()}
+    for number, item in enumerate(features):
+        _check_item(encoder, item, None if shapes is None else shapes[number], precisions)
+    return features
+
+
+def _check_item(
+    encoder: Encoder, item: Any, shape: tuple[int, ...] | None, precisions: set[Any]
+) -> None:
+    """Raise a ContractError unless `item` can be the features of one item, [*shape, D_enc]."""
+    import torch
+
+    width = encoder.width
+    wanted = f"[*shape, {width}] with a shape (n,) or (tiles, h, w)"
+    is_good = torch.is_tensor(item) and item.dim() in (2, 4) and item.shape[-1] == width
+    if is_good and shape is not None:
+        wanted = f"{[*shape, width]}, as `shape` and `width` say"
+        is_good = tuple(item.shape[:-1]) == shape
+    if not is_good:
+        raise violation(encoder, "tower", f"returned {described(item)}", f"return {wanted}")
+    if not precisions or torch.is_autocast_enabled(item.device.type):
+        precisions = {*precisions, torch.float32, torch.float16, torch.bfloat16}
+    if item.dtype not in precisions:
+        came = f"returned {described(item)}"
+        raise violation(encoder, "tower", came, "return the precision of its inputs and weights")
+
+
+def _checked_shape(encoder: Encoder, method: str, shape: Any) -> tuple[int, ...]:
+    if (
+        isinstance(shape, tuple | list)
+        and len(shape) in (1, 3)
+        and all(isinstance(size, int) for size in shape)
+        and math.prod(shape) >= 1
+    ):
+        return tuple(shape)
+    word = "is" if method == "fixed_shape" else "returned"
+    came = f"{word} {described(shape)}"
+    raise violation(encoder, method, came, "be a shape (n,) or (tiles, h, w) of positive numbers")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from mmmodal.config import Config
+from mmmodal.media.source import Source
 
 __all__ = ["ContentPart", "MediaRef", "Message", "Record", "text_message"]
 
@@ -40,13 +42,32 @@ class Message(Config):
 
 
 class MediaRef(Config):
-    """The location of a medium: a path under the data root, or a data URI."""
+    """The location of a medium: a path under the data root, a data URI, or where a row holds it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     kind: str
     """The modality: `image`, `audio`, or one of a plugin."""
 
     uri: str
+    """The path or URI; a description for users of a medium that is `held`."""
+
     sha256: str | None = None
+    held: SkipValidation[Source] | None = Field(None, exclude=True, repr=False)
+    """The source of the medium, if the row holds it; it is no part of the record as text."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _described(cls, values: Any) -> Any:
+        held = values.get("uri") if isinstance(values, Mapping) else None
+        if isinstance(held, Source):
+            return {**values, "uri": held.origin, "held": held}
+        return values
+
+    @property
+    def address(self) -> str | Source:
+        """What names the bytes of the medium: their source if the row holds it, else its URI."""
+        return self.uri if self.held is None else self.held
 
 
 class Record(Config):

@@ -12,7 +12,10 @@ from jinja2.exceptions import TemplateError
 from jinja2.meta import find_undeclared_variables
 
 from mmmodal.contracts.record import Message
+from mmmodal.conversation.locating import FoundSpan
 from mmmodal.conversation.rendering import Renderer
+from mmmodal.conversation.template import refusal
+from mmmodal.conversation.training_text import TrainingText
 from mmmodal.errors import RenderError, one_line
 
 __all__ = ["BlockRenderer", "has_blocks", "template_variables"]
@@ -43,25 +46,30 @@ def template_variables(template: str) -> frozenset[str]:
 class BlockRenderer(Renderer):
     """Render with labels at the `{% generation %}` blocks of the template, and nowhere else."""
 
-    def _written(
-        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
-    ) -> tuple[str, list[tuple[int, int]]]:
+    def training_text(self, messages: Sequence[Message]) -> TrainingText:
+        """Return the text of the template, and its blocks.
+
+        Raises:
+            RenderError: the template refuses a role.
+        """
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        chat = [(m.role, content) for m, content in zip(messages, contents, strict=True)]
+        chat = self._chat(messages)
         settings: dict[str, Any] = {**self.tokenizer.special_tokens_map, **self._settings}
         settings["chat_template"] = self.template
         try:
             rendered: Any = render_jinja_template(
                 [[{"role": role, "content": content} for role, content in chat]],
-                add_generation_prompt=add_generation_prompt,
                 return_assistant_tokens_mask=True,
                 **settings,
             )
         except TemplateError as error:
-            raise self._refusal(chat, error) from None
+            raise refusal(self.origin, self._write, chat, error) from None
         (text,), (blocks,) = rendered
-        return text, [(start, end) for start, end in blocks]
+        return TrainingText(text, [(start, end) for start, end in blocks], len(chat))
 
     def _is_anchored(self) -> bool:
         return False  # a block may begin and end anywhere
+
+    def _is_exact(self, written: TrainingText, spoken: Sequence[FoundSpan]) -> bool:
+        return True  # tokens that a block shares with other text are learned

@@ -10,7 +10,10 @@ import bisect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Anchors", "Spans", "TokenizedText", "tokens_of"]
+__all__ = ["IGNORE", "Anchors", "FoundSpan", "Spans", "TokenizedText", "tokens_of"]
+
+IGNORE = -100
+"""The label of a token without loss."""
 
 Spans = Sequence[tuple[int, int]]
 """Starts and ends, in characters."""
@@ -24,6 +27,15 @@ class TokenizedText:
 
     text: str
     ids: list[int]
+
+
+@dataclass(frozen=True)
+class FoundSpan:
+    """The tokens of a part of a text."""
+
+    tokens: slice
+    exact: bool
+    """Whether the first of them is known to begin where the part does."""
 
 
 def tokens_of(
@@ -74,15 +86,15 @@ class Anchors:
         ids: list[int],
         markup: Sequence[int],
         spans: Spans,
-        found: Sequence[tuple[slice, bool]],
+        found: Sequence[FoundSpan],
     ) -> None:
         """Store the headers of the spans whose first token begins at the start of the span."""
         at = self._at(ids, markup)
-        for (start, _), (tokens, exact) in zip(spans, found, strict=True):
+        for (start, _), span in zip(spans, found, strict=True):
             before = bisect.bisect_right(markup, start) - 1
-            if exact and 0 <= before < len(at) and len(self._known) < REMEMBERED:
+            if span.exact and 0 <= before < len(at) and len(self._known) < REMEMBERED:
                 head = rendered[markup[before] : start]
-                self._known[ids[at[before]], head] = ids[at[before] + 1 : tokens.start]
+                self._known[ids[at[before]], head] = ids[at[before] + 1 : span.tokens.start]
 
     def _at(self, ids: Sequence[int], markup: Sequence[int]) -> list[int]:
         """Return the indices of the markup tokens; an empty list if their number differs."""

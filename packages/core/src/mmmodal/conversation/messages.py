@@ -102,11 +102,12 @@ def read_part(
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "text" and isinstance(part.get("text"), str):
         return "text", _whole(part["text"])
-    named = FOREIGN.fullmatch(kind) if isinstance(kind, str) else None
-    if named and (modality := named[1] or named[2]) in known:
-        return modality, _openai_medium(modality, part, kind)
-    if kind in known:
-        return kind, _own_medium(kind, part)
+    if isinstance(kind, str):
+        named = FOREIGN.fullmatch(kind)
+        if named and (modality := named[1] or named[2]) in known:
+            return modality, _openai_medium(modality, part, kind)
+        if kind in known:
+            return kind, _own_medium(kind, part)
     names = [name for each in known for name in (each, f"{each}_url", f"input_{each}")]
     hint = suggest(str(kind)[:60], [*names, "text"])
     raise RenderError(f"a part of type {kind!r:.60}{wrong}{hint}")

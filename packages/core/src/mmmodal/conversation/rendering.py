@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
 
 from mmmodal.contracts.record import ContentPart, Message
+from mmmodal.conversation.labelling import labelled
 from mmmodal.conversation.layout import Layout, MarkerIds, joined, spaced
-from mmmodal.conversation.locating import TokenizedText
+from mmmodal.conversation.locating import IGNORE, FoundSpan, TokenizedText
+from mmmodal.conversation.template import looked_for, refusal
+from mmmodal.conversation.thoughts import TAGS, Thoughts, without_thoughts
 from mmmodal.conversation.tokens import MarkupTokenizer
-from mmmodal.conversation.turns import TurnFormat
+from mmmodal.conversation.training_text import Joiner, LearnedAnswers, TrainingText, Unlearned
+from mmmodal.conversation.turns import Agreement, Chat, TurnFormat
 from mmmodal.errors import RenderError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["IGNORE", "Rendered", "Renderer"]
-
-IGNORE = -100
-"""The label of a token without loss."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Rendered:
     media: list[int]
     """The index of each medium, in the order of the slots."""
 
+    unlearned: tuple[Unlearned, ...] = ()
+    """The answers without labels, as inference's prompt is not what stands in front of them."""
+
 
 class Renderer:
     """Render conversations for one tokenizer and its chat template."""
@@ -44,29 +48,36 @@ class Renderer:
         self,
         tokenizer: PreTrainedTokenizerBase,
         markers: Mapping[str, MarkerIds],
+        thoughts: Thoughts = "keep",
+        answers: LearnedAnswers = "asked",
         *,
         settings: Mapping[str, Any] | None = None,
         tokens: MarkupTokenizer | None = None,
     ) -> None:
-        """Prepare to render.
+        """Read a tokenizer and its template.
 
         Args:
-            tokenizer: the tokenizer, with its chat template.
+            tokenizer: the tokenizer with the chat template.
             markers: the ids of each modality's markers and slot.
+            thoughts: whether the thoughts in answers are learned, or dropped before.
+            answers: which answers are learned, where a template writes a finished conversation
+                otherwise than the prompts that lead to it.
             settings: another `chat_template`, `tools`, `documents`, and variables of the template.
             tokens: the tokenizer that keeps text and markup apart, if there is one already.
 
         Raises:
-            RenderError: there is no chat template.
+            RenderError: there is no chat template, or no fast tokenizer.
         """
+        self.tokenizer = tokenizer
         self._settings = dict(settings or {})
         if not (tokenizer.chat_template or self._settings.get("chat_template")):
             raise RenderError(
-                f"the tokenizer of {_source(tokenizer)} has no chat template; give a Jinja file "
+                f"the tokenizer of {self.origin} has no chat template; give a Jinja file "
                 "with --chat-template FILE, or as chat_template.jinja in the model's folder"
             )
-        self.tokenizer = tokenizer
         self.markers = dict(markers)
+        self.thoughts = thoughts
+        self._answers = answers
         self._tokens = tokens or MarkupTokenizer(
             tokenizer, as_token=_likeness(tokenizer, self.markers)
         )
@@ -75,7 +86,8 @@ class Renderer:
     def variant(self, settings: Mapping[str, Any], kind: type[Renderer] | None = None) -> Renderer:
         """Return a renderer of the same tokens with other settings of the template."""
         made = kind or type(self)
-        return made(self.tokenizer, self.markers, settings=settings, tokens=self._tokens)
+        choices = (self.thoughts, self._answers)
+        return made(self.tokenizer, self.markers, *choices, settings=settings, tokens=self._tokens)
 
     def render(
         self,
@@ -97,19 +109,54 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, leaves out a medium, or writes no turn end.
         """
-        contents = [self._content(message) for message in messages]
-        spans: list[tuple[int, int]] = []
         if continue_final_message:
-            text = self._continued(messages, contents)
-        else:
-            text, spans = self._written(messages, contents, add_generation_prompt)
-        media = self._shown(messages, text)
-        anchored = bool(spans) and self._is_anchored()
-        ids, spoken = self._tokens.encode(text, spans, anchored=anchored)
+            return self._without_labels(messages, self._continued(messages), layouts)
+        if add_generation_prompt or all(message.role != "assistant" for message in messages):
+            text = self._apply(self._chat(messages), add_generation_prompt)
+            return self._without_labels(messages, text, layouts)
+        written = self.training_text(messages)
+        text, spans = written.text, written.spans
+        media = self._shown(messages[: written.messages], text)
+        ids, spoken = self._tokens.encode(text, spans, anchored=self._is_anchored())
         labels = [IGNORE] * len(ids)
-        for answer in spoken:
-            labels[answer] = ids[answer]
-        return self._expanded(ids, labels, media, layouts)
+        for found in spoken:
+            labels[found.tokens] = ids[found.tokens]
+        if self._is_exact(written, spoken):
+            return self._expanded(ids, labels, media, layouts)
+        shown = {index: f"[{kind}]" for index, kind in media}
+        how: Any = {"end": self._format.end, "answers": self._answers, "media": shown}
+        exact = labelled(written, ids, spoken, self._tokens, **how)
+        rendered = self._expanded(exact.ids, exact.labels, media, layouts)
+        return replace(rendered, unlearned=exact.unlearned)
+
+    def _without_labels(
+        self, messages: Sequence[Message], text: str, layouts: Sequence[Layout]
+    ) -> Rendered:
+        ids, _ = self._tokens.encode(text)
+        media = self._shown(messages, text)
+        return self._expanded(ids, [IGNORE] * len(ids), media, layouts)
+
+    def training_text(self, messages: Sequence[Message]) -> TrainingText:
+        """Return the text from which the answers of a conversation are learned.
+
+        Raises:
+            RenderError: the template refuses a role, or writes no turn end.
+        """
+        if self.thoughts == "drop":
+            messages = [without_thoughts(message) for message in messages]
+        chat = self._chat(messages)
+        text = self._apply(chat)
+        if self._agreement.holds(chat):
+            try:
+                spans = self._format.spans(self._apply, chat, text, self._tokens)
+                return TrainingText(text, spans, len(chat))
+            except RenderError:
+                pass  # the template writes different texts around different answers
+        joiner = Joiner(self._write, self._format, self._tokens, self._answers)
+        try:
+            return joiner.text_of(chat, text)
+        except TemplateError as error:
+            raise refusal(self.origin, self._write, chat, error) from None
 
     def prompt(
         self, messages: Sequence[Message], layouts: Sequence[Layout], before: TokenizedText
@@ -127,8 +174,7 @@ class Renderer:
         Raises:
             RenderError: the template refuses a role, or leaves out a medium.
         """
-        contents = [self._content(message) for message in messages]
-        text = self._apply_template(messages, contents, add_generation_prompt=True)
+        text = self._apply(self._chat(messages), add_generation_prompt=True)
         media = self._shown(messages, text)
         known = self._tokens.encode_after(before, text)
         rendered = self._expanded(known.ids, [IGNORE] * len(known.ids), media, layouts)
@@ -177,37 +223,49 @@ class Renderer:
         continue_final_message: bool = False,
     ) -> str:
         """Return the text of the template, with each medium replaced by its text in `media`."""
-        contents = [self._content(message) for message in messages]
         if continue_final_message:
-            rendered = self._continued(messages, contents)
+            rendered = self._continued(messages)
         else:
-            rendered = self._apply_template(messages, contents, add_generation_prompt)
+            rendered = self._apply(self._chat(messages), add_generation_prompt)
         self._shown(messages, rendered)
         return self._tokens.plain(rendered, media)
 
-    def _continued(self, messages: Sequence[Message], contents: Sequence[str]) -> str:
+    def _continued(self, messages: Sequence[Message]) -> str:
         """Return the text of the template up to the end of the last message's content."""
         if not messages:
             raise RenderError("there is no message to continue")
         # A space after the end shows whether the template strips what a message ends with.
         end = self._tokens.placeholder(len(messages))
-        open_ended = [*contents[:-1], f"{contents[-1]}{end} "]
-        parts = self._apply_template(messages, open_ended, False).split(end)
+        *before, (role, content) = self._chat(messages)
+        parts = self._apply([*before, (role, f"{content}{end} ")]).split(end)
         if len(parts) != 2:
             raise RenderError(
                 "the chat template does not write the last message once, so it cannot be continued"
             )
         return parts[0] if parts[1].startswith(" ") else parts[0].rstrip()
 
+    def plain(self, text: str, media: Sequence[str] = ()) -> str:
+        """Return a text of this renderer as a template alone writes it, media as in `text`."""
+        return self._tokens.plain(text, media)
+
     def _is_anchored(self) -> bool:
         """Return whether each answer has markup close before it."""
         return self._format.anchored
+
+    def _is_exact(self, written: TrainingText, spoken: Sequence[FoundSpan]) -> bool:
+        """Return whether all answers have labels, and tokens of their own."""
+        return not written.unlearned and all(found.exact for found in spoken)
 
     @property
     def template(self) -> str:
         """The source of the chat template."""
         given = {key: self._settings.get(key) for key in ("chat_template", "tools")}
         return str(self.tokenizer.get_chat_template(**given))
+
+    @property
+    def origin(self) -> str:
+        """The name of the tokenizer, for errors and warnings."""
+        return self.tokenizer.name_or_path or "this model"
 
     def turn_end_ids(self) -> list[int]:
         """Return the ids that end an assistant turn, at which generation stops.
@@ -222,25 +280,32 @@ class Renderer:
         try:
             return TurnFormat.of(self._write, self._tokens)
         except TemplateError as error:
-            source = _source(self.tokenizer)
             raise RenderError(
-                f"the chat template of {source} refuses a user turn followed by an assistant turn "
-                f"({error}); give another template with --chat-template FILE"
+                f"the chat template of {self.origin} refuses a user turn followed by an "
+                f"assistant turn ({error}); give another template with --chat-template FILE"
             ) from None
+
+    @functools.cached_property
+    def _agreement(self) -> Agreement:
+        telling = looked_for(self.template)
+        return Agreement(self._write, self._tokens, telling)
 
     @functools.cached_property
     def _spoken(self) -> frozenset[str]:
         """The markup tokens that an answer may contain: `<think>`, if the template knows it.
 
-        They are the tokens that the template names and that a decoded answer shows, so that an
-        answer's thought keeps its tokens in later turns. All others are text in an answer too.
+        They are the tokens that the template names and that a decoded answer shows, and both tags
+        of its thoughts, so that an answer's thought keeps its tokens in later turns. All others are
+        text in an answer too.
         """
         source = self.template
+        tags = {tag for pair in TAGS if any(tag in source for tag in pair) for tag in pair}
         never = {self._format.end, *self._marker_texts()}
         return frozenset(
             token.content
             for token in self._tokens.markup.values()
-            if not token.special and token.content in source and token.content not in never
+            if token.content not in never
+            and (token.content in tags or (not token.special and token.content in source))
         )
 
     def _marker_texts(self) -> list[str]:
@@ -266,86 +331,21 @@ class Renderer:
         assert part.media is not None, part
         return self._tokens.medium(part.media)
 
-    def _apply_template(
-        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
-    ) -> str:
-        chat = [(m.role, content) for m, content in zip(messages, contents, strict=True)]
+    def _apply(self, chat: Chat, add_generation_prompt: bool = False) -> str:
         try:
             return self._write(chat, add_generation_prompt)
         except TemplateError as error:
-            raise self._refusal(chat, error) from None
+            raise refusal(self.origin, self._write, chat, error) from None
 
-    def _write(self, chat: Sequence[tuple[str, str]], add_generation_prompt: bool) -> str:
+    def _write(self, chat: Chat, add_generation_prompt: bool) -> str:
         turns = [{"role": role, "content": content} for role, content in chat]
         text: Any = self.tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self._settings
         )
         return str(text)
 
-    def _refusal(self, chat: Sequence[tuple[str, str]], error: TemplateError) -> RenderError:
-        """Return an error that names the first message that the template refuses."""
-        number = len(chat)
-        for count in range(1, len(chat)):
-            try:
-                self._write(chat[:count], False)
-            except TemplateError as earlier:
-                if str(earlier) == str(error):
-                    number = count
-                    break
-        role = chat[number - 1][0]
-        hint = "; move its text into the first user message" if role == "system" else ""
-        return RenderError(
-            f"the chat template of {_source(self.tokenizer)} refuses the role {role!r} of message "
-            f"{number} ({error}){hint}"
-        )
-
-    def _written(
-        self, messages: Sequence[Message], contents: Sequence[str], add_generation_prompt: bool
-    ) -> tuple[str, list[tuple[int, int]]]:
-        """Return the text of the template, and the spans of the answers in it."""
-        text = self._apply_template(messages, contents, add_generation_prompt)
-        try:
-            return text, self._supervised(messages, contents, text, add_generation_prompt)
-        except RenderError:
-            # Many templates write the date, which changes between the two calls at midnight.
-            text = self._apply_template(messages, contents, add_generation_prompt)
-            return text, self._supervised(messages, contents, text, add_generation_prompt)
-
-    def _supervised(
-        self,
-        messages: Sequence[Message],
-        contents: Sequence[str],
-        text: str,
-        add_generation_prompt: bool,
-    ) -> list[tuple[int, int]]:
-        """Return the spans of the answers in `text`, in characters, turn ends included.
-
-        If `text` alone does not show them, the template is applied again with a placeholder for
-        every answer: the text around the placeholders is in `text` too, even if the template
-        changes the answers.
-        """
-        count = sum(message.role == "assistant" for message in messages)
-        if not count:
-            return []
-        spans = self._format.answers_by_header(text, count, add_generation_prompt, self._tokens)
-        if spans is not None:
-            return spans
-        masked = [
-            self._tokens.placeholder(i) if message.role == "assistant" else content
-            for i, (message, content) in enumerate(zip(messages, contents, strict=True))
-        ]
-        around = self._tokens.split_at_placeholders(
-            self._apply_template(messages, masked, add_generation_prompt)
-        )
-        if len(around) != count + 1:
-            raise RenderError(
-                "the chat template does not write every answer once; give another one"
-            )
-        return self._format.answers(text, around, self._tokens)
-
-
-def _source(tokenizer: PreTrainedTokenizerBase) -> str:
-    return tokenizer.name_or_path or "this model"
+    def _chat(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
+        return [(message.role, self._content(message)) for message in messages]
 
 
 def _likeness(tokenizer: PreTrainedTokenizerBase, markers: Mapping[str, MarkerIds]) -> int | None:

@@ -14,13 +14,14 @@ GPT-NeoX: the copy keeps it.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mmmodal.conversation.locating import Anchors, Spans, TokenizedText, tokens_of
+from mmmodal.conversation.locating import Anchors, FoundSpan, Spans, TokenizedText, tokens_of
 from mmmodal.conversation.plain_tokenizer import without_markup
 from mmmodal.errors import RenderError
 
@@ -118,7 +119,7 @@ class MarkupTokenizer:
         """Return the indices of the media in the order in which the template writes them."""
         return [int(index) for index in re.findall(rf"{self._nonce}m(\d+);", rendered)]
 
-    def plain(self, rendered: str, media: Sequence[str]) -> str:
+    def plain(self, rendered: str, media: Sequence[str] | Mapping[int, str]) -> str:
         """Return a rendered text with `escape` undone and each medium replaced by its text."""
 
         def shown(match: re.Match[str]) -> str:
@@ -139,7 +140,7 @@ class MarkupTokenizer:
 
     def encode(
         self, rendered: str, spans: Spans = (), *, anchored: bool = True
-    ) -> tuple[list[int], list[slice]]:
+    ) -> tuple[list[int], list[FoundSpan]]:
         """Return the ids of a rendered text with `escape` undone, and the tokens of its spans.
 
         Args:
@@ -158,18 +159,31 @@ class MarkupTokenizer:
                 return ids, []
             found = self._anchors.find(rendered, ids, places.markup, spans)
             if found is not None:
-                return ids, found
+                return ids, [FoundSpan(tokens, True) for tokens in found]
         encoding = self._plain.encode(text, add_special_tokens=False)
         ids, offsets = self._meanings(text, encoding.ids), encoding.offsets
         moved = [(places.of(start), places.of(end)) for start, end in spans]
         slices = [tokens_of(span, ids, offsets, self.markup) for span in moved]
+        spoken = [
+            FoundSpan(tokens, tokens.start < len(offsets) and offsets[tokens.start][0] >= begin)
+            for tokens, (begin, _) in zip(slices, moved, strict=True)
+        ]
         if anchored:
-            known = [
-                (tokens, tokens.start < len(offsets) and offsets[tokens.start][0] >= begin)
-                for tokens, (begin, _) in zip(slices, moved, strict=True)
-            ]
-            self._anchors.learn(rendered, ids, places.markup, spans, known)
-        return ids, slices
+            self._anchors.learn(rendered, ids, places.markup, spans, spoken)
+        return ids, spoken
+
+    def encode_on(self, rendered: str) -> list[int]:
+        """Return the ids of a text that continues another one whose ids are fixed."""
+        before = f"{self._nonce}m0;{self._guard}"
+        head, ids = self.encode(before)[0], self.encode(before + rendered)[0]
+        return ids[len(head) :]
+
+    @functools.cached_property
+    def _guard(self) -> str:
+        """The text in front of which a tokenizer adds the space that it adds in front of a text."""
+        mark = f"{self._nonce}m0;"
+        alone, line = self.encode(f"{mark}x")[0], self.encode(f"{mark}\n")[0]
+        return "" if self.encode(f"{mark}\nx")[0] == [*line, *alone[1:]] else "\n"
 
     def encode_after(self, before: TokenizedText, rendered: str) -> TokenizedText:
         """Return the ids of a rendered text, reusing those of its common beginning with `before`.

@@ -14,13 +14,31 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from jinja2.exceptions import TemplateError
+
 from mmmodal.conversation.tokens import MarkupTokenizer
 from mmmodal.errors import RenderError
 
-__all__ = ["TurnFormat"]
+__all__ = [
+    "Agreement",
+    "Chat",
+    "TurnFormat",
+    "Write",
+    "answer_places",
+    "common_start",
+    "prompt_for",
+]
 
-Write = Callable[[Sequence[tuple[str, str]], bool], str]
-"""A function that applies a template to (role, content) pairs, with a generation prompt or not."""
+
+Chat = Sequence[tuple[str, str]]
+"""The role and the content of each message."""
+
+Write = Callable[[Chat, bool], str]
+"""A function that applies a template to a conversation, with a generation prompt or not. It raises
+a TemplateError where the template refuses the conversation."""
+
+FRAMES = ("{}", "\n {} \n")
+"""The white space around texts with which a template is tried."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,8 @@ class TurnFormat:
         chat = [(role, tokens.placeholder(i)) for i, role in enumerate(roles)]
 
         def around(messages: int, add_generation_prompt: bool = False) -> list[str]:
-            written = tokens.split_at_placeholders(write(chat[:messages], add_generation_prompt))
+            text = write(chat[:messages], add_generation_prompt)
+            written = tokens.split_at_placeholders(text)
             if len(written) != messages + 1:
                 raise RenderError(
                     "the chat template does not write every message once; give another one"
@@ -63,7 +82,7 @@ class TurnFormat:
         prompt = around(1, add_generation_prompt=True)[-1]
         once, twice = around(2), around(4)
         before = (prompt, once[1], twice[1], twice[3])
-        header = _common_start(before)
+        header = common_start(before)
         openings = {text.removeprefix(header) for text in before}
         end = tokens.find_markup(once[-1], 0, len(once[-1]))
         if end is None:
@@ -75,15 +94,41 @@ class TurnFormat:
         anchored = tokens.find_markup(header, 0, len(header)) is not None
         return cls(header, prompt.removeprefix(header), longest_first, end[0], anchored)
 
+    def spans(
+        self, write: Write, chat: Chat, text: str, tokens: MarkupTokenizer
+    ) -> list[tuple[int, int]]:
+        """Return the answers in the text of a conversation, in characters, turn ends included.
+
+        If `text` alone does not show them, the template is applied again with a placeholder for
+        every answer: the text around the placeholders is in `text` too, even if the template
+        changes the answers.
+
+        Raises:
+            RenderError: the template writes different texts around different answers.
+        """
+        count = len(answer_places(chat))
+        spans = self.answers_by_header(text, count, tokens)
+        if spans is not None:
+            return spans
+        masked = [
+            (role, tokens.placeholder(i) if role == "assistant" else content)
+            for i, (role, content) in enumerate(chat)
+        ]
+        around = tokens.split_at_placeholders(write(masked, False))
+        if len(around) != count + 1:
+            raise RenderError(
+                "the chat template does not write every answer once; give another one"
+            )
+        return self.answers(text, around, tokens)
+
     def answers_by_header(
-        self, text: str, count: int, is_prompt: bool, tokens: MarkupTokenizer
+        self, text: str, count: int, tokens: MarkupTokenizer
     ) -> list[tuple[int, int]] | None:
         """Find the answers by the header alone: a header with markup cannot be typed.
 
         Args:
             text: the text of the template for a conversation.
             count: the number of answers.
-            is_prompt: whether the text ends with a generation prompt.
             tokens: the tokenizer, which finds the ends.
 
         Returns:
@@ -92,10 +137,10 @@ class TurnFormat:
         if not self.anchored:
             return None
         starts = [match.end() for match in re.finditer(re.escape(self.header), text)]
-        if len(starts) != count + is_prompt:
+        if len(starts) != count:
             return None
         spans = []
-        for start, stop in itertools.pairwise([*starts, len(text)][: count + 1]):
+        for start, stop in itertools.pairwise([*starts, len(text)]):
             end = tokens.find_literal(self.end, text, start, stop)
             if end is None:
                 return None
@@ -145,7 +190,57 @@ class TurnFormat:
         return match.end() if match is not None and match[0] == self.end else end
 
 
-def _common_start(texts: Sequence[str]) -> str:
+class Agreement:
+    """Whether a template writes finished conversations so that they begin with their prompts.
+
+    This depends on the roles of the messages, and is found once for each sequence of roles, with
+    placeholders as texts; and on what the template looks for in texts, so of a conversation that
+    contains such a text it is not known.
+    """
+
+    def __init__(self, write: Write, tokens: MarkupTokenizer, telling: re.Pattern[str]) -> None:
+        """Begin to learn of a template that looks for the texts of the pattern `telling`."""
+        self._write, self._tokens, self._telling = write, tokens, telling
+        self._known: dict[tuple[str, ...], bool] = {}
+
+    def holds(self, chat: Chat) -> bool:
+        """Return whether a conversation is known to begin with the prompt of each answer."""
+        if any(self._telling.search(text) or not text.strip() for _, text in chat):
+            return False
+        roles = tuple(role for role, _ in chat)
+        if roles not in self._known:
+            self._known[roles] = all(self._holds_for(roles, frame) for frame in FRAMES)
+        return self._known[roles]
+
+    def _holds_for(self, roles: Sequence[str], frame: str) -> bool:
+        places = [self._tokens.placeholder(i) for i in range(len(roles))]
+        chat = [(role, frame.format(place)) for role, place in zip(roles, places, strict=True)]
+        try:
+            text = self._write(chat, False)
+        except TemplateError:
+            return False
+        prompts = {i: prompt_for(self._write, chat[:i]) for i in answer_places(chat)}
+        return all(
+            places[i] in text and (prompt is None or text.startswith(prompt))
+            for i, prompt in prompts.items()
+        )
+
+
+def answer_places(chat: Chat) -> list[int]:
+    """Return the indices of the assistant's messages."""
+    return [i for i, (role, _) in enumerate(chat) if role == "assistant"]
+
+
+def prompt_for(write: Write, chat: Chat) -> str | None:
+    """Return the prompt for the next answer; None if the template cannot ask for one."""
+    try:
+        return write(chat, True) if chat else None
+    except TemplateError:
+        return None
+
+
+def common_start(texts: Sequence[str]) -> str:
+    """Return the longest text that all of `texts` begin with."""
     pairs = zip(min(texts), max(texts), strict=False)  # if these two agree, all others do
     return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 

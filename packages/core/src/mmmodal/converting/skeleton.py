@@ -45,7 +45,7 @@ def build_skeleton(
         for modality in conversion.modalities:
             addition, markup = modality.addition, modality.markup
             width = model.model.width
-            add_modality(model, LoadedModality.of(addition, width, pretrained=False, markup=markup))
+            add_modality(model, LoadedModality.of(addition, width, filled=False, markup=markup))
     return finish(model)
 
 

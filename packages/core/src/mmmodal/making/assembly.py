@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,14 @@ from torch import nn
 
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition, Provided
+from mmmodal.contracts.building import build_projection, build_tower, pretrained
 from mmmodal.contracts.markup import Markup
+from mmmodal.conversation.clashes import check_input_name, check_markup, check_tokens
+from mmmodal.conversation.differences import differences, tell
 from mmmodal.conversation.layout import has_separator, marker_ids, marker_tokens, markup_of
 from mmmodal.conversation.rendering import Renderer
 from mmmodal.errors import PartError
+from mmmodal.faults import named
 from mmmodal.making.trial import (
     check_decoder,
     check_head,
@@ -23,6 +28,7 @@ from mmmodal.making.trial import (
     try_backbone,
 )
 from mmmodal.model.configuration import MMModalConfig, MMModalEncoderConfig
+from mmmodal.model.examination import examine
 from mmmodal.model.head import decoder_of
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 from mmmodal.model.new_tokens import add_tokens, check_vocabulary, row_count, token_count
@@ -49,7 +55,9 @@ def assemble(
     tokenizer = backbone.tokenizer(source)
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    Renderer(tokenizer, {}).turn_end_ids()  # raises an error for a template without turn ends
+    renderer = Renderer(tokenizer, {})
+    renderer.turn_end_ids()  # raises an error for a template without turn ends
+    tell(differences(renderer))
     causal = backbone.load(source, dtype)
     check_vocabulary(source, tokenizer, row_count(causal))
     model = _wrap(causal)
@@ -106,31 +114,35 @@ class LoadedModality:
     config: PreTrainedConfig
     """The config of its tower, for config.json."""
 
+    untrained: bool = False
+    """Whether the tower has the random weights of its constructor."""
+
     @classmethod
     def of(
-        cls, addition: Addition, width: int, *, pretrained: bool, markup: Markup | None = None
+        cls, addition: Addition, width: int, *, filled: bool, markup: Markup | None = None
     ) -> LoadedModality:
         """Return an addition with its networks.
 
         Args:
             addition: the parts.
             width: the width of the language model.
-            pretrained: whether to read the tower's weights.
+            filled: whether to read the tower's weights.
             markup: the markup of an item; by default the modality's own.
 
         Raises:
             PartError: the weights are missing, or do not fit the tower.
         """
         kind, encoder, projector = addition.modality, addition.encoder, addition.projector
-        tower = encoder.build()
-        if pretrained and addition.source is not None:
+        tower = build_tower(encoder)
+        if filled and addition.source is not None:
             _fill_tower(tower, encoder, addition.source)
         entry = {**_encoder_entry(addition), "projector": _projector_entry(addition)}
         if markup is not None and markup != markup_of(kind):
             entry["markup"] = markup.entry()
-        projection = projector.build(encoder.width, width)
+        projection = build_projection(projector, encoder.width, width)
+        untrained = filled and addition.source is None and any(True for _ in tower.parameters())
         config = _encoder_config(addition)
-        return cls(kind, encoder, projector, tower, projection, entry, config)
+        return cls(kind, encoder, projector, tower, projection, entry, config, untrained)
 
     @property
     def markup(self) -> Markup:
@@ -147,8 +159,15 @@ def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality)
     """Add a modality to a model whose tokenizer has its tokens already.
 
     Composing, extending, joining and converting all use this function.
+
+    Raises:
+        PartError: its tokens or tensors have the names of others.
     """
     base, config, name = model.model, model.config, loaded.kind.name
+    preparer = model.processor.preparer
+    check_markup(loaded.kind, loaded.markup, preparer.markups)
+    others = [kind.input_name for kind in preparer.modalities.values()]
+    check_input_name(loaded.kind, others, inspect.signature(type(model).forward).parameters)
     base.encoders[name], base.projectors[name] = loaded.encoder, loaded.projector
     base.add_module(f"{name}_tower", loaded.tower.to(model.dtype))
     base.add_module(f"{name}_projector", loaded.projection.to(model.dtype))
@@ -166,6 +185,7 @@ def add_modality(model: MMModalForConditionalGeneration, loaded: LoadedModality)
     for key, value in values.items():
         setattr(config, f"{name}_{key}", value)
     config.modality_names = [*config.modality_names, name]
+    config.mark_untrained(name, loaded.untrained)
     entries = {**model.processor.modalities, name: loaded.entry}
     model.processor = MMModalProcessor(tokenizer, entries)
 
@@ -190,9 +210,16 @@ def _grow(
             markup_of(addition.modality), has_separator(addition.encoder, addition.projector)
         )
     ]
-    add_tokens(model, model.processor.tokenizer, tokens)
+    tokenizer, renderer = model.processor.tokenizer, model.processor.preparer.renderer
     for addition in additions:
-        add_modality(model, LoadedModality.of(addition, model.model.width, pretrained=True))
+        kind = addition.modality
+        check_tokens(kind, markup_of(kind), tokenizer, renderer.turn_end_ids())
+    add_tokens(model, tokenizer, tokens)
+    width = model.model.width
+    for addition in additions:
+        loaded = LoadedModality.of(addition, width, filled=True)
+        add_modality(model, loaded)
+        examine(loaded.encoder, loaded.tower, loaded.projector, loaded.projection, width)
     return finish(model)
 
 
@@ -210,12 +237,20 @@ def _scaled_to_words(addition: Addition, model: MMModalForConditionalGeneration)
 
 
 def _fill_tower(tower: nn.Module, encoder: Encoder, source: str) -> None:
-    report = tower.load_state_dict(dict(encoder.load(source)), strict=False)
+    weights, own = pretrained(encoder, source), tower.state_dict()
+    for name in sorted(weights.keys() & own.keys()):
+        came, wanted = list(weights[name].shape), list(own[name].shape)
+        if came != wanted:
+            raise PartError(
+                f"the weights at {source!r} do not fit {named(encoder)}: {name!r} is {came}, but "
+                f"the tower's is {wanted}"
+            )
+    report = tower.load_state_dict(weights, strict=False)
     missing, unexpected = report.missing_keys, report.unexpected_keys
     for problem, names in (("they lack", missing), ("they also have", unexpected)):
         if names:
             raise PartError(
-                f"the weights at {source!r} do not fit encoder {encoder.name!r}: "
+                f"the weights at {source!r} do not fit {named(encoder)}: "
                 f"{problem} {names[0]!r} and {len(names) - 1} more"
             )
 

@@ -12,7 +12,11 @@ from pydantic import Field
 from mmmodal.config import Config, validate
 from mmmodal.contracts import Backbone, Encoder, Modality, Projector
 from mmmodal.contracts.addition import Addition
+from mmmodal.contracts.building import example_features
+from mmmodal.contracts.encoder import shape_of
+from mmmodal.contracts.projector import runs_of
 from mmmodal.errors import PartError
+from mmmodal.faults import cause, raised
 from mmmodal.parts import find
 
 if TYPE_CHECKING:
@@ -161,15 +165,23 @@ def addition_of(modality: str, part: Part, projector: str | Part | None = None) 
             f"encoder {part.name!r} is for {found.part.modality!r}, not for {modality!r}"
         )
     source = part.source or found.part.source
-    encoder: Encoder = found.part.from_source(source, part.options)
+    encoder: Encoder = _made(found.part, source, part.options)
     chosen = Part.parse(projector) if projector else usual_projector(part)
     found_projector = find("projectors", chosen.name)
     options = _options(found_projector.part.Options, chosen, "projector")
     built: Projector = found_projector.part(options)
     # Raise an error now, not in the first training step, if encoder and projector do not fit.
-    built.length(encoder.shape(encoder.preprocess(encoder.example())))
+    runs_of(built, shape_of(encoder, example_features(encoder)))
     provided = {"encoder": found, "projector": found_projector}
     return Addition(kind, encoder, built, source, provided)
+
+
+def _made(kind: type[Encoder], source: str | None, options: Mapping[str, Any]) -> Encoder:
+    """Return an encoder of a source with options; an unexpected error inside names it."""
+    try:
+        return kind.from_source(source, options)
+    except Exception as error:
+        raise raised(kind, "from_source", error) from cause(error)
 
 
 def usual_projector(encoder: Part) -> Part:

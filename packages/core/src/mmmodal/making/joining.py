@@ -180,4 +180,5 @@ def _loaded(model: MMModalForConditionalGeneration, name: str) -> LoadedModality
         projection=base.projector(name),
         entry=model.processor.modalities[name],
         config=model.config.of(name, "config"),
+        untrained=name in model.config.untrained_towers(),
     )

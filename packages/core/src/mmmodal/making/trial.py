@@ -24,7 +24,7 @@ __all__ = ["check_decoder", "check_head", "check_rebuilt", "naming_obstacle", "t
 
 READS_IDS = "it reads the ids of tokens besides their embeddings, and media have none"
 
-TOKENS, PADDING = 8, 3
+TOKENS, PADDING = 4, 3
 ROUNDING = 16
 """Tolerance between logits that are equal but for rounding, in units of their precision."""
 
@@ -70,7 +70,7 @@ def check_decoder(causal: PreTrainedModel, decoder: PreTrainedModel) -> None:
         makes = "nothing" if usual is None else f"a {usual.__name__}"
         raise _refused(
             causal,
-            f"it is a part of a larger model, as the decoder of an encoder-decoder is: transformers "
+            "it is a part of a larger model, as the decoder of an encoder-decoder is: transformers "
             f"makes {makes} of its config, not the {type(decoder).__name__} that it runs",
         )
 
@@ -87,7 +87,7 @@ def try_backbone(causal: PreTrainedModel, model: MMModalForConditionalGeneration
     causal.eval()
     model.eval()
     embeddings: Any = causal.get_input_embeddings()
-    ids = torch.arange(2 * TOKENS).view(2, TOKENS) % embeddings.num_embeddings
+    ids = torch.arange(2 * TOKENS).view(2, TOKENS) + embeddings.num_embeddings // 2  # words
     ids[1, :-1] = ids[0, :-1]  # two rows that differ in their last token
     words = embeddings(ids)  # [2, T, D]
     expected: Tensor = causal(input_ids=ids, use_cache=False).logits  # [2, T, V]
@@ -95,7 +95,7 @@ def try_backbone(causal: PreTrainedModel, model: MMModalForConditionalGeneration
         raise _refused(causal, "its tokens attend to later ones; a backbone needs causal attention")
     with naming_obstacle(causal, READS_IDS):
         found = model(inputs_embeds=words.clone()).logits  # CTRL scales its input in place
-        model(inputs_embeds=words.roll(1, -1))  # as features are: no token has these embeddings
+        model(inputs_embeds=words[:1, :1].roll(1, -1))  # like a feature: of no token
     if not _equal(found, expected):
         raise _refused(causal, READS_IDS)
     model.config.reads_padding = _distance(_padded(model, words[:1]), expected[0, -1]) > CHANGED

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmmodal.errors import MediaError, MMModalError, is_debugging
+from mmmodal.errors import MediaError, MMModalError
+from mmmodal.faults import cause, provider, violation
 from mmmodal.media.limits import Limits
-from mmmodal.media.source import Source, find_source
+from mmmodal.media.source import Address, Source, find_source
 
 __all__ = ["Reader", "decoding", "looks_like", "read_media"]
 
@@ -72,20 +73,39 @@ def read_media(
 
     Raises:
         MediaError: `value` cannot be read, or the reader of a plugin fails with any error.
+        ContractError: the modality returned no item.
     """
     if not isinstance(limits, modality.Limits):
         limits = modality.Limits(**(limits.model_dump(exclude_unset=True) if limits else {}))
-    package = type(modality).__module__.partition(".")[0]
-    wrong = f"the reader of {modality.name!r} in {package} failed"
-    todo = "check the file; MMMODAL_DEBUG=1 shows more"
-    if isinstance(value, str | Path | bytes):
+    if isinstance(value, Address):
         with find_source(value, root=root, limits=limits).held(limits) as source:
             if (item := known(source)) is not None:
                 return item
-            with decoding(source.origin, wrong, todo):
-                return modality.read(source, limits)
-    with decoding(f"{modality.name} given as {type(value).__name__}", wrong, todo):
-        return modality.convert(modality.complete(value, example) if example else value)
+            with _reading(modality, source.origin):
+                return _item(modality, "read", modality.read(source, limits))
+    with _reading(modality, f"{modality.name} given as {type(value).__name__}"):
+        whole = modality.complete(value, example) if example else value
+        return _item(modality, "convert", modality.convert(whole))
+
+
+@contextmanager
+def _reading(modality: Reader, origin: str) -> Iterator[None]:
+    """Raise any error of a modality as one MediaError that names its package."""
+    try:
+        yield
+    except MMModalError:
+        raise
+    except Exception as error:
+        wrong = f"the reader of {modality.name!r} in {provider(modality)} failed"
+        todo = "check the file; MMMODAL_DEBUG=1 shows more"
+        raise _unreadable(origin, wrong, todo, error) from cause(error)
+
+
+def _item(modality: Reader, method: str, item: Any) -> Any:
+    """Return an item; a modality that returned none is named."""
+    if item is None:
+        raise violation(modality, method, "returned None", "return the media item, or raise")
+    return item
 
 
 @contextmanager
@@ -96,9 +116,11 @@ def decoding(origin: str, wrong: str, todo: str) -> Iterator[None]:
     except MMModalError:
         raise
     except Exception as error:
-        reason = f"{wrong} ({type(error).__name__}); {todo}"
-        cause = error if is_debugging() else None
-        raise MediaError("unreadable", origin, reason) from cause
+        raise _unreadable(origin, wrong, todo, error) from cause(error)
+
+
+def _unreadable(origin: str, wrong: str, todo: str, error: Exception) -> MediaError:
+    return MediaError("unreadable", origin, f"{wrong} ({type(error).__name__}); {todo}")
 
 
 def looks_like(head: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The sources of media: a file, a member of a tar file, a data URI or bytes."""
+"""The sources of media: a file, a member of a tar file, a data URI, bytes, a cell of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from mmmodal.errors import MediaError, MMModalError
 from mmmodal.media.data_uris import DATA, base64_of
@@ -21,7 +21,7 @@ from mmmodal.media.limits import Limits
 from mmmodal.media.tars import MemberFile, open_member, split_member
 from mmmodal.utf8 import NotUtf8Error, decoded
 
-__all__ = ["Source", "find_source", "open_source"]
+__all__ = ["Address", "Cell", "InMemory", "Source", "check_source", "find_source", "open_source"]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 WINDOWS = re.compile(r"\\|(?:^|/)[A-Za-z]:(?:/|$)")
@@ -38,6 +38,28 @@ for _flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     OPEN_FLAGS |= getattr(os, _flag, 0)
 
 
+class Cell(Protocol):
+    """The place of a medium's bytes in a data file."""
+
+    def read(self) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            RecordError: the file cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Bytes of a data file that were read before."""
+
+    data: bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self.data
+
+
 @dataclass(frozen=True)
 class Source:
     """The bytes of one medium, not read yet, and its label in errors."""
@@ -50,11 +72,18 @@ class Source:
     """The name of the medium in the tar file at `path`."""
 
     data: bytes | None = field(default=None, repr=False)
+    cell: Cell | None = None
+    """Where the bytes are in a data file, which are read when the source is opened."""
+
+    name: str = ""
+    """The name of the file from which the bytes came, if it is known."""
+
     descriptor: int | None = field(default=None, repr=False, compare=False)
     """The file, while `held` keeps it open."""
 
     def __post_init__(self) -> None:
-        assert (self.path is None) != (self.data is None), "a source has a path or data, not both"
+        given = [each for each in (self.path, self.data, self.cell) if each is not None]
+        assert len(given) == 1, "a source has one of path, data and cell"
 
     def open(self, limits: Limits) -> BinaryIO:
         """Return an open file of the bytes; a file must be regular and within the limits."""
@@ -75,7 +104,12 @@ class Source:
             MediaError: the file cannot be opened, or is too large.
         """
         with self.open(limits) as file:
-            yield self if self.path is None else replace(self, descriptor=_descriptor(file))
+            if self.path is not None:
+                yield replace(self, descriptor=_descriptor(file))
+            elif self.cell is not None:
+                yield replace(self, cell=InMemory(file.read()))
+            else:
+                yield self
 
     def read_bytes(self, limits: Limits) -> bytes:
         """Return all bytes."""
@@ -98,7 +132,7 @@ class Source:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _check_size(self, size: int, limits: Limits) -> None:
-        name = "file_bytes" if self.path else "inline_bytes"
+        name = "inline_bytes" if self.data is not None else "file_bytes"
         limit: int = getattr(limits, name)
         if size == 0:
             raise MediaError("empty", self.origin, "it holds no data (0 bytes); replace it")
@@ -106,6 +140,8 @@ class Source:
             raise _too_large(self.origin, size, name, limit)
 
     def _open(self) -> io.BufferedReader | io.BytesIO:
+        if self.cell is not None:
+            return io.BytesIO(self.cell.read())
         if self.path is None:
             return io.BytesIO(self.data or b"")
         if self.member is None:
@@ -136,7 +172,11 @@ class Source:
         return file
 
 
-def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
+Address = str | Path | bytes | Source
+"""What names the bytes of a medium."""
+
+
+def open_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
     """Return the medium of `uri` as `find_source` does, after opening it once to check it.
 
     Raises:
@@ -147,15 +187,29 @@ def open_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -
     return source
 
 
-def find_source(uri: str | Path | bytes, *, root: Path | None, limits: Limits) -> Source:
+def check_source(uri: Address, *, root: Path | None, limits: Limits) -> None:
+    """Check a medium as `open_source` does; bytes in the cell of a table are not read for it.
+
+    Raises:
+        MediaError: the file does not exist, is not regular, too large, or outside of `root`.
+    """
+    source = find_source(uri, root=root, limits=limits)
+    if source.cell is None:
+        source.open(limits).close()
+
+
+def find_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
     """Return the medium of `uri`; a file is not opened and may not exist.
 
-    `uri` is a path under `root`, a base64 data URI, or the bytes themselves. Without a root any
-    path is accepted, so pass None only for paths that the user of this machine typed.
+    `uri` is a path under `root`, a member of a tar file there (`a.tar::1.jpg`), a base64 data URI,
+    the bytes themselves, or a source. Without a root any path is accepted, so pass None only for
+    paths that the user of this machine typed.
 
     Raises:
         MediaError: a path is outside of `root`, or a data URI is damaged or too large.
     """
+    if isinstance(uri, Source):
+        return uri
     if isinstance(uri, bytes):
         return Source("bytes in memory", data=uri)
     path, member = split_member(str(uri))

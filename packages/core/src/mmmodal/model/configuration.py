@@ -34,6 +34,10 @@ SEPARATOR_KEY = "separator_token_id"
 """A further key, which older files lack: None if items have no tiles."""
 
 
+UNTRAINED_KEY = "tower_is_untrained"
+"""A further key, only there if a tower has the random weights of its constructor."""
+
+
 class MMModalEncoderConfig(PreTrainedConfig):
     """The configuration of an encoder that has no transformers config of its own."""
 
@@ -97,6 +101,8 @@ class MMModalConfig(PreTrainedConfig):
                 setattr(self, full, value)
             separator = f"{name}_{SEPARATOR_KEY}"
             setattr(self, separator, kwargs.pop(separator, None))
+            if kwargs.pop(f"{name}_{UNTRAINED_KEY}", False):
+                self.mark_untrained(name)
         if self.text_config is not None:
             # transformers ties the head according to the top-level flag.
             kwargs["tie_word_embeddings"] = bool(
@@ -133,6 +139,18 @@ class MMModalConfig(PreTrainedConfig):
     def of(self, modality: str, key: str) -> Any:
         """Return `<modality>_<key>`."""
         return getattr(self, f"{modality}_{key}")
+
+    def mark_untrained(self, modality: str, untrained: bool = True) -> None:
+        """Record whether a tower has the random weights of its constructor."""
+        key = f"{modality}_{UNTRAINED_KEY}"
+        if untrained:
+            setattr(self, key, True)
+        elif hasattr(self, key):
+            delattr(self, key)
+
+    def untrained_towers(self) -> list[str]:
+        """Return the modalities whose tower has the random weights of its constructor."""
+        return [n for n in self.modality_names if getattr(self, f"{n}_{UNTRAINED_KEY}", False)]
 
     def encoder_of(self, modality: str) -> Encoder:
         """Return the encoder that the configuration names for a modality.

@@ -166,8 +166,8 @@ class Head:
             )
         finally:
             self._given.router_logits = None
-        loss: Tensor = output.loss
-        return share * loss
+        loss: Tensor = share * output.loss
+        return loss
 
     def loss(
         self,
@@ -175,6 +175,7 @@ class Head:
         hidden: Tensor,
         labels: Tensor,
         num_items: Tensor | int | None = None,
+        shift_labels: Tensor | None = None,
     ) -> Tensor:
         """Return the mean loss of the supervised positions, without holding all logits at once.
 
@@ -186,10 +187,13 @@ class Head:
             hidden: the decoder's output, [B, T, D].
             labels: the token at each position, not shifted, or `IGNORE`, [B, T].
             num_items: the divisor of the sum instead of M, if B is a part of the batch.
+            shift_labels: the next token of each position or `IGNORE`, instead of `labels`.
         """
-        targets = labels[:, 1:].to(hidden.device)
+        if shift_labels is None:
+            shift_labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
+        targets = shift_labels.to(hidden.device)
         supervised = targets != IGNORE
-        rows, wanted = hidden[:, :-1][supervised], targets[supervised]  # [M, D], [M]
+        rows, wanted = hidden[supervised], targets[supervised]  # [M, D], [M]
         count: Tensor | int = len(rows) if num_items is None else num_items
         weight = 1.0
         if not len(rows):

@@ -45,13 +45,14 @@ class MMModalPreTrainedModel(PreTrainedModel):
         """Return the model of a folder; the arguments are those of transformers.
 
         Raises:
-            CheckpointError: weights are missing, or a part's package is not installed.
+            CheckpointError: weights are missing, which `output_loading_info` reports instead, or a
+                part's package is not installed.
         """
         kwargs.setdefault("use_safetensors", True)  # transformers would also read pickles
         info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(*args, **{**kwargs, "output_loading_info": True})
         model, report = loaded
-        finish_loading(model, report)
+        finish_loading(model, report, strict=not info)
         return (model, report) if info else model
 
     def resize_token_embeddings(

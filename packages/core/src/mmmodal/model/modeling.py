@@ -18,8 +18,9 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
 )
 from transformers.utils.generic import can_return_tuple
-from transformers.utils.import_utils import torch_compilable_check
 
+from mmmodal.contracts.building import build_projection, build_tower
+from mmmodal.errors import SpliceError
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.generation import MediaGenerationMixin
 from mmmodal.model.head import Head, new_lm_head
@@ -44,8 +45,8 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         for name in config.modality_names:
             encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector
-            self.add_module(f"{name}_tower", encoder.build())
-            self.add_module(f"{name}_projector", projector.build(encoder.width, width))
+            self.add_module(f"{name}_tower", build_tower(encoder))
+            self.add_module(f"{name}_projector", build_projection(projector, encoder.width, width))
         self.language_model = language_model
         self.marker_embedding: MarkerEmbedding | None = None
         self.post_init()
@@ -66,12 +67,6 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's token embeddings."""
         self.language_model.set_input_embeddings(value)
-
-    @property
-    def width(self) -> int:
-        """The width D of a token embedding, which need not be that of the layers (OPT)."""
-        embeddings: Any = self.get_input_embeddings()
-        return int(embeddings.embedding_dim)
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
         """Return the tower of any modality; transformers supports only image and audio."""
@@ -125,7 +120,10 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             self._refuse_empty_slots(input_ids, media)
             inputs_embeds = self.embed(input_ids)
         if media:
-            inputs_embeds = self.fill(inputs_embeds, media, input_ids)
+            try:
+                inputs_embeds = self.fill(inputs_embeds, media, input_ids)
+            except SpliceError as error:
+                raise self.blame(error, media.keys() - (mm_encoder_outputs or {})) from None
         outputs: BaseModelOutputWithPast = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -168,7 +166,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
             if name in media:
                 continue
             if torch.compiler.is_compiling():  # one graph cannot read numbers
-                torch_compilable_check(~slots.any(), f"{name} slots without features")
+                torch._assert_async(~slots.any(), f"{name} slots without features")
             else:
                 check(name, slots, [])
 
@@ -254,6 +252,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
             # The Trainer turns the cache off in the outer config only; with a cache, packed
             # samples would attend to each other (measured, transformers 5.23).
             kwargs.setdefault("use_cache", False)
+        shift_labels = kwargs.pop("shift_labels", None)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -267,7 +266,7 @@ class MMModalForConditionalGeneration(MediaGenerationMixin, MMModalPreTrainedMod
         loss = None
         if labels is not None:
             items = kwargs.get("num_items_in_batch")
-            loss = self.head.loss(self.lm_head, outputs[0], labels, items)
+            loss = self.head.loss(self.lm_head, outputs[0], labels, items, shift_labels)
             if (routers := getattr(outputs, "router_logits", None)) is not None:
                 loss += self.head.router_loss(self.lm_head, routers, labels, attention_mask, items)
         logits = None

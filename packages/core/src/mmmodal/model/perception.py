@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -17,10 +17,16 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mmmodal.contracts import Encoder, Projector
-from mmmodal.errors import SpliceError
+from mmmodal.contracts.building import example_features
+from mmmodal.contracts.encoder import collated, encoded
+from mmmodal.contracts.projector import projected
+from mmmodal.errors import ContractError, SpliceError
+from mmmodal.faults import named
+from mmmodal.model.examination import examine
 from mmmodal.model.splice import Features
+from mmmodal.model.values import FiniteValues
 
-__all__ = ["MediaFeatures", "Perception", "as_features", "names_media", "project"]
+__all__ = ["MediaFeatures", "Perception", "as_features", "names_media"]
 
 
 @dataclass
@@ -32,21 +38,6 @@ class MediaFeatures(BaseModelOutputWithPooling):
 
     lengths: Sequence[int] | None = None
     """The number of vectors of each item."""
-
-
-def project(
-    projector: Projector, module: nn.Module, features: Sequence[Tensor]
-) -> tuple[Tensor, list[int]]:
-    """Project N items [*shape, D_enc] in one call; return [M, D] and the length of each item."""
-    shapes = [tuple(item.shape[:-1]) for item in features]
-    lengths = [projector.length(shape) for shape in shapes]
-    flat = [item.flatten(0, -2) for item in features]  # N of [n, D_enc]
-    if projector.pointwise:
-        return module(torch.cat(flat)), lengths
-    padded = nn.utils.rnn.pad_sequence(flat, batch_first=True)  # [N, n_max, D_enc]
-    projected = module(padded, shapes)  # [N, m_max, D]
-    kept = [item[:length] for item, length in zip(projected, lengths, strict=True)]
-    return torch.cat(kept), lengths
 
 
 def as_features(output: Any) -> Features:
@@ -63,6 +54,14 @@ class Perception(nn.Module):
     config: Any  # MMModalConfig; transformers reads annotations of this name
     encoders: dict[str, Encoder]
     projectors: dict[str, Projector]
+    finite: FiniteValues | None = None
+    """A note of the parts whose values are not finite; training sets it."""
+
+    @property
+    def width(self) -> int:
+        """The width D of a token embedding, which need not be that of the layers (OPT)."""
+        embeddings: Any = self.get_input_embeddings()  # type: ignore[operator]
+        return int(embeddings.embedding_dim)
 
     def tower(self, modality: str) -> nn.Module:
         """Return the network of a modality's encoder."""
@@ -87,8 +86,13 @@ class Perception(nn.Module):
         followed = any(tensor.requires_grad for tensor in inputs.values())
         # A frozen tower keeps no activations.
         with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
-            features = tower(**inputs)  # N of [*shape, D_enc]
-        values, lengths = project(self.projectors[modality], self.projector(modality), features)
+            features = encoded(self.encoders[modality], tower, inputs)  # N of [*shape, D_enc]
+        width = self.config.text_config.hidden_size
+        module = self.projector(modality)
+        values, lengths = projected(self.projectors[modality], module, features, width)
+        if self.finite is not None:
+            self.finite.note(self.encoders[modality], "tower", features)
+            self.finite.note(self.projectors[modality], "module", [values])
         return MediaFeatures(pooler_output=values, lengths=lengths)
 
     def _tower_inputs(self, modality: str, inputs: dict[str, Any]) -> dict[str, Tensor]:
@@ -138,9 +142,30 @@ class Perception(nn.Module):
                 outputs[name].lengths = []
         return outputs
 
+    def blame(self, error: SpliceError, modalities: Iterable[str]) -> SpliceError | ContractError:
+        """Return the error of slots that differ from features, with the parts that made these.
+
+        If a part breaks its contract on its own example, that is the error.
+        """
+        names, width = list(modalities), self.width
+        for name in names:
+            encoder, projector = self.encoders[name], self.projectors[name]
+            tower, module = self.tower(name), self.projector(name)
+            if any(hasattr(p, "ds_id") for m in (tower, module) for p in m.parameters()):
+                continue  # ZeRO-3 gathers weights for all ranks together
+            try:
+                examine(encoder, tower, projector, module, width)
+            except ContractError as broken:
+                return broken
+        made = "; ".join(
+            f"{name} is made by {named(self.encoders[name])} and {named(self.projectors[name])}"
+            for name in names
+        )
+        return SpliceError(f"{error} ({made})" if made else str(error))
+
     def _example(self, modality: str) -> dict[str, Tensor]:
         encoder = self.encoders[modality]
-        example = encoder.collate([encoder.preprocess(encoder.example())])
+        example = collated(encoder, [example_features(encoder)])
         return {key: self._placed(value) for key, value in example.items()}
 
 
@@ -157,8 +182,7 @@ class names_media:
         if model is None:
             return self._function
         if torch.compiler.is_compiling():  # which cannot trace the rest
-            bound: Callable[..., Any] = self._function.__get__(model)
-            return bound
+            return functools.partial(self._function, model)
         return MethodType(_named(self._function, tuple(model.model.tensor_names())), model)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from mmmodal.contracts.building import build_projection, build_tower
 from mmmodal.errors import CheckpointError
 from mmmodal.model.zero3 import whole_weights
 
@@ -23,17 +24,17 @@ def missing_weights(report: Any) -> list[str]:
     return sorted(report["missing_keys"] if isinstance(report, dict) else report.missing_keys)
 
 
-def finish_loading(model: Any, report: Any) -> None:
+def finish_loading(model: Any, report: Any, *, strict: bool = True) -> None:
     """Check that no weight is missing, and rebuild buffers that are not saved.
 
     transformers fills such buffers of unknown modules with garbage (measured, 5.23); the
     constructors compute their values.
 
     Raises:
-        CheckpointError: weights are missing.
+        CheckpointError: weights are missing, and `strict`.
     """
     missing = missing_weights(report)
-    if missing:
+    if missing and strict:
         raise CheckpointError(
             f"{model.config._name_or_path}: the weights of {missing[0]!r} and "
             f"{len(missing) - 1} others are missing"
@@ -45,8 +46,8 @@ def finish_loading(model: Any, report: Any) -> None:
     _restore_buffers(language, functools.partial(_only_buffers, language))
     for name in model.config.modality_names:
         encoder, projector = base.encoders[name], base.projectors[name]
-        _restore_buffers(base.tower(name), encoder.build)
-        projection = functools.partial(projector.build, encoder.width, base.width)
+        _restore_buffers(base.tower(name), functools.partial(build_tower, encoder))
+        projection = functools.partial(build_projection, projector, encoder.width, base.width)
         _restore_buffers(base.projector(name), projection)
 
 

@@ -1,43 +1,53 @@
-"""Paths and URIs of media, as rows of tables and JSON hold them under a key."""
+"""Paths and URIs of media, or media themselves, as rows hold them under a key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import InstanceOf
+
+from mmmodal.media.containers.wave import wave_file
+from mmmodal.media.source import InMemory, Source
 from mmmodal.records.naming import is_blank
 
-__all__ = ["address", "addresses"]
+__all__ = ["Medium", "address", "addresses", "shown"]
 
 PLACES = ("path", "url", "uri")
 
 
-def addresses(value: Any, kind: str) -> tuple[str, ...]:
-    """Return the path or URI of each medium of a value: one, or a list of them; null is none.
+Medium = str | InstanceOf[Source]
+"""A path or URI, or the source of a medium that the row holds."""
+
+
+def addresses(value: Any, kind: str) -> tuple[Medium, ...]:
+    """Return the address of each medium of a value: one, or a list of them.
 
     Args:
-        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null.
+        value: texts, or structs such as `{"path": …}`, also with `bytes` that are null; null, an
+            empty text or an empty struct alone is none.
         kind: the media in words, for errors: `image`.
 
     Raises:
-        ValueError: a medium is embedded, or the value is something else.
+        ValueError: the value is something else.
     """
-    if value is None:
-        return ()
-    return tuple(address(each, kind) for each in (value if _is_list(value) else [value]))
+    if isinstance(value, list | tuple):
+        return tuple(address(each, kind) for each in value)
+    is_held = isinstance(value, Source) or _bytes(value) is not None
+    return () if not is_held and is_blank(value) else (address(value, kind),)
 
 
-def address(value: Any, kind: str) -> str:
-    """Return the path or URI of one medium.
+def address(value: Any, kind: str) -> Medium:
+    """Return the path or URI of one medium, or the medium itself if the value holds it.
 
     Raises:
-        ValueError: it is embedded, or has none.
+        ValueError: the value is something else.
     """
-    if isinstance(value, bytes | bytearray) or (
-        isinstance(value, Mapping)
-        and any(not is_blank(value.get(key)) for key in ("bytes", "array"))
-    ):
-        raise ValueError(f"embedded {kind}s are not supported; save them as files and give paths")
+    if isinstance(value, Source):
+        return value
+    data = _bytes(value)
+    if data:
+        return Source(f"an embedded {kind}", cell=InMemory(bytes(data)))
     given = [value] if isinstance(value, str) else []
     if isinstance(value, Mapping):
         given = [value[key] for key in PLACES if isinstance(value.get(key), str)]
@@ -46,5 +56,17 @@ def address(value: Any, kind: str) -> str:
     return given[0]
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
+def shown(medium: Medium) -> str:
+    """Return what errors call a medium."""
+    return medium.origin if isinstance(medium, Source) else medium
+
+
+def _bytes(value: Any) -> bytes | bytearray | None:
+    """Return the bytes that a value holds itself; those of decoded sound are a WAV file."""
+    if not isinstance(value, Mapping):
+        return value if isinstance(value, bytes | bytearray) else None
+    samples = value.get("array")
+    if samples is not None and len(samples):
+        return wave_file(samples, value.get("sampling_rate") or 0)
+    data = value.get("bytes")
+    return data if isinstance(data, bytes | bytearray) else None

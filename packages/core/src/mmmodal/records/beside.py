@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mmmodal.errors import RecordError
 from mmmodal.plugins import registry
-from mmmodal.records.addresses import addresses
+from mmmodal.records.addresses import Medium, addresses
 from mmmodal.records.inline import Turn, markers, read_marked, split_marked
 
 __all__ = ["Beside", "check_counts", "list_keys", "media_beside", "read_beside"]
@@ -18,7 +18,7 @@ class Beside(NamedTuple):
     """The media of one modality that a row lists."""
 
     key: str
-    uris: tuple[str, ...]
+    uris: tuple[Medium, ...]
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def media_beside(row: Mapping[str, Any], where: str) -> dict[str, Beside]:
     """Return the media that a row lists, by modality; an empty list is one, null is none.
 
     Raises:
-        RecordError: an item is embedded or no path, or two keys of a modality differ.
+        RecordError: an item is no medium, or two keys of a modality differ.
     """
     found: dict[str, Beside] = {}
     for key, kind in list_keys().items():

@@ -7,8 +7,9 @@ from typing import Any
 
 from mmmodal.conversation.messages import read_part
 from mmmodal.errors import RecordError, RenderError
+from mmmodal.media.source import Source
 from mmmodal.plugins import registry
-from mmmodal.records.addresses import address
+from mmmodal.records.addresses import Medium, address, shown
 from mmmodal.records.beside import Beside, check_counts, read_beside
 from mmmodal.records.inline import Turn
 from mmmodal.records.json_text import printable
@@ -27,7 +28,7 @@ class ContentReader:
     def __init__(self, beside: Mapping[str, Beside], where: str) -> None:
         self._beside = beside
         self._where = where
-        self._media: list[dict[str, str]] = []
+        self._media: list[dict[str, Any]] = []
         self._placed: dict[str, list[int]] = {kind: [] for kind in beside}
         """The indices of the listed media of each modality that parts have placed."""
 
@@ -44,8 +45,8 @@ class ContentReader:
         if self._beside and not self._media:
             turns = [Turn(m["role"], _text(m), f"'messages.{i}'") for i, m in enumerate(messages)]
             return read_beside(turns, self._beside, self._where)
-        listed = [uri for each in self._beside.values() for uri in each.uris]
-        if sorted(listed) != sorted(medium["uri"] for medium in self._media):
+        listed = [shown(uri) for each in self._beside.values() for uri in each.uris]
+        if sorted(listed) != sorted(shown(medium["uri"]) for medium in self._media):
             marked = {kind: len({*numbers}) for kind, numbers in self._placed.items()}
             check_counts(marked, self._beside, self._where)
         return {"messages": messages, "media": self._media}
@@ -70,11 +71,11 @@ class ContentReader:
             _check_other_keys(part, value)
             return {"type": "text", "text": value}
         uri = self._listed(kind, part.get("index")) if value is None else _uri(part, kind, value)
-        _check_other_keys(part, uri)
+        _check_other_keys(part, shown(uri))
         self._media.append({"kind": kind, "uri": uri})
         return {"type": kind, "media": len(self._media) - 1}
 
-    def _listed(self, kind: str, index: Any) -> str:
+    def _listed(self, kind: str, index: Any) -> Medium:
         """Return the listed medium of a part without its own: the next, or that of its index."""
         part = f"a part of type {kind!r}"
         if kind not in self._beside:
@@ -107,11 +108,11 @@ def _text(message: Mapping[str, Any]) -> str:
     return "".join(part["text"] for part in message["content"])
 
 
-def _uri(part: Mapping[str, Any], kind: str, value: Any) -> str:
-    """Return the path or URI of a part's own medium.
+def _uri(part: Mapping[str, Any], kind: str, value: Any) -> Medium:
+    """Return the path or URI of a part's own medium, or the medium.
 
     Raises:
-        ValueError: it is embedded, or is something else.
+        ValueError: it is something else.
     """
     named = part["type"]
     needs = f"a part of type {named!r} must have {named!r}: "
@@ -119,7 +120,7 @@ def _uri(part: Mapping[str, Any], kind: str, value: Any) -> str:
         target = part[named]
         if not isinstance(target, Mapping) or not isinstance(target.get("format"), str):
             raise ValueError(needs + '{"data": "<base64>", "format": "…"}')
-    if isinstance(value, Mapping | bytes):
+    if isinstance(value, Mapping | bytes | Source):
         return address(value, kind)
     if not isinstance(value, str):
         raise ValueError(needs + ('{"url": "…"}' if named == f"{kind}_url" else "a path or URI"))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mmmodal.contracts.record import Message, Record
 from mmmodal.errors import RecordError
 from mmmodal.plugins import registry
+from mmmodal.records.addresses import Medium, shown
 
 __all__ = [
     "Marker",
@@ -71,7 +72,7 @@ def _pattern(marks: tuple[Marker, ...]) -> re.Pattern[str]:
 
 def read_marked(
     turns: Sequence[Turn],
-    media: Sequence[tuple[str, str | None]],
+    media: Sequence[tuple[Medium, str | None]],
     marks: Sequence[Marker],
     where: str,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -114,13 +115,13 @@ def _not_there(turn: Turn, kind: str, marks: Sequence[Marker]) -> str:
 
 def _check_media(
     kinds: Sequence[str],
-    media: Sequence[tuple[str, str | None]],
+    media: Sequence[tuple[Medium, str | None]],
     marks: Sequence[Marker],
     where: str,
 ) -> None:
-    shown = " ".join(_begin(kind, marks) for kind in kinds[:8]) + (" …" if len(kinds) > 8 else "")
     if len(kinds) != len(media):
-        marked = f"{len(kinds)} ({shown})" if kinds else "none"
+        begins = " ".join(_begin(kind, marks) for kind in kinds[:8])
+        marked = f"{len(kinds)} ({begins}{' …' * (len(kinds) > 8)})" if kinds else "none"
         raise RecordError(
             where,
             f"the row lists {len(media)} media, but its text marks {marked}; each medium needs one "
@@ -128,11 +129,9 @@ def _check_media(
         )
     for number, (kind, (uri, known)) in enumerate(zip(kinds, media, strict=True), start=1):
         if known not in (None, kind):
-            begin = _begin(kind, marks)
-            raise RecordError(
-                where,
-                f"marker {number} is {begin}, but its medium {uri[:80]!r} is given as {known}",
-            )
+            marked = f"marker {number} is {_begin(kind, marks)}"
+            reason = f"{marked}, but its medium {shown(uri)[:80]!r} is given as {known}"
+            raise RecordError(where, reason)
 
 
 def mark_text(message: Message, marks: Sequence[Marker], where: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from mmmodal.media.source import Source
 from mmmodal.plugins import registry
 
 __all__ = ["Named", "is_blank", "kind_of", "media_named", "names_media", "words_of"]
@@ -104,7 +105,9 @@ def is_blank(value: Any) -> bool:
 
 
 def _inside(place: str, value: Any, named: bool) -> Iterator[Named]:
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, Source):
+        yield Named(place, value.origin, embedded=True)
+    elif isinstance(value, bytes | bytearray | memoryview):
         if len(value):
             yield Named(place, f"{len(value):,} bytes", embedded=True)
     elif isinstance(value, str):
@@ -125,12 +128,14 @@ def _inside(place: str, value: Any, named: bool) -> Iterator[Named]:
 def _looks_like_medium(text: str) -> bool:
     if DATA_URI.match(text) or BASE64.match(text):
         return True
-    path = text.strip()
-    if len(path) > LONGEST or "\n" in path or len(path.split()) > MOST_WORDS:
+    if len(text) > LONGEST:
         return False
+    path = text.strip()
     if "://" in path:
         path = re.split(r"[?#]", path, maxsplit=1)[0]
-    return path.lower().endswith(_endings())
+    if not path.lower().endswith(_endings()):
+        return False
+    return "\n" not in path and len(path.split()) <= MOST_WORDS
 
 
 def _parts(word: str) -> list[str]:

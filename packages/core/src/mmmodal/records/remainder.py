@@ -136,10 +136,8 @@ def unread_medium(values: Mapping[str, Any], uris: Collection[str], todo: str) -
     for key, value in values.items():
         for named in media_named(key, value):
             if named.embedded:
-                return (
-                    f"{named.place!r} holds an embedded medium ({named.shown}), which is not read; "
-                    f"save it as a file, and {todo}"
-                )
+                held = f"{named.place!r} holds a medium ({named.shown})"
+                return f"{held} that is in no message; {todo}, or remove the key"
             if named.shown not in uris:
                 shown = named.shown if len(named.shown) <= 60 else f"{named.shown[:59]}…"
                 return (

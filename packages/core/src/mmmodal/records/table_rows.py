@@ -6,7 +6,8 @@ import functools
 import os
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ import pyarrow.parquet
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import parse_json, printable
 from mmmodal.records.rows import WHOLE, Row, RowSource, Span
+from mmmodal.records.table_media import (
+    TableCell,
+    hollow,
+    media_columns,
+    unread_bytes,
+    with_media,
+)
 
 __all__ = ["ArrowRows", "ParquetRows", "SavedRows"]
 
@@ -37,7 +45,7 @@ class ParquetRows(RowSource):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._process = -1
-        self._groups: OrderedDict[int, pyarrow.Table] = OrderedDict()
+        self._groups: OrderedDict[tuple[int, tuple[str, ...]], pyarrow.Table] = OrderedDict()
         self._open()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,20 +68,31 @@ class ParquetRows(RowSource):
         begin, end = span[0], span[1] if span[1] >= 0 else file.num_row_groups
         number = sum(file.metadata.row_group(group).num_rows for group in range(begin))
         for group in range(begin, end):
-            batches = file.iter_batches(BATCH, row_groups=[group], use_threads=False)
+            columns, known = unread_bytes(file, group)
+            batches = file.iter_batches(BATCH, [group], columns, use_threads=False)
             first = number
             while (batch := self._next(batches, number)) is not None:
+                table = pyarrow.Table.from_batches([batch])
+                page = _Page(hollow(table), file.schema_arrow, known, self)
                 for index in range(batch.num_rows):
                     number += 1
                     where = self.where(number)
                     position = (group, number - first - 1)
-                    read = functools.partial(_values, batch, index, where)
+                    read = functools.partial(page.values, index, position, where)
                     yield Row(where, number, position, number / total, read)
 
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
         """Return a row of a row group."""
         group, index = position
-        return _values(self._group(group), index, where)
+        columns, known = unread_bytes(self._open(), group)
+        table = self._group(group, tuple(columns or ()))
+        page = _Page(hollow(table.slice(index, 1)), self._file.schema_arrow, known, self)
+        return page.values(0, position, where)
+
+    def cell(self, position: tuple[int, int], column: str) -> Any:
+        """Return the value of one column of a row, with its bytes."""
+        group, index = position
+        return self._group(group, (column,)).column(column)[index].as_py()
 
     def _next(self, batches: Any, number: int) -> pyarrow.RecordBatch | None:
         try:
@@ -92,17 +111,18 @@ class ParquetRows(RowSource):
             self._groups = OrderedDict()
         return self._file
 
-    def _group(self, number: int) -> pyarrow.Table:
-        file = self._open()
-        if number not in self._groups:
+    def _group(self, number: int, columns: tuple[str, ...]) -> pyarrow.Table:
+        """Return columns of a row group, all if none are named; the most recent ones are kept."""
+        file, key = self._open(), (number, columns)
+        if key not in self._groups:
             try:
-                self._groups[number] = file.read_row_group(number, use_threads=False)
+                self._groups[key] = file.read_row_group(number, columns or None, use_threads=False)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise _damaged(self.path, error) from None
             while len(self._groups) > 1 and sum(g.nbytes for g in self._groups.values()) > CACHE:
                 self._groups.popitem(last=False)
-        self._groups.move_to_end(number)
-        return self._groups[number]
+        self._groups.move_to_end(key)
+        return self._groups[key]
 
 
 class MappedRows(RowSource):
@@ -127,17 +147,26 @@ class MappedRows(RowSource):
         total = len(self)
         end = span[1] if span[1] >= 0 else total
         for start in range(span[0], end, BATCH):
-            table = self.rows(start, min(end, start + BATCH))
-            for index in range(len(table)):
+            page = self._page(start, min(end, start + BATCH))
+            for index in range(len(page.table)):
                 number = start + index + 1
-                where = self.where(number)
-                read = functools.partial(_values, table, index, where)
-                yield Row(where, number, (number - 1, 0), number / total, read)
+                where, position = self.where(number), (number - 1, 0)
+                read = functools.partial(page.values, index, position, where)
+                yield Row(where, number, position, number / total, read)
 
     def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
         """Return a row by its index."""
         index, _ = position
-        return _values(self.rows(index, index + 1), 0, where)
+        return self._page(index, index + 1).values(0, position, where)
+
+    def cell(self, position: tuple[int, int], column: str) -> Any:
+        """Return the value of one column of a row, with its bytes."""
+        index, _ = position
+        return self.rows(index, index + 1).column(column)[0].as_py()
+
+    def _page(self, begin: int, end: int) -> _Page:
+        table = self.rows(begin, end)
+        return _Page(hollow(table), table.schema, {}, self)
 
 
 class SavedRows(MappedRows):
@@ -214,18 +243,39 @@ def _load(path: Path) -> Any:
         raise _damaged(path, error) from None
 
 
-def _values(table: Any, index: int, where: str) -> dict[str, Any]:
-    try:
-        (values,) = table.slice(index, 1).to_pylist()
-    except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
-        reason = f"the row cannot be read ({type(error).__name__}); save the table again"
-        raise RecordError(where, reason) from None
-    # Without its metadata, as older versions of pyarrow cannot hash those.
-    if json_columns := _json_columns(table.schema.remove_metadata()):
-        types = {name: table.schema.field(name).type for name in json_columns}
-        values |= {name: _open_json(values[name], type, where) for name, type in types.items()}
-    # A table holds null for each value that a row does not have.
-    return {key: value for key, value in values.items() if value is not None}
+@dataclass(frozen=True)
+class _Page:
+    """Some rows of a table, without the bytes in it."""
+
+    table: pyarrow.Table
+    schema: pyarrow.Schema
+    """The schema of the table with its bytes."""
+
+    known: Mapping[tuple[str, ...], bool]
+    """Whether the bytes of some leaves are there, which were not read."""
+
+    source: ParquetRows | MappedRows
+
+    def values(self, index: int, position: tuple[int, int], where: str) -> dict[str, Any]:
+        """Return the values of a row.
+
+        Raises:
+            RecordError: it cannot be read.
+        """
+        try:
+            (values,) = self.table.slice(index, 1).to_pylist()
+        except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
+            reason = f"the row cannot be read ({type(error).__name__}); save the table again"
+            raise RecordError(where, reason) from None
+        # Without its metadata, as older versions of pyarrow cannot hash those.
+        schema = self.schema.remove_metadata()
+        for name in _json_columns(schema):
+            values[name] = _open_json(values[name], schema.field(name).type, where)
+        cell = functools.partial(TableCell, self.source, position)
+        for name, kind in media_columns(schema).items():
+            values[name] = with_media(values.get(name), kind, (name,), where, cell, self.known)
+        # A table holds null for each value that a row does not have.
+        return {key: value for key, value in values.items() if value is not None}
 
 
 @functools.lru_cache(maxsize=8)

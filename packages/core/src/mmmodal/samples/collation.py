@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
+from mmmodal.contracts.encoder import collated
 from mmmodal.conversation.rendering import IGNORE
 
 if TYPE_CHECKING:
@@ -133,6 +134,6 @@ def collate_media(
     for name, features in items.items():
         if features:
             stem = modalities[name].input_name
-            for key, value in encoders[name].collate(features).items():
+            for key, value in collated(encoders[name], features).items():
                 tensors[stem if key == "values" else f"{stem}_{key}"] = value
     return tensors

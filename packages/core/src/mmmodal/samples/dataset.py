@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
+from mmmodal.samples.consistency import check_consistency
 from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
 
-__all__ = ["PreparedDataset", "open_files", "prepare_record", "record_length"]
+__all__ = ["Extent", "PreparedDataset", "open_files", "prepare_record", "record_length"]
 
 
 def prepare_record(
@@ -30,7 +31,9 @@ def prepare_record(
         RecordError: the record cannot be used; names its row.
     """
     with naming_row(where):
-        items = [(ref.kind, preparer.read(ref.kind, ref.uri, root=root)) for ref in record.media]
+        items = [
+            (ref.kind, preparer.read(ref.kind, ref.address, root=root)) for ref in record.media
+        ]
         return preparer.prepare(record.messages, items, where=where, max_tokens=max_tokens)
 
 
@@ -43,7 +46,7 @@ def record_length(
         RecordError: an error of the record was found; names its row.
     """
     with naming_row(where):
-        layouts = [preparer.measure(ref.kind, ref.uri, root=root) for ref in record.media]
+        layouts = [preparer.measure(ref.kind, ref.address, root=root) for ref in record.media]
         rendered = preparer.fit(record.messages, layouts, max_tokens).rendered
     check_supervised(rendered.labels, where)
     return len(rendered.input_ids)
@@ -123,6 +126,13 @@ def open_files(
     return datasets
 
 
+class Extent(NamedTuple):
+    """How large the data of a run are, so that a resumed run notices if they have changed."""
+
+    number: int
+    unit: str
+
+
 class PreparedDataset:
     """Samples by index, each prepared on request, in any process."""
 
@@ -154,6 +164,11 @@ class PreparedDataset:
     def __len__(self) -> int:
         return sum(self.mixture.sizes)
 
+    @property
+    def extent(self) -> Extent:
+        """The number of records of all files."""
+        return Extent(len(self), "usable records")
+
     def __getitem__(self, index: int) -> Sample:
         """Return the sample of one record.
 
@@ -174,7 +189,7 @@ class PreparedDataset:
                 where, record = dataset[index]
                 for ref in record.media:
                     if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.uri, dataset.root, where))
+                        found.setdefault(Medium(ref.kind, ref.address, dataset.root, where))
         return list(found)
 
     def length(self, index: int) -> int:
@@ -186,6 +201,18 @@ class PreparedDataset:
         dataset, row = self._locate(index)
         where, record = dataset[row]
         return record_length(self.preparer, record, where, dataset.root, self.max_tokens)
+
+    def check_encoders(self, index: int) -> None:
+        """Check that the encoders treat the media of one record equally each time.
+
+        Raises:
+            RecordError: one does not; names the row and the encoder.
+        """
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        with naming_row(where):
+            for ref in record.media:
+                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
 
     @property
     def paths(self) -> list[Path]:

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.digests import code_digest
 from mmmodal.errors import RecordError
-from mmmodal.files import replacing
+from mmmodal.files import files_of, replacing
 from mmmodal.ranks import everyones, rank, ranks
 from mmmodal.records.dataset import OnError
 from mmmodal.samples.dataset import PreparedDataset
@@ -108,11 +109,14 @@ def _fingerprint(dataset: PreparedDataset) -> str:
     files = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         for name in dataset.paths
-        for path in (sorted(name.rglob("*")) if name.is_dir() else [name.resolve()])
+        for path in files_of(name)
     ]
     preparer = dataset.preparer
     tokenizer = preparer.tokenizer
-    made = [tokenizer.chat_template, preparer.entries, len(tokenizer)]
+    parts = (preparer.modalities, preparer.encoders, preparer.projectors)
+    code = code_digest(type(part) for group in parts for part in group.values())
+    made = [tokenizer.chat_template, preparer.entries, len(tokenizer), preparer.renderer.thoughts]
+    made += filter(None, [code])
     text = json.dumps([files, len(dataset), dataset.max_tokens, made], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -155,11 +159,13 @@ class MeasuredDataset:
         """Return a sample.
 
         Raises:
-            RecordError: its media or its row changed since it was measured.
+            RecordError: its media or its row changed since it was measured, or an encoder measures
+                them wrongly.
         """
         sample = self._dataset[index]
         found, expected = len(sample.input_ids), int(self._lengths[index])
         if found != expected:
+            self._dataset.check_encoders(index)
             raise RecordError(
                 sample.where,
                 f"it takes {found} tokens now, but took {expected} when lengths were measured; a "

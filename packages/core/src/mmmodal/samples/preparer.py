@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.encoder import call_encoder, fixed_shape, measured, preprocessed, shape_of
 from mmmodal.contracts.markup import Markup
+from mmmodal.contracts.projector import runs_of
 from mmmodal.contracts.record import Message
+from mmmodal.conversation.differences import tell_unlearned
 from mmmodal.conversation.layout import (
     Layout,
     MarkerIds,
@@ -26,12 +29,14 @@ from mmmodal.conversation.layout import (
     markup_of,
 )
 from mmmodal.conversation.rendering import Rendered, Renderer
+from mmmodal.conversation.thoughts import Thoughts
+from mmmodal.conversation.training_text import LearnedAnswers
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RenderError, SpliceError
 from mmmodal.limits import LimitSettings
 from mmmodal.media.limits import Limits
 from mmmodal.media.reading import read_media
-from mmmodal.media.source import open_source
+from mmmodal.media.source import check_source
 from mmmodal.parts import encoder_from, modality_of, projector_from
 from mmmodal.samples.collation import Sample, collate, collate_media, collate_pack
 
@@ -79,6 +84,10 @@ class Preparer:
         self.entries = dict(entries or {})
         self._allowed = LimitSettings()
         self._limits: dict[str, Limits] = {}
+        self._thoughts: Thoughts = "keep"
+        self._answers: LearnedAnswers = "asked"
+        self.told = False
+        """Whether answers that are not learned have been told."""
 
     @functools.cached_property
     def modalities(self) -> dict[str, Modality]:
@@ -117,7 +126,12 @@ class Preparer:
     @functools.cached_property
     def renderer(self) -> Renderer:
         """The renderer, which renders messages to ids."""
-        return Renderer(self.tokenizer, self.markers)
+        return Renderer(self.tokenizer, self.markers, self._thoughts, self._answers)
+
+    def learn(self, thoughts: Thoughts, answers: LearnedAnswers = "asked") -> None:
+        """Set what is learned of answers, as for `Renderer`; it is not saved."""
+        self._thoughts, self._answers = thoughts, answers
+        self.__dict__.pop("renderer", None)
 
     def allow(self, limits: LimitSettings) -> None:
         """Set the limits of media; they are not saved."""
@@ -128,7 +142,7 @@ class Preparer:
         of the encoder require it."""
         if modality not in self._limits:
             general = self._allowed.of(self.modalities[modality])
-            self._limits[modality] = self.encoders[modality].limits(general)
+            self._limits[modality] = call_encoder(self.encoders[modality], "limits", general)
         return self._limits[modality]
 
     def modality_named(self, keyword: str) -> str:
@@ -144,9 +158,7 @@ class Preparer:
         raise RenderError(f"this model does not accept {keyword!r} (it accepts: {known})")
 
     def read(self, modality: str, value: Any, *, root: Path | None = None) -> Any:
-        """Return the item of a medium: a path, a data URI, bytes, or an object.
-
-        A file is opened once. If the encoder's features are stored, these are the item.
+        """Return the item of a medium, or its features if these are stored; a file is opened once.
 
         Args:
             modality: its name, or the plural.
@@ -168,13 +180,17 @@ class Preparer:
         )
 
     def preprocess(self, modality: str, item: Any) -> PreparedMedium:
-        """Return an item from `read` as input of its tower."""
-        features = self.encoders[modality].preprocess(item)
+        """Return an item from `read` as input of its tower.
+
+        Raises:
+            ContractError: the encoder or the projector failed, or broke its contract.
+        """
+        features = preprocessed(self.encoders[modality], item)
         return PreparedMedium(modality, features, self.layout(modality, features))
 
     def layout(self, modality: str, features: Any) -> tuple[int, ...]:
         """Return the number of slots of preprocessed features, for each tile."""
-        return self.projectors[modality].runs(self.encoders[modality].shape(features))
+        return runs_of(self.projectors[modality], shape_of(self.encoders[modality], features))
 
     def measure(self, modality: str, value: Any, *, root: Path | None = None) -> tuple[int, ...]:
         """Return the number of slots of a medium, for each tile; it is decoded only if necessary.
@@ -185,12 +201,12 @@ class Preparer:
         """
         name = self.modality_named(modality)
         encoder = self.encoders[name]
-        shape = encoder.fixed_shape
+        shape = fixed_shape(encoder)
         if shape is None:
-            shape = encoder.measure(self.read(name, value, root=root))
+            shape = measured(encoder, self.read(name, value, root=root))
         else:
-            open_source(value, root=root, limits=self.limits(name))  # raises if the file is missing
-        return self.projectors[name].runs(shape)
+            check_source(value, root=root, limits=self.limits(name))
+        return runs_of(self.projectors[name], shape)
 
     def prepare(
         self,
@@ -231,6 +247,9 @@ class Preparer:
             dropped = f"{where or 'conversation'}: {fitting.summary()}"
             warnings.warn(f"{dropped} to fit {max_tokens} tokens", stacklevel=2)
         rendered = fitting.rendered
+        if rendered.unlearned and not self.told:
+            self.told = True
+            tell_unlearned(rendered, where)
         shown = [prepared[index] for index in rendered.media]
         sample = Sample(rendered.input_ids, rendered.labels, grouped(shown), where)
         self._check(sample, shown)
@@ -291,8 +310,7 @@ class Preparer:
             slots = sample.input_ids.count(markers.slot)
             wanted = sum(medium.slots for medium in shown if medium.modality == name)
             if slots != wanted:
-                where = sample.where or "sample"
-                raise SpliceError(f"{where}: {slots} {name} slots for {wanted} features")
+                raise SpliceError(f"{slots} {name} slots for {wanted} features")
 
 
 def _shortened(

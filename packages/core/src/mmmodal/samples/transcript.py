@@ -10,6 +10,7 @@ from mmmodal.contracts.record import ContentPart, Message, text_message
 from mmmodal.conversation.locating import TokenizedText
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Rendered
+from mmmodal.conversation.thoughts import with_opening
 from mmmodal.conversation.truncation import Shortened, shorten
 from mmmodal.errors import RenderError
 from mmmodal.samples.preparer import PreparedMedium, Preparer
@@ -92,8 +93,8 @@ class Transcript:
         self.messages.append(message)
 
     def answer(self, text: str) -> None:
-        """Add an answer of the assistant."""
-        self.add(text_message("assistant", text))
+        """Add an answer of the assistant to the last prompt, with the thought that this opened."""
+        self.add(text_message("assistant", with_opening(text, self._before.text)))
 
     def forget(self, messages: int, media: int) -> None:
         """Keep the first `messages` messages and `media` media."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mmmodal.config import validate
-from mmmodal.contracts import Encoder
-from mmmodal.errors import ConfigError, MediaError
+from mmmodal.contracts import Encoder, Modality, Projector
+from mmmodal.contracts.building import pretrained
+from mmmodal.errors import ConfigError, ContractError, MediaError, PartError
 from mmmodal.testing import parts
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ __all__ = ["EncoderTests"]
 class EncoderTests:
     """The tests of an encoder. Define the fixture `encoder` with a small tower.
 
-    Override `items` with items of different sizes, and `bad_items` if this encoder refuses some
-    valid media.
+    Override `items` with items of different sizes, `bad_items` if this encoder refuses some valid
+    media, and `source` if it has pretrained weights.
     """
 
     @pytest.fixture
@@ -43,6 +44,14 @@ class EncoderTests:
         return []
 
     @pytest.fixture
+    def source(self) -> str | None:
+        """Return a source of weights for the tower of `encoder`, for `load`; None: there is none.
+
+        No file is downloaded for it if it is a folder that the test has written.
+        """
+        return None
+
+    @pytest.fixture
     def tower(self, encoder: Encoder) -> nn.Module:
         """Return a tower with random weights."""
         import torch
@@ -53,9 +62,18 @@ class EncoderTests:
 
     def encode(self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]) -> list[Tensor]:
         """Return the features of items, from one call of the tower."""
-        collated = encoder.collate([encoder.preprocess(item) for item in items])
-        features: list[Tensor] = tower(**collated)
+        return self._run(encoder, tower, [encoder.preprocess(item) for item in items])
+
+    def _run(self, encoder: Encoder, tower: nn.Module, prepared: Sequence[Any]) -> list[Tensor]:
+        features: list[Tensor] = tower(**encoder.collate(prepared))
         return features
+
+    def _prepared(self, encoder: Encoder, items: Sequence[Any]) -> list[Any]:
+        """Return preprocessed items, and a variation of one, as examples are all equal."""
+        from mmmodal.model.examination import varied
+
+        prepared = [encoder.preprocess(item) for item in items]
+        return [*prepared, varied(prepared[0])]
 
     def test_importing_the_plugin_is_light(self, encoder: Encoder) -> None:
         parts.assert_import_is_light(encoder)
@@ -64,6 +82,11 @@ class EncoderTests:
         assert encoder.name, "an encoder needs a name"
         assert encoder.modality, "an encoder needs a modality"
         assert encoder.width > 0
+
+    def test_its_modality_and_its_projector_are_known(self, encoder: Encoder) -> None:
+        modality, projector = encoder.modality, encoder.default_projector.partition(":")[0]
+        parts.assert_known("modalities", modality, Modality)
+        parts.assert_known("projectors", projector, Projector)
 
     def test_options_survive_a_checkpoint(self, encoder: Encoder) -> None:
         parts.assert_options_survive_json(encoder)
@@ -134,9 +157,18 @@ class EncoderTests:
         import torch
 
         with torch.no_grad():
-            alone = [self.encode(encoder, tower, [item])[0] for item in items]
-            parts.assert_close(self.encode(encoder, tower, items), alone)
-            parts.assert_close(self.encode(encoder, tower, items[::-1]), alone[::-1])
+            prepared = self._prepared(encoder, items)
+            alone = [self._run(encoder, tower, [features])[0] for features in prepared]
+            parts.assert_close(self._run(encoder, tower, prepared), alone)
+            parts.assert_close(self._run(encoder, tower, prepared[::-1]), alone[::-1])
+
+    def test_neighbours_change_nothing_in_training_either(
+        self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]
+    ) -> None:
+        from mmmodal.model.examination import examine_training
+
+        if any(parameter.requires_grad for parameter in tower.parameters()):
+            examine_training(encoder, tower, self._prepared(encoder, items))
 
     def test_features_are_finite(
         self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]
@@ -171,6 +203,19 @@ class EncoderTests:
     ) -> None:
         twin = parts.through_safetensors(tower, encoder.build, tmp_path)
         self._same(encoder, tower, twin, items)
+
+    def test_pretrained_weights_fit_the_tower(
+        self, encoder: Encoder, tower: nn.Module, source: str | None, tmp_path: Path
+    ) -> None:
+        """Without a `source`, one that is not there must be refused, or gives weights that fit."""
+        own = {name: tuple(value.shape) for name, value in tower.state_dict().items()}
+        try:
+            weights = pretrained(encoder, source or str(tmp_path / "no such source"))
+        except PartError as error:
+            assert source is None and not isinstance(error, ContractError), str(error)
+            return
+        loaded = {name: tuple(value.shape) for name, value in weights.items()}
+        assert loaded == own, "`load` must yield the names and shapes of the tower's state dict"
 
     def test_it_can_be_built_on_meta(
         self, encoder: Encoder, tower: nn.Module, items: Sequence[Any]

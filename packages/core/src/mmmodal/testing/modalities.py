@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 
 from mmmodal.contracts import Modality
+from mmmodal.conversation.clashes import check_input_name, check_markup
+from mmmodal.conversation.layout import markup_of
 from mmmodal.errors import MediaError
 from mmmodal.media.source import Source
+from mmmodal.plugins import registry
 from mmmodal.testing import parts
 
 __all__ = ["ModalityTests"]
+
+ARGUMENTS = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "labels")
+"""Arguments of every model."""
 
 
 class ModalityTests:
@@ -47,6 +53,16 @@ class ModalityTests:
         tokens = (modality.begin, modality.end, modality.slot, modality.separator)
         assert all(tokens)
         assert len(set(tokens)) == 4
+
+    def test_its_names_clash_with_no_other_modality(self, modality: Modality) -> None:
+        others = {
+            name: provided.part()
+            for name, provided in registry().provided("modalities")
+            if name != modality.name
+        }
+        markups = {name: markup_of(other) for name, other in others.items()}
+        check_markup(modality, markup_of(modality), markups)
+        check_input_name(modality, [other.input_name for other in others.values()], ARGUMENTS)
 
     def test_its_limits_have_defaults_and_are_numbers(self, modality: Modality) -> None:
         # A user sets one of them as `limits.<modality>.<name>`; the others keep their defaults.

@@ -8,11 +8,12 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.config import validate
+from mmmodal.config import suggest, validate
+from mmmodal.plugins import KINDS, registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,6 +23,7 @@ __all__ = [
     "assert_equal",
     "assert_gradients_reach_all_parameters",
     "assert_import_is_light",
+    "assert_known",
     "assert_options_survive_json",
     "assert_workers_can_take",
     "built_again_on_meta",
@@ -59,6 +61,20 @@ def _heavy_imports(module: str, path: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def assert_known(kind: str, name: str, contract: type[Any]) -> None:
+    """Check that a part of a kind has a name: an installed one, or one that is imported."""
+    known = set(registry().names(kind)) | {
+        part.name for part in _subclasses(contract) if isinstance(getattr(part, "name", None), str)
+    }
+    assert name in known, f"there is no {KINDS[kind]} {name!r}{suggest(name, known)}"
+
+
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for inner in kind.__subclasses__():
+        yield inner
+        yield from _subclasses(inner)
 
 
 def assert_options_survive_json(part: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from mmmodal.config import validate
 from mmmodal.contracts import Projector
+from mmmodal.contracts.projector import projected, runs_of
 from mmmodal.errors import ConfigError, PartError
 from mmmodal.testing import parts
 
@@ -73,16 +74,9 @@ class ProjectorTests:
         items: Sequence[Tensor],
         shapes: Sequence[Shape],
     ) -> list[Tensor]:
-        import torch
-
-        if projector.pointwise:
-            joined: Tensor = module(torch.cat(list(items)))
-            return list(torch.split(joined, [len(item) for item in items]))
-        padded = torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True)
-        outputs: Tensor = module(padded, list(shapes))  # [N, m_max, D_lm]
-        lengths = [projector.length(shape) for shape in shapes]
-        assert outputs.shape[1] >= max(lengths)
-        return [output[:m] for output, m in zip(outputs, lengths, strict=True)]
+        grids = [item.unflatten(0, shape) for item, shape in zip(items, shapes, strict=True)]
+        values, lengths = projected(projector, module, grids, OUT_WIDTH)
+        return list(values.split(lengths))
 
     def test_importing_the_plugin_is_light(self, projector: Projector) -> None:
         parts.assert_import_is_light(projector)
@@ -114,7 +108,7 @@ class ProjectorTests:
 
     def test_runs_add_up_to_the_length(self, projector: Projector, shapes: Sequence[Shape]) -> None:
         for shape in shapes:
-            assert sum(projector.runs(shape)) == projector.length(shape)
+            assert sum(runs_of(projector, shape)) == projector.length(shape)
 
     def test_a_tilewise_projector_looks_at_one_tile(
         self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
@@ -138,6 +132,15 @@ class ProjectorTests:
         alone = [self.project(projector, module, [shape])[0] for shape in shapes]
         parts.assert_close(self.project(projector, module, shapes), alone)
         parts.assert_close(self.project(projector, module, shapes[::-1]), alone[::-1])
+
+    def test_neighbours_change_nothing_in_training_either(
+        self, projector: Projector, module: nn.Module, shapes: Sequence[Shape]
+    ) -> None:
+        from mmmodal.model.examination import examine_projection_training
+
+        dtype = next(module.parameters()).dtype
+        items = [_item(math.prod(shape)).to(dtype).unflatten(0, shape) for shape in shapes]
+        examine_projection_training(projector, module, items)
 
     def test_a_pointwise_projector_looks_at_one_position(
         self, projector: Projector, module: nn.Module

@@ -119,6 +119,11 @@ def test_truncation_never_cuts_a_medium(processor: MMModalProcessor) -> None:
         )
 
 
+def test_a_length_without_effect_is_refused(processor: MMModalProcessor) -> None:
+    with pytest.raises(RenderError, match="max_length=3 has no effect on padding=True"):
+        processor(text=LONG, padding=True, max_length=3)
+
+
 def test_lists_are_as_long_as_their_rows(processor: MMModalProcessor) -> None:
     whole = rows(processor(text=[LONG, SHORT]))
     for given in ({"padding": False}, {"return_tensors": None}, {"padding": "do_not_pad"}):
@@ -201,8 +206,9 @@ def test_special_tokens_are_added_where_they_are_asked_for(processor: MMModalPro
 def test_what_cannot_be_honoured_is_refused_by_name(
     processor: MMModalProcessor, given: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(MMModalError, match=words):
+    with pytest.raises(ValueError, match=words) as caught:  # as stock processors raise
         processor(text=LONG, **given)
+    assert isinstance(caught.value, MMModalError)
     with pytest.raises(MMModalError, match=words):
         processor.apply_chat_template([user(LONG)], tokenize=True, **given)
     with pytest.raises(MMModalError, match=words):

@@ -203,6 +203,7 @@ HERE, TOO = {"type": "image"}, {"type": "text", "text": "Apa?"}
         (said("<audio><image>", images=["a"], audio=["b"]), ["{b}{a}"]),
         (said([TOO | {"text": "<image>?"}], images=["a"]), ["{a}?"]),
         (said("Apa?", images=[]), ["Apa?"]),
+        (said("Apa?", image="", audio={"bytes": None, "path": None}), ["Apa?"]),
         (said("Apa <image>?"), ["Apa <image>?"]),
         (said("<image>?", images=["a"], image=["a"]), ["{a}?"]),
     ],
@@ -239,6 +240,7 @@ def test_media_beside_the_messages_are_where_the_messages_mark_them(
         (said([{"type": "image", "image": "a"}], images=["b"]), r"'images' lists 1 media"),
         (said("<image>", images=["a"], image="b"), r"under 'images' and 'image'; keep one"),
         (said("<image>", images=[{"bytes": b"x", "path": "a"}]), r"'images': embedded images are"),
+        (said("<image>", images=[None]), r"'images': give a path or a list of paths"),
         (said("<image>", images=[5]), r"'images': give a path or a list of paths"),
         (said("<image>", images={"a": 1}), r"'images': give a path or a list of paths"),
         (

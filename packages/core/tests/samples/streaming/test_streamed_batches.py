@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from mmmodal.errors import RecordError
-from mmmodal.samples.streaming.batches import LANES, RankPosition, StreamedBatches, fewer_workers
+from mmmodal.samples.streaming import LANES
+from mmmodal.samples.streaming.batches import RankPosition, StreamedBatches, fewer_workers
 from mmmodal.samples.streaming.packs import LanePacks, Pack
 from mmmodal.samples.streaming.streams import IndexedStream, Lane, ShardStream, Stream
 

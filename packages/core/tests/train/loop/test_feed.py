@@ -14,7 +14,7 @@ import torch
 import mmmodal
 from beeps import make_records
 from mmmodal.cli.main import run
-from mmmodal.train.loop.feed import feed
+from mmmodal.train.loop.feed import planned_feed
 from mmmodal.train.loop.throughput import Throughput
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.stage.arguments import arguments_of
@@ -40,7 +40,7 @@ def batches(start: Path, data: Path, out: Path, *more: str) -> Iterator[Any]:
     preparer = model.processor.preparer
     dataset = prepared_dataset(recipe, open_data(recipe), preparer, recipe.max_tokens)
     arguments = arguments_of(recipe, out, Plan.of(recipe, str(start), has_gpu=False))
-    return iter(feed(recipe, dataset, out, arguments).loader(arguments))
+    return iter(planned_feed(recipe, dataset, out, arguments).loader(arguments))
 
 
 def test_workers_bring_the_same_batches(start: Path, data: Path, tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ def parsed(body: Any) -> Any:
     Raises:
         ValueError: it is a text that is not JSON.
     """
-    return json.loads(body) if isinstance(body, str) else body
+    try:
+        return json.loads(body) if isinstance(body, str) else body
+    except ValueError:
+        raise ValueError(f"the answer is no JSON: {body!r}") from None
 
 
 def read_answer(

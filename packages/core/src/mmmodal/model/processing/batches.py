@@ -154,7 +154,17 @@ def _truncated(preparer: Preparer, sample: Sample, number: int, settings: TextSe
 
 
 def _is_truncated(settings: TextSettings) -> bool:
-    """Return whether rows are truncated: if asked for, or by a lone `max_length`."""
-    if settings.truncation is None:
-        return settings.max_length is not None and settings.padding in (None, False, "do_not_pad")
-    return settings.truncation not in (False, "do_not_truncate")
+    """Return whether rows are truncated: if asked for, or by a `max_length` that nothing explains.
+
+    Raises:
+        RenderError: `max_length` is neither for truncation nor for padding.
+    """
+    pads = settings.padding not in (None, False, "do_not_pad")
+    if settings.truncation is not None:
+        return settings.truncation not in (False, "do_not_truncate")
+    if settings.max_length is not None and pads and settings.padding != "max_length":
+        raise RenderError(
+            f"max_length={settings.max_length} has no effect on padding={settings.padding!r}; pass "
+            "truncation=True, or padding='max_length'"
+        )
+    return settings.max_length is not None and not pads

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from mmmodal.config import Config
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
-from mmmodal.records.addresses import addresses
+from mmmodal.records.addresses import Medium, addresses
 from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, read_marked
 
@@ -27,7 +27,7 @@ class _Turn(Config):
 
 
 class _Row(ForeignRow):
-    image: tuple[str, ...] = ()
+    image: tuple[Medium, ...] = ()
     conversations: tuple[_Turn, ...] = Field(min_length=1)
 
     @field_validator("image", mode="before")

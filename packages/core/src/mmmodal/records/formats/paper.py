@@ -12,7 +12,8 @@ from mmmodal.config import Config
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.addresses import addresses
+from mmmodal.media.source import Source
+from mmmodal.records.addresses import Medium, addresses, shown
 from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import (
     Marker,
@@ -63,8 +64,8 @@ class _Turn(Config):
 
 
 class _Row(ForeignRow):
-    filename: str | tuple[str, ...] | None = None
-    image: str | tuple[str, ...] | None = None
+    filename: Medium | tuple[Medium, ...] | None = None
+    image: Medium | tuple[Medium, ...] | None = None
     chat: tuple[_Turn, ...] | None = Field(None, min_length=1)
     conversations: tuple[_Turn, ...] | None = Field(None, min_length=1)
     instruction: str | None = None
@@ -161,7 +162,7 @@ def _form(known: _Row, key: str, turns_key: str, unmarked: bool) -> dict[str, An
     """Return the form of a row for `meta`, without the default values."""
     form = {
         "key": key,
-        "single": isinstance(getattr(known, key), str),
+        "single": not isinstance(getattr(known, key), tuple),
         "turns": turns_key,
         "unmarked": unmarked,
         "anonymous": known.id is None,
@@ -176,13 +177,13 @@ def _read_form(value: Any, where: str) -> Form:
     return validated(Form, value, where)
 
 
-def _media(known: _Row, where: str) -> tuple[str, tuple[str, ...]]:
+def _media(known: _Row, where: str) -> tuple[str, tuple[Medium, ...]]:
     """Return the key of the media, and their paths."""
     given = [key for key in MEDIA_KEYS if getattr(known, key) is not None]
     if len(given) > 1:
         raise RecordError(where, f"media are listed under {given[0]!r} and {given[1]!r}; keep one")
     value = getattr(known, given[0]) if given else ()
-    return given[0] if given else MEDIA_KEYS[0], (value,) if isinstance(value, str) else value
+    return given[0] if given else MEDIA_KEYS[0], value if isinstance(value, tuple) else (value,)
 
 
 def _turns(known: _Row, where: str) -> tuple[str, dict[str, list[Turn]]]:
@@ -248,8 +249,9 @@ def _prefix(kinds: Sequence[str], marks: Sequence[Marker]) -> str:
     return "".join(f"{begins[kind]} " for kind in kinds)
 
 
-def _guess(path: str, marks: Sequence[Marker], where: str) -> str:
+def _guess(medium: Medium, marks: Sequence[Marker], where: str) -> str:
     """Return the modality of a file in a row without markers, by the file's suffix."""
+    path = medium.name if isinstance(medium, Source) else shown(medium)
     if (kind := kind_of(path)) is None:
         begins = " or ".join(mark.begin for mark in marks)
         reason = f"has no marker in the text, and its suffix is unknown; write {begins}"

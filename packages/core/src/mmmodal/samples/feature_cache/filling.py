@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmmodal.byte_sizes import readable
+from mmmodal.contracts.encoder import collated, encoded, shape_of
 from mmmodal.errors import RecordError
 from mmmodal.precision import read_dtype
 from mmmodal.ranks import rank, ranks, summed
@@ -131,7 +132,7 @@ def _batches(
             continue
         kind = item.kind
         waiting.setdefault(kind, []).append(item)
-        shape = towers[kind].encoder.shape(item.features)
+        shape = shape_of(towers[kind].encoder, item.features)
         positions[kind] = positions.get(kind, 0) + math.prod(shape)
         if positions[kind] >= POSITIONS:
             positions[kind] = 0
@@ -150,14 +151,15 @@ def _encode(tower: FrozenTower, batch: Sequence[Perceived], cache: Cache) -> lis
     """Return the features of a batch of N items: N of [*shape, D]."""
     network = tower.network.to(cache.device)
     dtype = next(network.parameters()).dtype
-    collated = tower.encoder.collate([item.features for item in batch])
+    shapes = [shape_of(tower.encoder, item.features) for item in batch]
+    inputs = collated(tower.encoder, [item.features for item in batch])
     placed = {
         key: value.to(cache.device, dtype if value.is_floating_point() else None)
-        for key, value in collated.items()
+        for key, value in inputs.items()
     }
     kind = torch.device(cache.device).type
     with torch.autocast(kind, cache.autocast, enabled=cache.autocast is not None):
-        features: list[Tensor] = network(**placed)
+        features = encoded(tower.encoder, network, placed, shapes)
     return [item.to("cpu", read_dtype(cache.dtype)) for item in features]
 
 

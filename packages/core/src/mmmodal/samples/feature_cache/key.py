@@ -27,6 +27,7 @@ def describe_tower(
     *,
     stored: str,
     computed: str,
+    code: str = "",
 ) -> dict[str, Any]:
     """Return all that a tower's features depend on: encoder, options, network, weights, precision.
 
@@ -37,6 +38,7 @@ def describe_tower(
         network: the whole tower, on the CPU.
         stored: the precision of the features on disk.
         computed: the precision of the tower's arithmetic.
+        code: the digest of code that no version stands for, as it is being developed.
     """
     return {
         "modality": modality,
@@ -46,6 +48,7 @@ def describe_tower(
         "stored": stored,
         "computed": computed,
         "mmmodal-core": version("mmmodal-core"),
+        **({"code": code} if code else {}),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmmodal.contracts.encoder import preprocessed
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.media.reading import read_media
 from mmmodal.media.source import Source, find_source
@@ -25,7 +26,9 @@ class Medium:
     """A medium of a record."""
 
     kind: str
-    uri: str
+    address: str | Source
+    """The path or URI, or the source of a medium that the row holds."""
+
     root: Path
     where: str = field(compare=False)
     """The first row with the medium, for errors."""
@@ -37,7 +40,7 @@ class Medium:
             MediaError: the file is missing or too large.
         """
         limits = preparer.limits(self.kind)
-        with find_source(self.uri, root=self.root, limits=limits).held(limits) as source:
+        with find_source(self.address, root=self.root, limits=limits).held(limits) as source:
             return source.sha256()
 
 
@@ -114,15 +117,15 @@ class UnseenMedia:
         def check(source: Source) -> None:
             # The decoded bytes must be those of the hash, or the features would have a wrong name.
             if source.sha256() != sha256:
-                reason = f"{medium.uri} changed while it was being read; start again"
+                reason = f"{source.origin} changed while it was being read; start again"
                 raise RecordError(medium.where, reason)
 
         name = medium.kind
         item = read_media(
             self._preparer.modalities[name],
-            medium.uri,
+            medium.address,
             root=medium.root,
             limits=self._preparer.limits(name),
             known=check,
         )
-        return self._preparer.encoders[name].preprocess(item)
+        return preprocessed(self._preparer.encoders[name], item)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmmodal.byte_sizes import readable
 from mmmodal.contracts import Encoder
+from mmmodal.contracts.encoder import shape_of
 from mmmodal.errors import FeatureCacheError
 from mmmodal.precision import read_dtype
 from mmmodal.samples.feature_cache.media import Perceived, UnseenMedia
@@ -35,7 +36,7 @@ def estimate(unseen: UnseenMedia, towers: Mapping[str, FrozenTower], dtype: str)
 
 def _bytes(item: Perceived, encoder: Encoder, dtype: str) -> int:
     width: int = read_dtype(dtype).itemsize * encoder.width
-    return math.prod(encoder.shape(item.features)) * width
+    return math.prod(shape_of(encoder, item.features)) * width
 
 
 def check_room(cache: Cache, expected: float) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmmodal.contracts import Encoder
+from mmmodal.contracts.building import example_features
+from mmmodal.contracts.encoder import shape_of
 from mmmodal.errors import MediaError
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class StoredEncoder(Encoder):
 
     def example(self) -> Tensor:
         """Return zeros in the shape of the original encoder's example."""
-        shape = self._encoder.shape(self._encoder.preprocess(self._encoder.example()))
+        shape = shape_of(self._encoder, example_features(self._encoder))
         return torch.zeros(*shape, self.width)
 
     def build(self) -> nn.Module:

@@ -10,15 +10,13 @@ from typing import Any, Generic, TypeVar
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mmmodal.errors import RecordError
+from mmmodal.samples.streaming import LANES
 from mmmodal.samples.streaming.packs import Cursor, LanePacks, Pack
 
-__all__ = ["LANES", "RankPosition", "StreamedBatch", "StreamedBatches", "fewer_workers"]
+__all__ = ["RankPosition", "StreamedBatch", "StreamedBatches", "fewer_workers"]
 
 T = TypeVar("T")
 S = TypeVar("S")
-
-LANES = 12
-"""The lanes of each rank: many numbers of workers divide it."""
 
 
 @dataclass(frozen=True)

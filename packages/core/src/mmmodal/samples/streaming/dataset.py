@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
+from mmmodal.files import files_of
 from mmmodal.records.dataset import RecordDataset
 from mmmodal.records.stream import RecordPlace, RecordStream
 from mmmodal.samples.collation import Sample
-from mmmodal.samples.dataset import check_supervised, prepare_record, record_length
+from mmmodal.samples.dataset import Extent, check_supervised, prepare_record, record_length
 from mmmodal.samples.order import salted
 from mmmodal.samples.preparer import Preparer
 from mmmodal.samples.streaming.packs import LanePacks
@@ -51,6 +52,12 @@ class StreamedDataset:
     def paths(self) -> list[Path]:
         """The data files."""
         return [path for each in self.datasets for path in _paths(each)]
+
+    @property
+    def extent(self) -> Extent:
+        """The number of bytes of all files."""
+        files = [file for path in self.paths for file in files_of(path)]
+        return Extent(sum(file.stat().st_size for file in files), "bytes of data")
 
     def lane(self, number: int, lanes: int) -> LanePacks[Found]:
         """Return the packs of one of `lanes` lanes."""

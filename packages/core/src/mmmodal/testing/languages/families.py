@@ -62,7 +62,11 @@ SPACES: dict[str, bool | str] = {
     "answer": "",
     "behind": "",
     "system": False,
+    "merged": "",
 }
+HARMONY = tuple(
+    f"<|{name}|>" for name in ("start", "end", "message", "channel", "constrain", "call")
+)
 
 _qwen = functools.partial(vocabularies.byte_level, "qwen", composed=True)
 _llama3 = functools.partial(vocabularies.byte_level, "llama3", ignore_merges=True)
@@ -87,6 +91,21 @@ FAMILIES: dict[str, Family] = {
         *("qwen3", _qwen, "qwen3", CHATML, ("<|im_start|>",), THOUGHT),
         variables={"enable_thinking": False},
     ),
+    "qwen3-thinking": Family(
+        *("qwen3", _qwen, "qwen3", CHATML, ("<|im_start|>",), THOUGHT),
+        variables={"opens_thought": True},
+    ),
+    "deepseek-r1": Family(
+        *("qwen2", _qwen, "deepseek-r1"),
+        {"bos_token": "<｜begin▁of▁sentence｜>", "eos_token": "<｜end▁of▁sentence｜>"},
+        *(("<｜User｜>", "<｜Assistant｜>"), THOUGHT[:2]),
+        variables={"opens_thought": True},
+    ),
+    "gpt-oss": Family(
+        *("gpt_oss", _llama3, "harmony"),
+        {"eos_token": "<|return|>", "pad_token": "<|endoftext|>"},
+        HARMONY,
+    ),
     "smollm2": Family(
         *("llama", _llama3, "chatml", CHATML, ("<|im_start|>",)),
         variables={"default_system": "You are a helpful AI assistant named SmolLM."},
@@ -99,17 +118,17 @@ FAMILIES: dict[str, Family] = {
     "tinyllama": Family("llama", _llama2, "zephyr", LLAMA),
     "mistral-v0.1": Family(
         *("mistral", _llama2, "inst", LLAMA),
-        variables={**SPACES, "before": " ", "after": " ", "behind": " "},
+        variables={**SPACES, "before": " ", "after": " ", "behind": " ", "merged": "first"},
     ),
     "mistral-v0.2": Family(
         *("mistral", _llama2, "inst", LLAMA),
-        variables={**SPACES, "before": " ", "after": " ", "answer": " "},
+        variables={**SPACES, "before": " ", "after": " ", "answer": " ", "merged": "first"},
     ),
     "mistral-v0.3": Family(
         "mistral",
         functools.partial(vocabularies.sentencepiece, (*CONTROL, *INST[:2])),
         *("inst", LLAMA, INST[:2]),
-        variables={**SPACES, "before": " ", "answer": " "},
+        variables={**SPACES, "before": " ", "answer": " ", "merged": "last"},
     ),
     "mistral-tekken": Family(
         *("mistral", _llama3, "inst", LLAMA, INST),
@@ -119,6 +138,13 @@ FAMILIES: dict[str, Family] = {
         *("llama", _llama3, "llama3"),
         {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"},
         ("<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>"),
+        variables={"dated": False},
+    ),
+    "llama3.2": Family(
+        *("llama", _llama3, "llama3"),
+        {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"},
+        ("<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>"),
+        variables={"dated": True},
     ),
     "gemma2": Family(
         *("gemma2", _gemma, "gemma", GEMMA, ("<start_of_turn>", "<end_of_turn>")),

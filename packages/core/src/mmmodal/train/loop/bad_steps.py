@@ -1,8 +1,8 @@
-"""Skip steps whose loss or gradients are not finite; stop after too many consecutive ones."""
+"""Skip steps whose loss or gradients are not finite; stop after too many, or if all were."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,9 @@ class BadSteps:
         self._limit = limit
         self.in_a_row = 0
         """Bad steps since the last good one."""
+
+        self.applied = 0
+        """Steps that changed the weights."""
 
         self._rows: list[str] = []
         self._mine = False
@@ -56,16 +59,39 @@ class BadSteps:
     def good(self) -> None:
         """Record that a step changed the weights."""
         self.in_a_row = 0
+        self.applied += 1
 
-    def bad(self) -> dict[str, Any]:
-        """Record a bad step; return its entry for the metrics, which is equal on all ranks."""
+    def bad(self, culprit: str = "") -> dict[str, Any]:
+        """Record a bad step; return its entry for the metrics, which is equal on all ranks.
+
+        `culprit` says which part returned values that are not finite, on this rank.
+        """
         self.in_a_row += 1
         theirs = self._rows if self._mine or not self._anyones else []
         rows = [row for part in everyones(theirs) for row in part]
         reason = f"{'the loss' if self._anyones else 'a gradient'} is not finite"
+        if at_fault := next(filter(None, everyones(culprit)), ""):
+            reason += f", as {at_fault}"
         if not any(everyones(len(self._rows))):
             reason = "none of its rows can be used"
         return {"skipped_step": reason, "rows": rows}
+
+    def check_applied(self, steps: int, notes: Sequence[Mapping[str, Any]]) -> None:
+        """Check at the end of a training of some steps that one changed the weights.
+
+        `notes` are the entries of the bad steps in the metrics.
+
+        Raises:
+            TrainingError: all were skipped; the error tells the cause of the last.
+        """
+        if self.applied or not steps:
+            return
+        last = notes[-1] if notes else {"skipped_step": "its gradients are not finite", "rows": []}
+        raise TrainingError(
+            "every step was skipped, so that nothing was learned and no model is written; in the "
+            f"last of {steps}, {last['skipped_step']} ({_named(last['rows'])}). Mend that, then "
+            "start again with --fresh"
+        )
 
     def stop_if_too_many(self, step: int, note: dict[str, Any]) -> None:
         """Raise an error if the number of consecutive bad steps has reached the limit.

@@ -34,10 +34,17 @@ __all__ = ["Feed", "PlannedFeed", "bad_records", "loader_settings", "plan_batche
 class Feed(Protocol):
     """The data that the ranks of a run read."""
 
-    dataset: Any
-    collate: Callable[[Any], dict[str, Any]]
-    room: int | None
-    """The tokens for which a batch of packs has room."""
+    @property
+    def dataset(self) -> Any:
+        """What the data loader reads."""
+
+    @property
+    def collate(self) -> Callable[[Any], dict[str, Any]]:
+        """The collator of what it reads."""
+
+    @property
+    def room(self) -> int | None:
+        """The tokens for which a batch of packs has room."""
 
     def loader(self, arguments: TrainingArguments) -> DataLoader[Any]:
         """Return the data loader of this rank, which reads batches in order in worker processes."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mmmodal.errors import CheckpointError, RecordError
 from mmmodal.ranks import rank, ranks
 from mmmodal.samples.collation import Sample
+from mmmodal.samples.streaming import LANES
 from mmmodal.samples.streaming.batches import (
-    LANES,
     RankPosition,
     StreamedBatch,
     StreamedBatches,

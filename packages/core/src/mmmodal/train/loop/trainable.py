@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ from torch.optim import Optimizer
 from mmmodal.adapters.attaching import attach
 from mmmodal.adapters.lora import Lora
 from mmmodal.adapters.targets import target_layers
-from mmmodal.errors import CheckpointError
+from mmmodal.config import suggest
+from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.model.markers import MarkerEmbedding
 from mmmodal.model.modeling import MMModalForConditionalGeneration
 
 __all__ = [
     "add_trained",
+    "check_rates",
     "choose",
     "frozen_towers",
     "marker_row_ids",
     "part_of",
+    "random_and_frozen",
     "read_trained",
     "section_of_part",
     "set_rates",
@@ -44,24 +47,47 @@ def choose(
     If the language model is frozen, `markers` trains its rows for markers only, as an overlay.
 
     Raises:
-        ConfigError: this model lacks a target of `lora`.
+        ConfigError: this model lacks a target of `lora`, or the modality of a part.
     """
     model.requires_grad_(False)
     if lora is not None:
         layers = target_layers(model, lora)
         attach(model, layers, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
     base, names = model.model, model.config.modality_names
-    if "projectors" in parts:
-        for name in names:
-            base.projector(name).requires_grad_(True)
-    if "towers" in parts:
-        for name in names:
-            base.tower(name).requires_grad_(True)
+    for name in _chosen(parts, "projectors", names):
+        base.projector(name).requires_grad_(True)
+    for name in _chosen(parts, "towers", names):
+        base.tower(name).requires_grad_(True)
     if "language_model" in parts:
         base.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
     elif "markers" in parts and any(map(model.config.learned_ids, names)):
         base.marker_embedding = _overlay(model)
+
+
+def check_rates(model: MMModalForConditionalGeneration, rates: Mapping[str, float]) -> None:
+    """Check that the model has the modalities whose parts have learning rates of their own.
+
+    Raises:
+        ConfigError: it lacks one.
+    """
+    for section in ("projectors", "towers"):
+        _chosen(rates, section, model.config.modality_names, "train.learning_rates")
+
+
+def _chosen(
+    parts: Collection[str], section: str, modalities: Sequence[str], key: str = "train.parts"
+) -> list[str]:
+    """Return the modalities whose `towers` or `projectors` are among the named parts.
+
+    Raises:
+        ConfigError: a name in the recipe's `key` is of a modality that the model lacks.
+    """
+    single = {part.partition(".")[2] for part in parts if part.startswith(f"{section}.")}
+    for name in sorted(single - {*modalities}):
+        hint = suggest(name, modalities)
+        raise ConfigError("recipe", [f"{key!r}: the model has no modality {name!r}{hint}"])
+    return [name for name in modalities if section in parts or name in single]
 
 
 def _overlay(model: MMModalForConditionalGeneration) -> MarkerEmbedding:
@@ -89,6 +115,16 @@ def frozen_towers(model: MMModalForConditionalGeneration) -> list[str]:
     """Return the modalities whose tower is not trained, neither whole nor by adapters."""
     towers = {name: model.model.tower(name) for name in model.config.modality_names}
     return [n for n, t in towers.items() if not any(p.requires_grad for p in t.parameters())]
+
+
+def random_and_frozen(model: MMModalForConditionalGeneration) -> Iterator[str]:
+    """Yield a note for each tower that has random weights and is not trained."""
+    untrained = set(model.config.untrained_towers())
+    for name in filter(untrained.__contains__, frozen_towers(model)):
+        yield (
+            f"the tower of {name!r} has random weights, as its encoder was composed without a "
+            f"source, and stays as it is; add towers.{name} to train.parts to train it"
+        )
 
 
 def part_of(name: str) -> str:
@@ -161,17 +197,30 @@ def set_rates(optimizer: Optimizer, model: nn.Module, rates: Mapping[str, float]
     Args:
         optimizer: the optimizer; parts that `rates` does not name keep their rate.
         model: the model with the optimizer's parameters.
-        rates: the rates of projectors, markers, language_model and towers.
+        rates: the rates of projectors, markers, language_model and towers, or of one modality's,
+            as in `towers.image`.
     """
-    section = {id(p): section_of_part(part_of(name)) for name, p in model.named_parameters()}
+    owner = {id(p): part_of(name) for name, p in model.named_parameters()}
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         parts: dict[str, list[nn.Parameter]] = {}
         for parameter in group["params"]:
-            parts.setdefault(section[id(parameter)], []).append(parameter)
-        for part, parameters in parts.items():
-            groups.append({**group, "params": parameters, "lr": rates.get(part, group["lr"])})
+            parts.setdefault(owner[id(parameter)], []).append(parameter)
+        for rate, parameters in _by_rate(parts, rates, group["lr"]):
+            groups.append({**group, "params": parameters, "lr": rate})
     optimizer.param_groups = groups
+
+
+def _by_rate(
+    parts: Mapping[str, list[nn.Parameter]], rates: Mapping[str, float], usual: float
+) -> Iterator[tuple[float, list[nn.Parameter]]]:
+    """Yield the parameters of each section, or of one modality's part with a rate of its own."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for part, parameters in parts.items():
+        section, single = section_of_part(part), single_of_part(part)
+        groups.setdefault(single if single in rates else section, []).extend(parameters)
+    for name, parameters in groups.items():
+        yield rates.get(name, usual), parameters
 
 
 def section_of_part(part: str) -> str:
@@ -181,3 +230,9 @@ def section_of_part(part: str) -> str:
         if name.endswith(ending):
             return section
     return name
+
+
+def single_of_part(part: str) -> str:
+    """Return the name of one modality's part in recipes: `towers.image` for `image_tower`."""
+    name, section = part.removesuffix(" (LoRA)"), section_of_part(part)
+    return section if section == name else f"{section}.{name.rpartition('_')[0]}"

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from mmmodal.model.values import FiniteValues
 from mmmodal.ranks import rank, ranks
 from mmmodal.train.loop.bad_samples import BAD, ROWS, Skipped
 from mmmodal.train.loop.bad_steps import BadSteps
@@ -59,6 +60,9 @@ class StageTrainer(MeteredTrainer):
         self._checkpoints = checkpoints
         self._skipped = skipped
         self._bad_steps = BadSteps(recipe.nan_limit)
+        self._finite = FiniteValues()
+        perception: Any = self.model
+        perception.model.finite = self._finite
         self._metrics = Journal(run / METRICS)
         self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
 
@@ -92,11 +96,9 @@ class StageTrainer(MeteredTrainer):
 
     def begin_epoch(self, resumed: Path | None) -> bool:
         """Restore the values of a checkpoint that transformers does not save."""
-        if self.state.global_step >= self.state.max_steps:
-            return False  # the run was killed after its last checkpoint
         if resumed is not None:
             self._restore_sums(resumed)
-        return True
+        return self.state.global_step < self.state.max_steps  # else killed after its last one
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
         """Return the batches of one step, and record their rows."""
@@ -110,6 +112,7 @@ class StageTrainer(MeteredTrainer):
         if self._rows is not None:
             self._rows.note(step, {"rows": rows})
         self._bad_steps.begin(rows)
+        self._finite.clear()
         self._loss_before = self._tr_loss.clone()
         return batches, count
 
@@ -121,19 +124,26 @@ class StageTrainer(MeteredTrainer):
 
     def clipped(self, model: Any, norm: Any) -> None:
         """Skip a step whose loss or gradients are not finite."""
-        if self._is_bad(norm):
+        finite = self._has_finite_gradients(norm)
+        # In fp16 an overflow only lowers the loss scale.
+        if self._bad_steps.loss_was_bad() or not (finite or self.args.fp16):
             self._skip(model)
-        else:
+        elif finite:
             self._bad_steps.good()
 
-    def _is_bad(self, norm: Any) -> bool:
-        if self._bad_steps.loss_was_bad():
-            return True
-        if self.args.fp16:
-            return False  # an overflow only lowers the loss scale
+    def _has_finite_gradients(self, norm: Any) -> bool:
         if self.is_deepspeed_enabled:
-            return bool(self.accelerator.optimizer_step_was_skipped)
-        return not math.isfinite(float(norm))
+            return not self.accelerator.optimizer_step_was_skipped
+        return math.isfinite(float(norm))
+
+    def check_applied(self) -> None:
+        """Check that a step of the whole run changed the weights.
+
+        Raises:
+            TrainingError: all were skipped.
+        """
+        notes = [row for row in self._metrics.rows() if "skipped_step" in row]
+        self._bad_steps.check_applied(self.state.global_step, notes)
 
     def _skip(self, model: Any) -> None:
         """Skip the update of weights and optimizer, and leave the loss out of the logs."""
@@ -144,7 +154,7 @@ class StageTrainer(MeteredTrainer):
         self._tr_loss.copy_(self._loss_before)
         self._globalstep_last_logged += 1
         step = self.state.global_step + 1
-        note = self._bad_steps.bad()
+        note = self._bad_steps.bad(self._finite.culprit())
         if self.is_world_process_zero():
             self._metrics.note(step, note)
             print(self._bad_steps.message(step, note), file=sys.stderr)
@@ -164,6 +174,7 @@ class StageTrainer(MeteredTrainer):
             "loss": float(self._tr_loss),  # since the last log; JSON keeps it exactly
             "logged": self._globalstep_last_logged,
             "bad_steps": self._bad_steps.in_a_row,
+            "applied": self._bad_steps.applied,
         }
 
     def _restore_sums(self, checkpoint: Path) -> None:
@@ -175,6 +186,7 @@ class StageTrainer(MeteredTrainer):
         self._tr_loss.fill_(mine["loss"] if len(sums) == ranks() else mean)
         self._globalstep_last_logged = mine["logged"]
         self._bad_steps.in_a_row = mine["bad_steps"]
+        self._bad_steps.applied = mine.get("applied", self.state.global_step)  # older ones lack it
 
     def write_weights(self, folder: Path, state: Mapping[str, Tensor] | None) -> None:
         """Write the trained weights, not the whole model."""

@@ -20,17 +20,23 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
+from mmmodal.contracts.encoder import encoded
+from mmmodal.contracts.projector import projected
+from mmmodal.errors import PartError
 from mmmodal.model.attention import use_attention
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.model.perception import project
 from mmmodal.samples.feature_cache.stored import StoredTower
-from mmmodal.train.preflight.live_memory import LiveMemory
+from mmmodal.train.preflight.live_memory import LiveMemory, quiet_failures
 from mmmodal.train.preflight.skeleton import give_shapes, skeleton, trained_rows
 from mmmodal.train.preflight.zero_memory import Zero
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.stage.plan import held_dtype
 
-__all__ = ["Memory", "Step", "estimate_memory"]
+__all__ = ["Memory", "Step", "UnknownMemoryError", "estimate_memory"]
+
+
+class UnknownMemoryError(Exception):
+    """A language model, by the name of its class, that does not run on fake tensors."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ def estimate_memory(
         half: the precision of arithmetic, or None for fp32.
         zero: the settings of DeepSpeed, or None without it.
         ranks: the number of GPUs.
+
+    Raises:
+        UnknownMemoryError: the language model does not run on fake tensors.
     """
     model = skeleton(folder, recipe.train)
     for name in step.stored:
@@ -115,7 +124,8 @@ def estimate_memory(
         run = _Run(model, recipe, replace(step, media=media), half if zero is None else None, rows)
         # Otherwise gradients remain from the last step, or DeepSpeed moves them.
         grows = zero is None and recipe.accumulation == 1
-        with_logits, without = (run.peak(logits, grows) for logits in (True, False))
+        with quiet_failures():
+            with_logits, without = (run.peak(logits, grows) for logits in (True, False))
     weights = _bytes(model.parameters()) + run.overlay_bytes
     trained = [p for p in (*model.parameters(), run.overlay) if p is not None and p.requires_grad]
     gradients = _bytes(trained)
@@ -197,9 +207,7 @@ class _Run:
         model, step = self._model, self._step
         labels = torch.zeros(step.rows, step.tokens, dtype=torch.long)  # [B, T]
         embeddings = self._embeddings(labels)
-        hidden = model.model.language_model(
-            inputs_embeds=embeddings, attention_mask=self._mask(embeddings.dtype), use_cache=False
-        )[0]  # [B, T, D]
+        hidden = self._hidden(embeddings)
         if not logits:
             summed: Tensor = hidden.sum()
             return summed
@@ -207,6 +215,23 @@ class _Run:
         rows = hidden.flatten(0, 1).index_select(0, torch.arange(count))  # [M, D]
         loss: Tensor = model.head.summed_loss(model.lm_head, rows, labels.flatten()[:count])
         return loss
+
+    def _hidden(self, embeddings: Tensor) -> Tensor:
+        """Return the hidden states [B, T, D] of embeddings.
+
+        Raises:
+            UnknownMemoryError: the language model reads values, which fake tensors do not have.
+        """
+        language: Any = self._model.model.language_model
+        for mask in (self._mask(embeddings.dtype), None):  # OPT and Mamba take no mask of blocks
+            try:
+                output = language(inputs_embeds=embeddings, attention_mask=mask, use_cache=False)
+            except Exception as error:  # whatever the class raises
+                reason = error
+                continue
+            hidden: Tensor = output[0]
+            return hidden
+        raise UnknownMemoryError(type(language).__name__) from reason
 
     def _embeddings(self, ids: Tensor) -> Tensor:
         """Return embeddings [B, T, D] of tokens, with marker rows and features in their places."""
@@ -236,9 +261,9 @@ class _Run:
             tower.train(training)  # in training, Whisper's tower draws a random number and reads it
             try:
                 with torch.set_grad_enabled(trains):
-                    found = tower(**inputs)  # N of [*shape, D_enc]
-                return project(base.projectors[name], base.projector(name), found)[0]
-            except RuntimeError:  # the tower reads values, which fake tensors do not have
+                    found = encoded(base.encoders[name], tower, inputs)  # N of [*shape, D_enc]
+                return projected(base.projectors[name], base.projector(name), found)[0]
+            except PartError:  # the tower reads values, which fake tensors do not have
                 continue
         self.unknown.add(name)
         width = self._model.model.width

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,7 +13,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["LiveMemory"]
+__all__ = ["LiveMemory", "quiet_failures"]
+
+FAKE_TENSORS = logging.getLogger("torch._subclasses.fake_tensor")
+"""Prints a traceback of every operation that fails on fake tensors, also if it was only tried."""
+
+
+@contextlib.contextmanager
+def quiet_failures() -> Iterator[None]:
+    """Keep torch from printing what fails on fake tensors inside."""
+    before, FAKE_TENSORS.disabled = FAKE_TENSORS.disabled, True
+    try:
+        yield
+    finally:
+        FAKE_TENSORS.disabled = before
 
 
 class LiveMemory(TorchDispatchMode):

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import MMModalError, RecordError
+from mmmodal.conversation.differences import differences
+from mmmodal.errors import MMModalError, RecordError, TemplateWarning
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import bad_records, plan_batches
 from mmmodal.train.preflight.findings import Checked, Lengths, Machine
@@ -49,6 +50,8 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     base = find_start(recipe).base
     preparer = load_processor(base).preparer
     preparer.allow(recipe.limits)
+    preparer.learn(recipe.thoughts, recipe.answers)
+    checked.notes += map(str, differences(preparer.renderer))
     plan = None
     with _noting(checked):
         plan = Plan.of(recipe, base, machine.has_gpu)
@@ -58,15 +61,7 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
         _look_at_model(checked, recipe, base, plan)
     dataset = _open(checked, recipe, preparer, plan)
     if dataset is not None and not checked.problems:
-        found = _prepare(checked, recipe, dataset)
-        samples = [sample for sample in found.values() if sample is not None]
-        if samples:
-            lengths = {n: len(s.input_ids) if s is not None else 0 for n, s in found.items()}
-            _look_at_steps(checked, recipe, dataset, lengths)
-            with _noting(checked):
-                look_at_memory(checked, recipe, base, plan, preparer, samples)
-            with _noting(checked):
-                look_at_cache(checked, recipe, dataset, samples)
+        _look_at_samples(checked, recipe, base, plan, dataset)
     return checked
 
 
@@ -79,8 +74,31 @@ def _noting(checked: Checked) -> Iterator[None]:
         checked.problems.append(str(error))
 
 
+def _look_at_samples(
+    checked: Checked, recipe: Recipe, base: str, plan: Plan, dataset: PreparedDataset
+) -> None:
+    """Prepare the first conversations, run the parts on them, and count what all would take."""
+    from mmmodal.train.preflight.rehearsal import rehearse
+
+    found = _prepare(checked, recipe, dataset)
+    usable = {number: sample for number, sample in found.items() if sample is not None}
+    if not usable:
+        checked.problems.append("none of the first conversations can be used")
+        return
+    lengths = {number: len(s.input_ids) if s is not None else 0 for number, s in found.items()}
+    _look_at_steps(checked, recipe, dataset, lengths)
+    at_fault = list(rehearse(base, dataset, usable, checked.trained))
+    checked.problems += at_fault
+    if not at_fault:  # else the memory of the parts is as unknown as what they return
+        samples = list(usable.values())
+        with _noting(checked):
+            look_at_memory(checked, recipe, base, plan, dataset.preparer, samples)
+        with _noting(checked):
+            look_at_cache(checked, recipe, dataset, samples)
+
+
 def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> None:
-    from mmmodal.train.loop.trainable import frozen_towers, trained_counts
+    from mmmodal.train.loop.trainable import frozen_towers, random_and_frozen, trained_counts
     from mmmodal.train.preflight.skeleton import skeleton, trained_rows
     from mmmodal.train.stage.pack_check import check_positions, check_separable
 
@@ -89,6 +107,7 @@ def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> N
         check_separable(model.get_decoder())  # type: ignore[arg-type]
         check_positions(model, plan.max_tokens)
     checked.trained = trained_counts(model)
+    checked.notes += random_and_frozen(model)
     if recipe.feature_cache is not None:
         widths = {name: model.model.encoders[name].width for name in frozen_towers(model)}
         checked.stored_widths = widths
@@ -159,7 +178,7 @@ def _prepare(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 found[number] = dataset[number]
-            if caught:
+            if any(not issubclass(each.category, TemplateWarning) for each in caught):
                 shortened.add(number)
         except RecordError as error:
             found[number] = None

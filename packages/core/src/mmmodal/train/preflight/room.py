@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.byte_sizes import readable
+from mmmodal.contracts.encoder import collated, shape_of
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.errors import FeatureCacheError
 from mmmodal.train.preflight.findings import Checked, Machine
@@ -35,7 +36,7 @@ def look_at_memory(
     samples: Sequence[Sample],
 ) -> None:
     """Set the memory of a step: of the longest conversations, and of those of `max_tokens`."""
-    from mmmodal.train.preflight.estimate import estimate_memory
+    from mmmodal.train.preflight.estimate import UnknownMemoryError, estimate_memory
     from mmmodal.train.preflight.zero_memory import Zero
 
     machine = checked.machine
@@ -43,7 +44,11 @@ def look_at_memory(
     zero = Zero.of(plan.deepspeed) if plan.deepspeed is not None else None
     settings: dict[str, Any] = {"half": plan.half, "zero": zero, "ranks": machine.ranks}
     checked.step = _largest_step(recipe, preparer, samples, checked.stored_widths)
-    checked.memory = estimate_memory(recipe, base, checked.step, **settings)
+    try:
+        checked.memory = estimate_memory(recipe, base, checked.step, **settings)
+    except UnknownMemoryError as error:
+        checked.notes.append(f"the memory of a step is unknown: {error} does not run without data")
+        return
     if checked.step.tokens < plan.max_tokens and not recipe.packing:
         wider = replace(checked.step, tokens=plan.max_tokens)
         checked.at_most = estimate_memory(recipe, base, wider, **settings)
@@ -71,10 +76,10 @@ def _largest_step(
     for name, items in features.items():
         encoder = preparer.encoders[name]
         if name in widths:
-            shapes = [(*encoder.shape(item), widths[name]) for item in items]
+            shapes = [(*shape_of(encoder, item), widths[name]) for item in items]
             media[name] = join_stored([torch.empty(shape, device="meta") for shape in shapes])
         else:
-            media[name] = encoder.collate(items)
+            media[name] = collated(encoder, items)
     return Step(
         recipe.batch_size,
         recipe.max_tokens if recipe.packing else length,
@@ -103,8 +108,9 @@ def look_at_cache(
     media = dataset.media(widths.keys())
     total = 0.0
     for name, width in widths.items():
-        shape = dataset.preparer.encoders[name].shape
-        found = [math.prod(shape(item)) for s in samples for item in s.features.get(name, ())]
+        encoder = dataset.preparer.encoders[name]
+        items = [item for sample in samples for item in sample.features.get(name, ())]
+        found = [math.prod(shape_of(encoder, item)) for item in items]
         mean = sum(found) / max(1, len(found))
         total += sum(medium.kind == name for medium in media) * mean * width * size
     checked.stored_media, checked.stored_bytes = len(media), round(total)

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.modeling import MMModalForConditionalGeneration
-from mmmodal.train.loop.trainable import choose
+from mmmodal.train.loop.trainable import check_rates, choose
 from mmmodal.train.recipe.trained_parts import TrainedParts
 
 __all__ = ["give_shapes", "skeleton", "trained_rows"]
@@ -23,12 +23,13 @@ def skeleton(folder: str | Path, train: TrainedParts) -> MMModalForConditionalGe
     The rows of markers are counted by `trained_rows`, as their overlay copies weights.
 
     Raises:
-        ConfigError: this model lacks a target of `lora`.
+        ConfigError: this model lacks a target of `lora`, or the modality of a part.
     """
     config = MMModalConfig.from_pretrained(str(folder))
     with torch.device("meta"):
         model = MMModalForConditionalGeneration(config)
         choose(model, train.parts - {"markers"}, train.lora)
+    check_rates(model, train.learning_rates)
     model.train()
     return model
 

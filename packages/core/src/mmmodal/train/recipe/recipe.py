@@ -20,6 +20,8 @@ from mmmodal.config import (
     validate,
     yaml_lines,
 )
+from mmmodal.conversation.thoughts import Thoughts
+from mmmodal.conversation.training_text import LearnedAnswers
 from mmmodal.errors import ConfigError
 from mmmodal.limits import LimitSettings, OpenLimitSettings
 from mmmodal.model.attention import Attention
@@ -116,6 +118,13 @@ class Recipe(Config):
     max_tokens: int = Field(gt=0)
     """The maximum length of a conversation, slots included. A longer one loses its oldest turns,
     with a warning; if one turn alone is longer, its row is an error."""
+
+    thoughts: Thoughts = "keep"
+    """The thoughts in answers, such as `<think>…</think>`: learn them ("keep"), or "drop" them."""
+
+    answers: LearnedAnswers = "asked"
+    """The answers to learn, where the chat template writes a finished conversation otherwise than
+    the prompts that lead to it: those whose prompt stands in front of them, or "all"."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """"auto" is bf16 on a GPU and fp32 without one."""
@@ -230,6 +239,9 @@ class Recipe(Config):
         values["feature_cache"] = self.feature_cache and self.feature_cache_dtype
         values["train"] = sorted(self.train.parts)
         values["learning_rates"] = dict(sorted(self.train.learning_rates.items()))
+        for key in ("thoughts", "answers"):  # runs of earlier versions do not note them
+            if values[key] == type(self).model_fields[key].default:
+                values[key] = None
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values
 

@@ -19,6 +19,7 @@ from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.files import UNFINISHED, remove_unfinished, sync, write_whole
 from mmmodal.limits import limit_schema
 from mmmodal.ranks import rank, ranks
+from mmmodal.samples.dataset import Extent
 from mmmodal.train.recipe import Recipe
 
 __all__ = [
@@ -151,18 +152,19 @@ def _current_limits(noted: Any) -> Any:
         return noted  # for a modality that is not installed: they differ from all given limits
 
 
-def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
+def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
     """Create the folder of the run and record its recipe, after all inputs were opened.
 
     Raises:
         CheckpointError: it cannot be written, or its data files have changed.
     """
     if (run / NOTED).is_file() and not fresh:
-        before = _read_note(run).get("records", records)
-        if before != records:
+        before = _read_note(run).get("records", extent.number)
+        if before != extent.number:
             raise CheckpointError(
-                f"{recipe.out} was begun with {before} usable records, but now there are {records};"
-                " restore the data files to resume, or give another `out`, or --fresh"
+                f"{recipe.out} was begun with {before} {extent.unit}, but now there are "
+                f"{extent.number}; restore the data files to resume, or give another `out`, or "
+                "--fresh"
             )
     if rank() != 0:
         return
@@ -172,7 +174,7 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, records: int) -> None:
         run.mkdir(parents=True, exist_ok=True)
         remove_unfinished(run)
         versions = {name: version(name) for name in VERSIONS}
-        counts = {"records": records, "ranks": ranks()}
+        counts = {"records": extent.number, "ranks": ranks()}
         note = {**recipe.fingerprint(), **counts, "versions": versions}
         write_whole(run / NOTED, json.dumps(note, indent=2) + "\n", durable=True)
     except OSError as error:

@@ -24,7 +24,6 @@ from mmmodal.reports.pieces import duration, fact_rows, figure_list
 from mmmodal.train.run.folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
-    from mmmodal.samples.mixing import Mixture
     from mmmodal.train.recipe import Recipe
 
 __all__ = ["REPORT", "report_stage", "write_report"]
@@ -43,16 +42,23 @@ CURVES = {
 Row = Mapping[str, Any]
 
 
-def report_stage(recipe: Recipe, run: Path, mixture: Mixture, trained: Mapping[str, int]) -> None:
+def report_stage(
+    recipe: Recipe,
+    run: Path,
+    counts: Sequence[tuple[int | None, int | None]],
+    trained: Mapping[str, int],
+) -> None:
     """Write the report of a finished stage on one process, and print its path."""
     if rank() != 0:
         return
-    counted = zip(recipe.data, mixture.sizes, mixture.counts, strict=True)
     path = write_report(
         run,
         recipe,
         metrics=run / METRICS,
-        mix=[(str(s.path), size, s.weight, count) for s, size, count in counted],
+        mix=[
+            (str(source.path), size, source.weight, count)
+            for source, (size, count) in zip(recipe.data, counts, strict=True)
+        ],
         trained=trained,
         versions={name: version(name) for name in VERSIONS},
     )
@@ -64,7 +70,7 @@ def write_report(
     recipe: Recipe,
     *,
     metrics: Path,
-    mix: Sequence[tuple[str, int, float, int]],
+    mix: Sequence[tuple[str, int | None, float, int | None]],
     trained: Mapping[str, int],
     versions: Mapping[str, str],
 ) -> Path:
@@ -74,7 +80,7 @@ def write_report(
         run: the folder of the run.
         recipe: the recipe.
         metrics: the logged metrics, in JSON lines.
-        mix: the name, records, weight and records in an epoch of each data file.
+        mix: the name, records, weight and records in an epoch of each data file; None: unknown.
         trained: the number of trained parameters of each part.
         versions: the versions of packages.
 
@@ -138,12 +144,16 @@ def _card(title: str, meaning: str, drawing: str) -> str:
     )
 
 
-def _mix_row(row: tuple[str, int, float, int]) -> str:
+def _mix_row(row: tuple[str, int | None, float, int | None]) -> str:
     name, records, weight, count = row
     cells = "".join(f'<td class="number">{cell}</td>' for cell in (
-        f"{records:,}", f"{weight:g}", f"{count:,}",
+        _number(records), f"{weight:g}", _number(count),
     ))  # fmt: skip
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
+def _number(count: int | None) -> str:
+    return "streamed" if count is None else f"{count:,}"
 
 
 def _facts(rows: Sequence[Row], recipe: Recipe, trained: Mapping[str, int]) -> dict[str, str]:

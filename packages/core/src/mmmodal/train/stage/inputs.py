@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.conversation.differences import differences, tell
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.ranks import rank
 from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.records.stream import RecordStream
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.samples.preparer import Preparer
+from mmmodal.samples.streaming import LANES
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.stage.arguments import arguments_of, join_ranks
 from mmmodal.train.stage.plan import Plan
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.samples.feature_cache.settings import Cache, FrozenTower
     from mmmodal.samples.feature_cache.store import FeatureStore
+    from mmmodal.samples.streaming.dataset import StreamedDataset
 
 __all__ = [
     "Inputs",
+    "combined",
     "frozen_tower",
     "load_model",
     "open_data",
@@ -35,6 +41,10 @@ __all__ = [
 ]
 
 
+SPARE = 4
+"""The shards of streamed data for each lane that reads them, so that lanes end about together."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of a stage."""
@@ -43,7 +53,7 @@ class Inputs:
     plan: Plan
     arguments: TrainingArguments
     model: MMModalForConditionalGeneration
-    dataset: PreparedDataset
+    dataset: PreparedDataset | StreamedDataset
     stores: dict[str, FeatureStore]
     """The stores of features that are read instead of computed, by modality."""
 
@@ -66,7 +76,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     import torch
     from transformers import set_seed
 
-    from mmmodal.train.loop.trainable import choose
+    from mmmodal.train.loop.trainable import check_rates, choose
 
     start = find_start(recipe)
     plan = Plan.of(recipe, start.base, torch.cuda.is_available())
@@ -75,29 +85,67 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     set_seed(recipe.seed)
     bad_rows: list[RecordError] = []
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
-    files = open_data(recipe, on_error)  # before the weights, which load slowly
+    # Before the weights, which load slowly.
+    files = open_data(recipe, on_error, shards=SPARE * LANES * arguments.world_size)
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
-    dataset = prepared_dataset(recipe, files, model.processor.preparer, plan.max_tokens)
+    preparer = model.processor.preparer
+    found = differences(preparer.renderer)
+    preparer.told = any(difference.kind == "history" for difference in found)
+    tell(found if rank() == 0 else ())
+    dataset = combined(recipe, files, preparer, plan.max_tokens)
     choose(model, recipe.train.parts, recipe.train.lora)
+    check_rates(model, recipe.train.learning_rates)
     _hold(model, plan)
     start.fill(model, recipe)
-    stores = store_features(model, dataset, recipe, arguments, plan, on_error)
+    stores: dict[str, FeatureStore] = {}
+    if isinstance(dataset, PreparedDataset):
+        stores = store_features(model, dataset, recipe, arguments, plan, on_error)
     return Inputs(start, plan, arguments, model, dataset, stores, on_error, bad_rows, checks)
 
 
-def open_data(recipe: Recipe, on_error: OnError = "raise") -> list[RecordDataset]:
+def open_data(
+    recipe: Recipe, on_error: OnError = "raise", *, shards: int = 1
+) -> list[RecordDataset | RecordStream]:
     """Return the open data files of a recipe; see `open_files`."""
-    return open_files(recipe.data, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error)
+    settings: Any = {"root": recipe.root, "root_maps": recipe.root_maps}
+    return open_files(recipe.data, on_error=on_error, shards=shards, **settings)
+
+
+def combined(
+    recipe: Recipe,
+    files: Sequence[RecordDataset | RecordStream],
+    preparer: Preparer,
+    max_tokens: int,
+) -> PreparedDataset | StreamedDataset:
+    """Return the dataset of a recipe's data files, which is streamed if one of them is."""
+    if not recipe.streams:
+        return prepared_dataset(recipe, files, preparer, max_tokens)
+    from mmmodal.samples.streaming.dataset import StreamedDataset
+
+    return StreamedDataset(
+        files,
+        [source.weight for source in recipe.data],
+        preparer,
+        max_tokens,
+        window=recipe.shuffle_window,
+        capacity=recipe.max_tokens if recipe.packing else None,
+        seed=recipe.seed,
+    )
 
 
 def prepared_dataset(
-    recipe: Recipe, files: Sequence[RecordDataset], preparer: Preparer, max_tokens: int
+    recipe: Recipe,
+    files: Sequence[RecordDataset | RecordStream],
+    preparer: Preparer,
+    max_tokens: int,
 ) -> PreparedDataset:
-    """Return the dataset of a recipe's data files."""
+    """Return the dataset of a recipe's indexed data files."""
     weights = [source.weight for source in recipe.data]
+    indexed = [file for file in files if isinstance(file, RecordDataset)]
+    assert len(indexed) == len(files), "streamed data have no index"
     return PreparedDataset(
-        files, preparer, max_tokens=max_tokens, weights=weights, seed=recipe.seed
+        indexed, preparer, max_tokens=max_tokens, weights=weights, seed=recipe.seed
     )
 
 
@@ -113,6 +161,7 @@ def load_model(source: str, recipe: Recipe, plan: Plan) -> MMModalForConditional
         quantization=recipe.quantization,
     )
     model.processor.allow(recipe.limits)
+    model.processor.preparer.learn(recipe.thoughts, recipe.answers)
     model.train()
     return model
 
@@ -194,10 +243,12 @@ def store_features(
 def frozen_tower(
     model: MMModalForConditionalGeneration, modality: str, cache: Cache
 ) -> FrozenTower:
+    from mmmodal.digests import code_digest
     from mmmodal.samples.feature_cache.key import describe_tower
     from mmmodal.samples.feature_cache.settings import FrozenTower
 
-    network = model.model.tower(modality)
+    network, encoder = model.model.tower(modality), model.model.encoders[modality]
+    kind = model.processor.preparer.modalities[modality]
     description = describe_tower(
         modality,
         model.processor.modalities[modality],
@@ -205,8 +256,9 @@ def frozen_tower(
         network,
         stored=cache.dtype,
         computed="as its weights" if cache.autocast is None else str(cache.autocast),
+        code=code_digest([type(encoder), type(kind), *map(type, network.modules())]),
     )
-    return FrozenTower(network, model.model.encoders[modality], description)
+    return FrozenTower(network, encoder, description)
 
 
 def use_stored(model: MMModalForConditionalGeneration, modality: str, store: FeatureStore) -> None:

@@ -6,14 +6,15 @@ import contextlib
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.adapters.folder import ADAPTER_CONFIG
 from mmmodal.ranks import rank, wait
-from mmmodal.train.loop.feed import feed
+from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.train.loop.feed import Feed, planned_feed
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.run.disk import naming_full_disk
 from mmmodal.train.run.folder import (
@@ -69,7 +70,8 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         MMModalError: `out` is finished, was begun with another recipe, or training failed.
     """
     from mmmodal.train.loop.callbacks import EpochCount, Interruption, MetricsFile, ProgressBar
-    from mmmodal.train.loop.trainable import trained_counts
+    from mmmodal.train.loop.gradients import GradientWatch
+    from mmmodal.train.loop.trainable import random_and_frozen, trained_counts
     from mmmodal.train.loop.trainer import StageTrainer
     from mmmodal.train.loop.workers import naming_lost_processes
 
@@ -78,12 +80,14 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)
     inputs = open_inputs(recipe, run)
-    begin_run(recipe, run, fresh, len(inputs.dataset))
+    begin_run(recipe, run, fresh, inputs.dataset.extent)
     wait()  # no rank may search for checkpoints while they are being removed
-    data = feed(recipe, inputs.dataset, run, inputs.arguments, inputs.on_error)
+    data = _feed(recipe, run, inputs)
     checkpoints, newest, skipped = _take_up(recipe, run, inputs)
+    if newest is not None:
+        data.restore(newest.folder)
     counts = trained_counts(inputs.model)
-    _print_counts(counts)
+    _print_counts(counts, random_and_frozen(inputs.model))
     bar, metrics = ProgressBar(), MetricsFile(run / METRICS)
     reports = reporters(recipe.report_to, run)
     with naming_lost_processes(), Interruption() as interruption, contextlib.closing(bar):
@@ -95,15 +99,29 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             feed=data,
             checkpoints=checkpoints,
             skipped=skipped,
-            callbacks=[*inputs.checks, EpochCount(data.plan), bar, metrics, interruption, *reports],
+            callbacks=[
+                *(*inputs.checks, GradientWatch(inputs.model), EpochCount(data)),
+                *(bar, metrics, interruption, *reports),
+            ],
         )
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have recorded the rows they skipped
     if interruption.signal is None:
+        trainer.check_applied()
         _name_skipped(skipped, run, trainer.state.global_step)
         _write_result(trainer, recipe, run, inputs.start)
-        report_stage(recipe, run, data.mixture, counts)
+        report_stage(recipe, run, data.counts(), counts)
     return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
+
+
+def _feed(recipe: Recipe, run: Path, inputs: Inputs) -> Feed:
+    """Return the feed of indexed data or of streamed data."""
+    dataset = inputs.dataset
+    if isinstance(dataset, PreparedDataset):
+        return planned_feed(recipe, dataset, run, inputs.arguments, inputs.on_error)
+    from mmmodal.train.loop.stream_feed import streamed_feed
+
+    return streamed_feed(recipe, dataset, inputs.arguments)
 
 
 def cache_features(recipe: Recipe) -> dict[str, FeatureStore]:
@@ -136,11 +154,13 @@ def _take_up(
     return checkpoints, newest, skipped
 
 
-def _print_counts(counts: Mapping[str, int]) -> None:
-    """Print the trained parts on stderr."""
+def _print_counts(counts: Mapping[str, int], notes: Iterable[str]) -> None:
+    """Print the trained parts and notes on stderr."""
     if rank() == 0:
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         print(f"Training {sum(counts.values()):,} parameters: {parts}", file=sys.stderr)
+        for note in notes:
+            print(f"Warning: {note}", file=sys.stderr)
 
 
 def _outcome(
@@ -202,5 +222,8 @@ def _write_whole(folder: Path, recipe: Recipe, trained: Mapping[str, Any]) -> No
     with whole_weights():
         whole = load(recipe.model, device="cpu")
     add_trained(whole, trained)
+    for name in whole.config.untrained_towers():
+        if any(key.startswith(f"model.{name}_tower.") for key in trained):
+            whole.config.mark_untrained(name, False)
     whole.save_pretrained(folder)
     whole.processor.save_pretrained(folder)

@@ -159,14 +159,22 @@ def _medium_key(values: Mapping[str, Any], place: Place) -> str:
     return keys[0]
 
 
+EMBEDDED = (
+    "the medium is embedded in the row; save it as a file first, with "
+    "`mmmodal data convert --media files`"
+)
+
+
 def _path(values: Mapping[str, Any], key: str, place: Place) -> str:
     try:
         paths = addresses(values[key], key)
     except ValueError as error:
         raise RecordError(place.where, f"{key!r}: {error}") from None
     if len(paths) != 1:
-        reason = f"{key!r} lists {len(paths)} media; write a row for each"
+        reason = f"{key!r} lists {len(paths)} media, not one; write a row for each"
         raise RecordError(place.where, reason)
+    if not isinstance(paths[0], str):
+        raise RecordError(place.where, f"{key!r}: {EMBEDDED}")
     return local_path(paths[0])
 
 
@@ -187,6 +195,8 @@ def _kind_by_name(name: str, place: Place) -> str:
 def _moved(record: Record, folder: Path, target: Path) -> Record:
     """Return a record with paths relative to `target` instead of `folder`."""
     where = f"record {record.id!r}"
+    if any(ref.held is not None for ref in record.media):
+        raise RecordError(where, EMBEDDED)
     uris = [_relative_uri(ref.uri, where, folder, target) for ref in record.media]
     media = [
         ref.model_copy(update={"uri": uri}) for ref, uri in zip(record.media, uris, strict=True)

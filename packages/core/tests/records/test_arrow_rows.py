@@ -13,9 +13,7 @@ from datasets import Dataset
 from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
 
-ROWS: list[dict[str, Any]] = [
-    {"id": f"r{n}", "media": [n] * (n % 2)} for n in range(600)
-]
+ROWS: list[dict[str, Any]] = [{"id": f"r{n}", "media": [n] * (n % 2)} for n in range(600)]
 
 
 def write(path: Path, kind: str, rows: list[dict[str, Any]] = ROWS) -> Path:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
+import pickle
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset, DatasetDict
 
 from mmmodal.errors import RecordError
+from mmmodal.records.dataset import RecordDataset, read_records
+from mmmodal.records.files import open_rows
 from mmmodal.records.shards import find_shards
+from mmmodal.records.stream import RecordPlace, RecordStream
 
 FOLDERS = {
     "numbers": ["10.parquet", "2.parquet", "1.parquet", "README.md", ".hidden.parquet"],
@@ -134,3 +143,88 @@ def test_a_saved_folder_is_one_shard(tmp_path: Path) -> None:
         found(tmp_path, "saved", split="train")
     with pytest.raises(RecordError, match="several splits: test, train"):
         found(tmp_path, "both")
+
+
+def test_records_of_several_shards_are_read_by_index_and_in_order(tmp_path: Path) -> None:
+    expected = []
+    for shard, count in enumerate([3, 0, 2]):
+        rows = [row(f"{shard}-{number}") for number in range(count)]
+        expected += [values["id"] for values in rows]
+        folder = tmp_path / f"part={shard}"
+        folder.mkdir()
+        (folder / "a.jsonl").write_text("".join(json.dumps(values) + "\n" for values in rows))
+    dataset = pickle.loads(pickle.dumps(RecordDataset(tmp_path)))
+    assert [record.id for _, record in read_records(tmp_path)] == expected
+    assert [dataset[index][1].id for index in range(len(dataset))] == expected
+    assert [dataset[index][1].id for index in (-1, 0, 3)] == ["2-1", "0-0", "2-0"]
+    assert dataset[3][0] == f"{tmp_path}/part=2/a.jsonl:1"
+    assert [dataset.root_of(index).name for index in (0, 2, 3, -1)] == [
+        *("part=0", "part=0", "part=2", "part=2")
+    ]
+    assert RecordDataset(tmp_path, root="x").root_of(0) == Path("x")
+    stream = RecordStream(find_shards(tmp_path).shards, shards=2)
+    places = [place for number in range(3) for row in stream.rows(number, 0) for place in row]
+    assert all(isinstance(place, RecordPlace) for place in places)
+    found = [place for place in places if isinstance(place, RecordPlace)]
+    assert [stream.record(place)[1].id for place in found] == expected
+    assert [stream.root(place).name for place in found][-1] == "part=2"
+
+
+def test_a_shard_that_changed_while_it_was_read_is_one_error(tmp_path: Path) -> None:
+    for shard in range(2):
+        rows = [row(f"{shard}-{number}") for number in range(3)]
+        (tmp_path / f"{shard}.jsonl").write_text(
+            "".join(json.dumps(values) + "\n" for values in rows)
+        )
+    dataset = RecordDataset(tmp_path)
+    (tmp_path / "1.jsonl").write_text(json.dumps(row("new")) + "\n")
+    assert dataset[1][1].id == "0-1"
+    with pytest.raises(RecordError) as error:
+        dataset[5]
+    assert error.value.where == f"{tmp_path}/1.jsonl:3"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda tar: _add(tar, "b.jpg", tarfile.SYMTYPE), "'b.jpg' is a link or no plain file"),
+        (lambda tar: _add(tar, "/etc/a.txt"), "the name '/etc/a.txt' leads out of it"),
+        (lambda tar: _add(tar, "../a.txt"), "the name '../a.txt' leads out of it"),
+    ],
+)
+def test_a_tar_shard_with_what_must_not_be_in_it_is_one_error(
+    tmp_path: Path, break_it: Callable[[tarfile.TarFile], None], reason: str
+) -> None:
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as tar:
+        _add(tar, "a.txt")
+        break_it(tar)
+    with pytest.raises(RecordError, match=reason) as error:
+        list(open_rows(path))
+    assert str(path) in error.value.where
+
+
+def test_a_tar_shard_that_is_cut_off_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(3):
+            _add(tar, f"{number}.txt")
+    data = path.read_bytes()
+    for kept in (0, 100, 512, 700, 1024, 1600, 2048, 3072):
+        path.write_bytes(data[:kept])
+        with pytest.raises(RecordError, match="damaged, cut off or compressed"):
+            list(open_rows(path))
+
+
+def _add(tar: tarfile.TarFile, name: str, type: bytes = tarfile.REGTYPE) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = type, "/etc/passwd"
+    info.size = 1 if type == tarfile.REGTYPE else 0
+    tar.addfile(info, io.BytesIO(b"x"))
+
+
+def row(name: str) -> dict[str, Any]:
+    """Return a row of text in our own format."""
+    turns = [("user", "Why?"), ("assistant", "So.")]
+    messages = [{"role": r, "content": [{"type": "text", "text": t}]} for r, t in turns]
+    return {"id": name, "messages": messages}

@@ -12,10 +12,10 @@ import click
 
 from mmmodal.cli.caching import cache_command
 from mmmodal.cli.options import (
+    data_argument,
     format_names,
     json_option,
     limit_option,
-    path_argument,
     read_limits,
     reading_options,
     root_option,
@@ -27,6 +27,7 @@ from mmmodal.cli.preview import preview_command
 if TYPE_CHECKING:
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
+    from mmmodal.records.shard import Shards
     from mmmodal.samples.template_check import TemplateCheck
 
 MOST_KEYS = 20  # of one file's rows that are printed
@@ -36,13 +37,15 @@ MOST_KEYS = 20  # of one file's rows that are printed
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
-    PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`. The
+    PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
+    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
+    by its id or as hf://datasets/namespace/name[@revision][/pattern]. The
     format of its rows is our own, LLaVA's, the paper's or that of OpenAI messages.
     """
 
 
 @data.command(epilog=example("mmmodal data check captions.jsonl --root images"))
-@path_argument
+@data_argument("PATH")
 @root_option
 @click.option(
     "--media/--no-media", default=True, show_default=True, help="Read every medium, or rows only."
@@ -64,7 +67,7 @@ def data() -> None:
 @click.pass_context
 def check(
     context: click.Context,
-    path: Path,
+    shards: Shards,
     root: Path | None,
     media: bool,
     model: Path | None,
@@ -86,13 +89,11 @@ def check(
     from mmmodal.records.checker import Checker
     from mmmodal.records.dataset import scan
 
-    checker = Checker(
-        path.parent if root is None else root, media=media, limits=read_limits(limits)
-    )
+    checker = Checker(root, media=media, limits=read_limits(limits))
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
+    for item in _with_progress(scan(shards, format=format_name, root_maps=root_maps)):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
         found = list(checker.problems(item))
@@ -103,7 +104,7 @@ def check(
             if not as_json:
                 click.echo(str(error))
     if not records and not errors:
-        errors.append({"where": str(path), "reason": "it has no records"})
+        errors.append({"where": shards.label, "reason": "it has no records"})
         if not as_json:
             click.echo("{where}: {reason}".format(**errors[0]))
     if as_json:
@@ -134,16 +135,18 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 
 
 @data.command(epilog=example("mmmodal data stats captions.jsonl --json"))
-@path_argument
+@data_argument("PATH")
 @reading_options
 @json_option
-def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
+def stats(
+    shards: Shards, format_name: str | None, root_maps: tuple[str, ...], as_json: bool
+) -> None:
     """Count records, languages, turns, media and characters."""
     from mmmodal.records.dataset import scan
     from mmmodal.records.statistics import Statistics
 
     statistics = Statistics()
-    for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
+    for _, record in _records(scan(shards, format=format_name, root_maps=root_maps), skip=False):
         statistics.add(record)
     summary = statistics.summary()
     if as_json:
@@ -160,14 +163,14 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
 
 
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@data_argument("IN")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @reading_options
 @json_option
 def convert(
-    source: Path,
+    shards: Shards,
     out: Path,
     to: str,
     skip_bad: bool,
@@ -183,13 +186,14 @@ def convert(
     from mmmodal.records.dataset import scan
     from mmmodal.records.writing import write_located
 
-    if out.exists() and source.exists() and out.samefile(source):
+    files = shards.paths()
+    if out.exists() and any(out.samefile(file) for file in files):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(source, format=format_name, root_maps=root_maps)
+    scanned = scan(shards, format=format_name, root_maps=root_maps)
     located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
     count = write_located(located, out, to=to)
-    if out.resolve().parent != source.resolve().parent:
-        click.echo(f"Media paths are still relative to {source.parent}", err=True)
+    if out.resolve().parent != files[0].resolve().parent:
+        click.echo(f"Media paths are still relative to {files[0].parent}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:

@@ -85,6 +85,8 @@ def members(file: BinaryIO, origin: str) -> Iterator[Member]:
             # Without its end, a tar file may have lost members.
             if tar.offset + tarfile.BLOCKSIZE > size:
                 raise _damaged(origin, "its end is missing")
+    except MediaError:
+        raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise _damaged(origin, type(error).__name__) from None
 

@@ -18,16 +18,19 @@ __all__ = ["Checker"]
 
 
 class Checker:
-    """Check records one after another; ids and files that were read are remembered."""
+    """Check records one after another; ids and files that were read are remembered.
+
+    Relative media paths begin in `root`, by default in the folder of each record's file.
+    """
 
     def __init__(
-        self, root: Path, *, media: bool = True, limits: LimitSettings | None = None
+        self, root: Path | None = None, *, media: bool = True, limits: LimitSettings | None = None
     ) -> None:
         self._root = root
         self._media = media
         self._limits = limits or LimitSettings()
-        self._ids: dict[str, int] = {}
-        self._known: dict[tuple[str, str, str | None], str] = {}
+        self._ids: dict[str, str] = {}
+        self._known: dict[tuple[Path, str, str, str | None], str] = {}
         self._modalities: dict[str, Modality | str] = {}
 
     def problems(self, item: Scanned) -> Iterator[RecordError]:
@@ -43,25 +46,27 @@ class Checker:
             reason = "no assistant turn: there is nothing to learn from it; add one"
             yield RecordError(item.row.where, reason)
         for index, ref in enumerate(item.record.media):
-            if reason := self._medium_problem(ref):
+            if reason := self._medium_problem(ref, self._root or item.folder):
                 yield RecordError(item.row.where, f"medium {index}: {reason}")
 
     def _id_problems(self, record: Record, item: Scanned) -> Iterator[RecordError]:
-        first = self._ids.setdefault(record.id, item.row.number)
-        if first != item.row.number:
-            reason = f"the id {record.id!r} is also that of row {first}; make it unique"
+        first = self._ids.setdefault(record.id, item.row.where)
+        if first != item.row.where:
+            file, _, number = first.rpartition(":")
+            other = number if item.row.where.rpartition(":")[0] == file else first
+            reason = f"the id {record.id!r} is also that of row {other}; make it unique"
             yield RecordError(item.row.where, reason)
 
-    def _medium_problem(self, ref: MediaRef) -> str:
-        key = (ref.kind, ref.uri, ref.sha256)
+    def _medium_problem(self, ref: MediaRef, root: Path) -> str:
+        key = (root, ref.kind, ref.uri, ref.sha256)
         if key in self._known:
             return self._known[key]
-        reason = self._read(ref)
+        reason = self._read(ref, root)
         if len(ref.uri) < 1000:  # data URIs are long, and rarely repeated
             self._known[key] = reason
         return reason
 
-    def _read(self, ref: MediaRef) -> str:
+    def _read(self, ref: MediaRef, root: Path) -> str:
         modality = self._modality(ref.kind)
         if isinstance(modality, str) or not self._media:
             return modality if isinstance(modality, str) else ""
@@ -75,7 +80,7 @@ class Checker:
 
         limits = self._limits.of(modality)
         try:
-            read_media(modality, ref.uri, root=self._root, limits=limits, known=compare)
+            read_media(modality, ref.uri, root=root, limits=limits, known=compare)
         except MMModalError as error:
             return str(error)
         return changed

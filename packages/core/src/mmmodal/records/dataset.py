@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import operator
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,18 @@ from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
 from mmmodal.records.paths import RootMaps
 from mmmodal.records.rows import Row, RowSource
+from mmmodal.records.shard import Shard, Shards
+from mmmodal.records.shards import find_shards
 
-__all__ = ["OnError", "RecordDataset", "RecordReader", "Scanned", "read_records", "scan"]
+__all__ = [
+    "OnError",
+    "RecordDataset",
+    "RecordReader",
+    "Scanned",
+    "ShardReaders",
+    "read_records",
+    "scan",
+]
 
 OnError = Literal["raise"] | Callable[[RecordError], None]
 """The handling of a bad row: raise the error, or pass it to a function and leave out the row."""
@@ -37,6 +50,9 @@ class Scanned:
     error: RecordError | None = None
     unused: tuple[str, ...] = ()
     """The keys of the row that are not read, but kept in `meta`."""
+
+    folder: Path = Path()
+    """The folder of the file, in which its relative media paths begin by default."""
 
 
 class RecordReader:
@@ -84,36 +100,88 @@ class RecordReader:
 
     def scan(self) -> Iterator[Scanned]:
         """Yield every record, and every bad row as its error."""
+        folder = self.source.path.parent
         for row in self.source:
             try:
                 values = row.read()
                 name, records = self.read(values, row.where, row.number)
             except RecordError as error:
-                yield Scanned(row, error=error)
+                yield Scanned(row, error=error, folder=folder)
                 continue
             unused = unused_keys(values, find_format(name))
             for part, record in enumerate(records):
-                yield Scanned(row, record, part, name, unused=unused)
+                yield Scanned(row, record, part, name, unused=unused, folder=folder)
+
+
+OPEN = 8
+"""The number of shards that a process keeps open."""
+
+
+class ShardReaders:
+    """The readers of the shards of a data set, of which the most recent stay open."""
+
+    def __init__(
+        self, shards: Sequence[Shard], *, format: str | None = None, root_maps: Sequence[str] = ()
+    ) -> None:
+        self.shards = tuple(shards)
+        self._options: dict[str, Any] = {"format": format, "root_maps": tuple(root_maps)}
+        self._open: OrderedDict[int, RecordReader] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, number: int) -> RecordReader:
+        """Return the reader of a shard, which is opened if it is not.
+
+        Raises:
+            RecordError: there is no such file, or it is of an unknown kind.
+        """
+        if number not in self._open:
+            source = open_rows(self.shards[number].path())
+            self._open[number] = RecordReader(source, **self._options)
+            if len(self._open) > OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def scan(self) -> Iterator[tuple[int, Scanned]]:
+        """Yield the shard of every record and every record, or bad row as its error."""
+        for shard in range(len(self)):
+            for item in self[shard].scan():
+                done = (shard + item.row.done) / len(self)
+                row = dataclasses.replace(item.row, done=done) if len(self) > 1 else item.row
+                yield shard, dataclasses.replace(item, row=row)
 
 
 def scan(
-    path: str | Path, *, format: str | None = None, root_maps: Sequence[str] = ()
+    path: str | Path | Shards, *, format: str | None = None, root_maps: Sequence[str] = ()
 ) -> Iterator[Scanned]:
-    """Yield every record of a file, and every bad row as its error, with the row."""
-    return RecordReader(open_rows(path), format=format, root_maps=root_maps).scan()
+    """Return an iterator of every record of a data set, and every bad row as its error.
+
+    Raises:
+        RecordError: there is no such data set; see `find_shards`.
+    """
+    found = path if isinstance(path, Shards) else find_shards(path)
+    readers = ShardReaders(found.shards, format=format, root_maps=root_maps)
+    readers[0]  # raises if it cannot be opened
+    return (item for _, item in readers.scan())
 
 
 def read_records(
-    path: str | Path,
+    path: str | Path | Shards,
     *,
     format: str | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> Iterator[tuple[str, Record]]:
-    """Yield (where, record) in the file's order, reading the file in pieces.
+    """Yield (where, record) in the files' order, reading each in pieces.
 
     Args:
-        path: JSON lines, a JSON list, Parquet or a folder saved by `datasets`.
+        path: a file, a folder, a pattern or a data set of the Hub, as for `find_shards`, or what
+            that returned.
         format: the format of all rows; by default it is detected for each.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
@@ -138,33 +206,37 @@ FIELDS = 5  # numbers that are kept for each record
 
 
 class RecordDataset:
-    """The records of a file by index, as PyTorch's data loader requires.
+    """The records of a data set by index, as PyTorch's data loader requires.
 
-    The constructor reads the file once, so that bad rows are found before training; only the
+    The constructor reads its files once, so that bad rows are found before training; only the
     positions of records are kept. The dataset can be sent to worker processes.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Shards,
         *,
         root: str | Path | None = None,
         format: str | None = None,
         root_maps: Sequence[str] = (),
         on_error: OnError = "raise",
     ) -> None:
-        self.path = Path(path)
-        self.root = self.path.parent if root is None else Path(root)
-        """The folder of relative media paths."""
+        found = path if isinstance(path, Shards) else find_shards(path)
+        self.files = found.shards
+        self._root = None if root is None else Path(root)
+        self.root = self._root or self.files[0].path().parent
+        """The folder of relative media paths; without a choice, that of the first file."""
 
         self.skipped = 0
         """The number of bad rows, which are left out."""
 
-        self._reader = RecordReader(open_rows(path), format=format, root_maps=root_maps)
+        self._readers = ShardReaders(found.shards, format=format, root_maps=root_maps)
         # Five integers for each record: its row's position (two), number and format, and its index.
         self._index = array("q")
+        self._firsts: list[int] = []  # the first record of each file
         self._formats = sorted(formats())
-        for item in self._reader.scan():
+        for shard, item in self._readers.scan():
+            self._firsts.extend([len(self)] * (shard + 1 - len(self._firsts)))
             if item.error is not None:
                 _handle(item.error, on_error)
                 self.skipped += 1
@@ -182,10 +254,20 @@ class RecordDataset:
             IndexError: there is no such record.
             RecordError: the file changed since it was opened.
         """
+        place = self._place(index)
+        first, second, line, form, part = self._index[FIELDS * place : FIELDS * (place + 1)]
+        return self._reader(place).at((first, second), line, self._formats[form], part)
+
+    def root_of(self, index: SupportsIndex) -> Path:
+        """Return the folder of a record's relative media paths."""
+        return self._root or self._reader(self._place(index)).source.path.parent
+
+    def _place(self, index: SupportsIndex) -> int:
         number = operator.index(index)
         place = number + len(self) if number < 0 else number
         if not 0 <= place < len(self):
             raise IndexError(f"record {number} of {len(self)}")
-        begin = FIELDS * place
-        first, second, line, form, part = self._index[begin : begin + FIELDS]
-        return self._reader.at((first, second), line, self._formats[form], part)
+        return place
+
+    def _reader(self, place: int) -> RecordReader:
+        return self._readers[bisect.bisect_right(self._firsts, place) - 1]

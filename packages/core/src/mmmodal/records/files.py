@@ -70,7 +70,7 @@ def _table_rows(path: Path, head: bytes) -> RowSource | None:
 
         return ParquetRows(path)
     if head.startswith(ARROW):
-        from mmmodal.records.table_rows import ArrowRows
+        from mmmodal.records.arrow_rows import ArrowRows
 
         return ArrowRows(path)
     if head[TAR] == b"ustar" or path.suffix == ".tar":

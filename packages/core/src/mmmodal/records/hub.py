@@ -14,6 +14,7 @@ from mmmodal.errors import RecordError, one_line
 from mmmodal.records.hub_shard import HubShard, hub_errors
 from mmmodal.records.shard import Shards
 from mmmodal.records.shard_names import (
+    HUB,
     NO_SHARDS,
     check_one_kind,
     check_split,
@@ -28,9 +29,8 @@ from mmmodal.records.shard_names import (
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
-__all__ = ["HUB", "find_hub_shards", "looks_like_id"]
+__all__ = ["find_hub_shards", "looks_like_id"]
 
-HUB = "hf://"
 ADDRESS = re.compile(
     r"hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+))?"
     r"(?:/(?P<files>.*))?"

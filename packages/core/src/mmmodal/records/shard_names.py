@@ -13,6 +13,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.json_text import printable
 
 __all__ = [
+    "HUB",
     "NO_SHARDS",
     "check_one_kind",
     "expand_braces",
@@ -35,6 +36,9 @@ KINDS = {
 
 ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """Files that `datasets` and others write about data, which hold no rows."""
+
+HUB = "hf://"
+"""The beginning of the addresses of data sets of the Hub."""
 
 NO_SHARDS = "has no shards (Parquet, JSON, tar, Arrow or MDS files)"
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmmodal.errors import RecordError
-from mmmodal.records.hub import HUB, find_hub_shards, looks_like_id
+from mmmodal.records.hub import find_hub_shards, looks_like_id
 from mmmodal.records.json_text import printable
 from mmmodal.records.mds_index import is_mds_folder, mds_shards
 from mmmodal.records.rows import system_errors
 from mmmodal.records.shard import LocalShard, Shards
 from mmmodal.records.shard_names import (
+    HUB,
     NO_SHARDS,
     check_one_kind,
     check_split,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.dataset import RecordReader
-from mmmodal.records.files import open_rows
-from mmmodal.records.rows import Span
+from mmmodal.records.dataset import ShardReaders
+from mmmodal.records.rows import WHOLE, Span
+from mmmodal.records.shard import Shard
 
 __all__ = ["RecordPlace", "RecordStream"]
-
-OPEN = 8
-"""The number of files that a process keeps open."""
 
 
 class RecordPlace(NamedTuple):
@@ -39,7 +35,7 @@ class RecordStream:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        files: Sequence[Shard],
         *,
         root: Path | None = None,
         format: str | None = None,
@@ -49,7 +45,7 @@ class RecordStream:
         """Open files.
 
         Args:
-            paths: the files.
+            files: the files; one of the Hub is downloaded when it is read.
             root: the folder of relative media paths; by default that of each file.
             format: the format of all rows; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
@@ -58,24 +54,22 @@ class RecordStream:
         Raises:
             RecordError: a file does not exist, or is of an unknown kind.
         """
-        self.paths = list(paths)
-        self._root, self._format, self._root_maps = root, format, tuple(root_maps)
-        self._readers: OrderedDict[int, RecordReader] = OrderedDict()
-        each = -(-shards // max(1, len(self.paths)))
+        self.files = tuple(files)
+        self._root = root
+        self._readers = ShardReaders(files, format=format, root_maps=root_maps)
+        each = -(-shards // max(1, len(self.files)))
         self.shards: list[tuple[int, Span]] = [
             (file, span)
-            for file in range(len(self.paths))
-            for span in self._reader(file).source.spans(each)
+            for file in range(len(self.files))
+            # Files that are not split are opened when they are read, and not all at the start.
+            for span in (self._readers[file].source.spans(each) if each > 1 else [WHOLE])
         ]
         """The file of every shard, and the part of it."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_readers": OrderedDict()}
 
     def rows(self, shard: int, first: int) -> Iterator[list[RecordPlace | RecordError]]:
         """Yield the records of each row of a shard, or the error of a bad row, from a row on."""
         file, span = self.shards[shard]
-        reader = self._reader(file)
+        reader = self._readers[file]
         for count, row in enumerate(reader.source.within(span)):
             if count < first:
                 continue
@@ -95,19 +89,9 @@ class RecordStream:
         Raises:
             RecordError: the file changed since it was opened.
         """
-        reader = self._reader(place.file)
+        reader = self._readers[place.file]
         return reader.at(place.position, place.number, place.format, place.part)
 
     def root(self, place: RecordPlace) -> Path:
         """Return the folder of a record's relative media paths."""
-        return self._root or self.paths[place.file].parent
-
-    def _reader(self, file: int) -> RecordReader:
-        if file not in self._readers:
-            source = open_rows(self.paths[file])
-            reader = RecordReader(source, format=self._format, root_maps=self._root_maps)
-            self._readers[file] = reader
-            if len(self._readers) > OPEN:
-                self._readers.popitem(last=False)
-        self._readers.move_to_end(file)
-        return self._readers[file]
+        return self._root or self._readers[place.file].source.path.parent

@@ -1,4 +1,4 @@
-"""Rows of tables: Parquet and Arrow files and folders saved by `datasets`, read in pieces."""
+"""Rows of tables: Parquet files and folders saved by `datasets`, read in pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.ipc
 import pyarrow.parquet
 
 from mmmodal.errors import RecordError
@@ -27,13 +26,7 @@ from mmmodal.records.table_media import (
     with_media,
 )
 
-__all__ = ["ArrowRows", "ParquetRows", "SavedRows"]
-
-ARROW = b"ARROW1"
-"""The first bytes of an Arrow file with an index."""
-
-ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
-"""The last bytes of a stream of Arrow."""
+__all__ = ["MappedRows", "ParquetRows", "SavedRows", "damaged"]
 
 BATCH = 256  # rows
 CACHE = 256 * 1024 * 1024  # bytes of row groups that random access keeps, in each process
@@ -98,7 +91,7 @@ class ParquetRows(RowSource):
         try:
             return next(batches, None)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise _damaged(self.path, error, f" after row {number}") from None
+            raise damaged(self.path, error, f" after row {number}") from None
 
     def _open(self) -> Any:
         # A forked process must not share Arrow's files.
@@ -106,7 +99,7 @@ class ParquetRows(RowSource):
             try:
                 self._file = pyarrow.parquet.ParquetFile(self.path)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path, error) from None
+                raise damaged(self.path, error) from None
             self._process = os.getpid()
             self._groups = OrderedDict()
         return self._file
@@ -118,7 +111,7 @@ class ParquetRows(RowSource):
             try:
                 self._groups[key] = file.read_row_group(number, columns or None, use_threads=False)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path, error) from None
+                raise damaged(self.path, error) from None
             while len(self._groups) > 1 and sum(g.nbytes for g in self._groups.values()) > CACHE:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
@@ -184,48 +177,6 @@ class SavedRows(MappedRows):
         return self._dataset[begin:end]
 
 
-class ArrowRows(MappedRows):
-    """An Arrow file, as a stream or with an index at its end; `datasets` caches such streams."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._table = _map_arrow(path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.path = state["path"]
-        self._table = _map_arrow(self.path)
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    def rows(self, begin: int, end: int) -> pyarrow.Table:
-        """Return some rows."""
-        return self._table.slice(begin, end - begin)
-
-
-def _map_arrow(path: Path) -> pyarrow.Table:
-    """Return the table of an Arrow file, without reading it.
-
-    Raises:
-        RecordError: the file is damaged or cut off.
-    """
-    try:
-        mapped = pyarrow.memory_map(str(path))
-        if mapped.read(len(ARROW)) == ARROW:
-            return pyarrow.ipc.open_file(mapped).read_all()
-        mapped.seek(mapped.size() - len(ARROW_END))
-        # A stream that was cut off between two batches is read without an error otherwise.
-        if mapped.read() != ARROW_END:
-            raise ValueError("no end")
-        mapped.seek(0)
-        return pyarrow.ipc.open_stream(mapped).read_all()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from None
-
-
 def _load(path: Path) -> Any:
     import datasets
 
@@ -240,7 +191,7 @@ def _load(path: Path) -> Any:
         # In Arrow's format, as otherwise columns of images would be decoded.
         return datasets.load_from_disk(str(path)).with_format("arrow")
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 @dataclass(frozen=True)
@@ -297,6 +248,7 @@ def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:
     return value
 
 
-def _damaged(path: Path, error: Exception, place: str = "") -> RecordError:
+def damaged(path: Path, error: Exception, place: str = "") -> RecordError:
+    """Return the error of a table that cannot be read."""
     reason = f"it is damaged or cut off{place} ({type(error).__name__}); save it again"
     return RecordError(printable(path), reason)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.records.shard import Shard
+from mmmodal.records.shards import find_shards
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.consistency import check_consistency
@@ -81,7 +83,13 @@ class DataFile(Protocol):
     """The settings of a file of records, as in a recipe's `data`."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> str: ...
+    @property
+    def split(self) -> str | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def revision(self) -> str | None: ...
     @property
     def weight(self) -> float: ...
     @property
@@ -110,18 +118,19 @@ def open_files(
         shards: the number of shards that are wanted of streamed data.
 
     Raises:
-        RecordError: a file has no rows, or cannot be read.
+        RecordError: a file does not exist, has no rows, or cannot be read.
     """
     datasets: list[RecordDataset | RecordStream] = []
     for file in files:
         where = file.root or root
         settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
+        found = find_shards(file.path, split=file.split, name=file.name, revision=file.revision)
         if file.streaming:
-            datasets.append(RecordStream([file.path], shards=shards, **settings))
+            datasets.append(RecordStream(found.shards, shards=shards, **settings))
             continue
-        dataset = RecordDataset(file.path, on_error=on_error, **settings)
+        dataset = RecordDataset(found, on_error=on_error, **settings)
         if not len(dataset):
-            raise RecordError(str(file.path), "it has no records")
+            raise RecordError(file.path, "it has no records")
         datasets.append(dataset)
     return datasets
 
@@ -177,7 +186,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        sample = prepare_record(self.preparer, record, where, dataset.root, self.max_tokens)
+        sample = prepare_record(self.preparer, record, where, dataset.root_of(row), self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
 
@@ -187,9 +196,10 @@ class PreparedDataset:
         for dataset in self._datasets:
             for index in range(len(dataset)):
                 where, record = dataset[index]
+                root = dataset.root_of(index)
                 for ref in record.media:
                     if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.address, dataset.root, where))
+                        found.setdefault(Medium(ref.kind, ref.address, root, where))
         return list(found)
 
     def length(self, index: int) -> int:
@@ -200,7 +210,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        return record_length(self.preparer, record, where, dataset.root, self.max_tokens)
+        return record_length(self.preparer, record, where, dataset.root_of(row), self.max_tokens)
 
     def check_encoders(self, index: int) -> None:
         """Check that the encoders treat the media of one record equally each time.
@@ -212,12 +222,12 @@ class PreparedDataset:
         where, record = dataset[row]
         with naming_row(where):
             for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
+                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root_of(row))
 
     @property
-    def paths(self) -> list[Path]:
+    def files(self) -> list[Shard]:
         """The data files."""
-        return [dataset.path for dataset in self._datasets]
+        return [file for dataset in self._datasets for file in dataset.files]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

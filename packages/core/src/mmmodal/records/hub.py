@@ -29,22 +29,54 @@ from mmmodal.records.shard_names import (
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
-__all__ = ["find_hub_shards", "looks_like_id"]
+__all__ = ["COMMIT", "find_commit", "find_hub_shards", "is_on_hub"]
 
 ADDRESS = re.compile(
     r"hf://datasets/(?P<id>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:convert|pr)/[^/]+|[^/]+))?"
     r"(?:/(?P<files>.*))?"
 )
+COMMIT = re.compile(r"[0-9a-f]{40}")
 WILD = re.compile(r"[*?\[]")
 FILES = {".csv", ".gz", ".tsv", ".txt", ".yaml", ".yml", ".zip", ".zst"}
 """Suffixes of files that hold no rows, but are not ids of the Hub either."""
 
 
-def looks_like_id(text: str) -> bool:
+def _looks_like_id(text: str) -> bool:
     """Return whether a path that does not exist may be the id of a data set of the Hub."""
     path = PurePosixPath(text)
     is_file = kind_of(path.name) is not None or path.suffix.lower() in FILES
     return not is_file and not Path(text).parent.exists() and is_repository_name(text)
+
+
+def is_on_hub(path: str) -> bool:
+    """Return whether a path names a data set of the Hub; one that exists here does not."""
+    return path.startswith(HUB) or (not Path(path).exists() and _looks_like_id(path))
+
+
+def find_commit(address: str, revision: str | None) -> str:
+    """Return the commit of a data set of the Hub at a revision.
+
+    Args:
+        address: as for `find_hub_shards`.
+        revision: the branch, tag or commit; by default that of the address, or the main branch.
+
+    Raises:
+        RecordError: the Hub cannot be reached or refuses, or there is no such revision.
+    """
+    repository, given, _ = _parse(address)
+    return str(_info(address, repository, given, revision).sha)
+
+
+def _info(address: str, repository: str, given: str | None, revision: str | None) -> DatasetInfo:
+    """Return what the Hub says of a data set at a revision, which its address may give too."""
+    if given and revision and given != revision and not COMMIT.fullmatch(revision):
+        reason = f"it names the revision {given!r:.80}, and `revision` is {revision!r:.80}"
+        raise RecordError(address, f"{reason}; leave out one")
+    revision = revision or given
+    with hub_errors(repository, revision):
+        from huggingface_hub import HfApi
+
+        return HfApi().dataset_info(repository, revision=revision)
 
 
 def find_hub_shards(
@@ -62,15 +94,7 @@ def find_hub_shards(
         RecordError: the Hub cannot be reached or refuses, or it is not clear which files are meant.
     """
     repository, given, files = _parse(address)
-    if given is not None and revision is not None and given != revision:
-        reason = f"it names the revision {given!r:.80}, and `revision` is {revision!r:.80}"
-        raise RecordError(address, f"{reason}; leave out one")
-    revision = revision or given
-    with hub_errors(repository, revision):
-        from huggingface_hub import HfApi
-
-        found = HfApi().dataset_info(repository, revision=revision)
-    held = _Held(address, found)
+    held = _Held(address, _info(address, repository, given, revision))
     if not files:
         names = held.of_split(split, name)
     elif name is not None:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmmodal.errors import RecordError
-from mmmodal.records.hub import find_hub_shards, looks_like_id
+from mmmodal.records.hub import find_hub_shards, is_on_hub
 from mmmodal.records.json_text import printable
 from mmmodal.records.mds_index import is_mds_folder, mds_shards
 from mmmodal.records.rows import system_errors
 from mmmodal.records.shard import LocalShard, Shards
 from mmmodal.records.shard_names import (
-    HUB,
     NO_SHARDS,
     check_one_kind,
     check_split,
@@ -57,7 +56,7 @@ def find_shards(
     where = printable(text)
     with system_errors(where):
         local = Path(text)
-        if text.startswith(HUB) or (not local.exists() and looks_like_id(text)):
+        if is_on_hub(text):
             return find_hub_shards(text, split=split, name=name, revision=revision)
         _refuse_options(where, name=name, revision=revision)
         if local.is_dir():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Literal
 
 from mmmodal.errors import MediaError
 
 __all__ = ["Hosts", "address_of", "allows"]
 
-Hosts = Literal[True] | tuple[str, ...]
-"""All public hosts by https; or names of hosts (`a.org`, `*.a.org`), and origins such as
+Hosts = bool | tuple[str, ...]
+"""None; all public hosts by https; or names of hosts (`a.org`, `*.a.org`), and origins such as
 `http://10.0.0.5:8080`. What is named whole may have a private address."""
 
 SITES = ipaddress.ip_network("2000::/3")
@@ -53,7 +52,7 @@ def address_of(hosts: Hosts, scheme: str, host: str, port: int | None, origin: s
 
 
 def _names(hosts: Hosts) -> tuple[str, ...]:
-    return () if hosts is True else hosts
+    return () if isinstance(hosts, bool) else hosts
 
 
 def _is_public(text: str) -> bool:

@@ -137,7 +137,7 @@ def test_help_lists_every_step_and_a_steps_help_its_options(
         part = find("generators", name)
         assert all(f" {key} " in shown for key in part.Options.model_fields)
         assert all(preset in shown for preset in part.presets)
-        assert name != "compose" or "The least number of rows in a session. (2)" in shown
+        assert name != "compose" or "The least number of rows in a session. [default: 2]" in shown
 
 
 def test_a_step_runs_on_files_from_the_command_line(

@@ -21,7 +21,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def talk(start: Path, typed: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
-    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
     return run(["chat", str(start), "--max-new-tokens", "4", *options])
 
 

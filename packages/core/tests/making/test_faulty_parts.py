@@ -10,6 +10,7 @@ import torch
 
 import faulty
 import mmmodal
+from mmmodal.cli.main import run as main
 from mmmodal.errors import MMModalError, PartError
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.train.recipe.data_source import DataSource
@@ -323,3 +324,29 @@ def test_a_token_of_the_vocabulary_is_refused(parts: dict[str, Path], tmp_path: 
         ),
     ):
         compose(parts["qwen2"], parts, encoders={"depth": "eyes"})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("return None", "modality 'depth' (mmmodal-depth 0.1): `read` returned None"),
+        ("return numbers.missing", "reader of 'depth' in mmmodal-depth 0.1 failed (AttributeErr"),
+    ],
+)
+def test_data_check_and_chat_name_a_modality_whose_reader_is_at_fault(
+    line: str,
+    expected: str,
+    sound: Path,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    text = faulty.with_changes(
+        ("        if max(numbers)", f"        {line}\n        if max(numbers)")
+    )
+    with faulty.installed(tmp_path, text):
+        assert main(["data", "check", str(data)]) == 1
+        assert expected in capfd.readouterr().out
+        medium = ("--depth", str(data.parent / "0.depth"))
+        assert main(["generate", str(sound), "--prompt", "How far?", *medium]) == 1
+        assert expected in capfd.readouterr().err

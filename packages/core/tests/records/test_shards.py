@@ -16,8 +16,9 @@ from datasets import Dataset, DatasetDict
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.files import open_rows
+from mmmodal.records.reading import RecordPlace
 from mmmodal.records.shards import find_shards
-from mmmodal.records.stream import RecordPlace, RecordStream
+from mmmodal.records.stream import RecordStream
 
 FOLDERS = {
     "numbers": ["10.parquet", "2.parquet", "1.parquet", "README.md", ".hidden.parquet"],
@@ -158,16 +159,16 @@ def test_records_of_several_shards_are_read_by_index_and_in_order(tmp_path: Path
     assert [dataset[index][1].id for index in range(len(dataset))] == expected
     assert [dataset[index][1].id for index in (-1, 0, 3)] == ["2-1", "0-0", "2-0"]
     assert dataset[3][0] == f"{tmp_path}/part=2/a.jsonl:1"
-    assert [dataset.root_of(index).name for index in (0, 2, 3, -1)] == [
+    assert [dataset.root(index).name for index in (0, 2, 3, -1)] == [
         *("part=0", "part=0", "part=2", "part=2")
     ]
-    assert RecordDataset(tmp_path, root="x").root_of(0) == Path("x")
+    assert RecordDataset(tmp_path, root="x").root(0) == Path("x")
     stream = RecordStream(find_shards(tmp_path).shards, shards=2)
     places = [place for number in range(3) for row in stream.rows(number, 0) for place in row]
     assert all(isinstance(place, RecordPlace) for place in places)
     found = [place for place in places if isinstance(place, RecordPlace)]
     assert [stream.record(place)[1].id for place in found] == expected
-    assert [stream.root(place).name for place in found][-1] == "part=2"
+    assert [stream.root_of(place.file).name for place in found][-1] == "part=2"
 
 
 def test_a_shard_that_changed_while_it_was_read_is_one_error(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_training_on_features_in_fp32_is_training_without(
     run_stage(recipe(stage, start, data, tmp_path / "cached", *one, *cache))
     plain, cached = (mmmodal.load(tmp_path / name).state_dict() for name in ("plain", "cached"))
     for name, weight in plain.items():
-        torch.testing.assert_close(cached[name], weight, atol=1e-6, rtol=0, msg=name)
+        torch.testing.assert_close(cached[name], weight, atol=1e-5, rtol=0, msg=name)
     assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "plain"), abs=1e-5)
 
 

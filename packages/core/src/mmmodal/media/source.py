@@ -259,6 +259,8 @@ def _inline(uri: str, limits: Limits) -> Source:
             raise _too_large(origin, size, "inline_bytes", limits.inline_bytes)
         padded = text + b"=" * (-len(text) % 4)
         return Source(origin, data=base64.b64decode(padded, validate=True))
+    except MMModalError:
+        raise
     except ValueError:
         raise MediaError("data-uri", origin, "its data is not valid base64; encode again") from None
 

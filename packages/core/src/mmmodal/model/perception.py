@@ -87,7 +87,7 @@ class Perception(nn.Module):
         # A frozen tower keeps no activations.
         with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or followed)):
             features = encoded(self.encoders[modality], tower, inputs)  # N of [*shape, D_enc]
-        width = self.config.text_config.hidden_size
+        width = self.width
         module = self.projector(modality)
         values, lengths = projected(self.projectors[modality], module, features, width)
         if self.finite is not None:

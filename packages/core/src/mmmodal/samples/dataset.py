@@ -186,7 +186,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        sample = prepare_record(self.preparer, record, where, dataset.root_of(row), self.max_tokens)
+        sample = prepare_record(self.preparer, record, where, dataset.root(row), self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
 
@@ -196,10 +196,9 @@ class PreparedDataset:
         for dataset in self._datasets:
             for index in range(len(dataset)):
                 where, record = dataset[index]
-                root = dataset.root_of(index)
                 for ref in record.media:
                     if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.address, root, where))
+                        found.setdefault(Medium(ref.kind, ref.address, dataset.root(index), where))
         return list(found)
 
     def length(self, index: int) -> int:
@@ -210,7 +209,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        return record_length(self.preparer, record, where, dataset.root_of(row), self.max_tokens)
+        return record_length(self.preparer, record, where, dataset.root(row), self.max_tokens)
 
     def check_encoders(self, index: int) -> None:
         """Check that the encoders treat the media of one record equally each time.
@@ -222,7 +221,7 @@ class PreparedDataset:
         where, record = dataset[row]
         with naming_row(where):
             for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root_of(row))
+                check_consistency(self.preparer, ref.kind, ref.address, root=dataset.root(row))
 
     @property
     def files(self) -> list[Shard]:

@@ -82,7 +82,7 @@ def _open_aiff(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractCont
 
 
 def _open_caf(file: BinaryIO, limits: AudioLimits, origin: str) -> AbstractContextManager[Sound]:
-    """Open a CAF file of uncompressed sound; of other sound, libav cuts off the end (9.0)."""
+    """Open a CAF file of uncompressed sound; of other sound, libav cuts off the end (PyAV 18.1)."""
     sized, description = find_sound(file, CAF, origin)
     codec = description[8:12]
     if codec not in IN_CAF:

@@ -11,8 +11,9 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.files import files_of
 from mmmodal.records.dataset import RecordDataset
+from mmmodal.records.reading import RecordPlace
 from mmmodal.records.shard import LocalShard, Shard
-from mmmodal.records.stream import RecordPlace, RecordStream
+from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.dataset import Extent, check_supervised, prepare_record, record_length
 from mmmodal.samples.order import salted
@@ -94,9 +95,9 @@ class StreamedDataset:
         dataset = self.datasets[found.dataset]
         if isinstance(dataset, RecordDataset):
             assert isinstance(found.place, int)
-            return *dataset[found.place], dataset.root_of(found.place)
+            return *dataset[found.place], dataset.root(found.place)
         assert isinstance(found.place, RecordPlace)
-        return *dataset.record(found.place), dataset.root(found.place)
+        return *dataset.record(found.place), dataset.root_of(found.place.file)
 
     def _stream(self, index: int, number: int, lanes: int) -> Stream[Found]:
         dataset = self.datasets[index]

@@ -136,12 +136,17 @@ class StageTrainer(MeteredTrainer):
             return not self.accelerator.optimizer_step_was_skipped
         return math.isfinite(float(norm))
 
-    def check_applied(self) -> None:
+    def check_applied(self, resumed: Path | None) -> None:
         """Check that a step of the whole run changed the weights.
+
+        `resumed` is the checkpoint from which the run resumed; it may be that of the last step,
+        so that no step was left to train.
 
         Raises:
             TrainingError: all were skipped.
         """
+        if resumed is not None and not self._bad_steps.applied:
+            self._restore_sums(resumed)
         notes = [row for row in self._metrics.rows() if "skipped_step" in row]
         self._bad_steps.check_applied(self.state.global_step, notes)
 

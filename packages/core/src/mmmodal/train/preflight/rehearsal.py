@@ -14,6 +14,7 @@ from mmmodal.digests import weight_files
 from mmmodal.errors import ContractError, PartError, RecordError
 from mmmodal.model.configuration import MMModalConfig
 from mmmodal.model.examination import examine, examine_projection_training, examine_training
+from mmmodal.model.modeling import MMModalModel
 
 if TYPE_CHECKING:
     from mmmodal.samples.collation import Sample
@@ -51,10 +52,12 @@ def rehearse(
                 yield str(error)
             seen.add(error.reason)
     config = MMModalConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        width = MMModalModel(config).width
     for name in config.modality_names:
         items = [item for sample in samples.values() for item in sample.features.get(name, ())]
         try:
-            _rehearse_modality(folder, config, name, _unlike(items), set(trained))
+            _rehearse_modality(folder, config, name, width, _unlike(items), set(trained))
         except ContractError as error:
             yield str(error)
 
@@ -69,9 +72,14 @@ def _unlike(items: Sequence[Any]) -> list[Any]:
 
 
 def _rehearse_modality(
-    folder: str, config: MMModalConfig, name: str, items: Sequence[Any], trained: set[str]
+    folder: str,
+    config: MMModalConfig,
+    name: str,
+    width: int,
+    items: Sequence[Any],
+    trained: set[str],
 ) -> None:
-    """Run the parts of one modality, with the weights of the folder.
+    """Run the parts of one modality, with the weights of the folder; `width` is a token's.
 
     Raises:
         ContractError: a part does not keep its contract.
@@ -81,7 +89,6 @@ def _rehearse_modality(
         size = sum(parameter.numel() for parameter in build_tower(encoder).parameters())
     if size > LARGEST:
         return
-    width = config.text_config.hidden_size
     with torch.random.fork_rng():
         tower = build_tower(encoder)
         projection = build_projection(projector, encoder.width, width)

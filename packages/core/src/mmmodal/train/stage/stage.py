@@ -109,7 +109,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have recorded the rows they skipped
     if interruption.signal is None:
-        trainer.check_applied()
+        trainer.check_applied(newest.folder if newest else None)
         _name_skipped(skipped, run, trainer.state.global_step)
         _write_result(trainer, recipe, run, inputs.start)
         report_stage(recipe, run, data.counts(), counts)

@@ -163,8 +163,7 @@ class _Held:
             return select_split(mds, split, self.address, whole=True)
         splits = {key: list(filter(kind_of, names)) for key, names in self._splits(name).items()}
         if not any(splits.values()):
-            held = f"it holds {shown(self.names)}" if self.names else "it is empty"
-            raise RecordError(self.address, f"it {NO_SHARDS}: {held}")
+            return self._by_names(split, name)
         if split is not None:
             check_split(split, splits, self.address)
             return splits[split]
@@ -172,6 +171,14 @@ class _Held:
             raise several_splits(splits, self.address)
         (names,) = splits.values()
         return names
+
+    def _by_names(self, split: str | None, name: str | None) -> list[str]:
+        """Return the files of a split by their names, where `datasets` knows no files."""
+        shards = list(filter(kind_of, self.names))
+        if not shards or name is not None:
+            held = f"it holds {shown(self.names)}" if self.names else "it is empty"
+            raise RecordError(self.address, f"it {NO_SHARDS}: {held}")
+        return select_split(shards, split, self.address, whole=True)
 
     def _splits(self, name: str | None) -> Mapping[str, list[str]]:
         """Return the files of each split of a configuration; none if `datasets` knows no files."""

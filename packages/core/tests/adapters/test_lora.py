@@ -84,7 +84,7 @@ def logits(model: Any, data: Path) -> torch.Tensor:
     dataset = RecordDataset(data)
     where, record = dataset[0]
     preparer = mmmodal.making.loading.load_processor(model.config._name_or_path).preparer
-    sample = prepare_record(preparer, record, where, dataset.root)
+    sample = prepare_record(preparer, record, where, dataset.root(0))
     batch = preparer.collate([sample])
     batch.pop("labels")
     with torch.no_grad():

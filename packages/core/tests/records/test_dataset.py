@@ -46,7 +46,7 @@ def test_records_by_index_are_those_by_order_in_every_form(ten: Path) -> None:
     assert [dataset[index] for index in (3, 9, 0, -1)] == [ordered[index] for index in (3, 9, 0, 9)]
     assert [record.id for _, record in ordered] == [f"r{number}" for number in range(10)]
     assert list(dataset) == ordered  # type: ignore[call-overload]  # by __getitem__ and IndexError
-    assert dataset.root == ten.parent
+    assert dataset.root(0) == ten.parent
 
 
 def test_a_dataset_reads_records_in_another_process(ten: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_dataset_holds_no_records(tmp_path: Path) -> None:
         tmp_path / "a.jsonl", [row(number, meta={"x": "y" * 1000}) for number in range(200)]
     )
 
-    assert len(pickle.dumps(RecordDataset(path))) < 200 * 40 + 2000
+    assert len(pickle.dumps(RecordDataset(path))) < 200 * 48 + 2000
 
 
 def test_both_languages_of_a_row_are_records_of_the_dataset() -> None:

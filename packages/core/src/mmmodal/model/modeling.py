@@ -41,7 +41,7 @@ class MMModalModel(Perception, MMModalPreTrainedModel):
         super().__init__(config)
         self.encoders, self.projectors = {}, {}
         language_model = AutoModel.from_config(config.text_config)
-        width = language_model.get_input_embeddings().embedding_dim
+        self.width = width = language_model.get_input_embeddings().embedding_dim
         for name in config.modality_names:
             encoder, projector = config.encoder_of(name), config.projector_of(name)
             self.encoders[name], self.projectors[name] = encoder, projector

@@ -54,14 +54,11 @@ class Perception(nn.Module):
     config: Any  # MMModalConfig; transformers reads annotations of this name
     encoders: dict[str, Encoder]
     projectors: dict[str, Projector]
+    width: int
+    """The width D of a token embedding, which need not be that of the layers (OPT)."""
+
     finite: FiniteValues | None = None
     """A note of the parts whose values are not finite; training sets it."""
-
-    @property
-    def width(self) -> int:
-        """The width D of a token embedding, which need not be that of the layers (OPT)."""
-        embeddings: Any = self.get_input_embeddings()  # type: ignore[operator]
-        return int(embeddings.embedding_dim)
 
     def tower(self, modality: str) -> nn.Module:
         """Return the network of a modality's encoder."""

@@ -16,6 +16,7 @@ __all__ = [
     "SUFFIXES",
     "UNFINISHED",
     "about",
+    "cache_folder",
     "check_new",
     "copy_to_own",
     "files_of",
@@ -31,6 +32,12 @@ SUFFIXES = (".yaml", ".yml")
 
 UNFINISHED = ".*.writing-*"
 """The names of temporary files and folders, as a pattern."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made or fetched again: `MMMODAL_CACHE`, if it is set."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.path.realpath(os.environ.get("MMMODAL_CACHE") or os.path.join(home, "mmmodal")))
 
 
 def sync(path: Path) -> None:

@@ -11,10 +11,10 @@ import click
 
 from mmmodal.cli.caching import cache_command
 from mmmodal.cli.options import (
+    data_argument,
     format_names,
     json_option,
     limit_option,
-    path_argument,
     read_limits,
     reading_options,
     root_option,
@@ -27,6 +27,7 @@ from mmmodal.cli.stats import stats_command
 
 if TYPE_CHECKING:
     from mmmodal.records.placement import MediaPlace
+    from mmmodal.records.shard import Shards
     from mmmodal.samples.template_check import TemplateCheck
 
 MOST_KEYS = 20  # of one file's rows that are printed
@@ -36,13 +37,15 @@ MOST_KEYS = 20  # of one file's rows that are printed
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
-    PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`. The
+    PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
+    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
+    by its id or as hf://datasets/namespace/name[@revision][/pattern]. The
     format of its rows is our own, LLaVA's, the paper's or that of OpenAI messages.
     """
 
 
 @data.command(epilog=example("mmmodal data check captions.jsonl --root images"))
-@path_argument
+@data_argument("PATH")
 @root_option
 @click.option(
     "--media/--no-media", default=True, show_default=True, help="Read every medium, or rows only."
@@ -71,7 +74,7 @@ def data() -> None:
 @click.pass_context
 def check(
     context: click.Context,
-    path: Path,
+    shards: Shards,
     root: Path | None,
     media: bool,
     model: Path | None,
@@ -94,13 +97,11 @@ def check(
     from mmmodal.records.checker import Checker
     from mmmodal.records.dataset import scan
 
-    checker = Checker(
-        path.parent if root is None else root, media=media, limits=read_limits(limits)
-    )
+    checker = Checker(root, media=media, limits=read_limits(limits))
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    scanned = with_progress(scan(path, format=format_name, root_maps=root_maps))
+    scanned = with_progress(scan(shards, format=format_name, root_maps=root_maps))
     for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
@@ -111,7 +112,7 @@ def check(
             if not as_json:
                 click.echo(str(error))
     if not records and not errors:
-        errors.append({"where": str(path), "reason": "it has no records"})
+        errors.append({"where": shards.label, "reason": "it has no records"})
         if not as_json:
             click.echo("{where}: {reason}".format(**errors[0]))
     if as_json:
@@ -142,7 +143,7 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 
 
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@data_argument("IN")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
 @click.option(
@@ -163,7 +164,7 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 @reading_options
 @json_option
 def convert(
-    source: Path,
+    shards: Shards,
     out: Path,
     to: str,
     media: MediaPlace,
@@ -186,15 +187,17 @@ def convert(
     from mmmodal.records.dataset import scan
     from mmmodal.records.writing import write_located, write_shards
 
-    if out.exists() and source.exists() and out.samefile(source):
+    files = shards.paths()
+    if out.exists() and any(out.samefile(file) for file in files):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(source, format=format_name, root_maps=root_maps)
+    scanned = scan(shards, format=format_name, root_maps=root_maps)
     located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
+    source = files[0]
     base = source.parent if root is None else root
     settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}
-    files = 1
+    written = 1
     if shard_records:
-        count, files = write_shards(located, out, shard_records, **settings)
+        count, written = write_shards(located, out, shard_records, **settings)
     else:
         count = write_located(located, out, **settings)
     if media == "keep" and out.resolve().parent != source.resolve().parent:
@@ -202,8 +205,8 @@ def convert(
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:
-        shards = f" in {counted(files, 'file')}" if shard_records else ""
-        click.echo(f"{out}: {counted(count, 'record')}{shards}")
+        spread = f" in {counted(written, 'file')}" if shard_records else ""
+        click.echo(f"{out}: {counted(count, 'record')}{spread}")
 
 
 data.add_command(cache_command, "cache")

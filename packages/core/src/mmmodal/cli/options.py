@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "chat_template_option",
+    "data_argument",
     "dtype_option",
     "format_names",
     "json_option",
     "limit_option",
-    "path_argument",
     "read_limits",
     "read_media_options",
     "read_template",
@@ -55,7 +56,43 @@ def reading_options(command: Command) -> Command:
     )(command)
 
 
-path_argument = click.argument("path", type=click.Path(path_type=Path))
+def data_argument(name: str) -> Callable[[Command], Command]:
+    """Add a data set with the options that say what is read of it; the command gets its `shards`.
+
+    Args:
+        name: the name of the argument in the help.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(
+            *arguments: Any,
+            path: str,
+            split: str | None,
+            name: str | None,
+            revision: str | None,
+            **options: Any,
+        ) -> Any:
+            from mmmodal.records.shards import find_shards
+
+            shards = find_shards(path, split=split, name=name, revision=revision)
+            return command(*arguments, shards=shards, **options)
+
+        found: Any = run
+        for option, text in SELECTION.items():
+            found = click.option(option, help=text)(found)
+        return cast(Command, click.argument("path", metavar=name)(found))
+
+    return decorate
+
+
+SELECTION = {
+    "--revision": "The branch, tag or commit of a data set of the Hub.",
+    "--name": "The configuration of a data set of the Hub.",
+    "--split": "The split, where the data set has several.",
+}
+"""The options that say what is read of a data set."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 thoughts_option = click.option(
     "--thoughts",

@@ -6,20 +6,23 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
 from mmmodal.cli.options import (
+    data_argument,
     json_option,
     limit_option,
-    path_argument,
     read_limits,
     reading_options,
     root_option,
     thoughts_option,
 )
 from mmmodal.cli.output import example, print_json, talking
+
+if TYPE_CHECKING:
+    from mmmodal.records.shard import Shards
 
 __all__ = ["format_preview", "preview_command"]
 
@@ -89,7 +92,7 @@ def _printable(text: str) -> str:
 
 
 @click.command(epilog=example("mmmodal data preview captions.jsonl --model my-model -n 3"))
-@path_argument
+@data_argument("PATH")
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
 )
@@ -114,7 +117,7 @@ def _printable(text: str) -> str:
 @limit_option
 @reading_options
 def preview_command(
-    path: Path,
+    shards: Shards,
     model: Path,
     number: int,
     row: int,
@@ -137,13 +140,14 @@ def preview_command(
         preparer.allow(read_limits(limits))
         preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
-    scanned = scan(path, format=format_name, root_maps=root_maps)
+    scanned = scan(shards, format=format_name, root_maps=root_maps)
+    rest = itertools.dropwhile(lambda item: item.row.number < row, scanned)
     shown: list[dict[str, Any]] = []
-    for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
+    for item in itertools.islice(rest, number):
         if item.error is not None:
             raise item.error
         assert item.record is not None, item
-        folder = path.parent if root is None else root
+        folder = root or item.folder
         sample = prepare_record(preparer, item.record, item.row.where, folder)
         colour = sys.stdout.isatty() and not as_json
         text = format_preview(sample, preparer.tokenizer, slots, colour=colour)
@@ -151,6 +155,6 @@ def preview_command(
         if not as_json:
             click.echo(f"── {item.row.where} · {len(sample.input_ids):,} tokens\n{text}\n")
     if not shown:
-        raise RecordError(str(path), f"there is no row {row}")
+        raise RecordError(shards.label, f"there is no row {row}")
     if as_json:
         print_json(shown)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from mmmodal.config import Config
 
@@ -25,3 +27,15 @@ class Limits(Config):
 
     decoded_bytes: int = Field(256 * MIB, gt=0)
     """The maximum memory of a decoded item."""
+
+    web: bool | tuple[str, ...] = False
+    """Whether media are fetched from URLs: false, true for https from any public host, or the
+    hosts, as in `[a.org, '*.b.org', 'http://10.0.0.5:8080']`."""
+
+    @field_validator("web", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        """Return the hosts of a text of the command line, such as `a.org,b.org`."""
+        if not isinstance(value, str) or value.casefold() in ("true", "false"):
+            return value
+        return tuple(filter(None, value.replace(" ", "").rstrip("/").split(",")))

@@ -29,6 +29,7 @@ WINDOWS_HINT = (
     r"no such file: it is a path of Windows; write / for \, or replace its beginning by --root-map "
     r"OLD=NEW (`root_maps` in a recipe), which also turns \ into /"
 )
+WEB = ("https", "http")
 LONGEST_PATH = 4096  # characters; no system opens longer ones, and resolving 1 MB takes minutes
 LONGEST_LABEL = 200  # characters
 
@@ -226,7 +227,7 @@ def find_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
         if scheme[1].lower() == "data":
             return _inline(uri, limits)
         if scheme.string == path:  # a name may begin with a space
-            raise _not_fetched(uri, scheme[1].lower())
+            return _fetched(uri, scheme[1].lower(), limits)
     return Source(_label(str(uri)), path=_resolve(path, root), member=member)
 
 
@@ -236,12 +237,23 @@ def _descriptor(file: BinaryIO) -> int:
     return raw.descriptor() if isinstance(raw, MemberFile) else file.fileno()
 
 
-def _not_fetched(uri: str, scheme: str) -> MediaError:
+def _fetched(uri: str, scheme: str, limits: Limits) -> Source:
+    """Return the medium of a URL, which is downloaded where the user allows it.
+
+    Raises:
+        MediaError: it is not allowed, or cannot be fetched.
+    """
+    if limits.web and scheme in WEB:
+        from mmmodal.media.web import fetch
+
+        file = fetch(uri, limits.web, most=limits.file_bytes, origin=_label(uri))
+        return Source(_label(uri), path=file)
+    allow = ", or allow it by --limit web=true (`limits: {web: true}` in a recipe)"
     reason = (
-        f"{scheme}: URLs are not downloaded; download the file and give its path "
-        "(write ./name if this is a file name with a colon)"
+        f"{scheme}: URLs are not downloaded; download the file and give its path"
+        f"{allow if scheme in WEB else ''} (write ./name if this is a file name with a colon)"
     )
-    return MediaError("scheme", _label(uri), reason)
+    raise MediaError("scheme", _label(uri), reason)
 
 
 def _inline(uri: str, limits: Limits) -> Source:

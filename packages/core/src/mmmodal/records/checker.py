@@ -23,23 +23,26 @@ __all__ = ["Checker"]
 Answer = Callable[[], str]
 """A function that waits for a medium to be read, and returns what is wrong with it, or ""."""
 
-Key = tuple[str, str, str | None]
-"""Kind, path and SHA-256 of a medium."""
+Key = tuple[Path, str, str, str | None]
+"""Root, kind, path and SHA-256 of a medium."""
 
 QUEUED = 16
 """The number of records for each worker whose media wait to be read."""
 
 
 class Checker:
-    """Check records one after another; ids and files that were read are remembered."""
+    """Check records one after another; ids and files that were read are remembered.
+
+    Relative media paths begin in `root`, by default in the folder of each record's file.
+    """
 
     def __init__(
-        self, root: Path, *, media: bool = True, limits: LimitSettings | None = None
+        self, root: Path | None = None, *, media: bool = True, limits: LimitSettings | None = None
     ) -> None:
         self._root = root
         self._media = media
         self._limits = limits or LimitSettings()
-        self._ids: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
         self._known: dict[Key, Answer | str] = {}
         self._modalities: dict[str, Modality | str] = {}
 
@@ -57,7 +60,7 @@ class Checker:
             pool = stack.enter_context(ThreadPoolExecutor(workers)) if workers else None
             for item in items:
                 refs = item.record.media if item.record else ()
-                answers = [self._answer(ref, pool) for ref in refs]
+                answers = [self._answer(ref, self._root or item.folder, pool) for ref in refs]
                 waiting.append((item, [*self._row_problems(item)], answers))
                 if len(waiting) > QUEUED * workers:
                     yield _checked(*waiting.popleft())
@@ -77,17 +80,19 @@ class Checker:
             yield RecordError(item.row.where, reason)
 
     def _id_problems(self, record: Record, item: Scanned) -> Iterator[RecordError]:
-        first = self._ids.setdefault(record.id, item.row.number)
-        if first != item.row.number:
-            reason = f"the id {record.id!r} is also that of row {first}; make it unique"
+        first = self._ids.setdefault(record.id, item.row.where)
+        if first != item.row.where:
+            file, _, number = first.rpartition(":")
+            other = number if item.row.where.rpartition(":")[0] == file else first
+            reason = f"the id {record.id!r} is also that of row {other}; make it unique"
             yield RecordError(item.row.where, reason)
 
-    def _answer(self, ref: MediaRef, pool: ThreadPoolExecutor | None) -> Answer:
-        read = functools.partial(self._read, ref)
+    def _answer(self, ref: MediaRef, root: Path, pool: ThreadPoolExecutor | None) -> Answer:
+        read = functools.partial(self._read, ref, root)
         # Data URIs are long, and rarely repeated; a medium in a row is that of no other row.
         if ref.held is not None or len(ref.uri) >= 1000:
             return pool.submit(read).result if pool else read
-        key = (ref.kind, ref.uri, ref.sha256)
+        key = (root, ref.kind, ref.uri, ref.sha256)
         if key not in self._known:
             self._known[key] = pool.submit(read).result if pool else read
         return functools.partial(self._finished, key)
@@ -99,7 +104,7 @@ class Checker:
         self._known[key] = reason
         return reason
 
-    def _read(self, ref: MediaRef) -> str:
+    def _read(self, ref: MediaRef, root: Path) -> str:
         modality = self._modality(ref.kind)
         if isinstance(modality, str) or not self._media:
             return modality if isinstance(modality, str) else ""
@@ -114,7 +119,7 @@ class Checker:
 
         limits = self._limits.of(modality)
         try:
-            read_media(modality, ref.address, root=self._root, limits=limits, known=compare)
+            read_media(modality, ref.address, root=root, limits=limits, known=compare)
         except MMModalError as error:
             return str(error)
         return changed

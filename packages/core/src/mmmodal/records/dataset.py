@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,8 @@ from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
 from mmmodal.records.index import index_of
 from mmmodal.records.reading import RecordPlace, RecordReader, Scanned
+from mmmodal.records.shard import LocalShard, Shard, Shards
+from mmmodal.records.shards import find_shards
 
 __all__ = ["OnError", "RecordDataset", "RecordFiles", "Scanned", "read_records", "scan"]
 
@@ -24,23 +27,49 @@ OPEN = 8
 
 
 def scan(
-    path: str | Path, *, format: str | None = None, root_maps: Sequence[str] = ()
+    path: str | Path | Shards, *, format: str | None = None, root_maps: Sequence[str] = ()
 ) -> Iterator[Scanned]:
-    """Yield every record of a file, and every bad row as its error, with the row."""
-    return RecordReader(open_rows(path), format=format, root_maps=root_maps).scan()
+    """Return an iterator of every record of a data set, and every bad row as its error.
+
+    Raises:
+        RecordError: there is no such data set; see `find_shards`.
+    """
+    files = RecordFiles(_files(path), format=format, root_maps=root_maps)
+    files.reader(0)  # raises if it cannot be opened
+    return _scan(files)
+
+
+def _scan(files: RecordFiles) -> Iterator[Scanned]:
+    number = len(files.files)
+    for file in range(number):
+        for item in files.reader(file).scan():
+            row = item.row
+            if number > 1:
+                row = dataclasses.replace(row, done=(file + row.done) / number)
+            yield dataclasses.replace(item, row=row)
+
+
+def _files(path: str | Path | Sequence[Path] | Shards) -> tuple[Shard, ...]:
+    """Return the files of a data set."""
+    if isinstance(path, str | Path):
+        path = find_shards(path)
+    if isinstance(path, Shards):
+        return path.shards
+    return tuple(map(LocalShard, path))
 
 
 def read_records(
-    path: str | Path,
+    path: str | Path | Shards,
     *,
     format: str | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> Iterator[tuple[str, Record]]:
-    """Yield (where, record) in the file's order, reading the file in pieces.
+    """Yield (where, record) in the files' order, reading each in pieces.
 
     Args:
-        path: JSON lines, a JSON list, Parquet or a folder saved by `datasets`.
+        path: a file, a folder, a pattern or a data set of the Hub, as for `find_shards`, or what
+            that returned.
         format: the format of all rows; by default it is detected for each.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
@@ -66,7 +95,7 @@ class RecordFiles:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        files: Sequence[Shard],
         *,
         root: str | Path | None = None,
         format: str | None = None,
@@ -75,12 +104,12 @@ class RecordFiles:
         """Name files.
 
         Args:
-            paths: the files.
+            files: the files; one of the Hub is downloaded when it is read.
             root: the folder of relative media paths; by default that of each file.
             format: the format of all rows; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
         """
-        self.paths = list(paths)
+        self.files = tuple(files)
         self._root = None if root is None else Path(root)
         self._settings: Any = {"format": format, "root_maps": tuple(root_maps)}
         self._readers: OrderedDict[int, RecordReader] = OrderedDict()
@@ -90,12 +119,12 @@ class RecordFiles:
 
     def root_of(self, file: int) -> Path:
         """Return the folder of relative media paths of a file."""
-        return self.paths[file].parent if self._root is None else self._root
+        return self.reader(file).source.path.parent if self._root is None else self._root
 
     def reader(self, file: int) -> RecordReader:
         """Return the reader of a file."""
         if file not in self._readers:
-            self._readers[file] = RecordReader(open_rows(self.paths[file]), **self._settings)
+            self._readers[file] = RecordReader(open_rows(self.files[file].path()), **self._settings)
             if len(self._readers) > OPEN:
                 self._readers.popitem(last=False)
         self._readers.move_to_end(file)
@@ -119,7 +148,7 @@ class RecordDataset:
 
     def __init__(
         self,
-        path: str | Path | Sequence[Path],
+        path: str | Path | Sequence[Path] | Shards,
         *,
         root: str | Path | None = None,
         format: str | None = None,
@@ -129,7 +158,8 @@ class RecordDataset:
         """Index files.
 
         Args:
-            path: a file, or the shards of a data set.
+            path: a file, a folder, a pattern or a data set of the Hub, as for `find_shards`, or
+                what that returned; or files.
             root: the folder of relative media paths; by default that of each file.
             format: the format of all rows; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
@@ -138,13 +168,13 @@ class RecordDataset:
         Raises:
             RecordError: a row is bad, or a file cannot be read.
         """
-        self.paths = [Path(path)] if isinstance(path, str | Path) else list(path)
+        self.files = _files(path)
         """The files."""
 
         settings: Any = {"root": root, "format": format, "root_maps": root_maps}
-        self._files = RecordFiles(self.paths, **settings)
+        self._files = RecordFiles(self.files, **settings)
         self._files.reader(0)  # reports a wrong format or root map at once
-        self._index = index_of(self.paths, format)
+        self._index = index_of([file.path() for file in self.files], format)
         for error in self._index.errors:
             _handle(error, on_error)
         self.skipped = len(self._index.errors)

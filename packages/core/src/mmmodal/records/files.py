@@ -1,4 +1,4 @@
-"""Open data files: JSON lines, a JSON list, Parquet or a saved folder, detected by content."""
+"""Open data files: JSON, Parquet, Arrow, tar, MDS or a saved folder, detected by content."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from mmmodal.utf8 import other_encoding
 __all__ = ["open_rows"]
 
 PARQUET = b"PAR1"
+ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
+"""The first bytes of an Arrow file with an index, and of a stream."""
+
+BINARY = {".parquet": "a Parquet", ".arrow": "an Arrow"}
+TAR = slice(257, 262)
+"""The bytes of a tar file that are `ustar`."""
+
 HEAD = 4096  # bytes from which the kind of a file is detected
 NOT_DATA = {
     b"\x1f\x8b": "gzip-compressed; unpack it first",
     b"\x28\xb5\x2f\xfd": "zstd-compressed; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first",
-    b"ARROW1": "an Arrow file; save it as Parquet, or name the folder that `datasets` saved",
 }
 
 
@@ -41,18 +47,37 @@ def open_rows(path: str | Path) -> RowSource:
             raise RecordError(name, "it is a pipe, socket or device; name a regular file")
         with path.open("rb") as file:
             head = file.read(HEAD)
+    if path.suffix == ".mds":
+        from mmmodal.records.mds_rows import MdsRows
+
+        return MdsRows(path)
+    for magic, what in NOT_DATA.items():
+        if head.startswith(magic):
+            raise RecordError(name, f"it is {what}")
+    if (table := _table_rows(path, head)) is not None:
+        return table
+    if encoding := other_encoding(head):
+        raise RecordError(name, f"it is {encoding} text; save it as UTF-8")
+    if kind := BINARY.get(path.suffix):
+        raise RecordError(name, f"it is not {kind} file, or its start is damaged; save it again")
+    return _json_rows(path, head.removeprefix(BOM).lstrip())
+
+
+def _table_rows(path: Path, head: bytes) -> RowSource | None:
+    """Return the rows of a file that is not text; None if it is of no such kind."""
     if head.startswith(PARQUET):
         from mmmodal.records.table_rows import ParquetRows
 
         return ParquetRows(path)
-    for magic, what in NOT_DATA.items():
-        if head.startswith(magic):
-            raise RecordError(name, f"it is {what}")
-    if encoding := other_encoding(head):
-        raise RecordError(name, f"it is {encoding} text; save it as UTF-8")
-    if path.suffix == ".parquet":
-        raise RecordError(name, "it is not a Parquet file, or its start is damaged; save it again")
-    return _json_rows(path, head.removeprefix(BOM).lstrip())
+    if head.startswith(ARROW):
+        from mmmodal.records.arrow_rows import ArrowRows
+
+        return ArrowRows(path)
+    if head[TAR] == b"ustar" or path.suffix == ".tar":
+        from mmmodal.records.tar_rows import TarRows
+
+        return TarRows(path)
+    return None
 
 
 def _json_rows(path: Path, head: bytes) -> RowSource:

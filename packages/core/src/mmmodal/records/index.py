@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import RecordError
-from mmmodal.files import files_of, replacing
+from mmmodal.files import cache_folder, files_of, replacing
 from mmmodal.plugins import registry
 from mmmodal.records.files import open_rows
 from mmmodal.records.reading import RecordPlace, RecordReader
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Index", "cache_folder", "index_of"]
+__all__ = ["Index", "index_of"]
 
 FIELDS = 6
 """The whole numbers that are kept for each record: those of a `RecordPlace`."""
@@ -76,13 +76,6 @@ class _Work:
 
 Found = tuple[list[tuple[int, ...]], list[tuple[str, str]]]
 """The places that were found in a part of a file, and the errors of bad rows."""
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: `MMMODAL_CACHE`, or the user's cache."""
-    given = os.environ.get("MMMODAL_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given) if given else Path(home) / "mmmodal"
 
 
 def index_of(paths: Sequence[Path], format: str | None = None) -> Index:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmmodal.contracts.format import Place
@@ -45,6 +46,9 @@ class Scanned:
     error: RecordError | None = None
     unused: tuple[str, ...] = ()
     """The keys of the row that are not read, but kept in `meta`."""
+
+    folder: Path = Path()
+    """The folder of the file, in which its relative media paths begin by default."""
 
 
 class RecordReader:
@@ -91,13 +95,14 @@ class RecordReader:
 
     def scan(self, span: Span = WHOLE) -> Iterator[Scanned]:
         """Yield every record of a part of the file, and every bad row as its error."""
+        folder = self.source.path.parent
         for row in self.source.within(span):
             try:
                 values = row.read()
                 name, records = self.read(values, row.where, row.number)
             except RecordError as error:
-                yield Scanned(row, error=error)
+                yield Scanned(row, error=error, folder=folder)
                 continue
             unused = unused_keys(values, find_format(name))
             for part, record in enumerate(records):
-                yield Scanned(row, record, part, name, unused=unused)
+                yield Scanned(row, record, part, name, unused=unused, folder=folder)

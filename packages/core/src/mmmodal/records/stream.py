@@ -8,7 +8,8 @@ from pathlib import Path
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
 from mmmodal.records.reading import RecordPlace
-from mmmodal.records.rows import Span
+from mmmodal.records.rows import WHOLE, Span
+from mmmodal.records.shard import Shard
 
 __all__ = ["RecordStream"]
 
@@ -18,7 +19,7 @@ class RecordStream(RecordFiles):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        files: Sequence[Shard],
         *,
         root: Path | None = None,
         format: str | None = None,
@@ -28,7 +29,7 @@ class RecordStream(RecordFiles):
         """Open files.
 
         Args:
-            paths: the files.
+            files: the files; one of the Hub is downloaded when it is read.
             root: the folder of relative media paths; by default that of each file.
             format: the format of all rows; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
@@ -37,12 +38,13 @@ class RecordStream(RecordFiles):
         Raises:
             RecordError: a file does not exist, or is of an unknown kind.
         """
-        super().__init__(paths, root=root, format=format, root_maps=root_maps)
-        each = -(-shards // max(1, len(self.paths)))
+        super().__init__(files, root=root, format=format, root_maps=root_maps)
+        each = -(-shards // max(1, len(self.files)))
         self.shards: list[tuple[int, Span]] = [
             (file, span)
-            for file in range(len(self.paths))
-            for span in self.reader(file).source.spans(each)
+            for file in range(len(self.files))
+            # Files that are not split are opened when they are read, and not all at the start.
+            for span in (self.reader(file).source.spans(each) if each > 1 else [WHOLE])
         ]
         """The file of every shard, and the part of it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from mmmodal.records.table_media import (
     with_media,
 )
 
-__all__ = ["ParquetRows", "SavedRows"]
+__all__ = ["MappedRows", "ParquetRows", "SavedRows", "damaged"]
 
 BATCH = 256  # rows
 CACHE = 256 * 1024 * 1024  # bytes of row groups that random access keeps, in each process
@@ -99,14 +100,14 @@ class ParquetRows(RowSource):
             try:
                 self._plans[group] = unread_bytes(file, group)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path, error) from None
+                raise damaged(self.path, error) from None
         return self._plans[group]
 
     def _next(self, batches: Any, number: int) -> pyarrow.RecordBatch | None:
         try:
             return next(batches, None)
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise _damaged(self.path, error, f" after row {number}") from None
+            raise damaged(self.path, error, f" after row {number}") from None
 
     def _open(self) -> Any:
         # A forked process must not share Arrow's files.
@@ -114,7 +115,7 @@ class ParquetRows(RowSource):
             try:
                 self._file = pyarrow.parquet.ParquetFile(self.path)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path, error) from None
+                raise damaged(self.path, error) from None
             self._process = os.getpid()
             self._groups = OrderedDict()
             self._reading = threading.Lock()
@@ -128,29 +129,33 @@ class ParquetRows(RowSource):
             try:
                 self._groups[key] = file.read_row_group(number, columns or None, use_threads=False)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path, error) from None
+                raise damaged(self.path, error) from None
             while len(self._groups) > 1 and sum(g.nbytes for g in self._groups.values()) > CACHE:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key]
 
 
-class SavedRows(RowSource):
-    """A folder that `datasets` saved with `save_to_disk`; it stays on disk."""
+class MappedRows(RowSource):
+    """A table that stays on disk, mapped into memory."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._dataset = _load(path)
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def rows(self, begin: int, end: int) -> pyarrow.Table:
+        """Return some rows."""
 
     def spans(self, number: int) -> list[Span]:
         """Return parts of about equal numbers of rows."""
-        total = len(self._dataset)
+        total = len(self)
         number = max(1, min(number, total // BATCH))
         return list(pairwise(total * place // number for place in range(number + 1)))
 
     def within(self, span: Span) -> Iterator[Row]:
         """Yield some rows."""
-        total = len(self._dataset)
+        total = len(self)
         end = span[1] if span[1] >= 0 else total
         for start in range(span[0], end, BATCH):
             page = self._page(start, min(end, start + BATCH))
@@ -168,11 +173,26 @@ class SavedRows(RowSource):
     def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
         index, _ = position
-        return self._dataset[index : index + 1].column(column)[0]
+        return self.rows(index, index + 1).column(column)[0]
 
     def _page(self, begin: int, end: int) -> _Page:
-        table = self._dataset[begin:end]
+        table = self.rows(begin, end)
         return _Page(hollow(table), table.schema, {}, self)
+
+
+class SavedRows(MappedRows):
+    """A folder that `datasets` saved with `save_to_disk`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._dataset = _load(path)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def rows(self, begin: int, end: int) -> pyarrow.Table:
+        """Return some rows."""
+        return self._dataset[begin:end]
 
 
 def _load(path: Path) -> Any:
@@ -189,7 +209,7 @@ def _load(path: Path) -> Any:
         # In Arrow's format, as otherwise columns of images would be decoded.
         return datasets.load_from_disk(str(path)).with_format("arrow")
     except Exception as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 @dataclass(frozen=True)
@@ -203,7 +223,7 @@ class _Page:
     known: Mapping[tuple[str, ...], bool]
     """Whether the bytes of some leaves are there, which were not read."""
 
-    source: ParquetRows | SavedRows
+    source: ParquetRows | MappedRows
 
     def values(self, index: int, position: tuple[int, int], where: str) -> dict[str, Any]:
         """Return the values of a row.
@@ -246,6 +266,7 @@ def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:
     return value
 
 
-def _damaged(path: Path, error: Exception, place: str = "") -> RecordError:
+def damaged(path: Path, error: Exception, place: str = "") -> RecordError:
+    """Return the error of a table that cannot be read."""
     reason = f"it is damaged or cut off{place} ({type(error).__name__}); save it again"
     return RecordError(printable(path), reason)

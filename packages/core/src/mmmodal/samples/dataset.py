@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.records.shard import Shard
+from mmmodal.records.shards import find_shards
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.consistency import check_consistency
@@ -81,7 +83,13 @@ class DataFile(Protocol):
     """The settings of a file of records, as in a recipe's `data`."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> str: ...
+    @property
+    def split(self) -> str | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def revision(self) -> str | None: ...
     @property
     def weight(self) -> float: ...
     @property
@@ -110,18 +118,19 @@ def open_files(
         shards: the number of shards that are wanted of streamed data.
 
     Raises:
-        RecordError: a file has no rows, or cannot be read.
+        RecordError: a file does not exist, has no rows, or cannot be read.
     """
     datasets: list[RecordDataset | RecordStream] = []
     for file in files:
         where = file.root or root
         settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
+        found = find_shards(file.path, split=file.split, name=file.name, revision=file.revision)
         if file.streaming:
-            datasets.append(RecordStream([file.path], shards=shards, **settings))
+            datasets.append(RecordStream(found.shards, shards=shards, **settings))
             continue
-        dataset = RecordDataset(file.path, on_error=on_error, **settings)
+        dataset = RecordDataset(found, on_error=on_error, **settings)
         if not len(dataset):
-            raise RecordError(str(file.path), "it has no records")
+            raise RecordError(file.path, "it has no records")
         datasets.append(dataset)
     return datasets
 
@@ -215,9 +224,9 @@ class PreparedDataset:
                 check_consistency(self.preparer, ref.kind, ref.address, root=dataset.root(row))
 
     @property
-    def paths(self) -> list[Path]:
+    def files(self) -> list[Shard]:
         """The data files."""
-        return [path for dataset in self._datasets for path in dataset.paths]
+        return [file for dataset in self._datasets for file in dataset.files]
 
     def _locate(self, index: int) -> tuple[RecordDataset, int]:
         for dataset in self._datasets:

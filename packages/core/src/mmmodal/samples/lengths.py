@@ -108,8 +108,8 @@ def _fingerprint(dataset: PreparedDataset) -> str:
     """Return a fingerprint of the data files, and of the settings that determine their tokens."""
     files = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        for name in dataset.paths
-        for path in files_of(name)
+        for shard in dataset.files
+        for path in files_of(shard.path())
     ]
     preparer = dataset.preparer
     tokenizer = preparer.tokenizer

@@ -273,6 +273,37 @@ def test_datasets_of_other_formats_and_weights_train_together(
     assert noted["mix"][1]["weight"] == 3
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_shards_that_a_pattern_names_train_as_one_data_set(
+    start: Path, data: Path, tmp_path: Path, streaming: bool
+) -> None:
+    rows = read_lines(data)
+    for shard in range(3):
+        write_lines(tmp_path / f"train-{shard}.jsonl", rows[shard::3])
+    pattern = f"{tmp_path}/train-{{0..2}}.jsonl"
+    mix = f'data=[{{path: "{pattern}", root: {data.parent}, streaming: {str(streaming).lower()}}}]'
+    more = ["max_steps=2"] if streaming else ["max_steps=null", "epochs=1", "batch_size=1"]
+    trained(start, data, tmp_path / "out", "align", mix, *more)
+    steps = [row["step"] for row in logged(tmp_path / "out")]
+    assert max(steps) == (2 if streaming else len(rows))
+    assert json.loads((tmp_path / "out/run/recipe.json").read_text())["data"] == [pattern]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("./a.jsonl", "a.jsonl"),
+        ("data/", "data"),
+        ("hf://datasets/lab/one@main/a.jsonl", "hf://datasets/lab/one@main/a.jsonl"),
+        ("'shards/{000..123}.tar'", "shards/{000..123}.tar"),
+    ],
+)
+def test_a_path_of_data_is_kept_as_it_is_written(given: str, expected: str) -> None:
+    loaded = load_recipe("align", [*GIVEN, f"data=[{{path: {given}, split: train}}]"])
+    assert loaded.data[0].path == expected
+    assert loaded.fingerprint()["mix"] == [{"path": expected, "split": "train"}]
+
+
 def test_a_format_that_rows_do_not_have_names_the_row(
     start: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from mmmodal.errors import RecordError
 from mmmodal.files import files_of
 from mmmodal.records.dataset import RecordDataset
 from mmmodal.records.reading import RecordPlace
+from mmmodal.records.shard import LocalShard, Shard
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.dataset import Extent, check_supervised, prepare_record, record_length
@@ -50,14 +51,15 @@ class StreamedDataset:
     seed: int = 0
 
     @property
-    def paths(self) -> list[Path]:
+    def files(self) -> list[Shard]:
         """The data files."""
-        return [path for each in self.datasets for path in each.paths]
+        return [file for dataset in self.datasets for file in dataset.files]
 
     @property
     def extent(self) -> Extent:
-        """The number of bytes of all files."""
-        files = [file for path in self.paths for file in files_of(path)]
+        """The number of bytes of all local files; those of the Hub are pinned to a commit."""
+        local = [shard.file for shard in self.files if isinstance(shard, LocalShard)]
+        files = [file for path in local for file in files_of(path)]
         return Extent(sum(file.stat().st_size for file in files), "bytes of data")
 
     def lane(self, number: int, lanes: int) -> LanePacks[Found]:

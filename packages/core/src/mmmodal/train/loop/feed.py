@@ -188,7 +188,8 @@ def planned_feed(
         source = MeasuredDataset(dataset, lengths)
         mixture = mixture.without(bad_records(lengths))
     if not len(mixture):
-        raise RecordError(", ".join(map(str, dataset.paths)), "none of the records can be used")
+        names = ", ".join(file.name for file in dataset.files)
+        raise RecordError(names, "none of the records can be used")
     plan = plan_batches(recipe, mixture, lengths)
     ranks = arguments.world_size
     steps = recipe.max_steps or plan.steps(ranks * recipe.accumulation)

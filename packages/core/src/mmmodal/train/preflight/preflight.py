@@ -40,10 +40,12 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     from mmmodal.making.loading import load_processor
     from mmmodal.train.run.folder import find_run
     from mmmodal.train.run.reporters import check_reporters
+    from mmmodal.train.run.revisions import pinned
 
     machine = machine or Machine.found()
     checked = Checked(machine=machine)
     with _noting(checked):
+        recipe = pinned(recipe, fresh=False)
         find_run(recipe, fresh=False)
     with _noting(checked):
         check_reporters(recipe.report_to)

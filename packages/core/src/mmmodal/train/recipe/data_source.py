@@ -1,4 +1,4 @@
-"""A dataset of a recipe: a file of records with its weight."""
+"""A dataset of a recipe: files of records with their weight."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ from pydantic import Field, field_validator
 
 from mmmodal.config import Config
 from mmmodal.errors import ConfigError
+from mmmodal.records.shard_names import HUB
 
 __all__ = ["DataSource"]
 
 
 class DataSource(Config):
-    """One file of records."""
+    """One data set."""
 
-    path: Path
-    """The file, in any format that `mmmodal data check` accepts."""
+    path: str = Field(min_length=1)
+    """A file, a folder of shards, a pattern such as `shards/{000..123}.tar`, or a data set of the
+    Hub: all that `mmmodal data check` accepts."""
+
+    split: str | None = None
+    """The split, where the data set has several."""
+
+    name: str | None = None
+    """The configuration of a data set of the Hub."""
+
+    revision: str | None = None
+    """The branch, tag or commit of a data set of the Hub. A run notes the commit, and resumes with
+    it."""
 
     weight: float = Field(1.0, gt=0)
     """How many times each record occurs in an epoch; with 0.5, half of the records occur in one."""
@@ -27,6 +39,14 @@ class DataSource(Config):
 
     root: Path | None = None
     """The folder of its relative media paths; by default the recipe's `root`."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Return a path in its usual form, so that `./a.jsonl` is `a.jsonl` when a run resumes."""
+        if not isinstance(value, str | Path) or not str(value) or str(value).startswith(HUB):
+            return value
+        return str(Path(value))
 
     @field_validator("format")
     @classmethod

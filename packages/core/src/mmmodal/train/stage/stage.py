@@ -29,6 +29,7 @@ from mmmodal.train.run.folder import (
 from mmmodal.train.run.journal import Journal, cut_journals
 from mmmodal.train.run.report import report_stage
 from mmmodal.train.run.reporters import check_reporters, reporters
+from mmmodal.train.run.revisions import pinned
 from mmmodal.train.stage.inputs import Inputs, open_inputs
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     from mmmodal.train.loop.workers import naming_lost_processes
 
     clear_finished(recipe.out)
+    recipe = pinned(recipe, fresh)
     run = find_run(recipe, fresh)
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)

@@ -1,0 +1,61 @@
+"""One shard of a data set, and the list of all: files of rows, some of which are fetched later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["LocalShard", "Shard", "Shards"]
+
+
+class Shard(Protocol):
+    """One file of rows."""
+
+    @property
+    def name(self) -> str:
+        """Its name for errors and notes: its path, or its address on the Hub."""
+
+    def path(self) -> Path:
+        """Return the local file, after fetching it if it is not here yet.
+
+        Raises:
+            RecordError: it cannot be fetched.
+        """
+
+
+@dataclass(frozen=True)
+class LocalShard:
+    """A file, or a folder that `datasets` saved, on this machine."""
+
+    file: Path
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.file)
+
+    def path(self) -> Path:
+        """Return the file."""
+        return self.file
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of a data set, in their order."""
+
+    label: str
+    """What the user named, for errors and reports."""
+
+    shards: tuple[Shard, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What was resolved, by key: the `revision` of a data set of the Hub."""
+
+    def paths(self) -> list[Path]:
+        """Return the local files of all shards, after fetching those that are not here yet.
+
+        Raises:
+            RecordError: one cannot be fetched.
+        """
+        return [shard.path() for shard in self.shards]

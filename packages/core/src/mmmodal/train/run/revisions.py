@@ -1,0 +1,48 @@
+"""The commits of the data sets of the Hub that a run reads, which stay those it began with."""
+
+from __future__ import annotations
+
+import json
+
+from mmmodal.errors import CheckpointError
+from mmmodal.records.hub import COMMIT, find_commit, is_on_hub
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.recipe.data_source import DataSource
+from mmmodal.train.run.folder import NOTED, RUN
+
+__all__ = ["pinned"]
+
+
+def pinned(recipe: Recipe, fresh: bool) -> Recipe:
+    """Return a recipe whose data sets of the Hub are at commits, which its fingerprint then holds.
+
+    A data set without a revision stays at the commit with which the run began, also if its main
+    branch has moved since.
+
+    Raises:
+        RecordError: the Hub cannot be reached or refuses.
+        CheckpointError: the note of the run is damaged.
+    """
+    noted = {} if fresh else _noted(recipe)
+    return recipe.model_copy(update={"data": tuple(_pin(each, noted) for each in recipe.data)})
+
+
+def _pin(source: DataSource, noted: dict[str, str]) -> DataSource:
+    if not is_on_hub(source.path) or (source.revision and COMMIT.fullmatch(source.revision)):
+        return source
+    known = None if source.revision else noted.get(source.path)
+    commit = known or find_commit(source.path, source.revision)
+    return source.model_copy(update={"revision": commit})
+
+
+def _noted(recipe: Recipe) -> dict[str, str]:
+    """Return the commit of each data set that the run was begun with, by its path."""
+    path = recipe.out / RUN / NOTED
+    if not path.is_file():
+        return {}
+    try:
+        mix = json.loads(path.read_text(encoding="utf-8")).get("mix", [])
+    except ValueError:
+        raise CheckpointError(f"{path} is damaged; start again with --fresh") from None
+    entries = [each for each in mix if isinstance(each, dict)]
+    return {each["path"]: each["revision"] for each in entries if "revision" in each}

@@ -17,7 +17,15 @@ from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
 
-__all__ = ["Extent", "PreparedDataset", "open_files", "prepare_record", "record_length"]
+__all__ = [
+    "Extent",
+    "PreparedDataset",
+    "check_record_encoders",
+    "check_supervised",
+    "open_files",
+    "prepare_record",
+    "record_length",
+]
 
 
 def prepare_record(
@@ -50,6 +58,17 @@ def record_length(
         rendered = preparer.fit(record.messages, layouts, max_tokens).rendered
     check_supervised(rendered.labels, where)
     return len(rendered.input_ids)
+
+
+def check_record_encoders(preparer: Preparer, record: Record, where: str, root: Path) -> None:
+    """Check that the encoders treat the media of a record equally each time.
+
+    Raises:
+        RecordError: one does not; names the row and the encoder.
+    """
+    with naming_row(where):
+        for ref in record.media:
+            check_consistency(preparer, ref.kind, ref.address, root=root)
 
 
 def check_supervised(labels: Sequence[int], where: str) -> None:
@@ -98,7 +117,7 @@ def open_files(
     root: Path | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
-    shards: int = 1,
+    readers: int = 1,
 ) -> list[RecordDataset | RecordStream]:
     """Return open data files, without a model; a streamed one is not read yet.
 
@@ -107,7 +126,7 @@ def open_files(
         root: the folder of relative media paths of a file that sets none.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
-        shards: the number of shards that are wanted of streamed data.
+        readers: the number of lanes that read streamed data at the same time.
 
     Raises:
         RecordError: a file has no rows, or cannot be read.
@@ -117,10 +136,12 @@ def open_files(
         where = file.root or root
         settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
         if file.streaming:
-            datasets.append(RecordStream([file.path], shards=shards, **settings))
-            continue
-        dataset = RecordDataset(file.path, on_error=on_error, **settings)
-        if not len(dataset):
+            dataset: RecordDataset | RecordStream = RecordStream(
+                [file.path], readers=readers, **settings
+            )
+        else:
+            dataset = RecordDataset(file.path, on_error=on_error, **settings)
+        if not dataset:
             raise RecordError(str(file.path), "it has no records")
         datasets.append(dataset)
     return datasets
@@ -210,9 +231,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        with naming_row(where):
-            for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.uri, root=dataset.root)
+        check_record_encoders(self.preparer, record, where, dataset.root)
 
     @property
     def paths(self) -> list[Path]:

@@ -103,8 +103,7 @@ def one_by_one(stream: Stream[str], position: Position) -> Iterator[tuple[int, s
     """Yield records with the epochs in which they are read."""
     while True:
         (record,), after = stream.take(1, position)
-        # A stream of shards stays in a shard after its last record.
-        yield (after if isinstance(stream, ShardStream) else position)[0], record
+        yield position[0], record
         position = after
 
 
@@ -132,11 +131,16 @@ def test_rows_of_several_records_and_of_none_and_empty_shards_lose_nothing() -> 
         for n in range(20)
     ]
     every = [name for shard in shards for row in shard for name in row]
-
-    def opened(lane: Lane) -> Stream[str]:
-        return ShardStream(Sequel(20, 3), lambda n, first: iter(shards[n][first:]), lane)
-
-    assert read_epochs(opened, 7, 4) == dict.fromkeys(every, 4)
+    stream = ShardStream(Sequel(20, 3), lambda n, first: iter(shards[n][first:]), Lane(0, 1))
+    position, found = stream.begin(), list[str]()
+    chance = random.Random(0)
+    for _ in range(4):
+        left = len(every)
+        while left:
+            records, position = stream.take(min(left, chance.randint(1, 5)), position)
+            left -= len(records)
+            found += records
+        assert Counter(found[-len(every) :]) == dict.fromkeys(every, 1)
 
 
 def test_a_lane_that_long_meets_empty_shards_finds_the_other() -> None:
@@ -219,26 +223,54 @@ def test_a_stream_gives_its_share_of_the_records() -> None:
     assert Counter(drawn) == {"a": 150, "b": 50}
 
 
+def test_a_window_ends_with_the_epoch_of_few_records() -> None:
+    names = [f"{n}" for n in range(7)]
+    lane = LanePacks(of_lists(names), [1], length, window=50, capacity=None, seed=0)
+    drawn = [record for pack in first_packs(lane, 21) for record in pack.records]
+    for epoch in range(3):
+        assert sorted(drawn[7 * epoch : 7 * epoch + 7]) == names
+
+
+def test_a_window_does_not_end_with_the_epochs_of_a_smaller_data_set() -> None:
+    streams = of_lists([f"a{n}" for n in range(20)], ["b0", "b1"])
+    lane = LanePacks(streams, [1, 1], length, window=100, capacity=None, seed=0)
+    packs = first_packs(lane, 40)
+    assert {pack.after.turns for pack in packs[:-1]} == {0}
+    assert packs[-1].after.turns == 40
+    drawn = Counter(record for pack in packs for record in pack.records)
+    assert drawn == {**{f"a{n}": 1 for n in range(20)}, "b0": 10, "b1": 10}
+
+
+@pytest.mark.parametrize("weights", [[1, 1e-3], [1, 1e-9], [1e-5, 1e-5], [1, 2, 3e-2]])
+def test_tiny_shares_are_right_in_the_long_run(weights: list[float]) -> None:
+    names = [[f"{set}{n}" for n in range(1000)] for set in range(len(weights))]
+    lane = LanePacks(of_lists(*names), weights, length, window=64, capacity=None, seed=0)
+    number = 5000
+    drawn = Counter(record[0] for pack in first_packs(lane, number) for record in pack.records)
+    for set, weight in enumerate(weights):
+        assert abs(drawn[str(set)] - number * weight / sum(weights)) <= 65
+
+
 def test_packs_are_within_the_capacity_and_lose_nothing() -> None:
     names = [f"{n}" for n in range(40)]
     lane = LanePacks(of_lists(names), [1], length, window=40, capacity=90, seed=0)
-    packs = list(takewhile_window(lane, 3))
+    packs = list(takewhile_turns(lane, 3 * 40))
     assert max(sum(map(length, pack.records)) for pack in packs) <= 90
     counted = Counter(record for pack in packs for record in pack.records)
     assert counted == dict.fromkeys(names, 3)
 
 
-def takewhile_window(lane: LanePacks[str], windows: int) -> Iterator[Pack[str]]:
+def takewhile_turns(lane: LanePacks[str], turns: int) -> Iterator[Pack[str]]:
     for pack in lane.after(lane.begin()):
         yield pack
-        if pack.after.window == windows:
+        if pack.after.turns == turns:
             return
 
 
 def test_a_bad_row_is_reported_once_wherever_a_run_goes_on() -> None:
     names = [f"{n}{'bad' if n % 5 == 0 else ''}" for n in range(60)]
     lane = LanePacks(of_lists(names), [1], length, window=30, capacity=90, seed=0)
-    whole = list(takewhile_window(lane, 2))
+    whole = list(takewhile_turns(lane, 60))
     reported = [error.where for pack in whole for error in pack.bad]
     assert sorted(reported) == sorted(name for name in names if name.endswith("bad"))
     for stop in range(1, len(whole)):
@@ -248,7 +280,23 @@ def test_a_bad_row_is_reported_once_wherever_a_run_goes_on() -> None:
         ]
 
 
-def test_a_window_of_bad_rows_alone_is_reported() -> None:
+def test_bad_rows_take_no_place_in_batches() -> None:
+    names = [f"{n}{'' if n % 8 == 0 else 'bad'}" for n in range(80)]
+    lane = LanePacks(of_lists(names), [1], length, window=4, capacity=None, seed=0)
+    whole = first_packs(lane, 20)
+    assert Counter(name for pack in whole for name in pack.records) == {
+        name: 2 for name in names if "bad" not in name
+    }
+    for stop in range(1, 20):
+        again = list(islice(lane.after(whole[stop - 1].after), 20 - stop))
+        assert [told(pack) for pack in again] == [told(pack) for pack in whole[stop:]]
+
+
+def told(pack: Pack[str]) -> Any:
+    return pack.records, [error.where for error in pack.bad], pack.after
+
+
+def test_rows_that_are_all_bad_are_reported() -> None:
     lane = LanePacks(of_lists(["1bad", "2bad"]), [1], length, window=2, capacity=90, seed=0)
     (pack,) = first_packs(lane, 1)
     assert not pack.records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from killing import Fate, Training
 from mmmodal_playground.records import make_records
-from worlds import read_lines
 
 STEPS = 10
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,17 +73,15 @@ class StreamedDataset:
         return LanePacks(
             streams,
             self.weights,
-            self._length,
+            self._check if self.capacity is None else self._length,
             window=self.window,
             capacity=self.capacity,
             seed=salted(self.seed, number),
         )
 
     def first(self, number: int) -> list[Found]:
-        """Return some records, in the proportions of the mixture, without reading the rest."""
-        lane = replace(self, window=number, capacity=None).lane(0, 1)
-        packs = islice(lane.after(lane.begin()), number)
-        return [found for pack in packs for found in pack.records]
+        """Return at most `number` records, in the proportions of the mixture; no others are read."""
+        return replace(self, window=number).lane(0, 1).first_window()
 
     def prepare(self, found: Found) -> Sample:
         """Return the sample of a record.
@@ -105,6 +102,12 @@ class StreamedDataset:
         """
         where, record, root = self._record(found)
         check_record_encoders(self.preparer, record, where, root)
+
+    def _check(self, found: Found) -> int:
+        """Raise the error of a row that is no record; media are read later."""
+        if isinstance(found.place, RecordError):
+            raise found.place
+        return 1
 
     def _length(self, found: Found) -> int:
         where, record, root = self._record(found)

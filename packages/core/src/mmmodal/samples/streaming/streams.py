@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mmmodal.samples.order import epoch_order
@@ -67,6 +67,8 @@ class Stream(Protocol[T]):
 
     def take(self, number: int, position: Position) -> tuple[list[T], Position]:
         """Return `number` records after a position, and the position after them.
+
+        After the last record of an epoch, that is a position in a later one.
 
         Raises:
             EOFError: there are no records.
@@ -143,7 +145,9 @@ class ShardStream(Generic[T]):
                 return self._stop((epoch, place, row, index), chain([records], rows))
             row, index = row + 1, 0
             if len(found) == number:
-                return self._stop((epoch, place, row, 0), rows)
+                following = list(islice(rows, 1))  # else the shard ends here
+                if following:
+                    return self._stop((epoch, place, row, 0), chain(following, rows))
         return (*self._lane.next(self._sequel.size, epoch, place), 0, 0)
 
     def _stop(self, after: Position, rows: Iterator[Sequence[T]]) -> Position:

@@ -80,7 +80,7 @@ class StreamedDataset:
         )
 
     def first(self, number: int) -> list[Found]:
-        """Return at most `number` records, in the proportions of the mixture; no others are read."""
+        """Return at most `number` records, in the proportions of the mixture, without the rest."""
         return replace(self, window=number).lane(0, 1).first_window()
 
     def prepare(self, found: Found) -> Sample:

@@ -242,9 +242,11 @@ def test_a_window_does_not_end_with_the_epochs_of_a_smaller_data_set() -> None:
 
 
 @pytest.mark.parametrize("weights", [[1, 1e-3], [1, 1e-9], [1e-5, 1e-5], [1, 2, 3e-2]])
-def test_tiny_shares_are_right_in_the_long_run(weights: list[float]) -> None:
+@pytest.mark.parametrize("phase", [0, 0.3, 0.999])
+def test_tiny_shares_are_right_in_the_long_run(weights: list[float], phase: float) -> None:
     names = [[f"{set}{n}" for n in range(1000)] for set in range(len(weights))]
-    lane = LanePacks(of_lists(*names), weights, length, window=64, capacity=None, seed=0)
+    streams = of_lists(*names)
+    lane = LanePacks(streams, weights, length, window=64, capacity=None, seed=0, phase=phase)
     number = 5000
     drawn = Counter(record[0] for pack in first_packs(lane, number) for record in pack.records)
     for set, weight in enumerate(weights):

@@ -29,6 +29,10 @@ from mmmodal.samples.streaming.streams import IndexedStream, Lane, Sequel, Shard
 __all__ = ["Found", "StreamedDataset"]
 
 
+GOLDEN = 0.6180339887
+"""The multiples of this share spread evenly over whole ones, so that lanes mix data in turn."""
+
+
 class Found(NamedTuple):
     """A record of a streamed data set, or the error of a bad row."""
 
@@ -77,6 +81,7 @@ class StreamedDataset:
             window=self.window,
             capacity=self.capacity,
             seed=salted(self.seed, number),
+            phase=number * GOLDEN % 1,
         )
 
     def first(self, number: int) -> list[Found]:

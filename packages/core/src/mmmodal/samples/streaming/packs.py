@@ -66,6 +66,7 @@ class LanePacks(Generic[T]):
         window: int,
         capacity: int | None,
         seed: int,
+        phase: float = 0.0,
     ) -> None:
         """Mix streams.
 
@@ -77,10 +78,12 @@ class LanePacks(Generic[T]):
             window: the maximum number of records that are shuffled and packed together.
             capacity: the maximum number of tokens in a pack; None: a pack is one record.
             seed: the seed of the order in each window.
+            phase: the part of a record, from 0 to 1, that every stream has to give at first.
         """
         self._streams = list(streams)
         self._shares = [weight / math.fsum(weights) for weight in weights]
         self._measure, self._window, self._capacity, self._seed = measure, window, capacity, seed
+        self._phase = phase
 
     def begin(self) -> Cursor:
         """Return the position before the first pack."""
@@ -119,8 +122,12 @@ class LanePacks(Generic[T]):
 
     def _givers(self, turn: int) -> list[int]:
         """Return the numbers of the streams that give a record in a turn."""
-        pairs = enumerate(self._shares)
-        return [number for number, share in pairs if int((turn + 1) * share) > int(turn * share)]
+        numbers = range(len(self._streams))
+        return [n for n in numbers if self._given(n, turn + 1) > self._given(n, turn)]
+
+    def _given(self, number: int, turns: int) -> int:
+        """Return the number of records that a stream gives in some turns."""
+        return int(turns * self._shares[number] + self._phase)
 
     def _ends(self, given: set[int], cursor: Cursor, positions: list[Position]) -> bool:
         """Return whether all streams that gave records are in a later epoch than at `cursor`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmmodal.errors import RecordError
 from mmmodal.ranks import rank, ranks
+from mmmodal.records.dataset import RecordDataset
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.lengths import check_length
 from mmmodal.samples.streaming import LANES
@@ -75,8 +76,11 @@ class StreamedFeed:
         return sum(begun) / len(begun) if begun else 0.0
 
     def counts(self) -> list[tuple[int | None, int | None]]:
-        """Return the records of each data set, which are not known of streams."""
-        return [(None, None) for _ in self._source.datasets]
+        """Return the records of each indexed data set; an epoch is that of each data set alone."""
+        return [
+            (len(dataset) if isinstance(dataset, RecordDataset) else None, None)
+            for dataset in self._source.datasets
+        ]
 
     def took(self, batch: dict[str, Any]) -> None:
         """Move to the position after a batch."""

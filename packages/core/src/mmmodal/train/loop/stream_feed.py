@@ -127,5 +127,4 @@ def streamed_feed(
     """Return the feed of streamed data, and set the number of steps of the Trainer."""
     assert recipe.max_steps is not None, "a recipe of streamed data has max_steps"
     arguments.max_steps = recipe.max_steps
-    arguments.ignore_data_skip = True  # the feed starts from its own position
     return StreamedFeed(recipe, source)

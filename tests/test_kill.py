@@ -61,7 +61,21 @@ def adapters_on_two(world: Mapping[str, Any], out: Path) -> Training:
     return dataclasses.replace(adapters(world, out), ranks=2)
 
 
-KINDS = {"alone": adapters, "two ranks of ZeRO-2 offload": whole}
+def streamed(world: Mapping[str, Any], out: Path) -> Training:
+    """Return the training of adapters on packs of a streamed file and an indexed one."""
+    data = [
+        {"path": str(world["data"]), "streaming": True, "weight": 3},
+        {"path": str(world["data"])},
+    ]
+    more = {"data": json.dumps(data), "packing": True, "shuffle_window": 8, "workers": 1}
+    return adapters({**world, **more}, out)
+
+
+KINDS = {
+    "alone": adapters,
+    "two ranks of ZeRO-2 offload": whole,
+    "streamed": streamed,
+}
 
 
 @pytest.fixture(scope="module")

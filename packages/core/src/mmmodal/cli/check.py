@@ -26,7 +26,10 @@ def print_check(checked: Checked, as_json: bool) -> None:
         return
     if checked.datasets:
         columns = {"path": "DATA", "records": "RECORDS", "weight": "WEIGHT"}
-        print_table(checked.datasets, {**columns, "in_an_epoch": "IN AN EPOCH"})
+        print_table(
+            [{key: _known(value) for key, value in row.items()} for row in checked.datasets],
+            {**columns, "in_an_epoch": "IN AN EPOCH"},
+        )
     for line in _lines(checked):
         click.echo(line)
     for note in checked.notes:
@@ -44,9 +47,8 @@ def _lines(checked: Checked) -> list[str]:
         parts = ", ".join(f"{part} {count:,}" for part, count in checked.trained.items())
         lines.append(f"Trains {sum(checked.trained.values()):,} parameters: {parts}")
     if (lengths := checked.lengths) is not None:
-        about = "" if lengths.measured >= checked.samples else "about "
         lines += [
-            f"An epoch: {checked.samples:,} conversations, {about}{checked.tokens:,} tokens",
+            _epoch(checked),
             f"Conversations: {lengths.mean:,.0f} tokens on average, {lengths.longest:,} at most "
             f"({lengths.where}), of {lengths.measured:,} measured",
         ]
@@ -65,10 +67,21 @@ def _lines(checked: Checked) -> list[str]:
     return lines
 
 
+def _known(value: Any) -> Any:
+    return "streamed" if value is None else value
+
+
+def _epoch(checked: Checked) -> str:
+    if checked.samples is None:
+        return "Data are streamed: the number of conversations is not known"
+    about = "" if checked.measured_all else "about "
+    return f"An epoch: {checked.samples:,} conversations, {about}{checked.tokens:,} tokens"
+
+
 def _packs(checked: Checked) -> str:
-    if checked.packs is None or checked.utilisation is None or checked.lengths is None:
+    if checked.packs is None or checked.utilisation is None:
         return ""
-    about = "" if checked.lengths.measured >= checked.samples else "about "
+    about = "" if checked.measured_all else "about "
     return f", of {about}{checked.packs:,} packs, {checked.utilisation:.1%} full"
 
 

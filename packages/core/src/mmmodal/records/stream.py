@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
-from mmmodal.records.reading import RecordPlace
-from mmmodal.records.rows import WHOLE, Span
+from mmmodal.records.reading import RecordPlace, RecordReader
+from mmmodal.records.rows import WHOLE, Row, Span
 from mmmodal.records.shard import Shard
 
 __all__ = ["RecordStream"]
+
+SPARE = 4
+"""The portions of large files for each reader, so that neighbours change with the epoch."""
+
+
+class Portion(NamedTuple):
+    """A part of a file that is read in one go."""
+
+    file: int
+    span: Span
+    begin: int = 0
+    step: int = 1
+    """The rows are every `step`th of the span, from that of index `begin` on."""
 
 
 class RecordStream(RecordFiles):
@@ -24,7 +39,7 @@ class RecordStream(RecordFiles):
         root: Path | None = None,
         format: str | None = None,
         root_maps: Sequence[str] = (),
-        shards: int = 1,
+        readers: int = 1,
     ) -> None:
         """Open files.
 
@@ -33,34 +48,47 @@ class RecordStream(RecordFiles):
             root: the folder of relative media paths; by default that of each file.
             format: the format of all rows; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
-            shards: how many shards are wanted; large files are split to have as many.
+            readers: the number of lanes that read at the same time. Large files are split for
+                them; where there are still fewer shards than lanes, these share the rows of each.
 
         Raises:
             RecordError: a file does not exist, or is of an unknown kind.
         """
         super().__init__(files, root=root, format=format, root_maps=root_maps)
-        each = -(-shards // max(1, len(self.files)))
-        self.shards: list[tuple[int, Span]] = [
+        self.shards = self._split(readers)
+        """The portions, each of which one lane reads in an epoch."""
+
+    def __bool__(self) -> bool:
+        """Whether there are rows, which may be bad."""
+        return any(rows for shard in range(len(self.shards)) for rows in self.rows(shard, 0))
+
+    def rows(self, shard: int, first: int) -> Iterator[list[RecordPlace | RecordError]]:
+        """Yield the records of each row of a shard, or the error of a bad row, from a row on."""
+        file, span, begin, step = self.shards[shard]
+        try:
+            reader = self.reader(file)
+            for row in islice(reader.source.within(span), begin + first * step, None, step):
+                yield _places(file, reader, row)
+        except RecordError as error:  # of the file, which is damaged from here on
+            if begin == 0:  # lanes that share the span meet it, too
+                yield [error]
+
+    def _split(self, readers: int) -> list[Portion]:
+        each = -(-SPARE * readers // max(1, len(self.files)))
+        spans = [
             (file, span)
             for file in range(len(self.files))
             # Files that are not split are opened when they are read, and not all at the start.
             for span in (self.reader(file).source.spans(each) if each > 1 else [WHOLE])
         ]
-        """The file of every shard, and the part of it."""
+        step = -(-readers // max(1, len(spans)))
+        return [Portion(file, span, begin, step) for file, span in spans for begin in range(step)]
 
-    def rows(self, shard: int, first: int) -> Iterator[list[RecordPlace | RecordError]]:
-        """Yield the records of each row of a shard, or the error of a bad row, from a row on."""
-        file, span = self.shards[shard]
-        reader = self.reader(file)
-        for count, row in enumerate(reader.source.within(span)):
-            if count < first:
-                continue
-            try:
-                name, records = reader.read(row.read(), row.where, row.number)
-            except RecordError as error:
-                yield [error]
-                continue
-            yield [
-                RecordPlace(file, row.position, row.number, name, part)
-                for part in range(len(records))
-            ]
+
+def _places(file: int, reader: RecordReader, row: Row) -> list[RecordPlace | RecordError]:
+    """Return the places of the records of a row, or its error."""
+    try:
+        name, records = reader.read(row.read(), row.where, row.number)
+    except RecordError as error:
+        return [error]
+    return [RecordPlace(file, row.position, row.number, name, part) for part in range(len(records))]

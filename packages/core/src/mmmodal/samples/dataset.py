@@ -19,7 +19,15 @@ from mmmodal.samples.feature_cache.media import Medium
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
 
-__all__ = ["Extent", "PreparedDataset", "open_files", "prepare_record", "record_length"]
+__all__ = [
+    "Extent",
+    "PreparedDataset",
+    "check_record_encoders",
+    "check_supervised",
+    "open_files",
+    "prepare_record",
+    "record_length",
+]
 
 
 def prepare_record(
@@ -52,6 +60,17 @@ def record_length(
         rendered = preparer.fit(record.messages, layouts, max_tokens).rendered
     check_supervised(rendered.labels, where)
     return len(rendered.input_ids)
+
+
+def check_record_encoders(preparer: Preparer, record: Record, where: str, root: Path) -> None:
+    """Check that the encoders treat the media of a record equally each time.
+
+    Raises:
+        RecordError: one does not; names the row and the encoder.
+    """
+    with naming_row(where):
+        for ref in record.media:
+            check_consistency(preparer, ref.kind, ref.address, root=root)
 
 
 def check_supervised(labels: Sequence[int], where: str) -> None:
@@ -106,7 +125,7 @@ def open_files(
     root: Path | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
-    shards: int = 1,
+    readers: int = 1,
 ) -> list[RecordDataset | RecordStream]:
     """Return open data files, without a model; a streamed one is not read yet.
 
@@ -115,7 +134,7 @@ def open_files(
         root: the folder of relative media paths of a file that sets none.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
-        shards: the number of shards that are wanted of streamed data.
+        readers: the number of lanes that read streamed data at the same time.
 
     Raises:
         RecordError: a file does not exist, has no rows, or cannot be read.
@@ -126,10 +145,12 @@ def open_files(
         settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
         found = find_shards(file.path, split=file.split, name=file.name, revision=file.revision)
         if file.streaming:
-            datasets.append(RecordStream(found.shards, shards=shards, **settings))
-            continue
-        dataset = RecordDataset(found, on_error=on_error, **settings)
-        if not len(dataset):
+            dataset: RecordDataset | RecordStream = RecordStream(
+                found.shards, readers=readers, **settings
+            )
+        else:
+            dataset = RecordDataset(found, on_error=on_error, **settings)
+        if not dataset:
             raise RecordError(file.path, "it has no records")
         datasets.append(dataset)
     return datasets
@@ -219,9 +240,7 @@ class PreparedDataset:
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        with naming_row(where):
-            for ref in record.media:
-                check_consistency(self.preparer, ref.kind, ref.address, root=dataset.root(row))
+        check_record_encoders(self.preparer, record, where, dataset.root(row))
 
     @property
     def files(self) -> list[Shard]:

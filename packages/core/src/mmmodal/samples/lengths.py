@@ -6,8 +6,10 @@ encoder outputs the same shape for all pictures, and computes no spectrogram of 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MeasuredDataset", "measure_lengths"]
+    from mmmodal.samples.collation import Sample
+
+__all__ = ["MeasuredDataset", "check_length", "measure_lengths"]
 
 FILE = "lengths.safetensors"
 
@@ -163,12 +167,31 @@ class MeasuredDataset:
                 them wrongly.
         """
         sample = self._dataset[index]
-        found, expected = len(sample.input_ids), int(self._lengths[index])
-        if found != expected:
-            self._dataset.check_encoders(index)
-            raise RecordError(
-                sample.where,
-                f"it takes {found} tokens now, but took {expected} when lengths were measured; a "
-                f"file has changed: restore it, or remove {FILE} of the run and start again",
-            )
+        check = functools.partial(self._dataset.check_encoders, index)
+        remedy = f"restore it, or remove {FILE} of the run and start again"
+        check_length(sample, int(self._lengths[index]), check, remedy)
         return sample
+
+
+def check_length(
+    sample: Sample, measured: int, check_encoders: Callable[[], None], remedy: str
+) -> None:
+    """Check that a sample has as many tokens as were measured.
+
+    Args:
+        sample: the sample.
+        measured: the number of tokens.
+        check_encoders: a function that raises the error of an encoder that measures wrongly.
+        remedy: what to do if a file has changed.
+
+    Raises:
+        RecordError: it has not.
+    """
+    found = len(sample.input_ids)
+    if found != measured:
+        check_encoders()
+        raise RecordError(
+            sample.where,
+            f"it takes {found} tokens now, but took {measured} when lengths were measured; a file "
+            f"has changed: {remedy}",
+        )

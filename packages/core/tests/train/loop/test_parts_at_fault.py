@@ -158,11 +158,19 @@ def test_a_stage_whose_every_step_was_skipped_fails_and_names_the_part(
         ),
     ],
 )
+@pytest.mark.parametrize("streaming", ["false", "true"])
 def test_an_encoder_that_measures_wrongly_is_blamed_and_not_the_file(
-    name: str, change: tuple[str, str], expected: str, model: Path, data: Path, tmp_path: Path
+    name: str,
+    change: tuple[str, str],
+    expected: str,
+    streaming: str,
+    model: Path,
+    data: Path,
+    tmp_path: Path,
 ) -> None:
+    more = [f"data={{path: {data}, streaming: {streaming}}}", "packing=true", "max_steps=60"]
     with pytest.raises(RecordError) as caught:
-        train(faulty.with_changes(change), model, data, tmp_path, "packing=true", "epochs=9")
+        train(faulty.with_changes(change), model, data, tmp_path, *more)
     message = str(caught.value)
     assert expected in message and "'eyes' (mmmodal-depth 0.1)" in message
     assert message.count(".jsonl:") == 1

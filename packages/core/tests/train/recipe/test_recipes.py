@@ -323,3 +323,25 @@ def test_settings_given_twice_name_the_line(tmp_path: Path) -> None:
     path.write_text("batch_size: 1\nbatch_size: 2\n")
     with pytest.raises(ConfigError, match="line 2: 'batch_size' is given twice"):
         load_recipe(str(path), GIVEN)
+
+
+STREAMED = ["model=m", "data={path: d.jsonl, streaming: true}", "out=o"]
+
+
+def test_streamed_data_need_a_number_of_steps() -> None:
+    with pytest.raises(ConfigError, match="set max_steps: the number of records of streamed data"):
+        load_recipe("align", STREAMED)
+    recipe = load_recipe("align", [*STREAMED, "max_steps=5"])
+    assert recipe.streams and recipe.data[0].summary() == {"path": "d.jsonl", "streaming": True}
+
+
+def test_streamed_data_have_no_feature_cache() -> None:
+    with pytest.raises(ConfigError, match="feature_cache needs a list of all media, which"):
+        load_recipe("align", [*STREAMED, "max_steps=5", "feature_cache=features"])
+
+
+def test_a_run_that_knows_no_window_can_go_on() -> None:
+    """Runs of earlier versions have not noted `shuffle_window`."""
+    assert load_recipe("align", GIVEN).fingerprint()["shuffle_window"] is None
+    changed = load_recipe("align", [*GIVEN, "shuffle_window=7"])
+    assert changed.fingerprint()["shuffle_window"] == 7

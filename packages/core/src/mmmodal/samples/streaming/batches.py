@@ -46,7 +46,7 @@ class RankPosition:
 
 def _cursor(values: Mapping[str, Any]) -> Cursor:
     positions = tuple(tuple(position) for position in values["positions"])
-    return Cursor(values["window"], values["packs"], positions)
+    return Cursor(values["turns"], values["packs"], positions)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,23 @@ from mmmodal.records.reading import RecordPlace
 from mmmodal.records.shard import LocalShard, Shard
 from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
-from mmmodal.samples.dataset import Extent, check_supervised, prepare_record, record_length
+from mmmodal.samples.dataset import (
+    Extent,
+    check_record_encoders,
+    check_supervised,
+    prepare_record,
+    record_length,
+)
 from mmmodal.samples.order import salted
 from mmmodal.samples.preparer import Preparer
 from mmmodal.samples.streaming.packs import LanePacks
-from mmmodal.samples.streaming.streams import IndexedStream, Lane, ShardStream, Stream
+from mmmodal.samples.streaming.streams import IndexedStream, Lane, Sequel, ShardStream, Stream
 
 __all__ = ["Found", "StreamedDataset"]
+
+
+GOLDEN = 0.6180339887
+"""The multiples of this share spread evenly over whole ones, so that lanes mix data in turn."""
 
 
 class Found(NamedTuple):
@@ -64,15 +75,21 @@ class StreamedDataset:
 
     def lane(self, number: int, lanes: int) -> LanePacks[Found]:
         """Return the packs of one of `lanes` lanes."""
-        streams = [self._stream(index, number, lanes) for index in range(len(self.datasets))]
+        lane = Lane(number, lanes)
+        streams = [self._stream(index, lane) for index in range(len(self.datasets))]
         return LanePacks(
             streams,
             self.weights,
-            self._length,
+            self._check if self.capacity is None else self._length,
             window=self.window,
             capacity=self.capacity,
             seed=salted(self.seed, number),
+            phase=number * GOLDEN % 1,
         )
+
+    def first(self, number: int) -> list[Found]:
+        """Return at most `number` records, in the proportions of the mixture, without the rest."""
+        return replace(self, window=number).lane(0, 1).first_window()
 
     def prepare(self, found: Found) -> Sample:
         """Return the sample of a record.
@@ -84,6 +101,21 @@ class StreamedDataset:
         sample = prepare_record(self.preparer, record, where, root, self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
+
+    def check_encoders(self, found: Found) -> None:
+        """Check that the encoders treat the media of one record equally each time.
+
+        Raises:
+            RecordError: one does not; names the row and the encoder.
+        """
+        where, record, root = self._record(found)
+        check_record_encoders(self.preparer, record, where, root)
+
+    def _check(self, found: Found) -> int:
+        """Raise the error of a row that is no record; media are read later."""
+        if isinstance(found.place, RecordError):
+            raise found.place
+        return 1
 
     def _length(self, found: Found) -> int:
         where, record, root = self._record(found)
@@ -99,14 +131,19 @@ class StreamedDataset:
         assert isinstance(found.place, RecordPlace)
         return *dataset.record(found.place), dataset.root_of(found.place.file)
 
-    def _stream(self, index: int, number: int, lanes: int) -> Stream[Found]:
-        dataset = self.datasets[index]
-        lane = Lane(number, lanes, salted(self.seed, index))
+    @cached_property
+    def _sequels(self) -> list[Sequel]:
+        """The order of the records of each indexed data set, and of the shards of each stream."""
+        sizes = [len(d if isinstance(d, RecordDataset) else d.shards) for d in self.datasets]
+        return [Sequel(size, salted(self.seed, index)) for index, size in enumerate(sizes)]
+
+    def _stream(self, index: int, lane: Lane) -> Stream[Found]:
+        dataset, sequel = self.datasets[index], self._sequels[index]
         if isinstance(dataset, RecordDataset):
-            return IndexedStream(len(dataset), lambda place: Found(index, place), lane)
+            return IndexedStream(sequel, lambda number: Found(index, number), lane)
         rows = dataset.rows
         return ShardStream(
-            len(dataset.shards),
+            sequel,
             lambda shard, first: ([Found(index, p) for p in row] for row in rows(shard, first)),
             lane,
         )

@@ -1,14 +1,16 @@
 """Endless streams of records of one data set, which go on exactly where they were.
 
-A data set is read in lanes, each with a share of its own, so that no two processes read the same
-record. What a lane reads is a function of the seed and the number of lanes alone.
+The parts of a data set, epoch after epoch, are one endless sequence, which lanes read in turn. So
+no two processes read the same part of an epoch, every lane always has a next one, however few there
+are, and what a lane reads is a function of the seed and the number of lanes alone.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from mmmodal.samples.order import epoch_order
@@ -17,25 +19,44 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["IndexedStream", "Lane", "Position", "ShardStream", "Stream"]
+__all__ = ["IndexedStream", "Lane", "Position", "Sequel", "ShardStream", "Stream"]
 
 T = TypeVar("T")
 
 Position = tuple[int, ...]
-"""A position in a stream: the epoch, and what the kind of stream adds."""
+"""A position in a stream: the epoch, the place in its order, and what the kind of stream adds."""
+
+
+class Sequel:
+    """The order of a number of parts in each epoch, which all lanes of a data set share."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self._seed = seed
+        self._order: Callable[[int], NDArray[np.int64]] = lru_cache(maxsize=2)(self._shuffled)
+
+    def part(self, epoch: int, place: int) -> int:
+        """Return the number of the part at a place of an epoch."""
+        return int(self._order(epoch)[place])
+
+    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+        return epoch_order(self.size, self._seed, epoch)
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A share of a data set: one of `count`, in an order that `seed` decides."""
+    """Every `count`th part of the endless sequence, from that of index `number` on."""
 
     number: int
     count: int
-    seed: int
 
-    def share(self, size: int, epoch: int) -> NDArray[np.int64]:
-        """Return this lane's part of the numbers below `size`, in the order of an epoch."""
-        return epoch_order(size, self.seed, epoch)[self.number :: self.count]
+    def begin(self, size: int) -> tuple[int, int]:
+        """Return epoch and place of the first part, if an epoch has `size` of them."""
+        return divmod(self.number, size)
+
+    def next(self, size: int, epoch: int, place: int) -> tuple[int, int]:
+        """Return epoch and place of the part after another."""
+        return divmod(epoch * size + place + self.count, size)
 
 
 class Stream(Protocol[T]):
@@ -45,7 +66,9 @@ class Stream(Protocol[T]):
         """Return the position before the first record."""
 
     def take(self, number: int, position: Position) -> tuple[list[T], Position]:
-        """Return at least `number` records after a position, and the position after them.
+        """Return `number` records after a position, and the position after them.
+
+        After the last record of an epoch, that is a position in a later one.
 
         Raises:
             EOFError: there are no records.
@@ -55,28 +78,21 @@ class Stream(Protocol[T]):
 class IndexedStream(Generic[T]):
     """The records of an indexed data set, shuffled over the whole of it."""
 
-    def __init__(self, size: int, at: Callable[[int], T], lane: Lane) -> None:
-        """Read `size` records, which `at` returns by their number."""
-        self._size, self._at, self._lane = size, at, lane
-        self._share = functools.lru_cache(maxsize=2)(functools.partial(lane.share, size))
+    def __init__(self, sequel: Sequel, at: Callable[[int], T], lane: Lane) -> None:
+        """Read the records of an order, which `at` returns by their number."""
+        self._sequel, self._at, self._lane = sequel, at, lane
 
     def begin(self) -> Position:
-        """Return the position before the first record: its epoch and its place in the order."""
-        return (0, 0)
+        """Return the position before the first record."""
+        return self._lane.begin(self._sequel.size)
 
     def take(self, number: int, position: Position) -> tuple[list[T], Position]:
         """Return `number` records after a position, and the position after them."""
-        if self._lane.number >= self._size:
-            raise EOFError
-        epoch, place = position
         found: list[T] = []
+        epoch, place = position
         while len(found) < number:
-            order = self._share(epoch)
-            chosen = order[place : place + number - len(found)]
-            found += [self._at(int(index)) for index in chosen]
-            place += len(chosen)
-            if place == len(order):
-                epoch, place = epoch + 1, 0
+            found.append(self._at(self._sequel.part(epoch, place)))
+            epoch, place = self._lane.next(self._sequel.size, epoch, place)
         return found, (epoch, place)
 
 
@@ -84,58 +100,64 @@ class ShardStream(Generic[T]):
     """The records of shards, each read from its beginning to its end."""
 
     def __init__(
-        self, shards: int, rows: Callable[[int, int], Iterator[Sequence[T]]], lane: Lane
+        self, sequel: Sequel, rows: Callable[[int, int], Iterator[Sequence[T]]], lane: Lane
     ) -> None:
         """Read shards.
 
         Args:
-            shards: the number of shards.
+            sequel: the order of the shards.
             rows: a function that yields the records of each row of a shard, by the number of the
                 shard and of the first row.
             lane: the share of the shards.
         """
-        self._shards, self._rows = shards, rows
-        self._share = functools.lru_cache(maxsize=2)(functools.partial(lane.share, shards))
+        self._sequel, self._rows, self._lane = sequel, rows, lane
         self._open: tuple[Position, Iterator[Sequence[T]]] | None = None
 
     def begin(self) -> Position:
-        """Return the position before the first record: its epoch, shard in the order, and row."""
-        return (0, 0, 0)
+        """Return the position before the first record, with its row and its index in the row."""
+        return (*self._lane.begin(self._sequel.size), 0, 0)
 
     def take(self, number: int, position: Position) -> tuple[list[T], Position]:
-        """Return the records of the next rows, at least `number`, and the position after them."""
+        """Return the next `number` records after a position, and the position after them."""
         found: list[T] = []
         empty = 0
         while len(found) < number:
             before = len(found)
-            position, ended = self._read(number, position, found)
-            empty += ended and len(found) == before
-            if empty > 2 * self._shards:
-                raise EOFError
+            position = self._read(number, position, found)
+            empty = 0 if len(found) > before else empty + 1
+            if empty and empty % self._sequel.size == 0 and self._is_empty():
+                raise EOFError("none of the shards has records any more")
         return found, position
 
-    def _read(self, number: int, position: Position, found: list[T]) -> tuple[Position, bool]:
-        """Read on in one shard, up to `number` records or its end.
+    def _is_empty(self) -> bool:
+        every = range(self._sequel.size)
+        return not any(records for shard in every for records in self._rows(shard, 0))
 
-        Return the position after it, and whether a shard ended there.
-        """
-        epoch, place, row = position
-        order = self._share(epoch)
-        if place == len(order):
-            return (epoch + 1, 0, 0), False
-        rows = self._rows_after(position, int(order[place]))
+    def _read(self, number: int, position: Position, found: list[T]) -> Position:
+        """Read on in one shard, up to `number` records or its end; return the position after it."""
+        epoch, place, row, index = position
+        rows = self._rows_after(position)
         for records in rows:
-            found += records
-            row += 1
-            if len(found) >= number:
-                after = (epoch, place, row)
-                self._open = (after, rows)
-                return after, False
-        return (epoch, place + 1, 0), True
+            taken = records[index : index + number - len(found)]
+            found += taken
+            index += len(taken)
+            if index < len(records):
+                return self._stop((epoch, place, row, index), chain([records], rows))
+            row, index = row + 1, 0
+            if len(found) == number:
+                following = list(islice(rows, 1))  # else the shard ends here
+                if following:
+                    return self._stop((epoch, place, row, 0), chain(following, rows))
+        return (*self._lane.next(self._sequel.size, epoch, place), 0, 0)
 
-    def _rows_after(self, position: Position, shard: int) -> Iterator[Sequence[T]]:
-        """Return the rows after a position, going on with the shard that is open."""
+    def _stop(self, after: Position, rows: Iterator[Sequence[T]]) -> Position:
+        self._open = (after, rows)
+        return after
+
+    def _rows_after(self, position: Position) -> Iterator[Sequence[T]]:
+        """Return the rows from a position on, going on with the shard that is open."""
         opened, self._open = self._open, None
         if opened is not None and opened[0] == position:
             return opened[1]
-        return self._rows(shard, position[2])
+        epoch, place, row, _ = position
+        return self._rows(self._sequel.part(epoch, place), row)

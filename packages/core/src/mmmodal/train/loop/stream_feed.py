@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmmodal.errors import CheckpointError, RecordError
+from mmmodal.errors import RecordError
 from mmmodal.ranks import rank, ranks
+from mmmodal.records.dataset import RecordDataset
 from mmmodal.samples.collation import Sample
+from mmmodal.samples.lengths import check_length
 from mmmodal.samples.streaming import LANES
 from mmmodal.samples.streaming.batches import (
     RankPosition,
@@ -74,8 +76,11 @@ class StreamedFeed:
         return sum(begun) / len(begun) if begun else 0.0
 
     def counts(self) -> list[tuple[int | None, int | None]]:
-        """Return the records of each data set, which are not known of streams."""
-        return [(None, None) for _ in self._source.datasets]
+        """Return the records of each indexed data set; an epoch is that of each data set alone."""
+        return [
+            (len(dataset) if isinstance(dataset, RecordDataset) else None, None)
+            for dataset in self._source.datasets
+        ]
 
     def took(self, batch: dict[str, Any]) -> None:
         """Move to the position after a batch."""
@@ -83,23 +88,11 @@ class StreamedFeed:
 
     def save(self, folder: Path) -> None:
         """Write the position of this rank to the folder of a checkpoint."""
-        values = {"ranks": ranks(), **self._position.to_json()}
         path = folder / f"stream-{rank()}.json"
-        path.write_text(json.dumps(values), encoding="utf-8")
+        path.write_text(json.dumps(self._position.to_json()), encoding="utf-8")
 
     def restore(self, folder: Path) -> None:
-        """Go on after the position in the folder of a checkpoint.
-
-        Raises:
-            CheckpointError: another number of ranks wrote it.
-        """
-        count = len(list(folder.glob("stream-*.json")))
-        if count != ranks():
-            raise CheckpointError(
-                f"{folder} was written by {count} processes, which read the shards of streamed data"
-                f" in an order of their own; start as many again, not {ranks()}, or start again "
-                "with --fresh"
-            )
+        """Go on after the position in the folder of a checkpoint."""
         text = (folder / f"stream-{rank()}.json").read_text(encoding="utf-8")
         self._position = RankPosition.of_json(json.loads(text))
 
@@ -120,11 +113,11 @@ def _guarded(source: StreamedDataset, found: Found, length: int | None) -> Sampl
     """Return the sample of a record, or a BadSample."""
     try:
         sample = source.prepare(found)
+        if length is not None:
+            check = functools.partial(source.check_encoders, found)
+            check_length(sample, length, check, "restore it, and start again")
     except RecordError as error:
         return BadSample(error.where, error.reason)
-    if length is not None and len(sample.input_ids) != length:
-        reason = f"it takes {len(sample.input_ids)} tokens now, but took {length} when measured"
-        return BadSample(sample.where, f"{reason}; a file has changed: restore it")
     return sample
 
 
@@ -134,5 +127,4 @@ def streamed_feed(
     """Return the feed of streamed data, and set the number of steps of the Trainer."""
     assert recipe.max_steps is not None, "a recipe of streamed data has max_steps"
     arguments.max_steps = recipe.max_steps
-    arguments.ignore_data_skip = True  # the feed starts from its own position
     return StreamedFeed(recipe, source)

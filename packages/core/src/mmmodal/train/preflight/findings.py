@@ -65,8 +65,8 @@ class Checked:
     """The number of trained parameters of each part."""
 
     lengths: Lengths | None = None
-    samples: int = 0
-    """The number of conversations in an epoch."""
+    samples: int | None = None
+    """The number of conversations in an epoch; None: not known, as of streamed data."""
 
     steps: int | None = None
     packs: int | None = None
@@ -94,7 +94,15 @@ class Checked:
     @property
     def tokens(self) -> int | None:
         """The number of tokens in an epoch, extrapolated if not all conversations were measured."""
-        return None if self.lengths is None else round(self.lengths.mean * self.samples)
+        if self.lengths is None or self.samples is None:
+            return None
+        return round(self.lengths.mean * self.samples)
+
+    @property
+    def measured_all(self) -> bool:
+        """Whether all conversations of an epoch were measured."""
+        lengths, samples = self.lengths, self.samples
+        return lengths is not None and samples is not None and lengths.measured >= samples
 
 
 def _ram() -> int | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.conversation.differences import differences
 from mmmodal.errors import MMModalError, RecordError, TemplateWarning
+from mmmodal.records.dataset import RecordDataset
 from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import bad_records, plan_batches
+from mmmodal.train.preflight.excerpt import Excerpt, StreamExcerpt
 from mmmodal.train.preflight.findings import Checked, Lengths, Machine
 from mmmodal.train.preflight.room import look_at_cache, look_at_memory
 from mmmodal.train.recipe import Recipe
-from mmmodal.train.stage.inputs import open_data, prepared_dataset
+from mmmodal.train.stage.inputs import combined, open_data
 from mmmodal.train.stage.plan import Plan
 from mmmodal.train.stage.start import find_start
 
@@ -77,26 +79,41 @@ def _noting(checked: Checked) -> Iterator[None]:
 
 
 def _look_at_samples(
-    checked: Checked, recipe: Recipe, base: str, plan: Plan, dataset: PreparedDataset
+    checked: Checked,
+    recipe: Recipe,
+    base: str,
+    plan: Plan,
+    dataset: PreparedDataset | StreamExcerpt,
 ) -> None:
     """Prepare the first conversations, run the parts on them, and count what all would take."""
     from mmmodal.train.preflight.rehearsal import rehearse
 
-    found = _prepare(checked, recipe, dataset)
+    found = _prepare(checked, recipe, dataset, _first(dataset))
     usable = {number: sample for number, sample in found.items() if sample is not None}
     if not usable:
         checked.problems.append("none of the first conversations can be used")
         return
-    lengths = {number: len(s.input_ids) if s is not None else 0 for number, s in found.items()}
-    _look_at_steps(checked, recipe, dataset, lengths)
+    if isinstance(dataset, PreparedDataset):
+        lengths = {n: len(s.input_ids) if s is not None else 0 for n, s in found.items()}
+        _look_at_steps(checked, recipe, dataset, lengths)
+    else:
+        checked.steps = recipe.max_steps
     at_fault = list(rehearse(base, dataset, usable, checked.trained))
     checked.problems += at_fault
     if not at_fault:  # else the memory of the parts is as unknown as what they return
         samples = list(usable.values())
         with _noting(checked):
             look_at_memory(checked, recipe, base, plan, dataset.preparer, samples)
-        with _noting(checked):
-            look_at_cache(checked, recipe, dataset, samples)
+        if isinstance(dataset, PreparedDataset):
+            with _noting(checked):
+                look_at_cache(checked, recipe, dataset, samples)
+
+
+def _first(dataset: PreparedDataset | StreamExcerpt) -> list[int]:
+    """Return the numbers of the first conversations, of which weights may repeat some."""
+    if isinstance(dataset, PreparedDataset):
+        return dataset.mixture.epoch(0)[:MEASURED].tolist()  # type: ignore[no-any-return]
+    return list(range(len(dataset.found)))
 
 
 def _look_at_model(checked: Checked, recipe: Recipe, base: str, plan: Plan) -> None:
@@ -142,22 +159,37 @@ def _other_parts(recipe: Recipe, config: Any) -> Iterator[str]:
 
 def _open(
     checked: Checked, recipe: Recipe, preparer: Preparer, plan: Plan
-) -> PreparedDataset | None:
-    """Return the open data files after reading every row; the first bad rows are listed."""
+) -> PreparedDataset | StreamExcerpt | None:
+    """Return the open data files after reading every row of those that are not streamed.
+
+    The first bad rows are listed.
+    """
     errors: list[RecordError] = []
     dataset = None
     with _noting(checked):
         files = open_data(recipe, errors.append)
-        dataset = prepared_dataset(recipe, files, preparer, plan.max_tokens)
+        dataset = combined(recipe, files, preparer, plan.max_tokens)
     _tell_rows(checked, recipe, errors)
-    if dataset is not None:
-        pairs = zip(recipe.data, dataset.mixture.sizes, dataset.mixture.counts, strict=True)
-        checked.datasets = [
-            {"path": str(s.path), "records": size, "weight": s.weight, "in_an_epoch": count}
-            for s, size, count in pairs
-        ]
+    if dataset is None:
+        return None
+    if isinstance(dataset, PreparedDataset):
         checked.samples = len(dataset.mixture)
-    return dataset
+        _list_data(checked, recipe, dataset.mixture.sizes, dataset.mixture.counts)
+        return dataset
+    unknown = [None] * len(recipe.data)
+    sizes = [len(file) if isinstance(file, RecordDataset) else None for file in files]
+    _list_data(checked, recipe, sizes, unknown)
+    return StreamExcerpt.of(dataset, MEASURED)
+
+
+def _list_data(
+    checked: Checked, recipe: Recipe, sizes: Iterable[int | None], counts: Iterable[int | None]
+) -> None:
+    """Set the records of each file, in all and in an epoch; None: not known."""
+    checked.datasets = [
+        {"path": str(s.path), "records": size, "weight": s.weight, "in_an_epoch": count}
+        for s, size, count in zip(recipe.data, sizes, counts, strict=True)
+    ]
 
 
 def _tell_rows(checked: Checked, recipe: Recipe, errors: Sequence[RecordError]) -> None:
@@ -169,12 +201,11 @@ def _tell_rows(checked: Checked, recipe: Recipe, errors: Sequence[RecordError]) 
 
 
 def _prepare(
-    checked: Checked, recipe: Recipe, dataset: PreparedDataset
+    checked: Checked, recipe: Recipe, dataset: Excerpt, order: Sequence[int]
 ) -> dict[int, Sample | None]:
     """Return prepared conversations by number, None for a bad one."""
     found: dict[int, Sample | None] = {}
     errors, shortened = [], set()
-    order = dataset.mixture.epoch(0)[:MEASURED].tolist()
     for number in dict.fromkeys(order):  # with weights, some numbers are repeated
         try:
             with warnings.catch_warnings(record=True) as caught:

@@ -18,7 +18,7 @@ from mmmodal.model.modeling import MMModalModel
 
 if TYPE_CHECKING:
     from mmmodal.samples.collation import Sample
-    from mmmodal.samples.dataset import PreparedDataset
+    from mmmodal.train.preflight.excerpt import Excerpt
 
 __all__ = ["rehearse"]
 
@@ -33,7 +33,7 @@ LARGEST = 2_000_000_000
 
 
 def rehearse(
-    folder: str, dataset: PreparedDataset, samples: Mapping[int, Sample], trained: Iterable[str]
+    folder: str, dataset: Excerpt, samples: Mapping[int, Sample], trained: Iterable[str]
 ) -> Iterator[str]:
     """Yield the problems of the parts of a model folder, at most one for each part.
 

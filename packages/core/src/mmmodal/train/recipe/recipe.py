@@ -176,8 +176,9 @@ class Recipe(Config):
     """Destinations of metrics besides `metrics.jsonl`: tensorboard, wandb, or others that
     transformers supports and that are installed."""
 
-    shuffle_window: int = Field(4096, gt=0)
-    """The number of conversations that are shuffled and packed together, of streamed data."""
+    shuffle_window: int = Field(1024, gt=0)
+    """The number of conversations that are shuffled and packed together, of streamed data. Each
+    process reads 12 such windows in turn."""
 
     seed: int = 0
 
@@ -239,7 +240,8 @@ class Recipe(Config):
         values["feature_cache"] = self.feature_cache and self.feature_cache_dtype
         values["train"] = sorted(self.train.parts)
         values["learning_rates"] = dict(sorted(self.train.learning_rates.items()))
-        for key in ("thoughts", "answers"):  # runs of earlier versions do not note them
+        # Runs of earlier versions do not note them.
+        for key in ("thoughts", "answers", "shuffle_window"):
             if values[key] == type(self).model_fields[key].default:
                 values[key] = None
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")

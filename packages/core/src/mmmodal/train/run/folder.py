@@ -109,12 +109,20 @@ def as_begun(recipe: Recipe, run: Path, fresh: bool) -> Recipe:
     If the number of ranks has changed, `accumulation` changes.
 
     Raises:
-        CheckpointError: the number cannot be divided among these ranks.
+        CheckpointError: the number cannot be divided among these ranks, or streamed data were read
+            on another number of them.
     """
     if fresh or not (run / NOTED).is_file():
         return recipe
     before = _read_note(run)
-    wanted = before.get("batch_size", recipe.batch_size) * before.get("ranks", 1)
+    begun_on = before.get("ranks", 1)
+    if recipe.streams and begun_on != ranks():
+        raise CheckpointError(
+            f"{recipe.out} was begun on {begun_on} processes, which read streamed data in an order "
+            f"of their own; start {begun_on} again, not {ranks()}, or give another `out`, or "
+            "--fresh to start again"
+        )
+    wanted = before.get("batch_size", recipe.batch_size) * begun_on
     wanted *= before.get("accumulation", recipe.accumulation)
     at_a_time = recipe.batch_size * ranks()
     if wanted == at_a_time * recipe.accumulation:

@@ -45,6 +45,7 @@ def arguments_of(recipe: Recipe, run: Path, plan: Plan) -> TrainingArguments:
         dataloader_prefetch_factor=recipe.prefetch if workers else None,
         dataloader_persistent_workers=workers > 0,
         remove_unused_columns=False,
+        ignore_data_skip=recipe.streams,  # their feed starts from a position of its own
         save_strategy="steps",
         save_steps=recipe.save_every,
         logging_strategy="steps",

@@ -41,10 +41,6 @@ __all__ = [
 ]
 
 
-SPARE = 4
-"""The shards of streamed data for each lane that reads them, so that lanes end about together."""
-
-
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of a stage."""
@@ -86,7 +82,7 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     bad_rows: list[RecordError] = []
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
     # Before the weights, which load slowly.
-    files = open_data(recipe, on_error, shards=SPARE * LANES * arguments.world_size)
+    files = open_data(recipe, on_error, readers=LANES * arguments.world_size)
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
     preparer = model.processor.preparer
@@ -105,11 +101,11 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
 
 
 def open_data(
-    recipe: Recipe, on_error: OnError = "raise", *, shards: int = 1
+    recipe: Recipe, on_error: OnError = "raise", *, readers: int = 1
 ) -> list[RecordDataset | RecordStream]:
     """Return the open data files of a recipe; see `open_files`."""
     settings: Any = {"root": recipe.root, "root_maps": recipe.root_maps}
-    return open_files(recipe.data, on_error=on_error, shards=shards, **settings)
+    return open_files(recipe.data, on_error=on_error, readers=readers, **settings)
 
 
 def combined(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmmodal.backbones.auto import AutoBackbone
-from mmmodal.contracts import Backbone, Modality, Projector
+from mmmodal.contracts import Backbone, Format, Modality, Projector
 from mmmodal.hookspecs import hookimpl
 from mmmodal.modalities.audio import Audio
 from mmmodal.modalities.image import Image
@@ -14,6 +14,10 @@ from mmmodal.projectors.linear import Linear
 from mmmodal.projectors.mlp import MLP
 from mmmodal.projectors.perceiver import Perceiver
 from mmmodal.projectors.pixel_shuffle import PixelShuffle
+from mmmodal.records.formats.llava import Llava
+from mmmodal.records.formats.native import Native
+from mmmodal.records.formats.openai import OpenAI
+from mmmodal.records.formats.paper import Paper
 
 
 @hookimpl
@@ -32,6 +36,12 @@ def mmmodal_projectors() -> list[type[Projector]]:
 def mmmodal_backbones() -> list[type[Backbone]]:
     """Return the backbone for any causal language model of transformers."""
     return [AutoBackbone]
+
+
+@hookimpl
+def mmmodal_formats() -> list[type[Format]]:
+    """Return our own format of rows, and those of other trainers and data sets."""
+    return [Llava, Native, OpenAI, Paper]
 
 
 @hookimpl

@@ -12,7 +12,7 @@ import click
 
 from mmmodal.cli.caching import cache_command
 from mmmodal.cli.options import (
-    format_names,
+    FormatName,
     json_option,
     limit_option,
     path_argument,
@@ -25,6 +25,7 @@ from mmmodal.cli.output import example, print_json, print_table, talking
 from mmmodal.cli.preview import preview_command
 
 if TYPE_CHECKING:
+    from mmmodal.contracts import Format
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
     from mmmodal.samples.template_check import TemplateCheck
@@ -71,7 +72,7 @@ def check(
     strict: bool,
     thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Format | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -92,7 +93,7 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    for item in _with_progress(scan(path, format=format_name, root_maps=root_maps)):
+    for item in _with_progress(scan(path, format=format, root_maps=root_maps)):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
         found = list(checker.problems(item))
@@ -137,13 +138,13 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 @path_argument
 @reading_options
 @json_option
-def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_json: bool) -> None:
+def stats(path: Path, format: Format | None, root_maps: tuple[str, ...], as_json: bool) -> None:
     """Count records, languages, turns, media and characters."""
     from mmmodal.records.dataset import scan
     from mmmodal.records.statistics import Statistics
 
     statistics = Statistics()
-    for _, record in _records(scan(path, format=format_name, root_maps=root_maps), skip=False):
+    for _, record in _records(scan(path, format=format, root_maps=root_maps), skip=False):
         statistics.add(record)
     summary = statistics.summary()
     if as_json:
@@ -162,7 +163,7 @@ def stats(path: Path, format_name: str | None, root_maps: tuple[str, ...], as_js
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
+@click.option("--to", default="native", show_default=True, type=FormatName())
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @reading_options
 @json_option
@@ -171,7 +172,7 @@ def convert(
     out: Path,
     to: str,
     skip_bad: bool,
-    format_name: str | None,
+    format: Format | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -185,7 +186,7 @@ def convert(
 
     if out.exists() and source.exists() and out.samefile(source):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(source, format=format_name, root_maps=root_maps)
+    scanned = scan(source, format=format, root_maps=root_maps)
     located = _records(_with_progress(scanned), skip=skip_bad, unique=to == "native")
     count = write_located(located, out, to=to)
     if out.resolve().parent != source.resolve().parent:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from mmmodal.contracts import Format
     from mmmodal.limits import LimitSettings
 
 __all__ = [
+    "FormatName",
     "chat_template_option",
     "dtype_option",
-    "format_names",
     "json_option",
     "limit_option",
     "path_argument",
@@ -31,28 +31,66 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def format_names() -> list[str]:
-    """Return the names of the formats of rows, without importing them and pydantic."""
-    spec = find_spec("mmmodal.records.formats")
-    places = spec.submodule_search_locations if spec else None
-    return sorted(module.name for module in iter_modules(places or []))
+class FormatName(click.ParamType):
+    """The name of a format of rows; plugins are loaded when one is given, not for `--help`."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, if there is such a format."""
+        from mmmodal.config import suggest
+        from mmmodal.records.detection import formats
+
+        if value not in formats():
+            self.fail(f"unknown format {value!r}{suggest(value, formats())}", param, ctx)
+        return str(value)
 
 
-def reading_options(command: Command) -> Command:
-    """Add the options for reading a data file."""
-    command = click.option(
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for reading a data file; the command gets `format` and `root_maps`."""
+
+    @functools.wraps(command)
+    def reading(
+        *arguments: Any, format_name: str | None, settings: tuple[str, ...], **named: Any
+    ) -> Any:
+        return command(*arguments, format=_read_format(format_name, settings), **named)
+
+    reading = click.option(
         "--root-map",
         "root_maps",
         multiple=True,
         metavar="OLD=NEW",
         help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
-    )(command)
+    )(reading)
+    reading = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set an option of --format, as in columns.audio=clip; repeatable.",
+    )(reading)
     return click.option(
         "--format",
         "format_name",
-        type=click.Choice(format_names()),
-        help="The format of all rows; by default it is detected for each row.",
-    )(command)
+        type=FormatName(),
+        help="The format of all rows (see `mmmodal formats`); by default it is detected for each.",
+    )(reading)
+
+
+def _read_format(name: str | None, settings: Sequence[str]) -> Format | None:
+    """Return the format of `--format` with the options of `--set`.
+
+    Raises:
+        ConfigError: an option is unknown, or its value is not valid.
+    """
+    if name is None:
+        if settings:
+            raise click.UsageError("--set needs --format, whose options it sets")
+        return None
+    from mmmodal.config import apply_overrides
+    from mmmodal.records.detection import find_format, formats
+
+    return find_format(name, apply_overrides({}, settings, formats()[name].Options))
 
 
 path_argument = click.argument("path", type=click.Path(path_type=Path))

@@ -121,7 +121,7 @@ def preview_command(
     root: Path | None,
     thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Any,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -137,7 +137,7 @@ def preview_command(
         preparer.allow(read_limits(limits))
         preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
-    scanned = scan(path, format=format_name, root_maps=root_maps)
+    scanned = scan(path, format=format, root_maps=root_maps)
     shown: list[dict[str, Any]] = []
     for item in itertools.islice((item for item in scanned if item.row.number >= row), number):
         if item.error is not None:

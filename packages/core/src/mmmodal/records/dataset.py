@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
-from mmmodal.contracts.format import Place
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.detection import find_format, formats, read_row, unused_keys
@@ -43,13 +43,15 @@ class RecordReader:
     """Read the rows of one file as records."""
 
     def __init__(
-        self, source: RowSource, *, format: str | None = None, root_maps: Sequence[str] = ()
+        self,
+        source: RowSource,
+        *,
+        format: str | Format | None = None,
+        root_maps: Sequence[str] = (),
     ) -> None:
         self.source = source
-        self._format = format
+        self._format = find_format(format) if isinstance(format, str) else format
         self._maps = RootMaps(root_maps)
-        if format is not None:
-            find_format(format)
 
     def read(
         self, values: dict[str, Any], where: str, number: int, known: str | None = None
@@ -63,8 +65,7 @@ class RecordReader:
             known: the format, if it was detected before.
         """
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
-        name = self._format or known
-        chosen = find_format(name) if name else None
+        chosen = self._format or (find_format(known) if known else None)
         found, records = read_row(values, place, chosen)
         return found.name, [self._maps.apply(record) for record in records]
 
@@ -91,13 +92,13 @@ class RecordReader:
             except RecordError as error:
                 yield Scanned(row, error=error)
                 continue
-            unused = unused_keys(values, find_format(name))
+            unused = unused_keys(values, self._format or find_format(name))
             for part, record in enumerate(records):
                 yield Scanned(row, record, part, name, unused=unused)
 
 
 def scan(
-    path: str | Path, *, format: str | None = None, root_maps: Sequence[str] = ()
+    path: str | Path, *, format: str | Format | None = None, root_maps: Sequence[str] = ()
 ) -> Iterator[Scanned]:
     """Yield every record of a file, and every bad row as its error, with the row."""
     return RecordReader(open_rows(path), format=format, root_maps=root_maps).scan()
@@ -106,7 +107,7 @@ def scan(
 def read_records(
     path: str | Path,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> Iterator[tuple[str, Record]]:
@@ -114,7 +115,7 @@ def read_records(
 
     Args:
         path: JSON lines, a JSON list, Parquet or a folder saved by `datasets`.
-        format: the format of all rows; by default it is detected for each.
+        format: the format of all rows, or its name; by default it is detected for each.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
 
@@ -149,7 +150,7 @@ class RecordDataset:
         path: str | Path,
         *,
         root: str | Path | None = None,
-        format: str | None = None,
+        format: str | Format | None = None,
         root_maps: Sequence[str] = (),
         on_error: OnError = "raise",
     ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordReader
@@ -42,7 +43,7 @@ class RecordStream:
         paths: Sequence[Path],
         *,
         root: Path | None = None,
-        format: str | None = None,
+        format: str | Format | None = None,
         root_maps: Sequence[str] = (),
         shards: int = 1,
     ) -> None:
@@ -51,7 +52,7 @@ class RecordStream:
         Args:
             paths: the files.
             root: the folder of relative media paths; by default that of each file.
-            format: the format of all rows; by default it is detected for each.
+            format: the format of all rows, or its name; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
             shards: how many shards are wanted; large files are split to have as many.
 

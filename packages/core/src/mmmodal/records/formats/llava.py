@@ -14,7 +14,7 @@ from mmmodal.records.addresses import Medium, addresses
 from mmmodal.records.foreign import ForeignRow, complete, validated
 from mmmodal.records.inline import Turn, mark_text, markers, media_in_order, read_marked
 
-__all__ = ["FORMAT"]
+__all__ = ["Llava"]
 
 KIND = "image"  # the only modality of this format, and its key
 ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
@@ -76,6 +76,3 @@ class Llava(Format):
         if paths:
             row[KIND] = paths[0] if len(paths) == 1 else paths
         return complete(row | {"conversations": turns}, record, self, where)
-
-
-FORMAT = Llava()

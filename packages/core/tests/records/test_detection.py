@@ -211,8 +211,11 @@ def damaged_rows(draw: st.DrawFn) -> Any:
     return row
 
 
+NAMES = sorted({*formats()} - {"columns"})  # which needs options
+
+
 @settings(max_examples=300, deadline=None)
-@given(row=damaged_rows() | JUNK, name=st.sampled_from([None, None, None, *formats()]))
+@given(row=damaged_rows() | JUNK, name=st.sampled_from([None, None, None, *NAMES]))
 def test_a_damaged_row_is_a_record_or_a_record_error(row: Any, name: str | None) -> None:
     try:
         records = read(row, name)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_rows import LLAVA, OPENAI, read, refuses, shown, write
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.detection import find_format, read_row, unused_keys
@@ -30,8 +31,19 @@ PLAIN: dict[str, dict[str, Any]] = {
     },
     "openai": {"messages": [TEXT, REPLY]},
     "paper": {"conversations": [TEXT, REPLY]},
+    "alpaca": {"instruction": "Apa?", "output": "Itu."},
+    "completion": {"prompt": "Apa?", "completion": "Itu."},
+    "query": {"query": "Apa?", "response": "Itu."},
+    "vqa": {"question": "Apa?", "answer": "Itu."},
 }
 """A row of each format with the same two texts."""
+
+DESCRIBED: dict[str, dict[str, Any]] = {
+    "captions": {"caption": "Apa?"},
+    "columns": {"told": "Apa?"},
+    "transcripts": {"sentence": "Apa?"},
+}
+"""A row of each format whose rows must have media, without them."""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +74,7 @@ def test_a_row_that_names_media_under_another_key_is_refused(
 ) -> None:
     refuses(
         PLAIN[name] | {key: value},
-        rf"'{key}[\w.]*' (names a medium|holds an embedded medium)",
+        rf"'{key}[\w.]*' (names a medium|holds a medium)",
         name,
     )
 
@@ -70,9 +82,9 @@ def test_a_row_that_names_media_under_another_key_is_refused(
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("llava", "audio"),
-        ("llava", "images"),
         ("llava", "filename"),
+        ("vqa", "filename"),
+        ("query", "picture"),
         ("paper", "images"),
         ("paper", "audio"),
         ("paper", "image_url"),
@@ -87,13 +99,14 @@ def test_the_key_of_another_format_is_refused_by_its_name(name: str, key: str) -
 
 
 def test_media_of_another_modality_beside_a_picture_are_refused() -> None:
-    refuses(LLAVA | {"audio": "a.wav"}, r"'audio' names a medium \('a.wav'\) .*'llava' has media")
+    refuses(LLAVA | {"clip": "a.wav"}, r"'clip' names a medium \('a.wav'\) .*'llava' has media")
+    refuses(LLAVA | {"audio": "a.wav"}, r"'audio' lists 1 media, but the messages mark 0")
 
 
 def test_markers_whose_media_are_under_another_key_name_the_key() -> None:
     row = {key: value for key, value in LLAVA.items() if key != "image"}
 
-    refuses(row | {"images": ["a.png"]}, r"lists 0 media, but its text marks 1.*; 'images.0' names")
+    refuses(row | {"photos": ["a.png"]}, r"lists 0 media, but the messages mark 1.*; 'photos.0' na")
 
 
 @pytest.mark.parametrize(
@@ -226,10 +239,15 @@ def medium(draw: st.DrawFn) -> Any:
 @st.composite
 def rows(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """Draw a row of a format with media, markers and parts anywhere."""
-    name = draw(st.sampled_from([*PLAIN]))
+    name = draw(st.sampled_from([*PLAIN, *DESCRIBED]))
     text = "".join(draw(st.lists(st.sampled_from(["<image>", "<audio>", "a"]), max_size=3)))
-    row: dict[str, Any] = {key: value for key, value in PLAIN[name].items() if key != "media"}
-    if name == "llava":
+    plain = {**PLAIN, **DESCRIBED}[name]
+    row: dict[str, Any] = {key: value for key, value in plain.items() if key != "media"}
+    if name in DESCRIBED or name in ("alpaca", "completion", "query", "vqa"):
+        first = next(iter(row))
+        row |= {first: f"{text}?"}
+        row |= draw(st.dictionaries(st.sampled_from(["image", "audio"]), medium(), max_size=1))
+    elif name == "llava":
         row["conversations"] = [{"from": "human", "value": f"{text}?"}]
     elif name == "paper":
         row["conversations"] = [{"role": "user", "content": f"{text}?"}]
@@ -253,7 +271,7 @@ def paths_in(value: Any) -> list[str]:
     """Return the files that a row names, in its order."""
     if isinstance(value, str):
         return [value] if value[:1].isdigit() and "." in value else []
-    if isinstance(value, bytes):
+    if isinstance(value, dict) and value.get("bytes") is not None:
         return ["embedded"]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [path for each in inner for path in paths_in(each)]
@@ -266,14 +284,23 @@ def test_every_medium_of_a_random_row_is_in_its_record_or_the_row_is_refused(
 ) -> None:
     name, row = drawn
     try:
-        records = read(row, name if named else None)
+        records = read_row(row, Place("f.jsonl:3", "f-3"), of_format(name, row) if named else None)[
+            1
+        ]
     except RecordError as error:
         assert str(error).startswith("f.jsonl:3: ")
         return
 
     for record in records:
-        assert sorted(ref.uri for ref in record.media) == sorted(paths_in(row))
+        found = ["embedded" if ref.held else ref.uri for ref in record.media]
+        assert sorted(found) == sorted(paths_in(row))
         assert in_place(record) == [ref.uri for ref in record.media]
+
+
+def of_format(name: str, row: dict[str, Any]) -> Format:
+    """Return a format; that of columns knows the media of a row."""
+    media = {kind: kind for kind in ("image", "audio") if kind in row}
+    return find_format(name, {"columns": {"answer": "told", **media}} if name == "columns" else {})
 
 
 def in_place(record: Record) -> list[str]:
@@ -314,7 +341,5 @@ def test_a_row_of_a_table_with_embedded_media_is_refused_by_its_key(tmp_path: An
 
 def test_read_row_is_the_only_road() -> None:
     """A format that is given is checked as one that is found."""
-    from mmmodal.contracts.format import Place
-
     with pytest.raises(RecordError, match="names a medium"):
         read_row(PLAIN["openai"] | {"photo": "a"}, Place("x", "x"), find_format("openai"))

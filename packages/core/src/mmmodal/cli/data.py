@@ -12,8 +12,8 @@ import click
 
 from mmmodal.cli.caching import cache_command
 from mmmodal.cli.options import (
-    FormatName,
     json_option,
+    known_format,
     limit_option,
     path_argument,
     read_limits,
@@ -163,7 +163,7 @@ def stats(path: Path, format: Format | None, root_maps: tuple[str, ...], as_json
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", default="native", show_default=True, type=FormatName())
+@click.option("--to", default="native", show_default=True, metavar="FORMAT", callback=known_format)
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @reading_options
 @json_option

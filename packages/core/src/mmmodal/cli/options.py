@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from mmmodal.limits import LimitSettings
 
 __all__ = [
-    "FormatName",
     "chat_template_option",
     "dtype_option",
     "json_option",
+    "known_format",
     "limit_option",
     "path_argument",
     "read_limits",
@@ -31,19 +31,19 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class FormatName(click.ParamType):
-    """The name of a format of rows; plugins are loaded when one is given, not for `--help`."""
+def known_format(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Return the name of a format, if there is one; plugins are not loaded for `--help`."""
+    if value is None:
+        return None
+    from mmmodal.config import suggest
+    from mmmodal.records.detection import formats
 
-    name = "format"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, if there is such a format."""
-        from mmmodal.config import suggest
-        from mmmodal.records.detection import formats
-
-        if value not in formats():
-            self.fail(f"unknown format {value!r}{suggest(value, formats())}", param, ctx)
-        return str(value)
+    if value not in formats():
+        reason = f"unknown format {value!r}{suggest(value, formats())}"
+        raise click.BadParameter(reason, ctx=context, param=parameter)
+    return value
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +72,8 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--format",
         "format_name",
-        type=FormatName(),
+        metavar="FORMAT",
+        callback=known_format,
         help="The format of all rows (see `mmmodal formats`); by default it is detected for each.",
     )(reading)
 

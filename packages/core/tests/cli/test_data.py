@@ -246,9 +246,10 @@ def test_a_missing_file_is_one_line_on_stderr(command: str, tmp_path: Path, data
         (["check"], "Missing argument 'PATH'"),
         (
             ["check", "x", "--format", "lava"],
-            "'lava' is not one of 'llava', 'native', 'openai', 'paper'",
+            "unknown format 'lava'. Did you mean 'llava'?",
         ),
-        (["convert", "x", "y", "--to", "lava"], "'lava' is not one of"),
+        (["convert", "x", "y", "--to", "lava"], "unknown format 'lava'"),
+        (["check", "x", "--set", "a=b"], "--set needs --format"),
         (["preview", "x"], "Missing option '--model'"),
     ],
 )

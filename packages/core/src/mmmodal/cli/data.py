@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mmmodal.cli.caching import cache_command
+from mmmodal.cli.guess import guess_command
 from mmmodal.cli.options import (
     json_option,
     known_format,
@@ -38,7 +39,7 @@ def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
     PATH is a file of JSON lines, a JSON list or Parquet, or a folder saved by `datasets`. The
-    format of its rows is our own, LLaVA's, the paper's or that of OpenAI messages.
+    format of its rows is found by their keys (see `mmmodal formats`); `guess` looks at others.
     """
 
 
@@ -198,6 +199,7 @@ def convert(
 
 
 data.add_command(cache_command, "cache")
+data.add_command(guess_command, "guess")
 data.add_command(preview_command, "preview")
 
 

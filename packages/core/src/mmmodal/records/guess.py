@@ -109,10 +109,10 @@ def _by_columns(rows: Sequence[tuple[str, dict[str, Any]]], path: Path) -> Guess
     columns = {kind: names[0] if len(names) == 1 else names for kind, names in columns.items()}
     texts = [name for name, column in values.items() if name not in taken and _is_text(column)]
     for key, names in (("question", QUESTIONS), ("answer", ANSWERS), *OTHERS.items()):
-        if (name := _likeliest(key, names, values, texts)) is not None:
-            columns[key] = name
-            found.reasons.append(f"{name!r} is the {key}, by its name")
-            taken.append(name)
+        if (likeliest := _likeliest(key, names, values, texts)) is not None:
+            columns[key] = likeliest
+            found.reasons.append(f"{likeliest!r} is the {key}, by its name")
+            taken.append(likeliest)
     if "answer" not in columns:
         rest = [name for name in texts if name not in taken]
         if not rest:

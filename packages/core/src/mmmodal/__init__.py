@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmmodal.contracts import Card as Card
     from mmmodal.contracts import Converter as Converter
     from mmmodal.contracts import Encoder as Encoder
+    from mmmodal.contracts import Format as Format
     from mmmodal.contracts import Modality as Modality
     from mmmodal.contracts import Projector as Projector
     from mmmodal.converting import convert as convert
@@ -33,6 +34,7 @@ _PUBLIC = {
     "Config": "mmmodal.config",
     "Converter": "mmmodal.contracts",
     "Encoder": "mmmodal.contracts",
+    "Format": "mmmodal.contracts",
     "MMModalError": "mmmodal.errors",
     "MediaError": "mmmodal.errors",
     "Modality": "mmmodal.contracts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmmodal.backbones.auto import AutoBackbone
-from mmmodal.contracts import Backbone, Modality, Projector
+from mmmodal.contracts import Backbone, Format, Modality, Projector
 from mmmodal.hookspecs import hookimpl
 from mmmodal.modalities.audio import Audio
 from mmmodal.modalities.image import Image
@@ -14,6 +14,18 @@ from mmmodal.projectors.linear import Linear
 from mmmodal.projectors.mlp import MLP
 from mmmodal.projectors.perceiver import Perceiver
 from mmmodal.projectors.pixel_shuffle import PixelShuffle
+from mmmodal.records.formats.alpaca import Alpaca
+from mmmodal.records.formats.captions import Captions
+from mmmodal.records.formats.columns import Columns
+from mmmodal.records.formats.completion import Completion
+from mmmodal.records.formats.llava import Llava
+from mmmodal.records.formats.native import Native
+from mmmodal.records.formats.openai import OpenAI
+from mmmodal.records.formats.paper import Paper
+from mmmodal.records.formats.query import Query
+from mmmodal.records.formats.transcripts import Transcripts
+from mmmodal.records.formats.vqa import VQA
+from mmmodal.records.formats.webdataset import WebDataset
 
 
 @hookimpl
@@ -32,6 +44,13 @@ def mmmodal_projectors() -> list[type[Projector]]:
 def mmmodal_backbones() -> list[type[Backbone]]:
     """Return the backbone for any causal language model of transformers."""
     return [AutoBackbone]
+
+
+@hookimpl
+def mmmodal_formats() -> list[type[Format]]:
+    """Return our own format of rows, and those of other trainers and data sets."""
+    own: list[type[Format]] = [Native, Paper, OpenAI, Llava]
+    return [*own, Alpaca, Captions, Columns, Completion, Query, Transcripts, VQA, WebDataset]
 
 
 @hookimpl

@@ -114,7 +114,8 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     path = ".".join(str(part) for part in item["loc"]) or "value"
     if item["type"] == "extra_forbidden":
         *sections, key = map(str, item["loc"])
-        return f"unknown key {path!r}{suggest(key, known_keys(model, sections))}"
+        known = item.get("ctx", {}).get("known") or known_keys(model, sections)
+        return f"unknown key {path!r}{suggest(key, known)}"
     if item["type"] == "missing":
         return f"{path!r} is missing"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from mmmodal.contracts import Backbone, Converter, Encoder, Modality, Projector
+    from mmmodal.contracts import Backbone, Converter, Encoder, Format, Modality, Projector
     from mmmodal.contracts.family import Family
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "mmmodal_converters",
     "mmmodal_encoders",
     "mmmodal_families",
+    "mmmodal_formats",
     "mmmodal_modalities",
     "mmmodal_projectors",
     "mmmodal_recipes",
@@ -60,6 +61,11 @@ def mmmodal_backbones() -> Iterable[type[Backbone]]:  # type: ignore[empty-body]
 @hookspec
 def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-body]
     """Return the converters for checkpoints of other projects that this plugin provides."""
+
+
+@hookspec
+def mmmodal_formats() -> Iterable[type[Format]]:  # type: ignore[empty-body]
+    """Return the formats of rows of data files that this plugin provides."""
 
 
 @hookspec

@@ -36,6 +36,8 @@ def _check_attributes(kind: str, part: type[Any]) -> None:
         raise TypeError(f"{part.__name__} has no `modality`")
     if kind == "modalities":
         _check_limits(part)
+    if kind == "formats":
+        _check_keys(part)
     options = getattr(part, "Options", Config)
     if not (isinstance(options, type) and issubclass(options, Config)):
         raise TypeError(
@@ -52,6 +54,15 @@ def _check_limits(part: type[Any]) -> None:
     if isinstance(part.endings, str) or not all(isinstance(each, str) for each in part.endings):
         wanted = "which is not a tuple of texts"
         raise TypeError(f"{part.__name__}.endings is {part.endings!r}, {wanted}")
+
+
+def _check_keys(part: type[Any]) -> None:
+    if not isinstance(getattr(part, "shape", None), str):
+        raise TypeError(f"{part.__name__} has no `shape`, the keys of its rows as text")
+    keys = part.structured
+    if isinstance(keys, str) or not all(isinstance(each, str) for each in keys):
+        wanted = "which is not a tuple of texts"
+        raise TypeError(f"{part.__name__}.structured is {keys!r}, {wanted}")
 
 
 def _is_word(name: str) -> bool:

@@ -32,6 +32,7 @@ KINDS = {
     "projectors": "projector",
     "backbones": "backbone",
     "converters": "converter",
+    "formats": "format",
 }
 """The kinds of parts and the word for one part; the hook of each kind is `mmmodal_<kind>`."""
 

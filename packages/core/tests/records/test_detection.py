@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_packages import install, run_python
+from fake_packages import install, run_mmmodal, run_python
 from foreign_rows import (
     EXAMPLES,
     LLAVA,
@@ -53,29 +53,82 @@ def test_columns_that_hold_json_as_text_are_opened() -> None:
     refuses({**LLAVA, "conversations": "[{"}, r"'conversations': not valid JSON")
 
 
-def test_a_format_is_added_by_adding_a_file(tmp_path: Path) -> None:
-    (tmp_path / "shout.py").write_text(
-        "from mmmodal.contracts.format import Format\n"
-        "class Shout(Format):\n"
-        "    name = 'shout'; shape = '`shout`'; structured = ()\n"
-        "    def matches(self, row): return 'shout' in row\n"
-        "    def read(self, row, place): return []\n"
-        "    def write(self, records, where): return {}\n"
-        "FORMAT = Shout()\n"
-    )
-    script = (
-        "import mmmodal.records.formats\n"
-        f"mmmodal.records.formats.__path__.append({str(tmp_path)!r})\n"
-        "from mmmodal.contracts.format import Place\n"
-        "from mmmodal.records.detection import formats, read_row\n"
-        "print(*formats(), read_row({'shout': 1}, Place('x', 'x'))[0].name)"
-    )
+SHOUT = """
+import mmmodal
+from mmmodal.authoring.records import Record, text_message
 
-    result = run_python("-c", script)
+class Options(mmmodal.Config):
+    answer: str = "yes"
 
-    assert result.stdout.split() == ["llava", "native", "openai", "paper", "shout", "shout"], (
-        result.stderr
-    )
+class Shout(mmmodal.Format):
+    name = "shout"; shape = "`shout`"; Options = Options
+    def matches(self, row): return "shout" in row
+    def uses(self, row): return ("shout",)
+    def read(self, row, place):
+        if row["shout"] == 7:
+            raise KeyError("seven")
+        asked = text_message("user", row["shout"])
+        told = text_message("assistant", self.options.answer)
+        return [Record(id=place.fallback_id, messages=(asked, told))]
+
+@mmmodal.hookimpl
+def mmmodal_formats(): return [Shout]
+"""
+
+
+def test_a_plugin_brings_a_format_with_options(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-shout", SHOUT)
+    rows = tmp_path / "a.jsonl"
+    rows.write_text('{"shout": "HEY"}\n{"shout": "YOU", "photo": "a.png"}\n')
+
+    listed = json.loads(run_mmmodal("formats", "--json", path=tmp_path).stdout)
+    told = json.loads(run_mmmodal("data", "check", str(rows), "--json", path=tmp_path).stdout)
+    out = tmp_path / "b.jsonl"
+    rows.write_text('{"shout": "HEY"}\n')
+    command = ("data", "convert", str(rows), str(out), "--format", "shout", "--set", "answer=no")
+    written = run_mmmodal(*command, path=tmp_path)
+    wrong = run_mmmodal(*command[:-1], "anser=no", path=tmp_path)
+    back = run_mmmodal("data", "convert", str(out), str(rows), "--to", "shout", path=tmp_path)
+
+    (row,) = [each for each in listed if each["name"] == "shout"]
+    assert (row["package"], row["shape"]) == ("mmmodal-shout", "`shout`")
+    assert [option["name"] for option in row["options"]] == ["answer"]
+    assert told["records"] == 1 and "'photo' names a medium" in told["errors"][0]["reason"]
+    assert written.returncode == 0, written.stderr
+    assert json.loads(out.read_text())["messages"][1]["content"][0]["text"] == "no"
+    assert wrong.returncode == 1
+    assert "options of the format 'shout': unknown key 'anser'. Did you mean" in wrong.stderr
+    assert back.returncode == 1 and "rows of the format 'shout' are read, but not" in back.stderr
+
+
+def test_a_format_that_fails_is_named_with_its_package(tmp_path: Path) -> None:
+    install(tmp_path, "mmmodal-shout", SHOUT)
+    rows = tmp_path / "a.jsonl"
+    rows.write_text('{"shout": 7}\n')
+
+    result = run_mmmodal("data", "check", str(rows), path=tmp_path)
+
+    assert result.returncode == 1
+    assert "format 'shout' (mmmodal-shout 0.1): `read` raised KeyError: 'seven'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("attribute", "reason"),
+    [
+        ('shape = ""', ""),
+        ("shape = 3", "Shout has no `shape`"),
+        ("structured = 'a'", "not a tuple"),
+    ],
+)
+def test_a_format_must_say_what_its_rows_look_like(
+    attribute: str, reason: str, tmp_path: Path
+) -> None:
+    install(tmp_path, "mmmodal-shout", SHOUT.replace("Options = Options", attribute))
+
+    result = run_mmmodal("plugins", "check", "shout", path=tmp_path)
+
+    assert (result.returncode == 1) is bool(reason)
+    assert reason in result.stderr
 
 
 def test_markers_of_a_modality_that_a_plugin_brings_are_understood(tmp_path: Path) -> None:
@@ -103,9 +156,9 @@ def test_markers_of_a_modality_that_a_plugin_brings_are_understood(tmp_path: Pat
     assert result.stdout == "['smell', 'image'] True\n", result.stderr
 
 
-def test_each_format_describes_itself_under_the_name_of_its_file() -> None:
-    assert list(formats()) == ["llava", "native", "openai", "paper"]
-    assert all(each.shape for each in formats().values())
+def test_each_format_describes_itself() -> None:
+    assert {"llava", "native", "openai", "paper"} <= {*formats()}
+    assert all(each.name == name and each.shape for name, each in formats().items())
 
 
 GOOD_ROWS = [*EXAMPLES, LLAVA, OPENAI, write("native", *read(SESSION))]
@@ -158,8 +211,11 @@ def damaged_rows(draw: st.DrawFn) -> Any:
     return row
 
 
+NAMES = sorted({*formats()} - {"columns"})  # which needs options
+
+
 @settings(max_examples=300, deadline=None)
-@given(row=damaged_rows() | JUNK, name=st.sampled_from([None, None, None, *formats()]))
+@given(row=damaged_rows() | JUNK, name=st.sampled_from([None, None, None, *NAMES]))
 def test_a_damaged_row_is_a_record_or_a_record_error(row: Any, name: str | None) -> None:
     try:
         records = read(row, name)

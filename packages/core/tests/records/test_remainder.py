@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_rows import LLAVA, OPENAI, read, refuses, shown, write
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import RecordError
 from mmmodal.media.limits import Limits
@@ -31,8 +32,19 @@ PLAIN: dict[str, dict[str, Any]] = {
     },
     "openai": {"messages": [TEXT, REPLY]},
     "paper": {"conversations": [TEXT, REPLY]},
+    "alpaca": {"instruction": "Apa?", "output": "Itu."},
+    "completion": {"prompt": "Apa?", "completion": "Itu."},
+    "query": {"query": "Apa?", "response": "Itu."},
+    "vqa": {"question": "Apa?", "answer": "Itu."},
 }
 """A row of each format with the same two texts."""
+
+DESCRIBED: dict[str, dict[str, Any]] = {
+    "captions": {"caption": "Apa?"},
+    "columns": {"told": "Apa?"},
+    "transcripts": {"sentence": "Apa?"},
+}
+"""A row of each format whose rows must have media, without them."""
 
 
 @pytest.mark.parametrize(
@@ -71,9 +83,9 @@ def test_a_row_that_names_media_under_another_key_is_refused(
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("llava", "audio"),
-        ("llava", "images"),
         ("llava", "filename"),
+        ("vqa", "filename"),
+        ("query", "picture"),
         ("paper", "images"),
         ("paper", "audio"),
         ("paper", "image_url"),
@@ -88,13 +100,14 @@ def test_the_key_of_another_format_is_refused_by_its_name(name: str, key: str) -
 
 
 def test_media_of_another_modality_beside_a_picture_are_refused() -> None:
-    refuses(LLAVA | {"audio": "a.wav"}, r"'audio' names a medium \('a.wav'\) .*'llava' has media")
+    refuses(LLAVA | {"clip": "a.wav"}, r"'clip' names a medium \('a.wav'\) .*'llava' has media")
+    refuses(LLAVA | {"audio": "a.wav"}, r"'audio' lists 1 media, but the messages mark 0")
 
 
 def test_markers_whose_media_are_under_another_key_name_the_key() -> None:
     row = {key: value for key, value in LLAVA.items() if key != "image"}
 
-    refuses(row | {"images": ["a.png"]}, r"lists 0 media, but its text marks 1.*; 'images.0' names")
+    refuses(row | {"photos": ["a.png"]}, r"lists 0 media, but the messages mark 1.*; 'photos.0' na")
 
 
 @pytest.mark.parametrize(
@@ -227,10 +240,15 @@ def medium(draw: st.DrawFn) -> Any:
 @st.composite
 def rows(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """Draw a row of a format with media, markers and parts anywhere."""
-    name = draw(st.sampled_from([*PLAIN]))
+    name = draw(st.sampled_from([*PLAIN, *DESCRIBED]))
     text = "".join(draw(st.lists(st.sampled_from(["<image>", "<audio>", "a"]), max_size=3)))
-    row: dict[str, Any] = {key: value for key, value in PLAIN[name].items() if key != "media"}
-    if name == "llava":
+    plain = {**PLAIN, **DESCRIBED}[name]
+    row: dict[str, Any] = {key: value for key, value in plain.items() if key != "media"}
+    if name in DESCRIBED or name in ("alpaca", "completion", "query", "vqa"):
+        first = next(iter(row))
+        row |= {first: f"{text}?"}
+        row |= draw(st.dictionaries(st.sampled_from(["image", "audio"]), medium(), max_size=1))
+    elif name == "llava":
         row["conversations"] = [{"from": "human", "value": f"{text}?"}]
     elif name == "paper":
         row["conversations"] = [{"role": "user", "content": f"{text}?"}]
@@ -267,7 +285,9 @@ def test_every_medium_of_a_random_row_is_in_its_record_or_the_row_is_refused(
 ) -> None:
     name, row = drawn
     try:
-        records = read(row, name if named else None)
+        records = read_row(row, Place("f.jsonl:3", "f-3"), of_format(name, row) if named else None)[
+            1
+        ]
     except RecordError as error:
         assert str(error).startswith("f.jsonl:3: ")
         return
@@ -280,6 +300,12 @@ def test_every_medium_of_a_random_row_is_in_its_record_or_the_row_is_refused(
 def medium_of(ref: MediaRef) -> str:
     """Return the path of a medium; of one that the row holds, its bytes, which are a path here."""
     return ref.held.read_bytes(Limits()).decode() if ref.held else ref.uri
+
+
+def of_format(name: str, row: dict[str, Any]) -> Format:
+    """Return a format; that of columns knows the media of a row."""
+    media = {kind: kind for kind in ("image", "audio") if kind in row}
+    return find_format(name, {"columns": {"answer": "told", **media}} if name == "columns" else {})
 
 
 def in_place(record: Record) -> list[str]:
@@ -303,7 +329,5 @@ def test_the_rows_of_the_property_test_are_not_all_refused() -> None:
 
 def test_read_row_is_the_only_road() -> None:
     """A format that is given is checked as one that is found."""
-    from mmmodal.contracts.format import Place
-
     with pytest.raises(RecordError, match="names a medium"):
         read_row(PLAIN["openai"] | {"photo": "a"}, Place("x", "x"), find_format("openai"))

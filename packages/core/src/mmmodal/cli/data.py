@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mmmodal.cli.caching import cache_command
+from mmmodal.cli.guess import guess_command
 from mmmodal.cli.options import (
     data_argument,
-    format_names,
     json_option,
+    known_format,
     limit_option,
     read_limits,
     reading_options,
@@ -26,6 +27,7 @@ from mmmodal.cli.scanning import counted, records_of, with_progress
 from mmmodal.cli.stats import stats_command
 
 if TYPE_CHECKING:
+    from mmmodal.contracts import Format
     from mmmodal.records.placement import MediaPlace
     from mmmodal.records.shard import Shards
     from mmmodal.samples.template_check import TemplateCheck
@@ -39,8 +41,8 @@ def data() -> None:
 
     PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
     MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
-    by its id or as hf://datasets/namespace/name[@revision][/pattern]. The
-    format of its rows is our own, LLaVA's, the paper's or that of OpenAI messages.
+    by its id or as hf://datasets/namespace/name[@revision][/pattern]. The format of its rows is
+    found by their keys (see `mmmodal formats`); `guess` looks at others.
     """
 
 
@@ -82,7 +84,7 @@ def check(
     thoughts: Literal["keep", "drop"],
     workers: int,
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Format | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -101,7 +103,7 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    scanned = with_progress(scan(shards, format=format_name, root_maps=root_maps))
+    scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
     for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
@@ -145,7 +147,7 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
 @data_argument("IN")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--to", default="native", show_default=True, type=click.Choice(format_names()))
+@click.option("--to", default="native", show_default=True, metavar="FORMAT", callback=known_format)
 @click.option(
     "--media",
     default="keep",
@@ -172,7 +174,7 @@ def convert(
     shard_records: int | None,
     skip_bad: bool,
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Format | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -190,7 +192,7 @@ def convert(
     files = shards.paths()
     if out.exists() and any(out.samefile(file) for file in files):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(shards, format=format_name, root_maps=root_maps)
+    scanned = scan(shards, format=format, root_maps=root_maps)
     located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
     source = files[0]
     base = source.parent if root is None else root
@@ -210,6 +212,7 @@ def convert(
 
 
 data.add_command(cache_command, "cache")
+data.add_command(guess_command, "guess")
 data.add_command(preview_command, "preview")
 data.add_command(stats_command, "stats")
 

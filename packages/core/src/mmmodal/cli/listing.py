@@ -1,4 +1,4 @@
-"""`mmmodal plugins`, `modalities`, `encoders`, `projectors`, `backbones`: installed parts."""
+"""`mmmodal plugins`, `modalities`, `encoders` and its like: installed parts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from mmmodal.errors import PartError, PluginError
 from mmmodal.plugins import KINDS, Plugin, Registry, registry
 from mmmodal.requirements import unbounded
 
-__all__ = ["backbones", "encoders", "modalities", "plugins", "projectors"]
+__all__ = ["backbones", "encoders", "formats", "modalities", "plugins", "projectors"]
 
 ATTRIBUTES = {
     "modalities": ("begin", "end", "slot", "separator", "input_name"),
     "encoders": ("modality", "default_projector", "source"),
     "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),
+    "formats": ("shape",),
 }
 """The attributes of a part's class to list, for each kind."""
 
@@ -253,3 +254,4 @@ modalities = _list_command("modalities", "the kinds of data that models can proc
 encoders = _list_command("encoders", "the encoders")
 projectors = _list_command("projectors", "the projectors")
 backbones = _list_command("backbones", "the language models")
+formats = _list_command("formats", "the formats of rows of data files")

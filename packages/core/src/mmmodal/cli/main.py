@@ -41,6 +41,7 @@ COMMANDS = {
     "encoders": ("mmmodal.cli.listing:encoders", "List the encoders."),
     "projectors": ("mmmodal.cli.listing:projectors", "List the projectors."),
     "backbones": ("mmmodal.cli.listing:backbones", "List the language models."),
+    "formats": ("mmmodal.cli.listing:formats", "List the formats of rows of data files."),
 }
 """Core's own commands: the module of each, and its line in `mmmodal --help`."""
 

@@ -4,56 +4,95 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
+    from mmmodal.contracts import Format
     from mmmodal.limits import LimitSettings
 
 __all__ = [
     "chat_template_option",
     "data_argument",
     "dtype_option",
-    "format_names",
     "json_option",
+    "known_format",
     "limit_option",
     "read_limits",
     "read_media_options",
     "read_template",
     "reading_options",
     "root_option",
+    "selection_options",
     "thoughts_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def format_names() -> list[str]:
-    """Return the names of the formats of rows, without importing them and pydantic."""
-    spec = find_spec("mmmodal.records.formats")
-    places = spec.submodule_search_locations if spec else None
-    return sorted(module.name for module in iter_modules(places or []))
+def known_format(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Return the name of a format, if there is one; plugins are not loaded for `--help`."""
+    if value is None:
+        return None
+    from mmmodal.config import suggest
+    from mmmodal.records.detection import formats
+
+    if value not in formats():
+        reason = f"unknown format {value!r}{suggest(value, formats())}"
+        raise click.BadParameter(reason, ctx=context, param=parameter)
+    return value
 
 
-def reading_options(command: Command) -> Command:
-    """Add the options for reading a data file."""
-    command = click.option(
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for reading a data file; the command gets `format` and `root_maps`."""
+
+    @functools.wraps(command)
+    def reading(
+        *arguments: Any, format_name: str | None, settings: tuple[str, ...], **named: Any
+    ) -> Any:
+        return command(*arguments, format=_read_format(format_name, settings), **named)
+
+    reading = click.option(
         "--root-map",
         "root_maps",
         multiple=True,
         metavar="OLD=NEW",
         help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
-    )(command)
+    )(reading)
+    reading = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set an option of --format, as in columns.audio=clip; repeatable.",
+    )(reading)
     return click.option(
         "--format",
         "format_name",
-        type=click.Choice(format_names()),
-        help="The format of all rows; by default it is detected for each row.",
-    )(command)
+        metavar="FORMAT",
+        callback=known_format,
+        help="The format of all rows (see `mmmodal formats`); by default it is detected for each.",
+    )(reading)
+
+
+def _read_format(name: str | None, settings: Sequence[str]) -> Format | None:
+    """Return the format of `--format` with the options of `--set`.
+
+    Raises:
+        ConfigError: an option is unknown, or its value is not valid.
+    """
+    if name is None:
+        if settings:
+            raise click.UsageError("--set needs --format, whose options it sets")
+        return None
+    from mmmodal.config import apply_overrides
+    from mmmodal.records.detection import find_format, formats
+
+    return find_format(name, apply_overrides({}, settings, formats()[name].Options))
 
 
 def data_argument(name: str) -> Callable[[Command], Command]:
@@ -78,12 +117,16 @@ def data_argument(name: str) -> Callable[[Command], Command]:
             shards = find_shards(path, split=split, name=name, revision=revision)
             return command(*arguments, shards=shards, **options)
 
-        found: Any = run
-        for option, text in SELECTION.items():
-            found = click.option(option, help=text)(found)
-        return cast(Command, click.argument("path", metavar=name)(found))
+        return cast(Command, click.argument("path", metavar=name)(selection_options(run)))
 
     return decorate
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is read of a data set: `split`, `name` and `revision`."""
+    for option, text in SELECTION.items():
+        command = click.option(option, help=text)(command)
+    return command
 
 
 SELECTION = {

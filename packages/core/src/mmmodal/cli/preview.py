@@ -124,7 +124,7 @@ def preview_command(
     root: Path | None,
     thoughts: Literal["keep", "drop"],
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Any,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -140,7 +140,7 @@ def preview_command(
         preparer.allow(read_limits(limits))
         preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
-    scanned = scan(shards, format=format_name, root_maps=root_maps)
+    scanned = scan(shards, format=format, root_maps=root_maps)
     rest = itertools.dropwhile(lambda item: item.row.number < row, scanned)
     shown: list[dict[str, Any]] = []
     for item in itertools.islice(rest, number):

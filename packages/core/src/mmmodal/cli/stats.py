@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,13 @@ from mmmodal.cli.options import (
     read_limits,
     reading_options,
     root_option,
+    selection_options,
 )
 from mmmodal.cli.output import example, print_json, print_table
 from mmmodal.cli.scanning import counted, records_of, with_progress
+
+if TYPE_CHECKING:
+    from mmmodal.contracts import Format
 
 __all__ = ["stats_command"]
 
@@ -24,7 +28,8 @@ __all__ = ["stats_command"]
 @click.command(
     "stats", epilog=example("mmmodal data stats train.jsonl test.jsonl --report report.html")
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True)
+@selection_options
 @root_option
 @click.option(
     "--duplicates",
@@ -40,12 +45,15 @@ __all__ = ["stats_command"]
 @reading_options
 @json_option
 def stats_command(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
+    split: str | None,
+    name: str | None,
+    revision: str | None,
     root: Path | None,
     duplicates: bool,
     report: Path | None,
     limits: tuple[str, ...],
-    format_name: str | None,
+    format: Format | None,
     root_maps: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -56,19 +64,22 @@ def stats_command(
     from mmmodal.records.dataset import scan
     from mmmodal.records.duplicates import Duplicates
     from mmmodal.records.report import write_report
+    from mmmodal.records.shards import find_shards
     from mmmodal.records.statistics import Statistics
 
     statistics = Statistics()
-    shared = Duplicates([str(path) for path in paths], read_limits(limits))
+    shared = Duplicates(list(paths), read_limits(limits))
     sizes: dict[str, int] = {}
     for number, path in enumerate(paths):
         before = statistics.records
-        scanned = with_progress(scan(path, format=format_name, root_maps=root_maps))
+        shards = find_shards(path, split=split, name=name, revision=revision)
+        scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
+        folder = shards.shards[0].path().parent if root is None else root
         for where, record in records_of(scanned, skip=False):
             statistics.add(record)
             if duplicates or report:
-                shared.add(number, where, record, path.parent if root is None else root)
-        sizes[str(path)] = statistics.records - before
+                shared.add(number, where, record, folder)
+        sizes[path] = statistics.records - before
     summary = statistics.summary() | ({"files": sizes} if len(paths) > 1 else {})
     if duplicates or report:
         summary["duplicates"] = shared.summary()

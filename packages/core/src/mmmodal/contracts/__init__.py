@@ -4,7 +4,17 @@ from mmmodal.contracts.backbone import Backbone, BackboneCard
 from mmmodal.contracts.card import Card
 from mmmodal.contracts.converter import Converter
 from mmmodal.contracts.encoder import Encoder
+from mmmodal.contracts.format import Format
 from mmmodal.contracts.modality import Modality
 from mmmodal.contracts.projector import Projector
 
-__all__ = ["Backbone", "BackboneCard", "Card", "Converter", "Encoder", "Modality", "Projector"]
+__all__ = [
+    "Backbone",
+    "BackboneCard",
+    "Card",
+    "Converter",
+    "Encoder",
+    "Format",
+    "Modality",
+    "Projector",
+]

@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mmmodal.config import Config
 from mmmodal.contracts.record import Record
+from mmmodal.errors import RecordError
 
 __all__ = ["Format", "Place"]
 
@@ -22,16 +24,25 @@ class Place:
 
 
 class Format(ABC):
-    """One format of rows; `FORMAT` of its module is an instance."""
+    """One format of rows."""
 
     name: ClassVar[str]
-    """The format's name on the command line; also the name of its module."""
+    """The name that users give: `llava`."""
 
     shape: ClassVar[str]
     """The keys of a row that identify the format, for users."""
 
-    structured: ClassVar[tuple[str, ...]]
+    structured: ClassVar[tuple[str, ...]] = ()
     """The keys whose values are lists or objects; a table may hold them as JSON texts."""
+
+    Options: ClassVar[type[Config]] = Config
+    """The schema of the options. If one of them is required, rows are of this format only where a
+    user names it; else those that no user names are read with the defaults."""
+
+    options: Any
+
+    def __init__(self, options: Config | None = None) -> None:
+        self.options = options if options is not None else self.Options()
 
     @abstractmethod
     def matches(self, row: Mapping[str, Any]) -> bool:
@@ -39,7 +50,7 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Return the records of a row: one for each language.
+        """Return the records of a row: one, or one for each of its languages or answers.
 
         Raises:
             RecordError: the row is not valid.
@@ -61,13 +72,14 @@ class Format(ABC):
         """
         return ()
 
-    @abstractmethod
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
         """Return the row of a record, or of several that belong in one row according to `joins`.
 
         Raises:
-            RecordError: the format cannot express it.
+            RecordError: the format cannot express it; by default, it is only read.
         """
+        reason = f"rows of the format {self.name!r} are read, but not written; name another one"
+        raise RecordError(where, reason)
 
     def joins(self, held: Sequence[Record], record: Record) -> bool:
         """Return whether `record` belongs in the same row as the records `held`."""

@@ -49,7 +49,11 @@ def address(value: Any, kind: str) -> Medium:
         return source
     data = _bytes(value)
     if data:
-        return Source(f"an embedded {kind}", cell=InMemory(bytes(data)))
+        name = value.get("path") if isinstance(value, Mapping) else None
+        origin = f"an embedded {kind}"
+        return Source(
+            origin, cell=InMemory(bytes(data)), name=name if isinstance(name, str) else ""
+        )
     given = [value] if isinstance(value, str) else []
     if isinstance(value, Mapping):
         given = [value[key] for key in PLACES if isinstance(value.get(key), str)]

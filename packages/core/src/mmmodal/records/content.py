@@ -18,6 +18,9 @@ from mmmodal.records.naming import is_blank
 __all__ = ["ContentReader"]
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+LEARNED = frozenset({"weight", "loss"})
+"""Keys of a message that say whether it is learned, as OpenAI and ms-swift have them."""
+
 HINTS = frozenset({"detail", "format", "cache_control"})
 """Keys of a part that say nothing of which medium it is."""
 
@@ -94,6 +97,11 @@ def _role(message: Any, field: str, where: str) -> str:
     if not isinstance(message, Mapping):
         raise RecordError(where, f"{field}: a message must be an object with role and content")
     given = {key for key, value in message.items() if value is not None}
+    for key in LEARNED & given:
+        if message[key] not in (1, True):
+            reason = f"{field}: {key!r} is {message[key]!r:.20}, but every answer is learned"
+            raise RecordError(where, printable(f"{reason}; leave out the row, or the key"))
+    given -= LEARNED
     if unknown := sorted(given - {"role", "content"}):
         reason = f"{field}: only role and content are supported, not {unknown[0]!r}; remove it"
         raise RecordError(where, printable(reason))

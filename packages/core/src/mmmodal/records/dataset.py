@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
+from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
@@ -27,7 +28,10 @@ OPEN = 8
 
 
 def scan(
-    path: str | Path | Shards, *, format: str | None = None, root_maps: Sequence[str] = ()
+    path: str | Path | Shards,
+    *,
+    format: str | Format | None = None,
+    root_maps: Sequence[str] = (),
 ) -> Iterator[Scanned]:
     """Return an iterator of every record of a data set, and every bad row as its error.
 
@@ -61,7 +65,7 @@ def _files(path: str | Path | Sequence[Path] | Shards) -> tuple[Shard, ...]:
 def read_records(
     path: str | Path | Shards,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     root_maps: Sequence[str] = (),
     on_error: OnError = "raise",
 ) -> Iterator[tuple[str, Record]]:
@@ -70,7 +74,7 @@ def read_records(
     Args:
         path: a file, a folder, a pattern or a data set of the Hub, as for `find_shards`, or what
             that returned.
-        format: the format of all rows; by default it is detected for each.
+        format: the format of all rows, or its name; by default it is detected for each.
         root_maps: `OLD=NEW` beginnings of media paths.
         on_error: "raise", or a function that gets the error of each bad row, which is left out.
 
@@ -98,7 +102,7 @@ class RecordFiles:
         files: Sequence[Shard],
         *,
         root: str | Path | None = None,
-        format: str | None = None,
+        format: str | Format | None = None,
         root_maps: Sequence[str] = (),
     ) -> None:
         """Name files.
@@ -151,7 +155,7 @@ class RecordDataset:
         path: str | Path | Sequence[Path] | Shards,
         *,
         root: str | Path | None = None,
-        format: str | None = None,
+        format: str | Format | None = None,
         root_maps: Sequence[str] = (),
         on_error: OnError = "raise",
     ) -> None:

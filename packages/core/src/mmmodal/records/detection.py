@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import pkgutil
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
-from mmmodal.config import suggest
+from mmmodal.config import suggest, validate
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
+from mmmodal.faults import cause, raised
+from mmmodal.plugins import registry
 from mmmodal.records.json_text import check_object, parse_json, printable
 from mmmodal.records.paths import with_local_paths
 from mmmodal.records.remainder import Remainder
@@ -19,37 +19,58 @@ from mmmodal.records.remainder import Remainder
 __all__ = ["find_format", "formats", "read_row", "structured_keys", "unused_keys"]
 
 
-FORMATS = "mmmodal.records.formats"
-"""The package with one module for each format."""
+def formats() -> dict[str, type[Format]]:
+    """Return the formats of all plugins by name.
 
-
-def formats() -> dict[str, Format]:
-    """Return the formats by name: those of every module in `mmmodal.records.formats`."""
-    return dict(_formats())
+    Raises:
+        PluginError: two plugins provide the same one.
+    """
+    names = registry().names("formats")
+    found = {name: registry().get("formats", name) for name in names}
+    return {name: provided.part for name, provided in found.items() if provided}
 
 
 @functools.cache
-def _formats() -> dict[str, Format]:
-    names = sorted(module.name for module in pkgutil.iter_modules(import_module(FORMATS).__path__))
-    found: list[Format] = [import_module(f"{FORMATS}.{name}").FORMAT for name in names]
-    return {each.name: each for each in found}
+def _found() -> tuple[Format, ...]:
+    """Return the formats that rows are found to be of, with their default options."""
+    return tuple(find_format(name) for name, each in formats().items() if not _required(each))
+
+
+def _required(format: type[Format]) -> bool:
+    return any(field.is_required() for field in format.Options.model_fields.values())
 
 
 @functools.cache
 def structured_keys() -> frozenset[str]:
     """Return the keys of all formats that a table may hold as JSON texts."""
-    return frozenset(key for each in _formats().values() for key in each.structured)
+    return frozenset(key for each in formats().values() for key in each.structured)
 
 
-def find_format(name: str) -> Format:
+def find_format(name: str, options: Mapping[str, Any] | None = None) -> Format:
     """Return the format named `name`.
 
+    Args:
+        name: the name.
+        options: the options of the format; by default its defaults.
+
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: there is no such format, or it has no such options.
+        PluginError: two plugins provide it.
     """
-    if name not in _formats():
-        raise ConfigError("format", [f"unknown format {name!r}{suggest(name, _formats())}"])
-    return _formats()[name]
+    return _with_defaults(name) if not options else _with_options(name, options)
+
+
+@functools.lru_cache(maxsize=64)
+def _with_defaults(name: str) -> Format:
+    return _with_options(name, {})
+
+
+def _with_options(name: str, options: Mapping[str, Any]) -> Format:
+    known = formats()
+    if name not in known:
+        raise ConfigError("format", [f"unknown format {name!r}{suggest(name, known)}"])
+    schema = known[name].Options
+    return known[name](validate(schema, options, f"options of the format {name!r}"))
 
 
 def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Format, list[Record]]:
@@ -65,10 +86,10 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
     chosen = format or _detect(opened, place.where)
     remainder = Remainder(opened, chosen, place.where)
     try:
-        read = chosen.read(remainder.rest, place)
+        read: list[Record] = _ask(chosen, "read", remainder.rest, place)
     except RecordError as error:
-        if cause := remainder.cause():
-            raise RecordError(place.where, printable(f"{error.reason}; {cause}")) from None
+        if unread := remainder.cause():
+            raise RecordError(place.where, printable(f"{error.reason}; {unread}")) from None
         raise
     records = [remainder.completed(record, len(read)) for record in read]
     remainder.check(records)
@@ -95,15 +116,25 @@ def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _detect(row: Mapping[str, Any], where: str) -> Format:
-    found = [each for each in _formats().values() if each.matches(row)]
+    found = [each for each in _found() if _ask(each, "matches", row)]
     if len(found) == 1:
         return found[0]
     if found:
         names = " and ".join(each.name for each in found)
-        raise RecordError(where, f"its format may be {names}; choose one with --format")
+        raise RecordError(
+            where, f"its format may be {names}; choose one with --format (`format` in recipes)"
+        )
     keys = ", ".join(map(repr, list(row)[:10])) or "none"
-    known = "; ".join(f"{each.name}: {each.shape}" for each in _formats().values())
+    known = "; ".join(f"{each.name}: {each.shape}" for each in _found())
     raise RecordError(where, printable(f"no format has its keys ({keys}). Known formats: {known}"))
+
+
+def _ask(format: Format, method: str, *given: Any) -> Any:
+    """Return the result of a method of a format; errors not for users name the format."""
+    try:
+        return getattr(format, method)(*given)
+    except Exception as error:
+        raise raised(format, method, error) from cause(error)
 
 
 def _check_turns(record: Record, where: str) -> None:

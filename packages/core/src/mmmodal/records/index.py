@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
 from mmmodal.files import cache_folder, files_of, replacing
 from mmmodal.plugins import registry
@@ -71,19 +72,19 @@ class _Work:
     path: Path
     file: int
     span: Span
-    format: str | None
+    format: str | Format | None
 
 
 Found = tuple[list[tuple[int, ...]], list[tuple[str, str]]]
 """The places that were found in a part of a file, and the errors of bad rows."""
 
 
-def index_of(paths: Sequence[Path], format: str | None = None) -> Index:
+def index_of(paths: Sequence[Path], format: str | Format | None = None) -> Index:
     """Return the index of data files, from the cache if they were indexed before.
 
     Args:
         paths: the files.
-        format: the format of all rows; by default it is detected for each.
+        format: the format of all rows, or its name; by default it is detected for each.
 
     Raises:
         RecordError: a file cannot be read.
@@ -164,12 +165,14 @@ def _processes() -> int:
     return max(1, min(MOST_PROCESSES, (os.cpu_count() or 1) // here))
 
 
-def _key(paths: Sequence[Path], format: str | None) -> str:
+def _key(paths: Sequence[Path], format: str | Format | None) -> str:
     """Return a key of the files' contents, and of the parts that read rows."""
     files = [[_content(each) for each in files_of(path) if each.is_file()] for path in paths]
     kinds = [*registry().provided("modalities")]
     parts = sorted(f"{name} {item.package} {item.version}" for name, item in kinds)
     plugins = sorted(f"{each.package} {each.version}" for each in registry().plugins)
+    if isinstance(format, Format):
+        format = f"{format.name} {format.options.model_dump_json()}"
     text = json.dumps([files, format, _formats(), parts, plugins])
     return hashlib.sha256(text.encode()).hexdigest()
 

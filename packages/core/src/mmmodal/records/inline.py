@@ -18,6 +18,7 @@ __all__ = [
     "mark_text",
     "markers",
     "media_in_order",
+    "paths_by_kind",
     "read_marked",
     "split_marked",
 ]
@@ -176,6 +177,16 @@ def media_in_order(record: Record) -> list[str]:
         for part in message.content
         if part.media is not None
     ]
+
+
+def paths_by_kind(record: Record) -> dict[str, list[str]]:
+    """Return the paths of a record's media of each modality, in the order of its messages."""
+    found: dict[str, list[str]] = {}
+    for message in record.messages:
+        for part in message.content:
+            if part.media is not None:
+                found.setdefault(part.type, []).append(record.media[part.media].uri)
+    return found
 
 
 def _begin(kind: str, marks: Sequence[Marker]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmmodal.contracts.format import Place
+from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.detection import find_format, read_row, unused_keys
@@ -55,13 +55,15 @@ class RecordReader:
     """Read the rows of one file as records."""
 
     def __init__(
-        self, source: RowSource, *, format: str | None = None, root_maps: Sequence[str] = ()
+        self,
+        source: RowSource,
+        *,
+        format: str | Format | None = None,
+        root_maps: Sequence[str] = (),
     ) -> None:
         self.source = source
-        self._format = format
+        self._format = find_format(format) if isinstance(format, str) else format
         self._maps = RootMaps(root_maps)
-        if format is not None:
-            find_format(format)
 
     def read(
         self, values: dict[str, Any], where: str, number: int, known: str | None = None
@@ -75,8 +77,7 @@ class RecordReader:
             known: the format, if it was detected before.
         """
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
-        name = self._format or known
-        chosen = find_format(name) if name else None
+        chosen = self._format or (find_format(known) if known else None)
         found, records = read_row(values, place, chosen)
         return found.name, [self._maps.apply(record) for record in records]
 
@@ -103,6 +104,6 @@ class RecordReader:
             except RecordError as error:
                 yield Scanned(row, error=error, folder=folder)
                 continue
-            unused = unused_keys(values, find_format(name))
+            unused = unused_keys(values, self._format or find_format(name))
             for part, record in enumerate(records):
                 yield Scanned(row, record, part, name, unused=unused, folder=folder)

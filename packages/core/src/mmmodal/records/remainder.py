@@ -13,7 +13,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.json_text import printable
 from mmmodal.records.naming import is_blank, media_named, words_of
 
-__all__ = ["Remainder", "texts_in", "unread_medium"]
+__all__ = ["Remainder", "speaks", "spoken", "texts_in", "unread_medium"]
 
 SYSTEM = frozenset({"system", "system_prompt", "system_message"})
 """Keys of a system prompt; its text becomes the system turn."""
@@ -24,6 +24,9 @@ TURNS = re.compile(
     r"|system_ms|system_prompt_ms|system_instructions?"
 )
 """Keys of what is said, which must all be said in the messages."""
+
+QUESTIONS = re.compile(r"questions?|(multiple_choice_)?answers?|response")
+"""Further keys of a question or its answer."""
 
 UNSUPPORTED = re.compile(
     r"tools?|functions?|tool_calls?|function_calls?|tool_choice|documents?|kto_tag"
@@ -135,16 +138,27 @@ def unread_medium(values: Mapping[str, Any], uris: Collection[str], todo: str) -
     """
     for key, value in values.items():
         for named in media_named(key, value):
-            if named.embedded:
+            if named.embedded and named.shown not in uris:
                 held = f"{named.place!r} holds a medium ({named.shown})"
                 return f"{held} that is in no message; {todo}, or remove the key"
-            if named.shown not in uris:
+            if not named.embedded and named.shown not in uris:
                 shown = named.shown if len(named.shown) <= 60 else f"{named.shown[:59]}…"
                 return (
                     f"{named.place!r} names a medium ({shown!r}) that is in no message; {todo}, or "
                     "remove the key"
                 )
     return ""
+
+
+def speaks(keys: Iterable[str]) -> bool:
+    """Return whether any key is one of turns, of a question or of an answer."""
+    names = [*keys]
+    return spoken(names) or any(QUESTIONS.fullmatch(_name(key)) for key in names)
+
+
+def spoken(keys: Iterable[str]) -> bool:
+    """Return whether any key is one of turns."""
+    return any(TURNS.fullmatch(_name(key)) for key in keys)
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
 from mmmodal.records.reading import RecordPlace, RecordReader
@@ -37,7 +38,7 @@ class RecordStream(RecordFiles):
         files: Sequence[Shard],
         *,
         root: Path | None = None,
-        format: str | None = None,
+        format: str | Format | None = None,
         root_maps: Sequence[str] = (),
         readers: int = 1,
     ) -> None:
@@ -46,7 +47,7 @@ class RecordStream(RecordFiles):
         Args:
             files: the files; one of the Hub is downloaded when it is read.
             root: the folder of relative media paths; by default that of each file.
-            format: the format of all rows; by default it is detected for each.
+            format: the format of all rows, or its name; by default it is detected for each.
             root_maps: `OLD=NEW` beginnings of media paths.
             readers: the number of lanes that read at the same time. Large files are split for
                 them; where there are still fewer shards than lanes, these share the rows of each.

@@ -19,7 +19,7 @@ from mmmodal.media.tars import Member, members
 from mmmodal.records.json_text import parse_json, printable
 from mmmodal.records.rows import Row, RowSource, Span, system_errors
 
-__all__ = ["KEY", "TarRows"]
+__all__ = ["KEY", "TEXTS", "TarRows"]
 
 KEY = "__key__"
 """The key of a row whose value is the common name of its files."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from mmmodal.contracts.record import Record
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.records.detection import find_format
 from mmmodal.records.shard import Shard
 from mmmodal.records.shards import find_shards
 from mmmodal.records.stream import RecordStream
@@ -117,6 +118,8 @@ class DataFile(Protocol):
     def root(self) -> Path | None: ...
     @property
     def streaming(self) -> bool: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 def open_files(
@@ -142,7 +145,8 @@ def open_files(
     datasets: list[RecordDataset | RecordStream] = []
     for file in files:
         where = file.root or root
-        settings: Any = {"root": where, "format": file.format, "root_maps": root_maps}
+        form = file.format and find_format(file.format, file.options)
+        settings: Any = {"root": where, "format": form, "root_maps": root_maps}
         found = find_shards(file.path, split=file.split, name=file.name, revision=file.revision)
         if file.streaming:
             dataset: RecordDataset | RecordStream = RecordStream(

@@ -8,7 +8,6 @@ import pytest
 
 from foreign_rows import (
     LLAVA,
-    SESSION,
     read,
     refuses,
     shown,
@@ -52,12 +51,17 @@ def test_a_row_of_llava_keeps_its_id_text_and_other_keys() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": None}, r"the row lists 0 media, but its text marks 1"),
-        ({"image": {"bytes": None}}, r"the row lists 0 media, but its text marks 1"),
+        ({"image": None}, r"'images' lists 0 media, but the messages mark 1"),
+        ({"image": {"bytes": None}}, r"lists 0 media, but the messages mark 1"),
         ({"image": [{"bytes": b""}]}, r"'image': give a path or a list of paths"),
         ({"conversations": [{"from": "bot", "value": "x"}]}, r"'conversations.0.from': .*'human'"),
         ({"conversations": [{"from": "human"}]}, r"'conversations.0.value' is missing"),
         ({"conversations": [{"from": "human", "value": "x", "weight": 0}]}, r"unknown key"),
+        ({"audio": "a.wav"}, r"'audio' lists 1 media, but the messages mark 0"),
+        (
+            {"conversations": [{"from": "human", "value": "<img>a.png</img> What?"}]},
+            r"'conversations.0.value': '<img>a.png</img>' holds the path of a medium",
+        ),
         ({"id": [1]}, r"'id': input should be a valid string"),
     ],
 )
@@ -65,12 +69,44 @@ def test_a_bad_row_of_llava_says_what_is_wrong(change: dict[str, Any], message: 
     refuses(LLAVA | change, message)
 
 
-def test_llava_cannot_hold_audio() -> None:
-    (record,) = read(SESSION)
+def test_a_row_of_several_modalities_comes_back_unchanged() -> None:
+    row = {
+        "id": "1",
+        "audio": ["b.wav", "c.wav"],
+        "image": "a.png",
+        "conversations": [
+            {"from": "human", "value": "<audio> says, of <image>, and <audio>?"},
+            {"from": "gpt", "value": "Yes."},
+        ],
+    }
 
-    with pytest.raises(
-        RecordError, match=r"f.jsonl:3: this format cannot hold 'audio' \(it holds: image\)"
-    ):
+    (record,) = read(row)
+
+    assert shown(record)[0][1] == "{b.wav} says, of {a.png}, and {c.wav}?"
+    assert write("llava", record) == row
+
+
+def test_rows_of_sharegpt_with_lists_of_media_are_read() -> None:
+    turns = [
+        {"from": "user", "value": "<image><image>Compare with <audio>"},
+        {"from": "assistant", "value": "They differ."},
+    ]
+
+    (record,) = read({"conversations": turns, "images": ["a.png", "b.png"], "audios": ["c.wav"]})
+
+    assert shown(record)[0] == ("user", "{a.png}{b.png}Compare with {c.wav}")
+
+
+def test_llava_cannot_hold_a_modality_without_a_plugin() -> None:
+    (record,) = read(
+        {
+            "id": "1",
+            "messages": [{"role": "user", "content": [{"type": "smell", "media": 0}]}],
+            "media": [{"kind": "smell", "uri": "a"}],
+        }
+    )
+
+    with pytest.raises(RecordError, match=r"cannot hold 'smell' \(it holds: image\)"):
         write("llava", record)
 
 

@@ -87,8 +87,8 @@ def part(**values: Any) -> dict[str, Any]:
             r"'messages.1': its content must be a text or a list of parts",
         ),
         (
-            {"messages": [{"role": "user", "content": "x", "weight": 0}]},
-            r"'messages.0': only role and content are supported, not 'weight'",
+            {"messages": [{"role": "user", "content": "x", "name": "a"}]},
+            r"'messages.0': only role and content are supported, not 'name'",
         ),
         (
             {

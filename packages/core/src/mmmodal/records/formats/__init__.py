@@ -1,1 +1,1 @@
-"""Formats of rows. Each module of this package has one format, as `FORMAT`."""
+"""The formats of rows that ship with core, one in each module."""

@@ -11,9 +11,9 @@ from mmmodal.errors import RecordError
 from mmmodal.media.source import Source
 from mmmodal.records.beside import list_keys
 from mmmodal.records.foreign import validated
-from mmmodal.records.formats.openai import FORMAT as OPENAI
+from mmmodal.records.formats.openai import OpenAI
 
-__all__ = ["FORMAT"]
+__all__ = ["Native"]
 
 
 class Native(Format):
@@ -25,7 +25,7 @@ class Native(Format):
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Return whether the row has `messages`."""
-        return "messages" in row and not OPENAI.matches(row)
+        return "messages" in row and not OpenAI().matches(row)
 
     def uses(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of a record, and of lists of the media that it holds itself.
@@ -102,6 +102,3 @@ def _part(part: ContentPart) -> dict[str, Any]:
     if part.text is not None:
         return {"type": part.type, "text": part.text}
     return {"type": part.type, "media": part.media}
-
-
-FORMAT = Native()

@@ -19,7 +19,7 @@ from mmmodal.records.beside import list_keys, media_beside
 from mmmodal.records.content import ContentReader
 from mmmodal.records.foreign import ForeignRow, complete, validated
 
-__all__ = ["FORMAT"]
+__all__ = ["OpenAI"]
 
 EMBEDDED = "audio"  # OpenAI accepts it as `input_audio` with plain base64, not as a data URI
 DATA_URI = re.compile(r"data:[\w.-]+/(?:x-)?([\w.-]+);base64,", re.IGNORECASE)
@@ -96,6 +96,3 @@ def _write_medium(modality: str, uri: str) -> dict[str, Any]:
     name = FORMATS.get(inline[1].lower(), inline[1])
     about = {"data": uri[inline.end() :], "format": name}
     return {"type": f"input_{modality}", f"input_{modality}": about}
-
-
-FORMAT = OpenAI()

@@ -27,7 +27,7 @@ from mmmodal.records.inline import (
 from mmmodal.records.naming import kind_of
 from mmmodal.records.remainder import texts_in
 
-__all__ = ["FORMAT"]
+__all__ = ["Paper"]
 
 MEDIA_KEYS = ("filename", "image")
 ORIGIN, REMOTE = "image_url", re.compile(r"https?://", re.IGNORECASE)
@@ -296,6 +296,3 @@ def _written_turns(record: Record, form: Form, texts: Sequence[Sequence[str]]) -
         for role, *said in zip(roles, *texts, strict=True)
     ]
     return {TURN_KEYS[1] if form.turns == QUESTION else form.turns: turns}
-
-
-FORMAT = Paper()

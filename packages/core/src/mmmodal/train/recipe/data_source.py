@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mmmodal.config import Config
-from mmmodal.errors import ConfigError
+from mmmodal.config import Config, suggest
 from mmmodal.records.shard_names import HUB
 
 __all__ = ["DataSource"]
 
 
 class DataSource(Config):
-    """One data set."""
+    """One data set. Further keys are the options of its format."""
+
+    model_config = ConfigDict(extra="allow")
 
     path: str = Field(min_length=1)
     """A file, a folder of shards, a pattern such as `shards/{000..123}.tar`, or a data set of the
@@ -48,23 +58,77 @@ class DataSource(Config):
             return value
         return str(Path(value))
 
-    @field_validator("format")
-    @classmethod
-    def _known_format(cls, value: str | None) -> str | None:
-        from mmmodal.records.detection import find_format
-
-        if value is not None:
-            try:
-                find_format(value)
-            except ConfigError as error:
-                raise ValueError(error.problems[0]) from None
-        return value
-
     streaming: bool = False
     """Whether to read the file in shards, shuffled in a window, instead of indexing it first. The
     weights of data of which one is streamed are proportions of the records that are read."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_options(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Check the options of the format together with the other keys."""
+        problems = cls._problems(values) if isinstance(values, Mapping) else []
+        try:
+            source = build(values)
+        except ValidationError as error:
+            problems = [*map(_passed_on, error.errors()), *problems]
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return source
+
+    @classmethod
+    def _problems(cls, values: Mapping[str, Any]) -> list[InitErrorDetails]:
+        """Return what is wrong with the format and its options."""
+        from mmmodal.records.detection import formats
+
+        name = values.get("format")
+        options = {key: values[key] for key in values.keys() - cls.model_fields.keys()}
+        if isinstance(name, str) and name not in formats():
+            return [_problem("format", f"unknown format {name!r}{suggest(name, formats())}", name)]
+        schema = formats()[name].Options if isinstance(name, str) else Config
+        try:
+            schema.model_validate(options)
+        except ValidationError as error:
+            known = [*cls.model_fields, *schema.model_fields]
+            return [_explained(each, known, name) for each in error.errors()]
+        return []
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the format."""
+        return self.model_extra or {}
 
     def summary(self) -> str | dict[str, Any]:
         """Return the entry as in a recipe: only the path if nothing else is set."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         return values["path"] if values.keys() == {"path"} else values
+
+
+def _problem(key: str, reason: str, value: Any) -> InitErrorDetails:
+    error = PydanticCustomError("option", "{reason}", {"reason": reason})
+    return InitErrorDetails(type=error, loc=(key,), input=value)
+
+
+def _passed_on(error: Any) -> InitErrorDetails:
+    """Return an error of pydantic as one of the settings around it."""
+    about = error.get("ctx", {})
+    return InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=about)
+
+
+def _explained(error: Any, known: Sequence[str], format: Any) -> InitErrorDetails:
+    """Return the error of an option; that of an unknown key suggests another one."""
+    if error["type"] != "extra_forbidden" or len(error["loc"]) > 1:
+        return _passed_on(error)
+    (key,) = error["loc"]
+    if format is None and (takers := _takers(str(key))):
+        reason = f"it is an option of a format; set `format` ({', '.join(takers)} have it)"
+        return _problem(str(key), reason, error["input"])
+    # Where `validate` finds the keys that it may suggest.
+    unknown = PydanticCustomError("extra_forbidden", "unknown key", {"known": known})
+    return InitErrorDetails(type=unknown, loc=(key,), input=error["input"])
+
+
+def _takers(key: str) -> list[str]:
+    """Return the names of the formats that have an option."""
+    from mmmodal.records.detection import formats
+
+    return [name for name, each in formats().items() if key in each.Options.model_fields]

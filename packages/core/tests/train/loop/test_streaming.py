@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from killing import Fate, Training, copy_of
+from mmmodal.cli.main import run
 from mmmodal.errors import RecordError
 from mmmodal.train.recipe.recipe import load_recipe
 from mmmodal.train.run.manifest import MANIFEST, read_facts, seal
@@ -44,13 +45,18 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two files of lines and a table in several row groups, with rows that share media."""
-    lines, few, rows = (make_records(tmp_path_factory.mktemp("data"), n) for n in (13, 5, 9))
+    """Two files of lines, a table and tar shards that hold their media, with rows that share some."""
+    made = (make_records(tmp_path_factory.mktemp("data"), n) for n in (13, 5, 9, 8))
+    lines, few, rows, more = made
     write_lines(lines, read_lines(lines) * 9)
-    table = rows.with_suffix(".parquet")
-    many = pyarrow.Table.from_pylist(read_lines(rows) * 9)
-    pyarrow.parquet.write_table(many, table, row_group_size=2)
-    return [lines, few, table]
+    table, shards = rows.with_suffix(".parquet"), more.parent / "shards"
+    shards.mkdir()
+    assert run(["data", "convert", str(rows), str(table), "--media", "embed"]) == 0
+    held = pyarrow.parquet.read_table(table)
+    pyarrow.parquet.write_table(pyarrow.concat_tables([held] * 9), table, row_group_size=2)
+    options = ["--media", "embed", "--shard-records", "3"]
+    assert run(["data", "convert", str(more), str(shards / "part.tar"), *options]) == 0
+    return [lines, few, table, shards]
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +70,13 @@ def streamed(start: Path, data: Sequence[dict[str, Any]], out: Path, **more: Any
 
 
 def mixture(start: Path, sources: Sequence[Path], out: Path, **more: Any) -> Training:
-    """Return a training on a streamed file, an indexed one and a streamed table, by weight."""
-    lines, few, table = map(str, sources)
+    """Return a training on streamed lines, table and tar shards and on indexed lines, by weight."""
+    lines, few, table, shards = map(str, sources)
     data = [
         {"path": lines, "streaming": True, "weight": 3},
         {"path": few},
         {"path": table, "streaming": True, "weight": 1.5},
+        {"path": shards, "streaming": True, "weight": 2},
     ]
     return streamed(start, data, out, **more)
 
@@ -122,10 +129,10 @@ def test_a_killed_mixture_goes_on_bitwise_with_any_number_of_workers(
 def test_all_data_sets_are_read_and_the_report_says_streamed(straight: Training) -> None:
     story = straight.story()
     assert len(story["rows"]["rows-0.jsonl"]) == SETTINGS["max_steps"]
-    assert len({row.rpartition(":")[0] for row in seen(straight)}) == 3
+    assert len({row.rpartition(":")[0] for row in seen(straight)}) == 6  # three of them tar shards
     assert len(seen(straight)) > 2 * len(story["rows"]["rows-0.jsonl"])  # packs of several
     report = (straight.run / "report.html").read_text()
-    assert report.count('<td class="number">streamed</td>') == 5  # one data set has an index
+    assert report.count('<td class="number">streamed</td>') == 7  # one data set has an index
 
 
 @pytest.mark.timeout(600)

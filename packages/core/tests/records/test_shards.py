@@ -163,7 +163,7 @@ def test_records_of_several_shards_are_read_by_index_and_in_order(tmp_path: Path
         *("part=0", "part=0", "part=2", "part=2")
     ]
     assert RecordDataset(tmp_path, root="x").root(0) == Path("x")
-    stream = RecordStream(find_shards(tmp_path).shards, shards=2)
+    stream = RecordStream(find_shards(tmp_path).shards, readers=2)
     places = [place for number in range(3) for row in stream.rows(number, 0) for place in row]
     assert all(isinstance(place, RecordPlace) for place in places)
     found = [place for place in places if isinstance(place, RecordPlace)]

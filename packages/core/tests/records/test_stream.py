@@ -65,7 +65,9 @@ def test_files_are_told_apart_by_their_places(tmp_path: Path) -> None:
     where = {stream.record(place)[0] for place in found if isinstance(place, RecordPlace)}
     assert where == {f"{path}:{line + 1}" for n, path in enumerate(paths)
                      for line in range(len(ROWS[n::3]))}  # fmt: skip
-    assert {stream.root(place) for place in found if isinstance(place, RecordPlace)} == {tmp_path}
+    assert {stream.root_of(place.file) for place in found if isinstance(place, RecordPlace)} == {
+        tmp_path
+    }
 
 
 def test_many_files_are_opened_a_few_at_a_time(tmp_path: Path) -> None:

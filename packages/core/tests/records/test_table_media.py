@@ -259,12 +259,12 @@ def test_bytes_paths_and_nothing_may_be_mixed_in_a_column(files: Path) -> None:
     assert bytes_of(found[0].media[0], files) == data  # type: ignore[union-attr]
     assert found[1].media[0].uri == "2.png"  # type: ignore[union-attr]
     assert "'image' has neither bytes nor a path; fill it" in str(found[2])
-    assert "the row lists 0 media, but its text marks 1" in str(found[3])
+    assert "'images' lists 0 media, but the messages mark 1" in str(found[3])
     assert bytes_of(found[4].media[0], files) == data  # type: ignore[union-attr]
     assert [str(e) for _, problems in Checker(files).check(scan(path)) for e in problems] == [
         f"{path}:3: 'image' has neither bytes nor a path; fill it, or leave out the row",
-        f"{path}:4: the row lists 0 media, but its text marks 1 (<image>); each medium needs one "
-        "marker in a user turn",
+        f"{path}:4: 'images' lists 0 media, but the messages mark 1; mark the place of each by "
+        '<image> in the text of a user turn, or by {"type": "image"}',
         f"{path}:6: medium 0: {path}:6 image (3.png): it holds no data (0 bytes); replace it",
         f"{path}:7: medium 0: ../4.png: it is outside of the media root; move the file under the "
         "root, or change the root",

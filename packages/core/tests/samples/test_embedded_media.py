@@ -183,13 +183,14 @@ def test_the_media_of_records_are_not_in_memory(
     """Only reading a source reads its bytes."""
     dataset = RecordDataset(embedded["parquet"])
     read: list[Any] = []
-    cell: Callable[..., Any] = type(dataset._reader.source).cell  # type: ignore[attr-defined]
+    source: Any = dataset._files.reader(0).source
+    cell: Callable[..., Any] = type(source).cell
 
     def counted(*arguments: Any) -> Any:
         read.append(arguments)
         return cell(*arguments)
 
-    monkeypatch.setattr(type(dataset._reader.source), "cell", counted)
+    monkeypatch.setattr(type(source), "cell", counted)
     records = [dataset[number][1] for number in range(6)]
     assert not read
     assert all(ref.held and ref.held.data is None for record in records for ref in record.media)

@@ -127,16 +127,16 @@ def test_the_card_says_what_the_rows_are_and_where_they_are_from(tmp_path: Path)
 
 def test_llava_rows_are_written_and_what_it_cannot_say_is_rejected(tmp_path: Path) -> None:
     rows = write_rows(tmp_path)
-    audio = rows[0].changed(
-        id="sound",
-        media=(Medium(kind="audio", uri="pics/0.png"),),
+    typed = rows[0].changed(
+        id="typed",
+        media=(),
         turns=(
-            Turn(role="user", content=(Piece(type="audio", media=0),)),
+            Turn(role="user", content=(Piece(type="text", text="What does <image> mean?"),)),
             Turn(role="assistant", content=(Piece(type="text", text="Yes."),)),
         ),
     )
     with (tmp_path / "rows.jsonl").open("a") as file:
-        file.write(audio.model_dump_json(exclude_none=True) + "\n")
+        file.write(typed.model_dump_json(exclude_none=True) + "\n")
     outcome = export(tmp_path, to=["llava"])
     assert outcome.reasons == {"not expressible as llava": 1}
     lines = (tmp_path / "out/export/llava/train.jsonl").read_text().splitlines()

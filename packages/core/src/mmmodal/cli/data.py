@@ -47,6 +47,7 @@ def data() -> None:
 
 
 @data.command(epilog=example("mmmodal data check captions.jsonl --root images"))
+@reading_options
 @data_argument("PATH")
 @root_option
 @click.option(
@@ -71,7 +72,6 @@ def data() -> None:
     help="The number of threads that read media.",
 )
 @limit_option
-@reading_options
 @json_option
 @click.pass_context
 def check(
@@ -145,6 +145,7 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 
 
 @data.command(epilog=example("mmmodal data convert llava.json captions.jsonl"))
+@reading_options
 @data_argument("IN")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", default="native", show_default=True, metavar="FORMAT", callback=known_format)
@@ -163,7 +164,6 @@ def _template_check(model: Path, thoughts: Literal["keep", "drop"], strict: bool
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out bad rows, and print their number.")
 @limit_option
-@reading_options
 @json_option
 def convert(
     shards: Shards,

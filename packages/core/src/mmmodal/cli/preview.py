@@ -92,6 +92,7 @@ def _printable(text: str) -> str:
 
 
 @click.command(epilog=example("mmmodal data preview captions.jsonl --model my-model -n 3"))
+@reading_options
 @data_argument("PATH")
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A composed model's folder."
@@ -115,7 +116,6 @@ def _printable(text: str) -> str:
 @root_option
 @thoughts_option
 @limit_option
-@reading_options
 def preview_command(
     shards: Shards,
     model: Path,

@@ -12,7 +12,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
 from mmmodal.records.reading import RecordPlace, RecordReader
 from mmmodal.records.rows import WHOLE, Row, Span
-from mmmodal.records.shard import Shard
+from mmmodal.records.shard import LocalShard, Shard
 
 __all__ = ["RecordStream"]
 
@@ -35,7 +35,7 @@ class RecordStream(RecordFiles):
 
     def __init__(
         self,
-        files: Sequence[Shard],
+        files: Sequence[Shard | Path],
         *,
         root: Path | None = None,
         format: str | Format | None = None,
@@ -55,7 +55,8 @@ class RecordStream(RecordFiles):
         Raises:
             RecordError: a file does not exist, or is of an unknown kind.
         """
-        super().__init__(files, root=root, format=format, root_maps=root_maps)
+        shards = [LocalShard(file) if isinstance(file, Path) else file for file in files]
+        super().__init__(shards, root=root, format=format, root_maps=root_maps)
         self.shards = self._split(readers)
         """The portions, each of which one lane reads in an epoch."""
 

@@ -7,7 +7,7 @@ are not read; they are sources of the members.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -68,8 +68,7 @@ class TarRows(RowSource):
                 raise RecordError(where, f"two files of {key!r:.80} end in {ending!r}; rename one")
             values[KEY] = key
             values[ending] = self._value(member, ending, where)
-        described = values.get("json")
-        return _opened(described, values, where) if isinstance(described, dict) else values
+        return values
 
     def _value(self, member: Member, ending: str, where: str) -> Any:
         origin = f"{printable(self.path)}::{printable(member.name)}"
@@ -81,38 +80,6 @@ class TarRows(RowSource):
         except MediaError as error:
             raise RecordError(where, f"{member.name!r:.80}: {error.reason}") from None
         return parse_json(text, f"{where}: {printable(member.name)}") if ending == "json" else text
-
-
-def _opened(row: dict[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the row that a JSON file describes, with the other files that it names or leaves.
-
-    A text of it that is the name of another file stands for that file. Its `id` is the key unless
-    it has one.
-
-    Raises:
-        RecordError: a key of the JSON is the ending of a file that it does not name.
-    """
-    others = {ending: value for ending, value in values.items() if ending not in (KEY, "json")}
-    stem = PurePosixPath(values[KEY]).name
-    named: set[str] = set()
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, str) and value.startswith(f"{stem}."):
-            ending = value[len(stem) + 1 :].lower()
-            if isinstance(others.get(ending), Source):
-                named.add(ending)
-                return others[ending]
-        if isinstance(value, dict):
-            return {key: filled(inner) for key, inner in value.items()}
-        return [filled(inner) for inner in value] if isinstance(value, list) else value
-
-    opened = filled(row)
-    left = {key: value for key, value in others.items() if key not in named}
-    for key in left.keys() & row.keys():
-        if left[key] != row[key]:
-            reason = f"its JSON and a file both say {key!r}, and differ; remove one"
-            raise RecordError(where, reason)
-    return {"id": values[KEY], **left, **opened}
 
 
 def _rows(found: Iterable[Member]) -> Iterator[list[Member]]:

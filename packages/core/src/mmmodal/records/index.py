@@ -130,13 +130,13 @@ def _scan(work: _Work) -> Found:
     names = _formats()
     places: list[tuple[int, ...]] = []
     errors: list[tuple[str, str]] = []
-    for item in reader.scan(work.span):
-        if item.error is not None:
-            errors.append((item.error.where, item.error.reason))
-        else:
-            row = item.row
-            form = names.index(item.format)
-            places.append((work.file, *row.position, row.number, form, item.part))
+    for row in reader.source.within(work.span):
+        for found in reader.places(row, work.file):
+            if isinstance(found, RecordError):
+                errors.append((found.where, found.reason))
+            else:
+                form = names.index(found.format)
+                places.append((found.file, *found.position, found.number, form, found.part))
     return places, errors
 
 

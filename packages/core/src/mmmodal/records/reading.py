@@ -94,6 +94,16 @@ class RecordReader:
             raise RecordError(where, "the file changed while it was in use; start again")
         return where, records[place.part]
 
+    def places(self, row: Row, file: int) -> list[RecordPlace | RecordError]:
+        """Return the places of the records of a row in the file of a number, or its error."""
+        try:
+            name, records = self.read(row.read(), row.where, row.number)
+        except RecordError as error:
+            return [error]
+        return [
+            RecordPlace(file, row.position, row.number, name, part) for part in range(len(records))
+        ]
+
     def scan(self, span: Span = WHOLE) -> Iterator[Scanned]:
         """Yield every record of a part of the file, and every bad row as its error."""
         folder = self.source.path.parent

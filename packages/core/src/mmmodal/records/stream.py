@@ -10,8 +10,8 @@ from typing import NamedTuple
 from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
-from mmmodal.records.reading import RecordPlace, RecordReader
-from mmmodal.records.rows import WHOLE, Row, Span
+from mmmodal.records.reading import RecordPlace
+from mmmodal.records.rows import WHOLE, Span
 from mmmodal.records.shard import LocalShard, Shard
 
 __all__ = ["RecordStream"]
@@ -70,7 +70,7 @@ class RecordStream(RecordFiles):
         try:
             reader = self.reader(file)
             for row in islice(reader.source.within(span), begin + first * step, None, step):
-                yield _places(file, reader, row)
+                yield reader.places(row, file)
         except RecordError as error:  # of the file, which is damaged from here on
             if begin == 0:  # lanes that share the span meet it, too
                 yield [error]
@@ -85,12 +85,3 @@ class RecordStream(RecordFiles):
         ]
         step = -(-readers // max(1, len(spans)))
         return [Portion(file, span, begin, step) for file, span in spans for begin in range(step)]
-
-
-def _places(file: int, reader: RecordReader, row: Row) -> list[RecordPlace | RecordError]:
-    """Return the places of the records of a row, or its error."""
-    try:
-        name, records = reader.read(row.read(), row.where, row.number)
-    except RecordError as error:
-        return [error]
-    return [RecordPlace(file, row.position, row.number, name, part) for part in range(len(records))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -28,9 +29,9 @@ REMOTE = re.compile(r"https?://", re.IGNORECASE)
 class ExchangeFormat(Format):
     """A format of rows with media under their names, and texts under some keys."""
 
+    @abstractmethod
     def keys(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of a row that are read besides media, id, language and group."""
-        raise NotImplementedError
 
     def uses(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of media and texts, and those that all records have."""

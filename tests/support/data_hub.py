@@ -9,16 +9,17 @@ import contextlib
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
+
+from local_hub import instead_of_the_hub, served
 
 __all__ = ["DataHub", "data_hub", "instead_of_the_hub_of_data"]
 
@@ -58,29 +59,17 @@ class DataHub:
 def data_hub() -> Iterator[DataHub]:
     """Yield the state of a running server."""
     hub = DataHub()
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
+    with served(hub, _Handler):
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextlib.contextmanager
 def instead_of_the_hub_of_data(hub: DataHub, cache: Path) -> Iterator[pytest.MonkeyPatch]:
     """Make huggingface_hub and datasets in this process use `hub`, and `cache` for downloads."""
     import datasets
-    from huggingface_hub import HfFileSystem, constants
+    from huggingface_hub import HfFileSystem
 
-    with pytest.MonkeyPatch.context() as patch:
-        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        patch.setattr(constants, "ENDPOINT", hub.url)
-        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        patch.setattr(constants, "HF_HUB_CACHE", str(cache / "hub"))
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    with instead_of_the_hub(hub, cache / "hub") as patch:
         patch.setattr(datasets.config, "HF_ENDPOINT", hub.url)
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(cache / "datasets"))
         patch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False)

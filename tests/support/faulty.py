@@ -6,7 +6,7 @@ A correct plugin is `MODULE`; `VIOLATIONS` are replacements in its text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import pytest
 
 from fake_packages import install
 from mmmodal.plugins import registry
-from worlds import write_lines
+from worlds import compose, write_lines
 
-__all__ = ["MODULE", "VERSION", "files", "installed", "with_changes"]
+__all__ = ["MODULE", "VERSION", "files", "installed", "sound_model", "with_changes"]
 
 VERSION = "mmmodal-depth 0.1"
 
@@ -130,6 +130,13 @@ def installed(folder: Path, text: str = MODULE, module: str = "mmmodal-depth") -
         finally:
             sys.modules.pop(name, None)
     registry.cache_clear()
+
+
+def sound_model(parts: Mapping[str, Path], folder: Path) -> Path:
+    """Return a model in `folder` whose parts keep their contracts."""
+    with installed(folder / "plugin"):
+        compose(parts["llama"], parts, folder / "model", encoders={"depth": "eyes"})
+    return folder / "model"
 
 
 def files(folder: Path, count: int = 6) -> Path:

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from huggingface_hub import constants
 
-__all__ = ["LocalHub", "Repository", "instead_of_the_hub", "local_hub"]
+__all__ = ["LocalHub", "Repository", "instead_of_the_hub", "local_hub", "served"]
 
 
 @dataclass
@@ -50,19 +50,31 @@ class LocalHub:
 def local_hub() -> Iterator[LocalHub]:
     """Yield the state of a running server, which stays readable afterwards."""
     hub = LocalHub()
-    handler = type("Handler", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with served(hub, _Handler):
         yield hub
+
+
+class AtUrl(Protocol):
+    """The state of a server, which says where that is."""
+
+    url: str
+
+
+@contextlib.contextmanager
+def served(hub: AtUrl, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+    """Run a server whose requests are handled by `handler`, with `hub` as its attribute."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), {"hub": hub}))
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield
     finally:
         server.shutdown()
         server.server_close()
 
 
 @contextlib.contextmanager
-def instead_of_the_hub(hub: LocalHub, cache: Path) -> Iterator[pytest.MonkeyPatch]:
+def instead_of_the_hub(hub: AtUrl, cache: Path) -> Iterator[pytest.MonkeyPatch]:
     """Make huggingface_hub in this process use `hub`, and the folder `cache` for downloads."""
     with pytest.MonkeyPatch.context() as patch:
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"

@@ -197,10 +197,7 @@ def assert_named(error: MMModalError, name: str) -> None:
 @pytest.fixture(scope="module")
 def sound(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose parts keep their contracts."""
-    root = tmp_path_factory.mktemp("sound")
-    with faulty.installed(root / "plugin"):
-        compose(parts["llama"], parts, root / "model", encoders={"depth": "eyes"})
-    return root / "model"
+    return faulty.sound_model(parts, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(scope="module")

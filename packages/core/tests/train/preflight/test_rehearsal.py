@@ -62,10 +62,7 @@ def text_of(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def model(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sound")
-    with faulty.installed(root / "plugin"):
-        compose(parts["llama"], parts, root / "model", encoders={"depth": "eyes"})
-    return root / "model"
+    return faulty.sound_model(parts, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -120,7 +121,6 @@ def test_markers_whose_media_are_under_another_key_name_the_key() -> None:
         ("chosen", [{"role": "assistant", "content": "Itu."}]),
         ("rejected", "x"),
         ("rejected_response", "x"),
-        ("kto_tag", True),
         ("history", [["a", "b"]]),
         ("instruction", "Answer in Malay."),
         ("prompt", "Another question?"),
@@ -134,6 +134,39 @@ def test_a_row_that_says_more_than_its_messages_is_refused(name: str, key: str, 
         rf"'{key}'( is not supported| says what no message|\. Known)",
         name,
     )
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("key", ["label", "kto_tag"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_answer_that_may_be_a_bad_one_is_not_learned(name: str, key: str, value: bool) -> None:
+    refuses(PLAIN[name] | {key: value}, rf"'{key}' says whether the answer is good", name)
+
+
+def test_a_label_that_is_a_number_or_a_word_is_kept() -> None:
+    (record,) = read(PLAIN["openai"] | {"label": 1, "channel": "chat", "solution": "4"})
+
+    assert record.meta == {"label": 1, "channel": "chat", "solution": "4"}
+
+
+BOXES = {"ref": ["a dog"], "bbox": [[331.5, 761.4, 853.5, 1594.8]]}
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [BOXES, json.dumps(BOXES), [{"caption": "a dog", "bbox": [1, 2, 3, 4]}], {"bbox": []}],
+)
+@pytest.mark.parametrize("text", ["<bbox>", "<ref-object>", "a dog<bbox>, <ref-object>"])
+@pytest.mark.parametrize("name", ["openai", "query", "llava"])
+def test_boxes_that_a_text_stands_in_for_are_not_lost(name: str, text: str, objects: Any) -> None:
+    row = json.loads(json.dumps(PLAIN[name]).replace("Itu.", text))
+
+    refuses(row | {"objects": objects}, r"'objects' holds what <(bbox|ref-object)> stands", name)
+    assert shown(read(row, name)[0])[1] == ("assistant", text)
+
+
+def test_boxes_that_no_text_refers_to_are_kept() -> None:
+    assert read(PLAIN["openai"] | {"objects": BOXES})[0].meta == {"objects": BOXES}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mmmodal.records.inline import Turn
 from mmmodal.records.json_text import parse_json
 from mmmodal.records.naming import is_blank
 
-__all__ = ["PairFormat", "check_label"]
+__all__ = ["PairFormat"]
 
 HISTORY = "history"
 
@@ -44,7 +44,6 @@ class PairFormat(Format):
         used = {*self.uses(row)} - {*ForeignRow.model_fields}
         about = {key: value for key, value in row.items() if key not in used}
         known = validated(ForeignRow, about, place.where)
-        check_label(row, place.where)
         turns = [*_history(row.get(HISTORY), place.where), *self._turns(row, place.where)]
         values = read_listed(turns, media_beside(row, place.where), place.where)
         return [known.record(place, values)]
@@ -58,17 +57,6 @@ class PairFormat(Format):
         field = repr(self.asked[0])
         answer = Turn("assistant", row.get(self.answered) or "", repr(self.answered))
         return [Turn("user", "\n".join(texts), field), answer]
-
-
-def check_label(row: Mapping[str, Any], where: str) -> None:
-    """Check that a row does not say whether its answer is a good one, as those of KTO do.
-
-    Raises:
-        RecordError: it does, and a bad answer would be learned.
-    """
-    if isinstance(row.get("label"), bool):
-        reason = "'label' says whether the answer is good, but every answer is learned"
-        raise RecordError(where, f"{reason}; keep the good rows, and remove the key")
 
 
 def _history(value: Any, where: str) -> list[Turn]:

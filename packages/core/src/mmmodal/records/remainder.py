@@ -21,6 +21,7 @@ SYSTEM = frozenset({"system", "system_prompt", "system_message"})
 TURNS = re.compile(
     r"messages?|conversations?|chat|dialog|dialogue|turns|history|instructions?|instruction_ms|prompt"
     r"|query|input|output|response|completion|(chosen|rejected)(_responses?|_messages?)?|developer"
+    r"|(positive|negative)_messages?"
     r"|system_ms|system_prompt_ms|system_instructions?"
 )
 """Keys of what is said, which must all be said in the messages."""
@@ -33,6 +34,12 @@ UNSUPPORTED = re.compile(
     r"|chat_template_kwargs"
 )
 """Keys that change what a model reads, or how it learns from it."""
+
+VERDICTS = frozenset({"label", "kto_tag"})
+"""Keys of which true or false says whether the answer is a good one, as rows of KTO have them."""
+
+OBJECTS, STAND_IN = "objects", re.compile(r"<(?:bbox|ref-object)>")
+"""The key of boxes and names in rows of ms-swift, and what stands for one of them in the texts."""
 
 
 class Remainder:
@@ -111,18 +118,11 @@ class Remainder:
     def _reason(self, key: str, uris: Collection[str], texts: Collection[str]) -> str:
         """Return why a key cannot be kept in `meta`, or ""."""
         value = self._row[key]
-        if is_blank(value) or key in self._format.ignores(self._row):
-            return ""
-        if UNSUPPORTED.fullmatch(_name(key)):
-            return f"{key!r} is not supported, as nothing of it is trained on; remove the key"
-        if TURNS.fullmatch(_name(key)) and any(
-            text.strip() not in texts for text in texts_in(value)
-        ):
-            return f"{key!r} says what no message says; put it into the messages, or remove the key"
-        place = f"put it where a row of the format {self._format.name!r} has media"
-        if wrong := unread_medium({key: value}, uris, f"{place} ({self._format.shape})"):
-            return wrong
-        return ""
+        reason = _unlearned(key, value, texts)
+        if not reason and not is_blank(value):
+            place = f"put it where a row of the format {self._format.name!r} has media"
+            reason = unread_medium({key: value}, uris, f"{place} ({self._format.shape})")
+        return "" if not reason or key in self._format.ignores(self._row) else reason
 
     def _error(self, reason: str) -> RecordError:
         return RecordError(self._where, printable(reason))
@@ -147,6 +147,24 @@ def unread_medium(values: Mapping[str, Any], uris: Collection[str], todo: str) -
                     f"{named.place!r} names a medium ({shown!r}) that is in no message; {todo}, or "
                     "remove the key"
                 )
+    return ""
+
+
+def _unlearned(key: str, value: Any, texts: Collection[str]) -> str:
+    """Return what a key says of how or what a model learns that its texts do not, or ""."""
+    name = _name(key)
+    if name in VERDICTS and isinstance(value, bool):
+        reason = f"{key!r} says whether the answer is good, but every answer is learned"
+        return f"{reason}; keep the good rows, and remove the key"
+    if name == OBJECTS and (found := next(filter(None, map(STAND_IN.search, texts)), None)):
+        reason = f"{key!r} holds what {found[0]} stands for in the texts"
+        return f"{reason}; write it there as your model shall read it, and remove the key"
+    if is_blank(value):
+        return ""
+    if UNSUPPORTED.fullmatch(name):
+        return f"{key!r} is not supported, as nothing of it is trained on; remove the key"
+    if TURNS.fullmatch(name) and any(text.strip() not in texts for text in texts_in(value)):
+        return f"{key!r} says what no message says; put it into the messages, or remove the key"
     return ""
 
 

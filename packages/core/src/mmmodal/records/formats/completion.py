@@ -12,7 +12,6 @@ from mmmodal.records.beside import list_keys, media_beside, read_listed
 from mmmodal.records.content import ContentReader
 from mmmodal.records.foreign import ForeignRow, validated
 from mmmodal.records.inline import Turn
-from mmmodal.records.pairs import check_label
 
 __all__ = ["Completion"]
 
@@ -39,7 +38,6 @@ class Completion(Format):
         """Return the record of a row. Without markers, media stand before the first question."""
         about = {key: row[key] for key in row.keys() - {*KEYS, *list_keys()}}
         known = validated(ForeignRow, about, place.where)
-        check_label(row, place.where)
         messages = [each for key in KEYS for each in _messages(row.get(key), key, place.where)]
         beside = media_beside(row, place.where)
         reader = ContentReader(beside, place.where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +9,6 @@ import pytest
 from PIL import Image
 
 from media_files import encode_sound
-from mmmodal.cli.main import run
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def data(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a subcommand of `mmmodal data`; return its code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run(["data", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

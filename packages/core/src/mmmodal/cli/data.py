@@ -40,9 +40,10 @@ def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
     PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
-    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
-    by its id or as hf://datasets/namespace/name[@revision][/pattern]. The format of its rows is
-    found by their keys (see `mmmodal formats`); `guess` looks at others.
+    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; a data set of the Hub,
+    by its id or as hf://datasets/namespace/name[@revision][/pattern]; or a dataset_info.json of
+    LLaMA-Factory, with --name. The format of its rows is found by their keys (see `mmmodal
+    formats`); `guess` looks at others.
     """
 
 
@@ -194,16 +195,15 @@ def convert(
         raise click.UsageError("OUT is the same file as IN; choose another name")
     scanned = scan(shards, format=format, root_maps=root_maps)
     located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
-    source = files[0]
-    base = source.parent if root is None else root
+    base = shards.root() if root is None else root
     settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}
     written = 1
     if shard_records:
         count, written = write_shards(located, out, shard_records, **settings)
     else:
         count = write_located(located, out, **settings)
-    if media == "keep" and out.resolve().parent != source.resolve().parent:
-        click.echo(f"Media paths are still relative to {source.parent}", err=True)
+    if media == "keep" and out.resolve().parent != shards.root().resolve():
+        click.echo(f"Media paths are still relative to {shards.root()}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:

@@ -29,8 +29,12 @@ def guess_command(shards: Shards, as_json: bool) -> None:
     """
     import yaml
 
+    from mmmodal.errors import RecordError
     from mmmodal.records.guess import guess
 
+    if shards.format is not None:
+        reason = "it says itself what its rows hold, so there is nothing to guess; read it as it is"
+        raise RecordError(shards.label, reason)
     found = guess(shards.shards[0].path())
     entry = {"path": shards.label, "format": found.format, **found.options}
     for reason in found.reasons:

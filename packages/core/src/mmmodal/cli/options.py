@@ -131,7 +131,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 SELECTION = {
     "--revision": "The branch, tag or commit of a data set of the Hub.",
-    "--name": "The configuration of a data set of the Hub.",
+    "--name": "The configuration of a data set of the Hub, or the entry of dataset_info.json.",
     "--split": "The split, where the data set has several.",
 }
 """The options that say what is read of a data set."""

@@ -74,7 +74,7 @@ def stats_command(
         before = statistics.records
         shards = find_shards(path, split=split, name=name, revision=revision)
         scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
-        folder = shards.shards[0].path().parent if root is None else root
+        folder = shards.root() if root is None else root
         for where, record in records_of(scanned, skip=False):
             statistics.add(record)
             if duplicates or report:

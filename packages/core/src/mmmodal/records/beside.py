@@ -39,16 +39,23 @@ def list_keys() -> Mapping[str, str]:
     return {key: name for name in registry().names("modalities") for key in (f"{name}s", name)}
 
 
-def media_beside(row: Mapping[str, Any], where: str) -> dict[str, Beside]:
+def media_beside(
+    row: Mapping[str, Any], where: str, keys: Mapping[str, str] | None = None
+) -> dict[str, Beside]:
     """Return the media that a row lists, by modality in the order of its keys.
 
     An empty list is one, null is none.
+
+    Args:
+        row: the row.
+        where: its position, for errors.
+        keys: the modality of each key that lists media; by default those of `list_keys`.
 
     Raises:
         RecordError: an item is no medium, or two keys of a modality differ.
     """
     found: dict[str, Beside] = {}
-    for key, kind in list_keys().items():
+    for key, kind in (list_keys() if keys is None else keys).items():
         if row.get(key) is None:
             continue
         try:

@@ -38,7 +38,8 @@ def scan(
     Raises:
         RecordError: there is no such data set; see `find_shards`.
     """
-    files = RecordFiles(_files(path), format=format, root_maps=root_maps)
+    found = _shards(path)
+    files = RecordFiles(found.shards, format=found.read_as(format), root_maps=root_maps)
     files.reader(0)  # raises if it cannot be opened
     return _scan(files)
 
@@ -53,13 +54,11 @@ def _scan(files: RecordFiles) -> Iterator[Scanned]:
             yield dataclasses.replace(item, row=row)
 
 
-def _files(path: str | Path | Sequence[Path] | Shards) -> tuple[Shard, ...]:
+def _shards(path: str | Path | Sequence[Path] | Shards) -> Shards:
     """Return the files of a data set."""
     if isinstance(path, str | Path):
-        path = find_shards(path)
-    if isinstance(path, Shards):
-        return path.shards
-    return tuple(map(LocalShard, path))
+        return find_shards(path)
+    return path if isinstance(path, Shards) else Shards("", tuple(map(LocalShard, path)))
 
 
 def read_records(
@@ -123,12 +122,15 @@ class RecordFiles:
 
     def root_of(self, file: int) -> Path:
         """Return the folder of relative media paths of a file."""
-        return self.reader(file).source.path.parent if self._root is None else self._root
+        return self.reader(file).folder if self._root is None else self._root
 
     def reader(self, file: int) -> RecordReader:
         """Return the reader of a file."""
         if file not in self._readers:
-            self._readers[file] = RecordReader(open_rows(self.files[file].path()), **self._settings)
+            shard = self.files[file]
+            self._readers[file] = RecordReader(
+                open_rows(shard.path()), folder=shard.folder, **self._settings
+            )
             if len(self._readers) > OPEN:
                 self._readers.popitem(last=False)
         self._readers.move_to_end(file)
@@ -172,7 +174,9 @@ class RecordDataset:
         Raises:
             RecordError: a row is bad, or a file cannot be read.
         """
-        self.files = _files(path)
+        found = _shards(path)
+        format = found.read_as(format)
+        self.files = found.shards
         """The files."""
 
         settings: Any = {"root": root, "format": format, "root_maps": root_maps}

@@ -20,6 +20,8 @@ class HubShard:
     repository: str
     commit: str
     file: str
+    folder: None = None
+    """The folder of relative media paths, which is that of the file."""
 
     @property
     def name(self) -> str:

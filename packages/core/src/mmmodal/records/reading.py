@@ -48,7 +48,7 @@ class Scanned:
     """The keys of the row that are not read, but kept in `meta`."""
 
     folder: Path = Path()
-    """The folder of the file, in which its relative media paths begin by default."""
+    """The folder of relative media paths; by default that of the file."""
 
 
 class RecordReader:
@@ -60,8 +60,12 @@ class RecordReader:
         *,
         format: str | Format | None = None,
         root_maps: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> None:
         self.source = source
+        self.folder = folder or source.path.parent
+        """The folder of relative media paths."""
+
         self._format = find_format(format) if isinstance(format, str) else format
         self._maps = RootMaps(root_maps)
 
@@ -106,7 +110,7 @@ class RecordReader:
 
     def scan(self, span: Span = WHOLE) -> Iterator[Scanned]:
         """Yield every record of a part of the file, and every bad row as its error."""
-        folder = self.source.path.parent
+        folder = self.folder
         for row in self.source.within(span):
             try:
                 values = row.read()

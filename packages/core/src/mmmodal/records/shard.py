@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mmmodal.contracts.format import Format
+from mmmodal.errors import RecordError
+
 __all__ = ["LocalShard", "Shard", "Shards"]
 
 
@@ -16,6 +19,10 @@ class Shard(Protocol):
     @property
     def name(self) -> str:
         """Its name for errors and notes: its path, or its address on the Hub."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of relative media paths; None if it is that of the file."""
 
     def path(self) -> Path:
         """Return the local file, after fetching it if it is not here yet.
@@ -30,6 +37,8 @@ class LocalShard:
     """A file, or a folder that `datasets` saved, on this machine."""
 
     file: Path
+    folder: Path | None = None
+    """The folder of relative media paths; None if it is that of the file."""
 
     @property
     def name(self) -> str:
@@ -51,6 +60,24 @@ class Shards:
     shards: tuple[Shard, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     """What was resolved, by key: the `revision` of a data set of the Hub."""
+
+    format: Format | None = None
+    """The format of its rows, where a description of the data set says it."""
+
+    def read_as(self, format: str | Format | None) -> str | Format | None:
+        """Return the format of all rows: the given one, or that of the description.
+
+        Raises:
+            RecordError: there are both.
+        """
+        if format is not None and self.format is not None:
+            reason = f"it says itself that its format is {self.format.name!r}; leave out `format`"
+            raise RecordError(self.label, reason)
+        return self.format if format is None else format
+
+    def root(self) -> Path:
+        """Return the folder of relative media paths of the first shard."""
+        return self.shards[0].folder or self.shards[0].path().parent
 
     def paths(self) -> list[Path]:
         """Return the local files of all shards, after fetching those that are not here yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmmodal.errors import RecordError
+from mmmodal.records.dataset_info import describes, read_description
 from mmmodal.records.hub import find_hub_shards, is_on_hub
 from mmmodal.records.json_text import printable
 from mmmodal.records.mds_index import is_mds_folder, mds_shards
@@ -26,7 +28,7 @@ from mmmodal.records.shard_names import (
     shown,
 )
 
-__all__ = ["find_shards"]
+__all__ = ["find_shards", "hub_address"]
 
 WILD = re.compile(r"[*?\[{}]")
 
@@ -44,9 +46,10 @@ def find_shards(
         path: a file; a folder that `datasets` saved; a folder of shards of one kind, MDS among
             them; a pattern such as `data/*.parquet` or `shards/{000..123}.tar`; or a data set of
             the Hub: its id `namespace/name`, where no such local path exists, or
-            `hf://datasets/namespace/name[@revision][/pattern]`.
+            `hf://datasets/namespace/name[@revision][/pattern]`; or a `dataset_info.json` of
+            LLaMA-Factory, which describes data sets.
         split: the split, where there are several.
-        name: the configuration of a data set of the Hub.
+        name: the configuration of a data set of the Hub, or the name of one that is described.
         revision: the branch, tag or commit of a data set of the Hub.
 
     Raises:
@@ -58,6 +61,8 @@ def find_shards(
         local = Path(text)
         if is_on_hub(text):
             return find_hub_shards(text, split=split, name=name, revision=revision)
+        if describes(local):
+            return _described(local, split=split, name=name, revision=revision)
         _refuse_options(where, name=name, revision=revision)
         if local.is_dir():
             return Shards(text, _local(_in_folder(local, split)))
@@ -66,6 +71,34 @@ def find_shards(
         if WILD.search(text):
             return Shards(text, _local(_matches(text, split)))
     raise RecordError(where, "no such file; check its name")
+
+
+def hub_address(path: str, name: str | None = None) -> str | None:
+    """Return the address on the Hub of what a path names; None if it is here.
+
+    Args:
+        path: as for `find_shards`.
+        name: the name of a data set that the path describes.
+
+    Raises:
+        RecordError: the path describes no such data set.
+    """
+    if describes(Path(path)):
+        return hub_address(read_description(Path(path), name).path)
+    return path if is_on_hub(path) else None
+
+
+def _described(file: Path, *, split: str | None, name: str | None, revision: str | None) -> Shards:
+    """Return the shards of a data set that a file describes, and the format of its rows."""
+    entry = read_description(file, name)
+    settings = {"split": split or entry.split, "name": entry.name, "revision": revision}
+    found = find_shards(entry.path, **settings)
+    # Local media are searched in the folder of the description.
+    shards = (
+        dataclasses.replace(shard, folder=file.parent) if isinstance(shard, LocalShard) else shard
+        for shard in found.shards
+    )
+    return dataclasses.replace(found, label=str(file), shards=tuple(shards), format=entry.format)
 
 
 def _local(files: Sequence[Path]) -> tuple[LocalShard, ...]:

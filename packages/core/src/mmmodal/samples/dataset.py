@@ -145,15 +145,16 @@ def open_files(
     datasets: list[RecordDataset | RecordStream] = []
     for file in files:
         where = file.root or root
-        form = file.format and find_format(file.format, file.options)
-        settings: Any = {"root": where, "format": form, "root_maps": root_maps}
+        form = find_format(file.format, file.options) if file.format else None
         found = find_shards(file.path, split=file.split, name=file.name, revision=file.revision)
+        settings: Any = {"root": where, "root_maps": root_maps}
         if file.streaming:
+            settings["format"] = found.read_as(form)
             dataset: RecordDataset | RecordStream = RecordStream(
                 found.shards, readers=readers, **settings
             )
         else:
-            dataset = RecordDataset(found, on_error=on_error, **settings)
+            dataset = RecordDataset(found, format=form, on_error=on_error, **settings)
         if not dataset:
             raise RecordError(file.path, "it has no records")
         datasets.append(dataset)

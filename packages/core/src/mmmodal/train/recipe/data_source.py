@@ -28,14 +28,14 @@ class DataSource(Config):
     model_config = ConfigDict(extra="allow")
 
     path: str = Field(min_length=1)
-    """A file, a folder of shards, a pattern such as `shards/{000..123}.tar`, or a data set of the
-    Hub: all that `mmmodal data check` accepts."""
+    """A file, a folder of shards, a pattern such as `shards/{000..123}.tar`, a data set of the Hub,
+    or a `dataset_info.json` of LLaMA-Factory: all that `mmmodal data check` accepts."""
 
     split: str | None = None
     """The split, where the data set has several."""
 
     name: str | None = None
-    """The configuration of a data set of the Hub."""
+    """The configuration of a data set of the Hub, or the entry of a `dataset_info.json`."""
 
     revision: str | None = None
     """The branch, tag or commit of a data set of the Hub. A run notes the commit, and resumes with

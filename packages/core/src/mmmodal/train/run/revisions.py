@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 
 from mmmodal.errors import CheckpointError
-from mmmodal.records.hub import COMMIT, find_commit, is_on_hub
+from mmmodal.records.hub import COMMIT, find_commit
+from mmmodal.records.shards import hub_address
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.recipe.data_source import DataSource
 from mmmodal.train.run.folder import NOTED, RUN
 
 __all__ = ["pinned"]
+
+Named = tuple[str, str | None]
+"""The path of a data set, and its `name`."""
 
 
 def pinned(recipe: Recipe, fresh: bool) -> Recipe:
@@ -27,16 +31,17 @@ def pinned(recipe: Recipe, fresh: bool) -> Recipe:
     return recipe.model_copy(update={"data": tuple(_pin(each, noted) for each in recipe.data)})
 
 
-def _pin(source: DataSource, noted: dict[str, str]) -> DataSource:
-    if not is_on_hub(source.path) or (source.revision and COMMIT.fullmatch(source.revision)):
+def _pin(source: DataSource, noted: dict[Named, str]) -> DataSource:
+    address = hub_address(source.path, source.name)
+    if address is None or (source.revision and COMMIT.fullmatch(source.revision)):
         return source
-    known = None if source.revision else noted.get(source.path)
-    commit = known or find_commit(source.path, source.revision)
+    known = None if source.revision else noted.get((source.path, source.name))
+    commit = known or find_commit(address, source.revision)
     return source.model_copy(update={"revision": commit})
 
 
-def _noted(recipe: Recipe) -> dict[str, str]:
-    """Return the commit of each data set that the run was begun with, by its path."""
+def _noted(recipe: Recipe) -> dict[Named, str]:
+    """Return the commit of each data set that the run was begun with."""
     path = recipe.out / RUN / NOTED
     if not path.is_file():
         return {}
@@ -45,4 +50,6 @@ def _noted(recipe: Recipe) -> dict[str, str]:
     except ValueError:
         raise CheckpointError(f"{path} is damaged; start again with --fresh") from None
     entries = [each for each in mix if isinstance(each, dict)]
-    return {each["path"]: each["revision"] for each in entries if "revision" in each}
+    return {
+        (each["path"], each.get("name")): each["revision"] for each in entries if "revision" in each
+    }

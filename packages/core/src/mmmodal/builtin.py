@@ -18,12 +18,15 @@ from mmmodal.records.formats.alpaca import Alpaca
 from mmmodal.records.formats.captions import Captions
 from mmmodal.records.formats.columns import Columns
 from mmmodal.records.formats.completion import Completion
+from mmmodal.records.formats.llama_factory import LlamaFactory
 from mmmodal.records.formats.llava import Llava
+from mmmodal.records.formats.ms_swift import MsSwift
 from mmmodal.records.formats.native import Native
 from mmmodal.records.formats.openai import OpenAI
 from mmmodal.records.formats.paper import Paper
 from mmmodal.records.formats.query import Query
 from mmmodal.records.formats.transcripts import Transcripts
+from mmmodal.records.formats.trl import TRL
 from mmmodal.records.formats.vqa import VQA
 from mmmodal.records.formats.webdataset import WebDataset
 
@@ -49,7 +52,7 @@ def mmmodal_backbones() -> list[type[Backbone]]:
 @hookimpl
 def mmmodal_formats() -> list[type[Format]]:
     """Return our own format of rows, and those of other trainers and data sets."""
-    own: list[type[Format]] = [Native, Paper, OpenAI, Llava]
+    own: list[type[Format]] = [Native, Paper, OpenAI, Llava, MsSwift, LlamaFactory, TRL]
     return [*own, Alpaca, Captions, Columns, Completion, Query, Transcripts, VQA, WebDataset]
 
 

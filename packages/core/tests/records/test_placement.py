@@ -181,7 +181,12 @@ def test_a_medium_in_a_row_is_never_left_behind(
         ("a.tar", {}, "a tar shard holds the media of its rows; add `--media embed`"),
         ("a.tar", {"media": "files"}, "a tar shard holds the media of its rows"),
         ("a.tar", {"media": "embed", "to": "openai"}, "a tar shard holds native records only"),
-        ("a.parquet", {"to": "llava"}, "Parquet holds native records only; write llava as .jsonl"),
+        (
+            "a.parquet",
+            {"to": "llava"},
+            "Parquet cannot hold rows of llava; write them as .jsonl, or llama-f",
+        ),
+        ("a.jsonl", {"to": "vqa"}, r"'vqa' are read, but not written; write .*, native, .* or trl"),
         ("a.tgz", {"media": "embed"}, "unknown ending '.tgz'"),
     ],
 )

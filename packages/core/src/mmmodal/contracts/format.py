@@ -35,6 +35,13 @@ class Format(ABC):
     structured: ClassVar[tuple[str, ...]] = ()
     """The keys whose values are lists or objects; a table may hold them as JSON texts."""
 
+    found: ClassVar[bool] = True
+    """Whether rows are found to be of this format; else they are only where a user names it."""
+
+    lists_media: ClassVar[bool] = False
+    """Whether `write` lists the media of each modality under its plural, `images`, in the order of
+    the messages, and each key has values of one type; a table can hold such rows with media."""
+
     Options: ClassVar[type[Config]] = Config
     """The schema of the options. If one of them is required, rows are of this format only where a
     user names it; else those that no user names are read with the defaults."""

@@ -85,7 +85,7 @@ class ColumnNames(Config):
     def media_column(self, kind: str) -> str:
         """Return the column of a modality's media, to write them; by default its name."""
         named = [column for column, held in self.media.items() if held == kind]
-        return kind if kind in named else named[0]
+        return named[0] if named and kind not in named else kind
 
     def check(self, row: Mapping[str, Any], where: str) -> None:
         """Check that the columns that cannot be read are empty.

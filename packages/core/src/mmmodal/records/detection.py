@@ -33,7 +33,8 @@ def formats() -> dict[str, type[Format]]:
 @functools.cache
 def _found() -> tuple[Format, ...]:
     """Return the formats that rows are found to be of, with their default options."""
-    return tuple(find_format(name) for name, each in formats().items() if not _required(each))
+    known = formats().items()
+    return tuple(find_format(name) for name, each in known if each.found and not _required(each))
 
 
 def _required(format: type[Format]) -> bool:

@@ -15,9 +15,11 @@ from mmmodal.records.addresses import Medium, shown
 __all__ = [
     "Marker",
     "Turn",
+    "listed",
     "mark_text",
     "markers",
     "media_in_order",
+    "order_of_media",
     "paths_by_kind",
     "read_marked",
     "split_marked",
@@ -169,24 +171,29 @@ def mark_text(message: Message, marks: Sequence[Marker], where: str) -> str:
     return text
 
 
+def order_of_media(record: Record) -> list[int]:
+    """Return the indices of a record's media in the order of its messages."""
+    parts = (part for message in record.messages for part in message.content)
+    return [part.media for part in parts if part.media is not None]
+
+
 def media_in_order(record: Record) -> list[str]:
     """Return the paths of a record's media in the order of its messages."""
-    return [
-        record.media[part.media].uri
-        for message in record.messages
-        for part in message.content
-        if part.media is not None
-    ]
+    return [record.media[index].uri for index in order_of_media(record)]
 
 
 def paths_by_kind(record: Record) -> dict[str, list[str]]:
     """Return the paths of a record's media of each modality, in the order of its messages."""
     found: dict[str, list[str]] = {}
-    for message in record.messages:
-        for part in message.content:
-            if part.media is not None:
-                found.setdefault(part.type, []).append(record.media[part.media].uri)
+    for index in order_of_media(record):
+        ref = record.media[index]
+        found.setdefault(ref.kind, []).append(ref.uri)
     return found
+
+
+def listed(record: Record) -> dict[str, list[str]]:
+    """Return the lists of media beside the messages: `images`, `audios` and so on."""
+    return {f"{kind}s": paths for kind, paths in sorted(paths_by_kind(record).items())}
 
 
 def _begin(kind: str, marks: Sequence[Marker]) -> str:

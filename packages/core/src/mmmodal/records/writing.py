@@ -14,7 +14,8 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, MediaError, RecordError
 from mmmodal.files import replacing
 from mmmodal.media.limits import Limits
-from mmmodal.records.detection import find_format
+from mmmodal.records.detection import find_format, formats
+from mmmodal.records.inline import order_of_media
 from mmmodal.records.json_text import dump_json, printable
 from mmmodal.records.placement import MediaPlace, Placing, carried, placing
 
@@ -22,12 +23,14 @@ __all__ = ["write_located", "write_records", "write_shards"]
 
 Located = tuple[str, Record]
 
+NATIVE = "native"
+
 
 def write_records(
     records: Iterable[Record],
     path: str | Path,
     *,
-    to: str = "native",
+    to: str = NATIVE,
     media: MediaPlace = "keep",
     root: Path | None = None,
 ) -> int:
@@ -52,7 +55,7 @@ def write_located(
     located: Iterable[Located],
     path: str | Path,
     *,
-    to: str = "native",
+    to: str = NATIVE,
     media: MediaPlace = "keep",
     root: Path | None = None,
     limits: Limits | None = None,
@@ -80,7 +83,7 @@ def write_shards(
         records: the number of records of each file.
         settings: those of `write_located`.
     """
-    _check_output(path, settings.get("to", "native"), settings.get("media", "keep"))
+    _check_output(path, settings.get("to", NATIVE), settings.get("media", "keep"))
     rest = iter(located)
     number = total = 0
     for first in rest:
@@ -94,16 +97,30 @@ def write_shards(
 def _check_output(path: Path, to: str, media: MediaPlace) -> None:
     """Raise a ConfigError for a file that cannot hold such rows."""
     suffixes = (".jsonl", ".parquet", ".tar")
+    form = formats().get(to) or type(find_format(to))  # which reports an unknown name
     problem = ""
     if path.suffix not in suffixes:
         problem = f"unknown ending {path.suffix!r}{suggest(path.suffix, suffixes)}"
-    elif path.suffix != ".jsonl" and to != "native":
-        kind = "Parquet" if path.suffix == ".parquet" else "a tar shard"
-        problem = f"{kind} holds native records only; write {to} as .jsonl"
+    elif form.write is Format.write:
+        problem = f"rows of the format {to!r} are read, but not written; write {_written()}"
+    elif path.suffix == ".parquet" and to != NATIVE and not form.lists_media:
+        problem = f"Parquet cannot hold rows of {to}; write them as .jsonl, or {_written(True)}"
+    elif path.suffix == ".tar" and to != NATIVE:
+        problem = f"a tar shard holds native records only; write {to} as .jsonl"
     elif path.suffix == ".tar" and media != "embed":
         problem = "a tar shard holds the media of its rows; add `--media embed`"
     if problem:
         raise ConfigError("output", [problem])
+
+
+def _written(table: bool = False) -> str:
+    """Return the names of the formats that are written, in a table or in any file."""
+    names = [
+        name
+        for name, each in formats().items()
+        if name == NATIVE or (each.lists_media if table else each.write is not Format.write)
+    ]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 class _Writer:
@@ -128,9 +145,17 @@ class _Writer:
             file.write(dump_json(row, where) + b"\n")
 
     def _parquet(self, located: Iterable[Located], file: BinaryIO) -> None:
-        from mmmodal.records.table_writing import write_parquet
+        from mmmodal.records.table_writing import FIRST, layout_of, native_layout, write_parquet
 
-        write_parquet(map(self._table_row, _placed(located, self._place)), file, media=self._embed)
+        if self._format.name == NATIVE:
+            layout = native_layout()
+        else:
+            rest = iter(located)
+            first = [*itertools.islice(rest, FIRST)]
+            layout = layout_of(self._format, first, media=self._embed)
+            located = itertools.chain(first, rest)
+        rows = map(self._table_row, _placed(located, self._place))
+        write_parquet(rows, file, layout, media=self._embed)
 
     def _table_row(self, item: Located) -> Any:
         where, record = item
@@ -143,6 +168,8 @@ class _Writer:
             for ref, (_, medium) in zip(record.media, media, strict=True)
         )
         named = record.model_copy(update={"media": tuple(refs)})
+        if self._format.lists_media:
+            media = [media[index] for index in order_of_media(record)]
         return where, self._format.write([named], where), media
 
     def _tar(self, located: Iterable[Located], file: BinaryIO) -> None:

@@ -341,14 +341,6 @@ def test_the_first_answer_is_learned_where_the_user_says_so() -> None:
     assert shown(record) == ASKED
 
 
-@pytest.mark.parametrize(
-    "name", ["alpaca", "captions", "completion", "query", "transcripts", "vqa", "webdataset"]
-)
-def test_a_format_that_is_only_read_says_so(name: str) -> None:
-    with pytest.raises(RecordError, match=f"rows of the format '{name}' are read, but not written"):
-        find_format(name).write(read({"image": "a.png", "text": "x"}), "f.jsonl:3")
-
-
 # WebDataset
 
 NATIVE = {

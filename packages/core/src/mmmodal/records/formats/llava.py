@@ -17,7 +17,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.beside import media_beside, read_beside
 from mmmodal.records.column_names import ColumnNames, opened
 from mmmodal.records.foreign import ForeignRow, complete, validated
-from mmmodal.records.inline import Turn, mark_text, markers, paths_by_kind
+from mmmodal.records.inline import Marker, Turn, mark_text, markers, paths_by_kind
 from mmmodal.records.json_text import printable
 
 __all__ = ["Llava"]
@@ -101,6 +101,15 @@ class Llava(Format):
         (record,) = records
         kinds = {KIND, *(ref.kind for ref in record.media)}
         marks = tuple(mark for mark in markers() if mark.kind in kinds)
+        media = {
+            self.options.media_column(kind): paths[0] if len(paths) == 1 else paths
+            for kind, paths in sorted(paths_by_kind(record).items())
+        }
+        row = {"id": record.id, **media, **self.marked(record, marks, where)}
+        return complete(row, record, self, where)
+
+    def marked(self, record: Record, marks: Sequence[Marker], where: str) -> dict[str, Any]:
+        """Return the key and value of the turns of a record."""
         tags = self.options.tags
         speakers = {role: word for word, role in tags.roles.items()}
         turns = [
@@ -110,14 +119,7 @@ class Llava(Format):
             }
             for message in record.messages
         ]
-        row: dict[str, Any] = {"id": record.id}
-        for kind, paths in sorted(paths_by_kind(record).items()):
-            row |= self.listed(kind, paths)
-        return complete(row | {self._messages: turns}, record, self, where)
-
-    def listed(self, kind: str, paths: list[str]) -> dict[str, Any]:
-        """Return the key and value of the media of a modality."""
-        return {self.options.media_column(kind): paths[0] if len(paths) == 1 else paths}
+        return {self._messages: turns}
 
     @property
     def _messages(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mds_shards import write_shard
 from mmmodal.errors import RecordError
 from mmmodal.media import Limits, Source
 from mmmodal.records.files import open_rows
@@ -20,28 +21,6 @@ from mmmodal.records.shards import find_shards
 
 WRITTEN = Path(__file__).parents[1] / "data/mds"
 """Two rows that `streaming.MDSWriter` 0.13 wrote."""
-
-
-def write_shard(path: Path, columns: dict[str, str], rows: list[dict[str, bytes]]) -> Path:
-    """Write a shard of encoded values, all of variable size, as the format is documented."""
-    head = json.dumps({
-        "column_names": list(columns),
-        "column_encodings": list(columns.values()),
-        "column_sizes": [None] * len(columns),
-        "compression": None,
-        "format": "mds",
-    }).encode()  # fmt: skip
-    samples = [
-        b"".join(struct.pack("<I", len(row[name])) for name in columns)
-        + b"".join(row[name] for name in columns)
-        for row in rows
-    ]
-    edges = [4 * (len(samples) + 2) + len(head)]
-    for sample in samples:
-        edges.append(edges[-1] + len(sample))
-    positions = struct.pack(f"<{len(edges) + 1}I", len(samples), *edges)
-    path.write_bytes(positions + head + b"".join(samples))
-    return path
 
 
 def plain(value: Any) -> Any:

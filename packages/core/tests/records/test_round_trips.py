@@ -12,7 +12,6 @@ import pytest
 
 from foreign_rows import read
 from media_files import encode_sound
-from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.media.limits import Limits
@@ -23,7 +22,7 @@ from mmmodal.records.inline import order_of_media
 from mmmodal.records.writing import write_records
 from worlds import picture, read_lines, record, write_lines
 
-WRITTEN = sorted(name for name, each in formats().items() if each.write is not Format.write)
+WRITTEN = sorted(name for name, each in formats().items() if each.written)
 READ_ONLY = sorted({*formats()} - {*WRITTEN})
 TABLES = {"native", "ms-swift", "llama-factory", "trl"}
 

@@ -26,7 +26,7 @@ ATTRIBUTES = {
     "encoders": ("modality", "default_projector", "source"),
     "projectors": ("pointwise", "tilewise"),
     "backbones": ("source",),
-    "formats": ("shape",),
+    "formats": ("written", "shape"),
 }
 """The attributes of a part's class to list, for each kind."""
 

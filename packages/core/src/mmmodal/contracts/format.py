@@ -42,11 +42,18 @@ class Format(ABC):
     """Whether `write` lists the media of each modality under its plural, `images`, in the order of
     the messages, and each key has values of one type; a table can hold such rows with media."""
 
+    written: ClassVar[bool] = False
+    """Whether records can be written in this format; set for each class that has `write`."""
+
     Options: ClassVar[type[Config]] = Config
     """The schema of the options. If one of them is required, rows are of this format only where a
     user names it; else those that no user names are read with the defaults."""
 
     options: Any
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        cls.written = cls.write is not Format.write
 
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()

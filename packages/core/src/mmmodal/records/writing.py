@@ -101,7 +101,7 @@ def _check_output(path: Path, to: str, media: MediaPlace) -> None:
     problem = ""
     if path.suffix not in suffixes:
         problem = f"unknown ending {path.suffix!r}{suggest(path.suffix, suffixes)}"
-    elif form.write is Format.write:
+    elif not form.written:
         problem = f"rows of the format {to!r} are read, but not written; write {_written()}"
     elif path.suffix == ".parquet" and to != NATIVE and not form.lists_media:
         problem = f"Parquet cannot hold rows of {to}; write them as .jsonl, or {_written(True)}"
@@ -118,7 +118,7 @@ def _written(table: bool = False) -> str:
     names = [
         name
         for name, each in formats().items()
-        if name == NATIVE or (each.lists_media if table else each.write is not Format.write)
+        if name == NATIVE or (each.lists_media if table else each.written)
     ]
     return f"{', '.join(names[:-1])} or {names[-1]}"
 

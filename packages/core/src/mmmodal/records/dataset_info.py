@@ -27,7 +27,6 @@ FORMATS = {"alpaca": "alpaca", "sharegpt": "llava"}
 """Our format of each `formatting`."""
 
 TRAIN = "train"
-PLACES = {"ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,17 @@ class _Entry(Config):
             yield "it is a set of preferences ('ranking'), which are not trained on"
         if self.num_samples is not None:
             yield "'num_samples' is not supported; remove it, and use `weight` in the recipe"
-        if self.hf_hub_url is None and self.file_name is None:
-            given = ", ".join(sorted(PLACES & self.model_fields_set)) or "nothing"
-            yield f"its place must be 'hf_hub_url' or 'file_name', but it has {given}"
+        # LLaMA-Factory takes any of these before the file.
+        elsewhere = {
+            "ms_hub_url": self.ms_hub_url,
+            "om_hub_url": self.om_hub_url,
+            "script_url": self.script_url,
+            "cloud_file_name": self.cloud_file_name,
+        }
+        given = ", ".join(key for key, value in elsewhere.items() if value is not None)
+        if self.hf_hub_url is None and (given or self.file_name is None):
+            reason = "its place must be 'hf_hub_url' or 'file_name'"
+            yield f"{reason}, but it has {given or 'neither'}"
         if self.hf_hub_url is None and (self.folder or self.subset):
             yield "'folder' and 'subset' are of data sets of the Hub; remove them"
         if self.folder and self.subset:

@@ -39,8 +39,8 @@ MOST_KEYS = 20  # of one file's rows that are printed
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
-    PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
-    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
+    PATH is a file of JSON lines, a JSON list, Parquet, Arrow, CSV, TSV or tar; a folder of such
+    shards, of MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; or a data set of the Hub,
     by its id or as hf://datasets/namespace/name[@revision][/pattern]. The format of its rows is
     found by their keys (see `mmmodal formats`); `guess` looks at others.
     """

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from mmmodal.contracts import Modality
 from mmmodal.contracts.record import MediaRef, Record
-from mmmodal.errors import MMModalError, RecordError
+from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.limits import LimitSettings
 from mmmodal.media.reading import read_media
 from mmmodal.media.source import Source, find_source
 from mmmodal.parts import find
 from mmmodal.records.dataset import Scanned
+from mmmodal.records.json_text import printable
 
 __all__ = ["Checker"]
 
@@ -120,6 +121,10 @@ class Checker:
         limits = self._limits.of(modality)
         try:
             read_media(modality, ref.address, root=root, limits=limits, known=compare)
+        except MediaError as error:
+            begin = f"relative paths begin in {printable(root)}; --root names another folder"
+            is_relative = error.code == "missing" and ref.held is None and ref.uri[:1] != "/"
+            return f"{error} ({begin})" if is_relative else str(error)
         except MMModalError as error:
             return str(error)
         return changed

@@ -79,7 +79,9 @@ class TarRows(RowSource):
             text = source.read_text(Limits())
         except MediaError as error:
             raise RecordError(where, f"{member.name!r:.80}: {error.reason}") from None
-        return parse_json(text, f"{where}: {printable(member.name)}") if ending == "json" else text
+        if ending == "json":
+            return parse_json(text, f"{where}: {printable(member.name)}")
+        return text.removesuffix("\n").removesuffix("\r")  # the end of its last line
 
 
 def _rows(found: Iterable[Member]) -> Iterator[list[Member]]:

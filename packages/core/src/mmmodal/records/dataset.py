@@ -32,13 +32,21 @@ def scan(
     *,
     format: str | Format | None = None,
     root_maps: Sequence[str] = (),
+    root: Path | None = None,
 ) -> Iterator[Scanned]:
     """Return an iterator of every record of a data set, and every bad row as its error.
+
+    Args:
+        path: as for `read_records`.
+        format: the same.
+        root_maps: the same.
+        root: the folder of relative media paths; by default, that of each file, or of the data set
+            of the Hub.
 
     Raises:
         RecordError: there is no such data set; see `find_shards`.
     """
-    files = RecordFiles(_files(path), format=format, root_maps=root_maps)
+    files = RecordFiles(_files(path), root=root, format=format, root_maps=root_maps)
     files.reader(0)  # raises if it cannot be opened
     return _scan(files)
 
@@ -128,7 +136,10 @@ class RecordFiles:
     def reader(self, file: int) -> RecordReader:
         """Return the reader of a file."""
         if file not in self._readers:
-            self._readers[file] = RecordReader(open_rows(self.files[file].path()), **self._settings)
+            shard = self.files[file]
+            beside = shard if self._root is None else None
+            rows = open_rows(shard.path())
+            self._readers[file] = RecordReader(rows, shard=beside, **self._settings)
             if len(self._readers) > OPEN:
                 self._readers.popitem(last=False)
         self._readers.move_to_end(file)

@@ -109,8 +109,8 @@ def _kind_of_files(key: str, names: Sequence[str]) -> str | None:
 def origins(row: Mapping[str, Any], beside: Mapping[str, Beside]) -> Iterator[str]:
     """Yield the keys that say where the only medium of a row came from.
 
-    These are the name of its file, `path: clip_1.mp3` of Common Voice, any if the row holds the
-    medium itself; and the address from which it was downloaded, `url: https://…` of img2dataset.
+    These are the name of its file, `path: clip_1.mp3` of Common Voice, and the address from which
+    it was downloaded, `url: https://…` of img2dataset.
 
     Args:
         row: the row.
@@ -179,8 +179,8 @@ def _message(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _is_name(value: str, medium: Medium) -> bool:
     """Return whether a text may be the name of the file that a medium was."""
-    # The name of an embedded medium may be one that a writer gave it.
-    return isinstance(medium, Source) or _last(medium) == _last(value)
+    name = medium.name if isinstance(medium, Source) else medium
+    return not name or _last(name) == _last(value)
 
 
 def _last(path: str) -> str:

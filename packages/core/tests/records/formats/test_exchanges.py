@@ -14,7 +14,6 @@ from foreign_rows import read, refuses, shown
 from mmmodal.contracts.format import Place
 from mmmodal.errors import RecordError
 from mmmodal.media import Limits
-from mmmodal.media.source import InMemory, Source
 from mmmodal.records.detection import find_format, read_row
 from mmmodal.records.tar_rows import TarRows
 
@@ -477,17 +476,6 @@ def test_a_row_of_a_shard_with_files_in_no_message_is_refused(
 ) -> None:
     with pytest.raises(RecordError, match=message):
         read_row(tar_row(tmp_path, files), Place("a.tar:1", "a-1"))
-
-
-def test_a_row_that_holds_its_only_medium_may_say_which_file_it_was() -> None:
-    held = Source("a.parquet:1 image", cell=InMemory(b"x"), name="0.jpg")
-    row = {"image": held, "caption": ["A dog."], "filename": "COCO_1.jpg", "filepath": "val2014"}
-
-    (record,) = read(row, "captions")
-
-    assert record.media[0].held is held
-    assert record.meta == {"filename": "COCO_1.jpg", "filepath": "val2014"}
-    refuses(row | {"thumbnail": "b.jpg"}, r"'thumbnail' names a medium", "captions")
 
 
 def test_the_line_end_of_a_text_in_a_shard_is_no_part_of_it(tmp_path: Path) -> None:

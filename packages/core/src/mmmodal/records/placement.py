@@ -96,7 +96,8 @@ def _kept(record: Record, where: str) -> Record:
     """
     for ref in record.media:
         if ref.held is not None:
-            held = f"the row holds its medium, or it is on the Hub ({ref.uri}); write it as well"
+            what = "its medium is on the Hub" if ref.held.remote else "the row holds its medium"
+            held = f"{what} ({ref.uri}); write it as well"
             raise RecordError(where, f"{held}, with `--media embed` or `--media files`")
     return record
 

@@ -89,7 +89,10 @@ def test_a_bad_row_is_one_error_and_hides_no_other(
     [
         ("", "a.csv:1: it is empty; its first line must name the columns"),
         ("\n \n", "a.csv:1: it is empty; its first line must name the columns"),
-        ("a,b,a\n1,2,3\n", "a.csv:1: it names columns twice: 'a'; rename them"),
+        (
+            "a,b,a\n1,2,3\n",
+            "a.csv:1: it has several columns of the name 'a'; rename or remove them",
+        ),
         ("a,b\r1,2\r", "a.csv:1: its lines end in CR alone; save it with line ends of LF"),
         ('"a,b\n1,2\n', "a.csv:1: a quoted value does not end; close it by a quote"),
         (b"caf\xe9,b\n1,2\n", "a.csv:1: not UTF-8 text (at byte 4); save the file as UTF-8"),

@@ -116,7 +116,7 @@ class Checker:
             if ref.sha256 is not None and source.sha256() != ref.sha256.lower():
                 reason = "its SHA-256 differs from the row's; restore the file, or correct the row"
                 changed = f"{source.origin}: {reason}"
-            changed = changed or self._other_file(source)
+            changed = changed or self._other_file(source, root)
 
         limits = self._limits.of(modality)
         try:
@@ -129,12 +129,12 @@ class Checker:
             return str(error)
         return changed
 
-    def _other_file(self, source: Source) -> str:
+    def _other_file(self, source: Source, root: Path) -> str:
         """Return what is wrong with a medium in a row that also names a file with other bytes."""
         if source.cell is None or not source.name:
             return ""
         try:
-            file = find_source(source.name, root=self._root, limits=self._limits)
+            file = find_source(source.name, root=root, limits=self._limits)
             with file.held(self._limits) as opened:
                 same = opened.sha256() == source.sha256()
         except MMModalError:

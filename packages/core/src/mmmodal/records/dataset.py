@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
 from mmmodal.records.index import index_of
 from mmmodal.records.reading import RecordPlace, RecordReader, Scanned
+from mmmodal.records.rows import Row
 from mmmodal.records.shard import LocalShard, Shard, Shards
 from mmmodal.records.shards import find_shards
 
@@ -47,18 +49,30 @@ def scan(
         RecordError: there is no such data set; see `find_shards`.
     """
     files = RecordFiles(_files(path), root=root, format=format, root_maps=root_maps)
-    files.reader(0)  # raises if it cannot be opened
+    try:
+        files.reader(0)
+    except RecordError:
+        if len(files.files) == 1:  # else the others are read too
+            raise
     return _scan(files)
 
 
 def _scan(files: RecordFiles) -> Iterator[Scanned]:
     number = len(files.files)
     for file in range(number):
-        for item in files.reader(file).scan():
+        for item in _scan_file(files, file):
             row = item.row
             if number > 1:
                 row = dataclasses.replace(row, done=(file + row.done) / number)
             yield dataclasses.replace(item, row=row)
+
+
+def _scan_file(files: RecordFiles, file: int) -> Iterator[Scanned]:
+    """Yield the records of a file; that it is damaged is the error of its last row."""
+    try:
+        yield from files.reader(file).scan()
+    except RecordError as error:
+        yield Scanned(Row(error.where, 0, (0, 0), 1.0, dict), error=error)
 
 
 def _files(path: str | Path | Sequence[Path] | Shards) -> tuple[Shard, ...]:
@@ -188,7 +202,8 @@ class RecordDataset:
 
         settings: Any = {"root": root, "format": format, "root_maps": root_maps}
         self._files = RecordFiles(self.files, **settings)
-        self._files.reader(0)  # reports a wrong format or root map at once
+        with contextlib.suppress(RecordError):  # which is one of the index, too
+            self._files.reader(0)  # reports a wrong format or root map at once
         self._index = index_of([file.path() for file in self.files], format)
         for error in self._index.errors:
             _handle(error, on_error)

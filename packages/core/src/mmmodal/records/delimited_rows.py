@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from mmmodal.errors import RecordError
 from mmmodal.records import text_rows
 from mmmodal.records.json_text import printable
-from mmmodal.records.rows import BOM, WHOLE, Span, system_errors
+from mmmodal.records.rows import BOM, WHOLE, Span, check_names, system_errors
 from mmmodal.records.text_rows import Piece, TextRows, read_line, split_lines, too_long
 from mmmodal.utf8 import NotUtf8Error, decoded
 
@@ -161,12 +161,10 @@ def _named(columns: Sequence[str], where: str) -> tuple[str, ...]:
     """Return the names of columns; one without a name, as pandas writes its index, gets one.
 
     Raises:
-        RecordError: two have the same name, or the lines of the file do not end as others' do.
+        RecordError: two are the same, or the lines of the file do not end as others' do.
     """
     names = tuple(name or f"Unnamed: {place}" for place, name in enumerate(columns))
     if any("\r" in name for name in names):
         raise RecordError(where, "its lines end in CR alone; save it with line ends of LF")
-    if twice := {name for name in names if names.count(name) > 1}:
-        named = ", ".join(printable(repr(name)) for name in sorted(twice))
-        raise RecordError(where, f"it names columns twice: {named}; rename them")
+    check_names(names, where)
     return names

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from mmmodal.errors import RecordError
+from mmmodal.media.reading import looks_like
 from mmmodal.records.json_text import printable
 from mmmodal.records.rows import BOM, RowSource, system_errors
 from mmmodal.utf8 import other_encoding
@@ -63,8 +64,10 @@ def open_rows(path: str | Path) -> RowSource:
         return table
     if encoding := other_encoding(head):
         raise RecordError(name, f"it is {encoding} text; save it as UTF-8")
-    if kind := BINARY.get(path.suffix):
+    if (kind := BINARY.get(path.suffix)) and not looks_like(head):
         raise RecordError(name, f"it is not {kind} file, or its start is damaged; save it again")
+    if told := looks_like(head):
+        raise RecordError(name, f"it is no file of rows{told}; name another one")
     if path.suffix.lower() in DELIMITED:
         from mmmodal.records.delimited_rows import DelimitedRows
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,17 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from data_hub import DataHub, data_hub, instead_of_the_hub_of_data
-from mmmodal.errors import RecordError
+from mmmodal.cli.main import run
+from mmmodal.contracts.record import MediaRef
+from mmmodal.errors import MediaError, RecordError
+from mmmodal.media import Limits
+from mmmodal.media.reading import read_media
+from mmmodal.media.source import find_source
+from mmmodal.parts import find
+from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.files import open_rows
 from mmmodal.records.shards import find_shards
 
@@ -134,8 +144,8 @@ def test_a_data_set_of_the_hub_names_its_shards(
         ("lab/secret", {}, "or it is private; check the name, or log in by `hf auth login`"),
         ("lab/terms", {}, "it is gated; accept its terms on its page, and log in by `hf auth login`"),
         ("lab/script", {}, "no script of a data set is run"),
-        ("lab/pictures", {}, "has no shards (Parquet, JSON, tar, Arrow or MDS files)"),
-        ("lab/empty", {}, "has no shards (Parquet, JSON, tar, Arrow or MDS files)"),
+        ("lab/pictures", {}, "has no shards (Parquet, JSON, CSV, TSV, tar, Arrow or MDS files)"),
+        ("lab/empty", {}, "has no shards (Parquet, JSON, CSV, TSV, tar, Arrow or MDS files)"),
         ("hf://datasets/lab/scenes/data/*.tar", {}, "it has no data/*.tar; it holds README.md, data/"),
         ("hf://datasets/lab/tars/shards/{011..012}.tar", {}, "it has no shards/012.tar; it holds"),
         ("hf://datasets/lab/scenes/data", {}, "it holds several splits: test, train"),
@@ -232,3 +242,154 @@ def test_the_token_of_the_user_opens_private_data(
     for name in ("lab/secret", "lab/terms"):
         (shard,) = find_shards(name).shards
         assert [row.read()["id"] for row in open_rows(shard.path())] == ["s"]
+
+
+# Media beside the rows
+
+
+def picture(colour: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def tar(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(f"{name}.png")
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def captions(*names: str) -> bytes:
+    rows = [{"image": name, "caption": name} for name in names]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+RED, BLUE = picture("red"), picture("blue")
+MEDIA = ("../images/1.png", "near.png", "../tars/0.tar::a.png")
+BESIDE = {
+    "data/train.jsonl": captions(*MEDIA),
+    "data/near.png": BLUE,
+    "images/1.png": RED,
+    "images/2.png": b"never read",
+    "tars/0.tar": tar(a=RED),
+}
+GONE = "hf://datasets/lab/beside@{commit}/data/none.png: it has no such file; correct the path"
+
+
+@pytest.fixture(scope="module")
+def commit(server: DataHub) -> str:
+    """Return the commit of a data set whose rows name media of it."""
+    return server.add("lab/beside", BESIDE)
+
+
+def read(ref: MediaRef, root: Path) -> Any:
+    modality = find("modalities", "image").part()
+    return read_media(modality, ref.address, root=root)
+
+
+def test_media_of_the_same_data_set_are_fetched_when_they_are_read(
+    hub: DataHub, commit: str
+) -> None:
+    shards = find_shards("lab/beside")
+    records = pickle.loads(pickle.dumps(RecordDataset(shards)))
+
+    refs = [records[index][1].media[0] for index in range(len(records))]
+
+    assert hub.downloads == ["data/train.jsonl"]
+    at = f"hf://datasets/lab/beside@{commit}/"
+    assert [ref.uri for ref in refs] == [
+        f"{at}images/1.png", f"{at}data/near.png", f"{at}tars/0.tar::a.png"
+    ]  # fmt: skip
+    for ref, colour in zip(refs, [(255, 0, 0), (0, 0, 255), (255, 0, 0)], strict=True):
+        assert read(ref, records.root(0)).getpixel((0, 0)) == colour
+        read(ref, records.root(0))
+    assert hub.downloads[1:] == ["images/1.png", "data/near.png", "tars/0.tar"]
+
+
+def test_media_beside_the_rows_are_checked_and_written(
+    hub: DataHub, commit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "check", "lab/beside"]) == 0
+    assert run(["data", "convert", "lab/beside", "out.jsonl"]) == 1
+    assert "its medium is on the Hub" in capsys.readouterr().err
+
+    assert run(["data", "convert", "lab/beside", "out.parquet", "--media", "embed"]) == 0
+
+    sources = [record.media[0].held for _, record in read_records(tmp_path / "out.parquet")]
+    assert [each and each.read_bytes(Limits()) for each in sources] == [RED, BLUE, RED]
+    assert [each and each.name for each in sources] == ["images/1.png", "data/near.png", "a.png"]
+
+
+def test_a_root_on_this_machine_comes_first(
+    hub: DataHub, commit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "near.png").write_bytes(RED)
+
+    assert run(["data", "check", "lab/beside", "--root", str(tmp_path)]) == 1
+
+    told = capsys.readouterr().out
+    assert "train.jsonl:1: medium 0: ../images/1.png: it is outside of the media root" in told
+    assert "train.jsonl:2" not in told
+    assert hub.downloads == ["data/train.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.png", GONE),
+        ("../../1.png", "../../1.png: it is outside of the media root"),
+        ("/etc/passwd", "/etc/passwd: it is outside of the media root"),
+        ("hf://datasets/lab/one/a.png", "hf://datasets/lab/one/a.png: hf: URLs are not downloaded"),
+        ("../images/2.png", "hf://datasets/lab/beside@{commit}/images/2.png: "),
+        ("../images", "hf://datasets/lab/beside@{commit}/images: it has no such file"),
+    ],
+)
+def test_a_medium_that_cannot_be_fetched_is_one_error_of_its_row(
+    hub: DataHub, name: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = hub.add("lab/beside", {**BESIDE, "data/train.jsonl": captions(name, "near.png")})
+
+    assert run(["data", "check", "lab/beside"]) == 1
+
+    wrong, summary = capsys.readouterr().out.splitlines()
+    assert f"train.jsonl:1: medium 0: {reason.format(commit=commit)}" in wrong
+    assert summary == "2 records, 1 error"
+
+
+def test_media_are_read_offline_if_they_are_cached(
+    hub: DataHub,
+    commit: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shards = find_shards("hf://datasets/lab/beside", revision=commit)
+    records = RecordDataset(shards)
+    first, second = (records[index][1].media[0] for index in (0, 1))
+    read(first, records.root(0))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    read(first, records.root(0))
+
+    with pytest.raises(MediaError, match=r"HF_HUB_OFFLINE is set.*go online"):
+        read(second, records.root(0))
+
+
+def test_a_folder_of_the_cache_holds_media_of_the_data_set(
+    hub: DataHub, commit: str, tmp_path: Path
+) -> None:
+    shards = find_shards("hf://datasets/lab/beside", revision=commit)
+    (record, *_) = (record for _, record in read_records(shards))
+    read(record.media[0], Path())
+    folder = shards.paths()[0].parents[1]
+    (tmp_path / "secret.png").write_bytes(RED)
+
+    assert find_source("images/1.png", root=folder, limits=Limits()).read_bytes(Limits()) == RED
+
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    for path in ("link.png", "../../blobs/x", "images/../../../../secret.png"):
+        with pytest.raises(MediaError, match=r"it is outside of the media root"):
+            find_source(path, root=folder, limits=Limits())

@@ -29,7 +29,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of kept indexes; every file counts as large, with parts for two processes."""
     monkeypatch.setenv("MMMODAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(index, "LARGE", 1)
-    monkeypatch.setattr("mmmodal.records.json_rows.SMALLEST", 200)
+    monkeypatch.setattr("mmmodal.records.text_rows.SMALLEST", 200)
     monkeypatch.setattr(index, "_processes", lambda: 2)
     return tmp_path / "cache" / "indexes"
 

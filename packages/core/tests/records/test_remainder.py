@@ -40,6 +40,9 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 """A row of each format with the same two texts."""
 
+READ = {("vqa", "image_path"), ("vqa", "image_paths"), ("vqa", "audio_files")}
+"""The formats that read media under a key that says so, as `image_path`."""
+
 DESCRIBED: dict[str, dict[str, Any]] = {
     "captions": {"caption": "Apa?"},
     "columns": {"told": "Apa?"},
@@ -71,9 +74,13 @@ DESCRIBED: dict[str, dict[str, Any]] = {
     ],
 )
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_row_that_names_media_under_another_key_is_refused(
+def test_media_under_another_key_are_read_or_the_row_is_refused(
     name: str, key: str, value: Any
 ) -> None:
+    if (name, key) in READ:
+        _, (record,) = read_row(PLAIN[name] | {key: value}, Place("a.jsonl:1", "1"))
+        assert [ref.uri for ref in record.media] == ([value] if isinstance(value, str) else value)
+        return
     refuses(
         PLAIN[name] | {key: value},
         rf"'{key}[\w.]*' (names|holds) a medium",
@@ -85,7 +92,6 @@ def test_a_row_that_names_media_under_another_key_is_refused(
     ("name", "key"),
     [
         ("llava", "filename"),
-        ("vqa", "filename"),
         ("query", "picture"),
         ("paper", "images"),
         ("paper", "audio"),

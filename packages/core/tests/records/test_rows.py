@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mmmodal.errors import RecordError
 from mmmodal.media.limits import Limits
-from mmmodal.records import json_rows
+from mmmodal.records import text_rows
 from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import dump_json, parse_json
 
@@ -176,7 +176,7 @@ def test_a_list_of_any_layout_gives_its_rows_whatever_the_chunk(
     text = json.dumps(rows, indent=indent, ensure_ascii=ascii_only)
     path = Path(os.environ["PYTEST_LIST_FOLDER"]) / "a.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_rows, "CHUNK", chunk)
+        patch.setattr(text_rows, "CHUNK", chunk)
 
         assert [value for _, value in values(write(path, text))] == rows
 
@@ -193,8 +193,8 @@ def list_folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_row_that_is_too_long_is_refused_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(json_rows, "LONGEST", 1000)
-    monkeypatch.setattr(json_rows, "CHUNK", 100)
+    monkeypatch.setattr(text_rows, "LONGEST", 1000)
+    monkeypatch.setattr(text_rows, "CHUNK", 100)
     long = json.dumps({"a": "x" * 5000})
     text = f'{{"a": 1}}\n{long}\n{{"a": 3}}' if form == "lines" else f'[{{"a": 1}},\n{long}]'
     found = values(write(tmp_path / "a.json", text))

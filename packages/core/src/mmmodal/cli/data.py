@@ -39,11 +39,11 @@ MOST_KEYS = 20  # of one file's rows that are printed
 def data() -> None:
     """Check, count, convert and preview training data, and cache the features of its media.
 
-    PATH is a file of JSON lines, a JSON list, Parquet, Arrow or tar; a folder of such shards, of
-    MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; a data set of the Hub,
-    by its id or as hf://datasets/namespace/name[@revision][/pattern]; or a dataset_info.json of
-    LLaMA-Factory, with --name. The format of its rows is found by their keys (see `mmmodal
-    formats`); `guess` looks at others.
+    PATH is a file of JSON lines, a JSON list, Parquet, Arrow, CSV, TSV or tar; a folder of such
+    shards, of MDS or saved by `datasets`; a pattern such as 'shards/{000..123}.tar'; a data set
+    of the Hub, by its id or as hf://datasets/namespace/name[@revision][/pattern]; or a
+    dataset_info.json of LLaMA-Factory, with --name. The format of its rows is found by their keys
+    (see `mmmodal formats`); `guess` looks at others.
     """
 
 
@@ -104,7 +104,7 @@ def check(
     records = 0
     errors: list[dict[str, str]] = []
     unused: Counter[str] = Counter()
-    scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
+    scanned = with_progress(scan(shards, format=format, root_maps=root_maps, root=root))
     for item, found in checker.check(scanned, workers):
         records += item.record is not None
         unused.update(item.unused if item.part == 0 else ())
@@ -193,7 +193,7 @@ def convert(
     files = shards.paths()
     if out.exists() and any(out.samefile(file) for file in files):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(shards, format=format, root_maps=root_maps)
+    scanned = scan(shards, format=format, root_maps=root_maps, root=root)
     located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
     base = shards.root() if root is None else root
     settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}

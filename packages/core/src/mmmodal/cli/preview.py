@@ -140,7 +140,7 @@ def preview_command(
         preparer.allow(read_limits(limits))
         preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
-    scanned = scan(shards, format=format, root_maps=root_maps)
+    scanned = scan(shards, format=format, root_maps=root_maps, root=root)
     rest = itertools.dropwhile(lambda item: item.row.number < row, scanned)
     shown: list[dict[str, Any]] = []
     for item in itertools.islice(rest, number):

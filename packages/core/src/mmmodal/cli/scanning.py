@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -44,7 +45,9 @@ def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
         if item.format == "native":
             reason = f"the id {record.id!r} is used by an earlier row; make it unique"
             raise RecordError(item.row.where, reason)
-        record = record.model_copy(update={"id": f"{record.id}#{item.row.number}"})
+        numbers = itertools.count(item.row.number)
+        unused = (id for n in numbers if (id := f"{record.id}#{n}") not in ids)
+        record = record.model_copy(update={"id": next(unused)})
     ids.add(record.id)
     return record
 

@@ -73,7 +73,7 @@ def stats_command(
     for number, path in enumerate(paths):
         before = statistics.records
         shards = find_shards(path, split=split, name=name, revision=revision)
-        scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
+        scanned = with_progress(scan(shards, format=format, root_maps=root_maps, root=root))
         folder = shards.root() if root is None else root
         for where, record in records_of(scanned, skip=False):
             statistics.add(record)

@@ -1,4 +1,5 @@
-"""The sources of media: a file, a member of a tar file, a data URI, bytes, a cell of a table."""
+"""The sources of media: a file, here or fetched first, a member of a tar file, a data URI, bytes,
+a cell of a table."""
 
 from __future__ import annotations
 
@@ -21,7 +22,16 @@ from mmmodal.media.limits import Limits
 from mmmodal.media.tars import SEPARATOR, MemberFile, open_member, split_member
 from mmmodal.utf8 import NotUtf8Error, decoded
 
-__all__ = ["Address", "Cell", "InMemory", "Source", "check_source", "find_source", "open_source"]
+__all__ = [
+    "Address",
+    "Cell",
+    "InMemory",
+    "Remote",
+    "Source",
+    "check_source",
+    "find_source",
+    "open_source",
+]
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 WINDOWS = re.compile(r"\\|(?:^|/)[A-Za-z]:(?:/|$)")
@@ -29,6 +39,9 @@ WINDOWS_HINT = (
     r"no such file: it is a path of Windows; write / for \, or replace its beginning by --root-map "
     r"OLD=NEW (`root_maps` in a recipe), which also turns \ into /"
 )
+SNAPSHOT = re.compile(r"(.*/(?:datasets|models|spaces)--[^/]+)/snapshots/[^/]+(?:/|$)")
+"""A folder of the Hub's cache, whose files are links into the folder `blobs` beside `snapshots`."""
+
 WEB = ("https", "http")
 LONGEST_PATH = 4096  # characters; no system opens longer ones, and resolving 1 MB takes minutes
 LONGEST_LABEL = 200  # characters
@@ -47,6 +60,17 @@ class Cell(Protocol):
 
         Raises:
             RecordError: the file cannot be read.
+        """
+
+
+class Remote(Protocol):
+    """A file that is fetched when it is read."""
+
+    def path(self) -> Path:
+        """Return the local file, after fetching it if it is not here yet.
+
+        Raises:
+            RecordError: it cannot be fetched.
         """
 
 
@@ -76,6 +100,9 @@ class Source:
     cell: Cell | None = None
     """Where the bytes are in a data file, which are read when the source is opened."""
 
+    remote: Remote | None = None
+    """The file, instead of `path`, where it is fetched when the source is opened."""
+
     name: str = ""
     """The name of the file from which the bytes came, if it is known."""
 
@@ -83,8 +110,9 @@ class Source:
     """The file, while `held` keeps it open."""
 
     def __post_init__(self) -> None:
-        given = [each for each in (self.path, self.data, self.cell) if each is not None]
-        assert len(given) == 1, "a source has one of path, data and cell"
+        given = (self.path, self.data, self.cell, self.remote)
+        number = sum(each is not None for each in given)
+        assert number == 1, "a source has one of path, data, cell and remote"
 
     def open(self, limits: Limits) -> BinaryIO:
         """Return an open file of the bytes; a file must be regular and within the limits."""
@@ -104,9 +132,10 @@ class Source:
         Raises:
             MediaError: the file cannot be opened, or is too large.
         """
-        with self.open(limits) as file:
-            if self.path is not None:
-                yield replace(self, descriptor=_descriptor(file))
+        here = self._fetched()
+        with here.open(limits) as file:
+            if here.path is not None:
+                yield replace(here, descriptor=_descriptor(file))
             elif self.cell is not None:
                 yield replace(self, cell=InMemory(file.read()))
             else:
@@ -140,7 +169,19 @@ class Source:
         if size > limit:
             raise _too_large(self.origin, size, name, limit)
 
+    def _fetched(self) -> Source:
+        """Return the source with its file on this machine."""
+        if self.remote is None:
+            return self
+        try:
+            path = Path(os.path.realpath(self.remote.path()))
+        except RecordError as error:
+            raise MediaError("unreadable", self.origin, error.reason) from None
+        return replace(self, path=path, remote=None)
+
     def _open(self) -> io.BufferedReader | io.BytesIO:
+        if self.remote is not None:
+            return self._fetched()._open()
         if self.cell is not None:
             return io.BytesIO(self._cell_bytes(self.cell))
         if self.path is None:
@@ -196,13 +237,14 @@ def open_source(uri: Address, *, root: Path | None, limits: Limits) -> Source:
 
 
 def check_source(uri: Address, *, root: Path | None, limits: Limits) -> None:
-    """Check a medium as `open_source` does; bytes in the cell of a table are not read for it.
+    """Check a medium as `open_source` does; the cell of a table is not read for it, nor a file
+    fetched.
 
     Raises:
         MediaError: the file does not exist, is not regular, too large, or outside of `root`.
     """
     source = find_source(uri, root=root, limits=limits)
-    if source.cell is None:
+    if source.cell is None and source.remote is None:
         source.open(limits).close()
 
 
@@ -288,10 +330,17 @@ def _resolve(text: str, root: Path | None) -> Path:
         path = Path(os.path.realpath(os.path.join(base, text)))
     except (OSError, ValueError, RecursionError):  # e.g. lone surrogates; a long chain of links
         raise MediaError("missing", origin, "no such file; correct the path") from None
-    if not path.is_relative_to(base):
+    if not path.is_relative_to(base) and not _is_linked_blob(path, base, text):
         reason = "it is outside of the media root; move the file under the root, or change the root"
         raise MediaError("outside-root", origin, reason)
     return path
+
+
+def _is_linked_blob(path: Path, base: str, text: str) -> bool:
+    """Return whether a path in a folder of the Hub's cache leads to a file of the same data set."""
+    inside = os.path.normpath(os.path.join(base, text)).startswith(os.path.join(base, ""))
+    snapshot = SNAPSHOT.match(base)
+    return inside and snapshot is not None and path.parent == Path(snapshot[1]) / "blobs"
 
 
 def _label(text: str) -> str:

@@ -21,6 +21,9 @@ KEPT = 64
 """The number of tar files whose members a process remembers."""
 
 
+CHUNK = 1024 * 1024
+
+
 class Member(NamedTuple):
     """A regular file in a tar file."""
 
@@ -87,10 +90,22 @@ def members(file: BinaryIO, origin: str) -> Iterator[Member]:
             # Without its end, a tar file may have lost members.
             if tar.offset + tarfile.BLOCKSIZE > size:
                 raise _damaged(origin, "its end is missing")
+            if not _is_blank(file, tar.offset):
+                reason = "it has data after its end, as several tar files in one; separate them"
+                raise MediaError("unreadable", origin, reason)
     except MediaError:
         raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         raise _damaged(origin, type(error).__name__) from None
+
+
+def _is_blank(file: BinaryIO, offset: int) -> bool:
+    """Return whether a file has nothing but zeros from a position on."""
+    file.seek(offset)
+    while data := file.read(CHUNK):
+        if data.strip(b"\0"):
+            return False
+    return True
 
 
 def _checked(info: tarfile.TarInfo, size: int, origin: str) -> Member:

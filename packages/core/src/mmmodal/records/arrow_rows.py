@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow
 import pyarrow.ipc
 
+from mmmodal.records.json_text import printable
+from mmmodal.records.rows import check_names
 from mmmodal.records.table_rows import MappedRows, damaged
 
 __all__ = ["ArrowRows"]
@@ -25,6 +27,7 @@ class ArrowRows(MappedRows):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._table = _map_arrow(path)
+        check_names(self._table.schema.names, printable(path))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}

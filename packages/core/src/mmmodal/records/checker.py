@@ -11,12 +11,13 @@ from pathlib import Path
 
 from mmmodal.contracts import Modality
 from mmmodal.contracts.record import MediaRef, Record
-from mmmodal.errors import MMModalError, RecordError
+from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.limits import LimitSettings
 from mmmodal.media.reading import read_media
 from mmmodal.media.source import Source, find_source
 from mmmodal.parts import find
 from mmmodal.records.dataset import Scanned
+from mmmodal.records.json_text import printable
 
 __all__ = ["Checker"]
 
@@ -115,21 +116,25 @@ class Checker:
             if ref.sha256 is not None and source.sha256() != ref.sha256.lower():
                 reason = "its SHA-256 differs from the row's; restore the file, or correct the row"
                 changed = f"{source.origin}: {reason}"
-            changed = changed or self._other_file(source)
+            changed = changed or self._other_file(source, root)
 
         limits = self._limits.of(modality)
         try:
             read_media(modality, ref.address, root=root, limits=limits, known=compare)
+        except MediaError as error:
+            begin = f"relative paths begin in {printable(root)}; --root names another folder"
+            is_relative = error.code == "missing" and ref.held is None and ref.uri[:1] != "/"
+            return f"{error} ({begin})" if is_relative else str(error)
         except MMModalError as error:
             return str(error)
         return changed
 
-    def _other_file(self, source: Source) -> str:
+    def _other_file(self, source: Source, root: Path) -> str:
         """Return what is wrong with a medium in a row that also names a file with other bytes."""
         if source.cell is None or not source.name:
             return ""
         try:
-            file = find_source(source.name, root=self._root, limits=self._limits)
+            file = find_source(source.name, root=root, limits=self._limits)
             with file.held(self._limits) as opened:
                 same = opened.sha256() == source.sha256()
         except MMModalError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
 from mmmodal.records.index import index_of
 from mmmodal.records.reading import RecordPlace, RecordReader, Scanned
+from mmmodal.records.rows import Row
 from mmmodal.records.shard import LocalShard, Shard, Shards
 from mmmodal.records.shards import find_shards
 
@@ -32,26 +34,47 @@ def scan(
     *,
     format: str | Format | None = None,
     root_maps: Sequence[str] = (),
+    root: Path | None = None,
 ) -> Iterator[Scanned]:
     """Return an iterator of every record of a data set, and every bad row as its error.
+
+    Args:
+        path: as for `read_records`.
+        format: the same.
+        root_maps: the same.
+        root: the folder of relative media paths; by default, that of each file, or of the data set
+            of the Hub.
 
     Raises:
         RecordError: there is no such data set; see `find_shards`.
     """
     found = _shards(path)
-    files = RecordFiles(found.shards, format=found.read_as(format), root_maps=root_maps)
-    files.reader(0)  # raises if it cannot be opened
+    settings: Any = {"root": root, "format": found.read_as(format), "root_maps": root_maps}
+    files = RecordFiles(found.shards, **settings)
+    try:
+        files.reader(0)
+    except RecordError:
+        if len(files.files) == 1:  # else the others are read too
+            raise
     return _scan(files)
 
 
 def _scan(files: RecordFiles) -> Iterator[Scanned]:
     number = len(files.files)
     for file in range(number):
-        for item in files.reader(file).scan():
+        for item in _scan_file(files, file):
             row = item.row
             if number > 1:
                 row = dataclasses.replace(row, done=(file + row.done) / number)
             yield dataclasses.replace(item, row=row)
+
+
+def _scan_file(files: RecordFiles, file: int) -> Iterator[Scanned]:
+    """Yield the records of a file; that it is damaged is the error of its last row."""
+    try:
+        yield from files.reader(file).scan()
+    except RecordError as error:
+        yield Scanned(Row(error.where, 0, (0, 0), 1.0, dict), error=error)
 
 
 def _shards(path: str | Path | Sequence[Path] | Shards) -> Shards:
@@ -128,9 +151,9 @@ class RecordFiles:
         """Return the reader of a file."""
         if file not in self._readers:
             shard = self.files[file]
-            self._readers[file] = RecordReader(
-                open_rows(shard.path()), folder=shard.folder, **self._settings
-            )
+            beside = shard if self._root is None else None
+            rows = open_rows(shard.path())
+            self._readers[file] = RecordReader(rows, shard=beside, **self._settings)
             if len(self._readers) > OPEN:
                 self._readers.popitem(last=False)
         self._readers.move_to_end(file)
@@ -181,7 +204,8 @@ class RecordDataset:
 
         settings: Any = {"root": root, "format": format, "root_maps": root_maps}
         self._files = RecordFiles(self.files, **settings)
-        self._files.reader(0)  # reports a wrong format or root map at once
+        with contextlib.suppress(RecordError):  # which is one of the index, too
+            self._files.reader(0)  # reports a wrong format or root map at once
         self._index = index_of([file.path() for file in self.files], format)
         for error in self._index.errors:
             _handle(error, on_error)

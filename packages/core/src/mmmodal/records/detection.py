@@ -125,9 +125,11 @@ def _detect(row: Mapping[str, Any], where: str) -> Format:
         raise RecordError(
             where, f"its format may be {names}; choose one with --format (`format` in recipes)"
         )
-    keys = ", ".join(map(repr, list(row)[:10])) or "none"
+    given = [key for key, value in row.items() if value is not None]
+    keys = ", ".join(map(repr, given[:10])) or "none"
     known = "; ".join(f"{each.name}: {each.shape}" for each in _found())
-    raise RecordError(where, printable(f"no format has its keys ({keys}). Known formats: {known}"))
+    reason = f"no format has its keys ({keys}); `mmmodal data guess` looks at their values"
+    raise RecordError(where, printable(f"{reason}. Known formats: {known}"))
 
 
 def _ask(format: Format, method: str, *given: Any) -> Any:

@@ -17,11 +17,13 @@ from mmmodal.records.foreign import ForeignRow, validated
 from mmmodal.records.naming import is_blank, kind_of, words_of
 from mmmodal.records.remainder import speaks
 
-__all__ = ["ExchangeFormat", "exchange", "has_media", "media_of", "text_of"]
+__all__ = ["ExchangeFormat", "exchange", "has_media", "media_of", "named_files", "text_of"]
 
-FILE = "file_name"
-"""The key of a medium whose modality its name tells, as in the `metadata.jsonl` of a folder."""
+FILE = re.compile(r"(?:file_?)?(?:names?|paths?)|files?")
+"""Keys of media whose modality the endings of files tell, as in the `metadata.jsonl` of a folder,
+or a word before: `file_name`, `path`, `audio_filepath`."""
 
+NO_FILES = frozenset({"name", "names"})
 PATHS = frozenset({"path", "file", "filename", "filepath", "name"})
 REMOTE = re.compile(r"https?://", re.IGNORECASE)
 
@@ -60,7 +62,9 @@ class ExchangeFormat(Format):
 def has_media(row: Mapping[str, Any]) -> bool:
     """Return whether a row holds media and neither turns nor questions."""
     given = [key for key, value in row.items() if value is not None]
-    return not speaks(given) and any(key in list_keys() or key == FILE for key in given)
+    return not speaks(given) and (
+        any(key in list_keys() for key in given) or bool(named_files(row))
+    )
 
 
 def _media(row: Mapping[str, Any]) -> dict[str, Beside]:
@@ -77,10 +81,29 @@ def media_of(row: Mapping[str, Any], where: str) -> dict[str, Beside]:
         RecordError: a value is no medium, or two keys of a modality differ.
     """
     found = {kind: each for kind, each in media_beside(row, where).items() if each.uris}
-    name = row.get(FILE)
-    if not found and isinstance(name, str) and (kind := kind_of(name)):
-        return {kind: Beside(FILE, (name,))}
+    return found or named_files(row)
+
+
+def named_files(row: Mapping[str, Any]) -> dict[str, Beside]:
+    """Return the media of a row under the first key of each modality that names files."""
+    found: dict[str, Beside] = {}
+    for key, value in row.items():
+        names = [value] if isinstance(value, str) else value
+        is_named = isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)
+        if is_named and names and (kind := _kind_of_files(key, names)):
+            found.setdefault(kind, Beside(key, tuple(names)))
     return found
+
+
+def _kind_of_files(key: str, names: Sequence[str]) -> str | None:
+    """Return the modality of the files that a key names; None if it names none."""
+    words = words_of(key)
+    told = words[0] if len(words) > 1 and words[0] in list_keys() else None
+    rest = "_".join(words[1:] if told else words)
+    if rest in NO_FILES or not FILE.fullmatch(rest):
+        return None
+    kinds = {list_keys()[told]} if told else {*map(kind_of, names)}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def origins(row: Mapping[str, Any], beside: Mapping[str, Beside]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Open data files: JSON, Parquet, Arrow, tar, MDS or a saved folder, detected by content."""
+"""Open data files, whose kind their content tells; that of CSV, TSV and MDS is in the name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from mmmodal.errors import RecordError
+from mmmodal.media.reading import looks_like
 from mmmodal.records.json_text import printable
 from mmmodal.records.rows import BOM, RowSource, system_errors
 from mmmodal.utf8 import other_encoding
@@ -18,6 +19,7 @@ ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 """The first bytes of an Arrow file with an index, and of a stream."""
 
 BINARY = {".parquet": "a Parquet", ".arrow": "an Arrow"}
+DELIMITED = {".csv", ".tsv"}
 TAR = slice(257, 262)
 """The bytes of a tar file that are `ustar`."""
 
@@ -25,12 +27,16 @@ HEAD = 4096  # bytes from which the kind of a file is detected
 NOT_DATA = {
     b"\x1f\x8b": "gzip-compressed; unpack it first",
     b"\x28\xb5\x2f\xfd": "zstd-compressed; unpack it first",
+    b"BZh": "bzip2-compressed; unpack it first",
+    b"\xfd7zXZ\0": "xz-compressed; unpack it first",
     b"PK\x03\x04": "a zip archive; unpack it first",
 }
 
 
 def open_rows(path: str | Path) -> RowSource:
-    """Return the rows of a file, whose kind is detected by its content, not its name.
+    """Return the rows of a file, whose kind is detected by its content.
+
+    Only CSV, TSV and MDS are detected by the name.
 
     Raises:
         RecordError: there is no such file, or it is of an unknown kind.
@@ -58,8 +64,14 @@ def open_rows(path: str | Path) -> RowSource:
         return table
     if encoding := other_encoding(head):
         raise RecordError(name, f"it is {encoding} text; save it as UTF-8")
-    if kind := BINARY.get(path.suffix):
+    if (kind := BINARY.get(path.suffix)) and not looks_like(head):
         raise RecordError(name, f"it is not {kind} file, or its start is damaged; save it again")
+    if told := looks_like(head):
+        raise RecordError(name, f"it is no file of rows{told}; name another one")
+    if path.suffix.lower() in DELIMITED:
+        from mmmodal.records.delimited_rows import DelimitedRows
+
+        return DelimitedRows(path)
     return _json_rows(path, head.removeprefix(BOM).lstrip())
 
 
@@ -81,7 +93,8 @@ def _table_rows(path: Path, head: bytes) -> RowSource | None:
 
 
 def _json_rows(path: Path, head: bytes) -> RowSource:
-    from mmmodal.records.json_rows import JsonRows, split_lines, split_list
+    from mmmodal.records.json_rows import JsonRows, split_list
+    from mmmodal.records.text_rows import split_lines
 
     if head.startswith(b"["):
         return JsonRows(path, split_list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ OTHERS = {
 }
 """The names of columns that hold a text of a record, the likeliest first."""
 
+LINK = re.compile(r"https?://\S+$")
 SHORT = 8
 """The number of letters that a language's code may have."""
 
@@ -192,7 +194,11 @@ def _may_be(key: str, column: Sequence[Any], is_text: bool) -> bool:
 
 
 def _is_text(column: Sequence[Any]) -> bool:
-    return all(isinstance(value, str | int | float) for value in column)
+    return all(isinstance(value, str | int | float) and not _is_link(value) for value in column)
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, str) and LINK.match(value) is not None
 
 
 def _length(column: Sequence[Any]) -> float:

@@ -37,7 +37,7 @@ ADDRESS = re.compile(
 )
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WILD = re.compile(r"[*?\[]")
-FILES = {".csv", ".gz", ".tsv", ".txt", ".yaml", ".yml", ".zip", ".zst"}
+FILES = {".gz", ".txt", ".yaml", ".yml", ".zip", ".zst"}
 """Suffixes of files that hold no rows, but are not ids of the Hub either."""
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os.path
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmmodal.errors import RecordError, one_line
+from mmmodal.media.source import Source
+from mmmodal.media.tars import split_member
+from mmmodal.records.json_text import printable
 from mmmodal.records.shard_names import kind_of
 
 __all__ = ["HubShard", "hub_errors"]
+
+
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|[/\\]", re.IGNORECASE)
+"""What URLs and absolute paths begin with."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,16 @@ class HubShard:
                 )
             )
 
+    def beside(self, uri: str) -> Source | None:
+        """Return the medium at a path that begins in the file's folder, of the same commit."""
+        path, member = split_member(uri)
+        file = os.path.normpath(os.path.join(os.path.dirname(self.file), path))
+        if not path or "\0" in path or ABSOLUTE.match(path) or file.split("/")[0] in ("..", "."):
+            return None
+        remote = HubShard(self.repository, self.commit, file)
+        origin = printable(remote.name if member is None else f"{remote.name}::{member}")
+        return Source(origin, remote=remote, member=member, name=member or file)
+
 
 @contextlib.contextmanager
 def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
@@ -63,6 +82,11 @@ def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
         reason = f"it has no revision {revision!r:.80}; name a branch, tag or commit"
     except errors.LocalEntryNotFoundError as error:
         reason = _unreachable(repository, error)
+    except errors.EntryNotFoundError:
+        reason = (
+            "it has no such file; correct the path, or download what holds the file, unpack it, "
+            "and name its folder by --root (`root` in recipes)"
+        )
     except errors.HfHubHTTPError as error:
         refusal = one_line(error.server_message or error, 200)
         reason = f"the Hub refused ({refusal}); try again later"

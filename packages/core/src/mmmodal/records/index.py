@@ -14,15 +14,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
 from mmmodal.files import cache_folder, files_of, replacing
 from mmmodal.plugins import registry
 from mmmodal.records.files import open_rows
+from mmmodal.records.json_text import printable
 from mmmodal.records.reading import RecordPlace, RecordReader
-from mmmodal.records.rows import Span
+from mmmodal.records.rows import WHOLE, Span, system_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +76,15 @@ class _Work:
     format: str | Format | None
 
 
-Found = tuple[list[tuple[int, ...]], list[tuple[str, str]]]
-"""The places that were found in a part of a file, and the errors of bad rows."""
+class Found(NamedTuple):
+    """What was found in a part of a file."""
+
+    places: list[tuple[int, ...]]
+    errors: list[tuple[str, str]]
+    """The errors of bad rows, and last of the file if it could not be read on."""
+
+    is_whole: bool
+    """Whether all rows could be read."""
 
 
 def index_of(paths: Sequence[Path], format: str | Format | None = None) -> Index:
@@ -89,11 +97,10 @@ def index_of(paths: Sequence[Path], format: str | Format | None = None) -> Index
     Raises:
         RecordError: a file cannot be read.
     """
-    sources = [open_rows(path) for path in paths]  # reports a file that does not exist
-    size = sum(each.stat().st_size for path in paths for each in files_of(path))
+    size = sum(map(_size, paths))
     if size < LARGE:
-        works = [_Work(path, file, (0, -1), format) for file, path in enumerate(paths)]
-        return _joined(map(_scan, works))
+        works = [_Work(path, file, WHOLE, format) for file, path in enumerate(paths)]
+        return _joined([*map(_scan, works)])
     kept = cache_folder() / "indexes" / f"{_key(paths, format)}.safetensors"
     if (known := _read(kept)) is not None:
         return known
@@ -102,11 +109,25 @@ def index_of(paths: Sequence[Path], format: str | Format | None = None) -> Index
     works = [
         _Work(path, file, span, format)
         for file, path in enumerate(paths)
-        for span in sources[file].spans(each)
+        for span in _spans(path, each)
     ]
-    index = _joined(_scanned(works, processes, size))
-    _write(kept, index)
+    found = [*_scanned(works, processes, size)]
+    index = _joined(found)
+    if all(part.is_whole for part in found):  # the disk may only have failed this time
+        _write(kept, index)
     return index
+
+
+def _size(path: Path) -> int:
+    with system_errors(printable(path)):
+        return sum(each.stat().st_size for each in files_of(path))
+
+
+def _spans(path: Path, number: int) -> list[Span]:
+    try:
+        return open_rows(path).spans(number)
+    except RecordError:  # it is told when the file is read
+        return [WHOLE]
 
 
 def _scanned(works: Sequence[_Work], processes: int, size: int) -> Iterator[Found]:
@@ -126,28 +147,35 @@ def _scanned(works: Sequence[_Work], processes: int, size: int) -> Iterator[Foun
 
 
 def _scan(work: _Work) -> Found:
-    reader = RecordReader(open_rows(work.path), format=work.format)
     names = _formats()
     places: list[tuple[int, ...]] = []
     errors: list[tuple[str, str]] = []
-    for row in reader.source.within(work.span):
-        for found in reader.places(row, work.file):
+    try:
+        for found in _places(work):
             if isinstance(found, RecordError):
                 errors.append((found.where, found.reason))
             else:
                 form = names.index(found.format)
                 places.append((found.file, *found.position, found.number, form, found.part))
-    return places, errors
+    except RecordError as error:  # of the file, which is damaged from here on
+        return Found(places, [*errors, (error.where, error.reason)], is_whole=False)
+    return Found(places, errors, is_whole=True)
 
 
-def _joined(found: Iterator[Found]) -> Index:
+def _places(work: _Work) -> Iterator[RecordPlace | RecordError]:
+    reader = RecordReader(open_rows(work.path), format=work.format)
+    for row in reader.source.within(work.span):
+        yield from reader.places(row, work.file)
+
+
+def _joined(found: Sequence[Found]) -> Index:
     import numpy as np
 
     parts = [np.zeros((0, FIELDS), np.int64)]
     errors = []
-    for places, bad in found:
-        parts.append(np.array(places, np.int64).reshape(-1, FIELDS))
-        errors += [RecordError(where, reason) for where, reason in bad]
+    for part in found:
+        parts.append(np.array(part.places, np.int64).reshape(-1, FIELDS))
+        errors += [RecordError(where, reason) for where, reason in part.errors]
     return Index(np.concatenate(parts), _formats(), tuple(errors))
 
 

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-from mmmodal.errors import RecordError
-from mmmodal.records.json_text import check_object, parse_json, printable
-from mmmodal.records.rows import BOM, WHOLE, Row, RowSource, Span, system_errors
+from mmmodal.records import text_rows
+from mmmodal.records.json_text import check_object, parse_json
+from mmmodal.records.rows import WHOLE, Span
+from mmmodal.records.text_rows import Piece, TextRows, split_lines
 
-__all__ = ["JsonRows", "Piece", "split_lines", "split_list"]
+__all__ = ["JsonRows", "split_list"]
 
-LONGEST = 256 * 1024 * 1024  # bytes of one row
-CHUNK = 1024 * 1024
-SMALLEST = 4 * CHUNK  # a smaller part of a file is not worth a process
 BLANK = re.compile(rb"\s*")
 # A whole string, or its beginning if its end is not in the buffer yet; or a bracket or comma.
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 
 
-class Piece(NamedTuple):
-    """The text of one row and its position, or the error if there is no valid text."""
-
-    line: int
-    offset: int
-    text: bytes
-    problem: str = ""
-
-
-class JsonRows(RowSource):
+class JsonRows(TextRows):
     """The rows of a JSON file, which `split` finds."""
 
     def __init__(self, path: Path, split: Callable[[BinaryIO, Span], Iterator[Piece]]) -> None:
@@ -41,78 +28,17 @@ class JsonRows(RowSource):
 
     def spans(self, number: int) -> list[Span]:
         """Return parts of about equal size, in bytes; a list is one part."""
-        if self._split is split_list:
-            return [WHOLE]
-        with system_errors(printable(self.path)):
-            size = self.path.stat().st_size
-        number = max(1, min(number, size // SMALLEST))
-        edges = [size * place // number for place in range(number + 1)]
-        return list(pairwise(edges))
+        return super().spans(number) if self._split is split_lines else [WHOLE]
 
-    def within(self, span: Span) -> Iterator[Row]:
-        """Yield the rows that begin in a part of the file."""
-        with system_errors(printable(self.path)), self.path.open("rb") as file:
-            size = max(1, self.path.stat().st_size)
-            for piece in self._split(file, span):
-                where = self.where(piece.line)
-                yield Row(
-                    where=where,
-                    number=piece.line,
-                    position=(piece.offset, len(piece.text)),
-                    done=(piece.offset + len(piece.text)) / size,
-                    read=functools.partial(_parse, piece.text, where, piece.problem),
-                )
+    def pieces(self, file: BinaryIO, span: Span) -> Iterator[Piece]:
+        """Yield the text of each row that begins in a part of the file."""
+        return self._split(file, span)
 
-    def read(self, position: tuple[int, int], where: str) -> dict[str, Any]:
-        """Return the row at an offset."""
-        offset, length = position
-        # Opened for each read: worker processes must not share a file position.
-        with system_errors(printable(self.path)), self.path.open("rb") as file:
-            file.seek(offset)
-            text = file.read(length)
-        return _parse(text, where)
-
-
-def _parse(text: bytes, where: str, problem: str = "") -> dict[str, Any]:
-    if problem:
-        raise RecordError(where, problem)
-    row: dict[str, Any] = parse_json(text, where)
-    check_object(row, where)
-    return row
-
-
-def split_lines(file: BinaryIO, span: Span = WHOLE) -> Iterator[Piece]:
-    """Yield the lines that begin in a part of the file, and are not blank."""
-    offset, line = _first_line(file, span[0])
-    while (span[1] < 0 or offset < span[1]) and (text := file.readline(LONGEST + 1)):
-        line += 1
-        length = len(text)
-        if length > LONGEST:
-            while rest := file.readline(CHUNK):
-                length += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-            yield Piece(line, offset, b"", f"longer than {LONGEST:,} bytes; split the row")
-        elif text.strip().removeprefix(BOM):
-            yield Piece(line, offset, text)
-        offset += length
-
-
-def _first_line(file: BinaryIO, begin: int) -> tuple[int, int]:
-    """Move to the first line that begins at or after a byte; return its offset and lines before.
-
-    The lines are counted, so that errors name the line of the whole file.
-    """
-    if not begin:
-        return 0, 0
-    lines = left = 0
-    while (left := begin - 1 - file.tell()) > 0:
-        lines += file.read(min(CHUNK, left)).count(b"\n")
-    while rest := file.readline(CHUNK):
-        if rest.endswith(b"\n"):
-            lines += 1
-            break
-    return file.tell(), lines
+    def parse(self, text: bytes, where: str) -> dict[str, Any]:
+        """Return the values of a row."""
+        row: dict[str, Any] = parse_json(text, where)
+        check_object(row, where)
+        return row
 
 
 def split_list(file: BinaryIO, span: Span = WHOLE) -> Iterator[Piece]:
@@ -138,7 +64,7 @@ def split_list(file: BinaryIO, span: Span = WHOLE) -> Iterator[Piece]:
                 yield scanner.problem("there is text after the end of the list; remove it")
             return
     if scanner.too_long:
-        yield scanner.problem(f"longer than {LONGEST:,} bytes; split the row")
+        yield scanner.problem(text_rows.too_long())
     else:
         yield scanner.problem("the list does not end: the file is cut off, or a quote is missing")
 
@@ -186,7 +112,7 @@ class _Scanner:
 
     def rest(self) -> bytes:
         """Return the beginning of the text after the list."""
-        return self._buffer[self._position :].strip() or self._file.read(CHUNK)
+        return self._buffer[self._position :].strip() or self._file.read(text_rows.CHUNK)
 
     def _first_line(self) -> tuple[int, int]:
         """Return the line where the current element's text begins, and the blanks before it."""
@@ -197,11 +123,11 @@ class _Scanner:
     def _fill(self) -> bool:
         """Read more bytes, and drop those before the current element."""
         held = self._buffer[self._start :]
-        if len(held) > LONGEST:
+        if len(held) > text_rows.LONGEST:
             self.too_long = True
             return False
         # Doubling keeps the time linear for an element of any length.
-        more = self._file.read(max(CHUNK, len(held)))
+        more = self._file.read(max(text_rows.CHUNK, len(held)))
         self._buffer = held + more
         self._offset += self._start
         self._position -= self._start

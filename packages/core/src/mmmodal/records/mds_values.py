@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmmodal.errors import RecordError
-from mmmodal.media.source import Source
+from mmmodal.media.source import InMemory, Source
 from mmmodal.records.json_text import parse_json
 from mmmodal.utf8 import NotUtf8Error, decoded
 
@@ -62,7 +62,7 @@ def decoder(encoding: str, where: str) -> Callable[[bytes], Any]:
     if name in NUMBERS:
         return lambda data: struct.unpack(NUMBERS[name], data)[0]
     if name in MEDIA:
-        return lambda data: Source(where, data=data)
+        return lambda data: Source(where, cell=InMemory(data))
     if name in LISTS:
         return partial(_media, where=where, unused=LISTS[name])
     if name == "ndarray":
@@ -93,7 +93,7 @@ def _media(data: bytes, *, where: str, unused: int) -> list[Source]:
     if edges[-1] != len(data):
         raise ValueError("sizes that do not fit")
     return [
-        Source(f"{where}.{index}", data=data[begin:end])
+        Source(f"{where}.{index}", cell=InMemory(data[begin:end]))
         for index, (begin, end) in enumerate(pairwise(edges))
     ]
 

@@ -91,11 +91,13 @@ def _kept(record: Record, where: str) -> Record:
     """Return a record whose media all have paths or URIs.
 
     Raises:
-        RecordError: a medium is inside the row that was read, so that a path cannot name it.
+        RecordError: a medium is inside the row that was read, or on the Hub, so that no path names
+            it.
     """
     for ref in record.media:
         if ref.held is not None:
-            held = f"the row holds its medium ({ref.uri}); write it as well"
+            what = "its medium is on the Hub" if ref.held.remote else "the row holds its medium"
+            held = f"{what} ({ref.uri}); write it as well"
             raise RecordError(where, f"{held}, with `--media embed` or `--media files`")
     return record
 

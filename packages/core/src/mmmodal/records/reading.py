@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmmodal.contracts.format import Format, Place
-from mmmodal.contracts.record import Record
+from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import RecordError
 from mmmodal.records.detection import find_format, read_row, unused_keys
 from mmmodal.records.json_text import printable
 from mmmodal.records.paths import RootMaps
 from mmmodal.records.rows import WHOLE, Row, RowSource, Span
+from mmmodal.records.shard import Shard
 
 __all__ = ["RecordPlace", "RecordReader", "Scanned"]
 
@@ -60,10 +61,20 @@ class RecordReader:
         *,
         format: str | Format | None = None,
         root_maps: Sequence[str] = (),
-        folder: Path | None = None,
+        shard: Shard | None = None,
     ) -> None:
+        """Read a file.
+
+        Args:
+            source: the rows of the file.
+            format: the format of all rows; by default it is detected for each.
+            root_maps: `OLD=NEW` beginnings of media paths.
+            shard: the shard whose relative media paths begin beside it, or in its folder; by
+                default, they begin in the folder of the file, or one that the caller knows.
+        """
         self.source = source
-        self.folder = folder or source.path.parent
+        self._shard = shard
+        self.folder = (shard.folder if shard else None) or source.path.parent
         """The folder of relative media paths."""
 
         self._format = find_format(format) if isinstance(format, str) else format
@@ -83,7 +94,20 @@ class RecordReader:
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
         chosen = self._format or (find_format(known) if known else None)
         found, records = read_row(values, place, chosen)
-        return found.name, [self._maps.apply(record) for record in records]
+        return found.name, [self._placed(self._maps.apply(record)) for record in records]
+
+    def _placed(self, record: Record) -> Record:
+        """Return a record with the media that are fetched when they are read."""
+        if self._shard is None:
+            return record
+        media = tuple(map(self._place, record.media))
+        return record if media == record.media else record.model_copy(update={"media": media})
+
+    def _place(self, ref: MediaRef) -> MediaRef:
+        if self._shard is None or ref.held is not None:
+            return ref
+        source = self._shard.beside(ref.uri)
+        return ref if source is None else MediaRef(kind=ref.kind, uri=source, sha256=ref.sha256)
 
     def at(self, place: RecordPlace) -> tuple[str, Record]:
         """Return the position of a record for errors, and the record that was found there before.

@@ -35,6 +35,8 @@ UNSUPPORTED = re.compile(
 )
 """Keys that change what a model reads, or how it learns from it."""
 
+LEAVE_OUT = "remove the key (or `ignore` it with the format 'columns'; see `mmmodal data guess`)"
+
 VERDICTS = frozenset({"label", "kto_tag"})
 """Keys of which true or false says whether the answer is a good one, as rows of KTO have them."""
 
@@ -140,12 +142,12 @@ def unread_medium(values: Mapping[str, Any], uris: Collection[str], todo: str) -
         for named in media_named(key, value):
             if named.embedded and named.shown not in uris:
                 held = f"{named.place!r} holds a medium ({named.shown})"
-                return f"{held} that is in no message; {todo}, or remove the key"
+                return f"{held} that is in no message; {todo}, or {LEAVE_OUT}"
             if not named.embedded and named.shown not in uris:
                 shown = named.shown if len(named.shown) <= 60 else f"{named.shown[:59]}…"
                 return (
                     f"{named.place!r} names a medium ({shown!r}) that is in no message; {todo}, or "
-                    "remove the key"
+                    f"{LEAVE_OUT}"
                 )
     return ""
 

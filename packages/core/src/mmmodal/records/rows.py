@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from mmmodal.errors import MMModalError, RecordError
 from mmmodal.records.json_text import printable
 
-__all__ = ["BOM", "WHOLE", "Row", "RowSource", "Span", "system_errors"]
+__all__ = ["BOM", "WHOLE", "Row", "RowSource", "Span", "check_names", "system_errors"]
 
 BOM = b"\xef\xbb\xbf"
 
@@ -69,6 +69,18 @@ class RowSource(ABC):
     def where(self, number: int) -> str:
         """Return the position of a row, for errors."""
         return f"{printable(self.path)}:{number}"
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Check that no two columns have the same name, as a row would lose the value of one.
+
+    Raises:
+        RecordError: two have.
+    """
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        shown = ", ".join(map(repr, twice))
+        reason = f"it has several columns of the name {shown}; rename or remove them"
+        raise RecordError(where, printable(reason))
 
 
 @contextlib.contextmanager

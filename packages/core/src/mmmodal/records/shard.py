@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
+from mmmodal.media.source import Source
 
 __all__ = ["LocalShard", "Shard", "Shards"]
 
@@ -31,6 +32,12 @@ class Shard(Protocol):
             RecordError: it cannot be fetched.
         """
 
+    def beside(self, uri: str) -> Source | None:
+        """Return the medium at a relative path beside the file, which is fetched when it is read.
+
+        None if the medium is on this machine, or no relative path leads to it.
+        """
+
 
 @dataclass(frozen=True)
 class LocalShard:
@@ -48,6 +55,10 @@ class LocalShard:
     def path(self) -> Path:
         """Return the file."""
         return self.file
+
+    def beside(self, uri: str) -> Source | None:
+        """Return None."""
+        return None
 
 
 @dataclass(frozen=True)

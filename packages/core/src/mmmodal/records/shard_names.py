@@ -29,10 +29,15 @@ KINDS = {
     ".ndjson": "JSON lines",
     ".json": "JSON",
     ".tar": "tar",
+    ".csv": "CSV",
+    ".tsv": "TSV",
     ".arrow": "Arrow",
+    ".tgz": "compressed tar",
     ".mds": "MDS",
 }
 """The kinds of shards by the suffixes of their names."""
+
+COMPRESSED = {".bz2", ".gz", ".xz", ".zst"}
 
 ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """Files that `datasets` and others write about data, which hold no rows."""
@@ -40,7 +45,7 @@ ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.
 HUB = "hf://"
 """The beginning of the addresses of data sets of the Hub."""
 
-NO_SHARDS = "has no shards (Parquet, JSON, tar, Arrow or MDS files)"
+NO_SHARDS = "has no shards (Parquet, JSON, CSV, TSV, tar, Arrow or MDS files)"
 
 SPLITS = {
     "train": ("train", "training"),
@@ -66,7 +71,13 @@ def kind_of(name: str) -> str | None:
     """Return the kind of a shard by its name; None if the name is not that of a shard."""
     path = PurePosixPath(name)
     hidden = path.name.startswith((".", "_"))
-    return None if hidden or path.name in ABOUT else KINDS.get(path.suffix.lower())
+    if hidden or path.name in ABOUT:
+        return None
+    suffix = path.suffix.lower()
+    # These are not read, which is told when one is opened: rows must not be left out in silence.
+    if suffix in COMPRESSED and (inside := kind_of(path.stem)):
+        return f"compressed {inside}"
+    return KINDS.get(suffix)
 
 
 def check_one_kind(names: Sequence[str], where: str) -> None:

@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from mmmodal.errors import RecordError
 from mmmodal.records.json_text import parse_json, printable
-from mmmodal.records.rows import WHOLE, Row, RowSource, Span
+from mmmodal.records.rows import WHOLE, Row, RowSource, Span, check_names
 from mmmodal.records.table_media import (
     TableCell,
     hollow,
@@ -116,6 +116,7 @@ class ParquetRows(RowSource):
                 self._file = pyarrow.parquet.ParquetFile(self.path)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise damaged(self.path, error) from None
+            check_names(self._file.schema_arrow.names, printable(self.path))
             self._process = os.getpid()
             self._groups = OrderedDict()
             self._reading = threading.Lock()

@@ -101,7 +101,38 @@ ASKED = [("user", "{a.png}What?"), ("assistant", "Dog.")]
             [("user", "{1.wav}" + SAID), ("assistant", "hello")],
             None,
         ),
+        (
+            "transcripts",
+            {"client_id": "x", "path": "1.mp3", "sentence": "Hai.", "locale": "ms"},
+            [("user", "{1.mp3}Apa yang dikatakan?"), ("assistant", "Hai.")],
+            {"client_id": "x"},
+        ),
+        (
+            "transcripts",
+            {"audio_filepath": "/x/1", "duration": 1.5, "text": "hello"},
+            [("user", "{/x/1}" + SAID), ("assistant", "hello")],
+            {"duration": 1.5},
+        ),
+        (
+            "transcripts",
+            {"file_name": "1.wav", "text": "hello"},
+            [("user", "{1.wav}" + SAID), ("assistant", "hello")],
+            None,
+        ),
+        (
+            "captions",
+            {"file_names": ["1.png", "2.png"], "text": "Dogs."},
+            [("user", "{1.png}{2.png}" + DESCRIBE), ("assistant", "Dogs.")],
+            None,
+        ),
+        (
+            "captions",
+            {"image_file_name": "1", "caption": "A dog.", "path": "1"},
+            [("user", "{1}" + DESCRIBE), ("assistant", "A dog.")],
+            {"path": "1"},
+        ),
         ("vqa", {"image": "a.png", "question": "What?", "answer": "Dog."}, ASKED, None),
+        ("vqa", {"image_path": "a.png", "question": "What?", "answer": "Dog."}, ASKED, None),
         (
             "vqa",
             {"image": "a.png", "question": "What?", "answers": ["Cat.", "Dog.", "Dog."]},
@@ -243,6 +274,8 @@ def test_a_published_row_is_found_and_read(
         ({"image": "a.png", "text": "x", "picture": "b.png"}, r"'picture' names a medium"),
         ({"image": "a.png", "text": "x", "path": "b.png"}, r"'path' names a medium \('b.png'\)"),
         ({"image": "a.png", "text": "x", "file_name": "b.png"}, r"'file_name' names a medium"),
+        ({"file_name": "a.png", "text": "x", "path": "b.png"}, r"'path' names a medium"),
+        ({"file_name": ["a.png", "b.wav"], "text": "x"}, r"no format has its keys"),
         ({"image": ["a.png", "b.png"], "text": "x", "path": "a.jpg"}, r"'path' names a medium"),
         ({"image": "a.png", "text": "x", "history": [["a", "b"]]}, r"no format has its keys"),
         ({"image": "", "text": "x"}, r"it has no medium to describe"),
@@ -435,3 +468,15 @@ def test_a_row_of_a_shard_with_files_in_no_message_is_refused(
 ) -> None:
     with pytest.raises(RecordError, match=message):
         read_row(tar_row(tmp_path, files), Place("a.tar:1", "a-1"))
+
+
+def test_the_line_end_of_a_text_in_a_shard_is_no_part_of_it(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in {"1.wav": b"x", "1.txt": b"one\ntwo\r\n"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+    (row,) = TarRows(tmp_path / "a.tar")
+
+    assert row.read()["txt"] == "one\ntwo"

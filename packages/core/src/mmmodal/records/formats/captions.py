@@ -25,7 +25,9 @@ class Captions(ExchangeFormat):
     """`{"image": path, "caption": text}`, or several captions of one medium."""
 
     name = "captions"
-    shape = "a medium (`image`, `audio` … or `file_name`) with `text`, `caption` or `captions`"
+    shape = (
+        "a medium (`image`, `audio` …, `file_name`, `path`) with `text`, `caption` or `captions`"
+    )
     Options: ClassVar[type[Config]] = QuestionOptions
     options: QuestionOptions
 

@@ -9,7 +9,7 @@ from mmmodal.config import Config
 from mmmodal.contracts.format import Place
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
-from mmmodal.records.exchange import ExchangeFormat, exchange, has_media, text_of
+from mmmodal.records.exchange import ExchangeFormat, exchange, has_media, named_files, text_of
 from mmmodal.records.wording import QuestionOptions, drawn, in_language
 
 __all__ = ["TRANSCRIPTS", "Transcripts", "is_speech"]
@@ -21,14 +21,17 @@ SAID = {"en": "What is said?", "ms": "Apa yang dikatakan?"}
 
 def is_speech(row: Mapping[str, Any]) -> bool:
     """Return whether a row holds sound, of which a `text` is what is said in it."""
-    return row.get("audio") is not None or row.get("audios") is not None
+    given = row.get("audio") is not None or row.get("audios") is not None
+    return given or "audio" in named_files(row)
 
 
 class Transcripts(ExchangeFormat):
     """`{"audio": path, "sentence": text}`, as Common Voice, FLEURS and LibriSpeech have it."""
 
     name = "transcripts"
-    shape = "`audio` (or `file_name`) with `sentence`, `transcription`, `transcript` or `text`"
+    shape = (
+        "`audio` (or `file_name`, `path`) with `sentence`, `transcription`, `transcript` or `text`"
+    )
     Options: ClassVar[type[Config]] = QuestionOptions
     options: QuestionOptions
 

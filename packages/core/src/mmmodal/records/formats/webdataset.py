@@ -72,7 +72,8 @@ def _by_modality(members: Mapping[str, Source], where: str) -> dict[str, Any]:
     for ending, each in members.items():
         kind = kind_of(f".{ending}")
         if kind is None:
-            reason = f"no installed plugin reads files that end in .{ending}; leave them out"
+            todo = "rename them, as keys have no dots" if "." in ending else "leave them out"
+            reason = f"no installed plugin reads files that end in .{ending}; {todo}"
             raise RecordError(where, printable(reason))
         found.setdefault(kind, []).append(each)
     return {kind: each[0] if len(each) == 1 else each for kind, each in found.items()}

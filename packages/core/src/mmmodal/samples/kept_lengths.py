@@ -87,7 +87,7 @@ class KeptLengths:
     def joined(self, others: Iterable[KeptLengths]) -> KeptLengths:
         """Return these lengths with those that others know of the same records."""
         every = [self, *others]
-        lengths = np.sum([each.lengths for each in every], axis=0, dtype=np.int32)
+        lengths = np.stack([each.lengths for each in every]).sum(axis=0, dtype=np.int32)
         return _together(lengths, every, [0] * len(every))
 
     def of(self, records: range) -> KeptLengths:

@@ -61,7 +61,8 @@ def measure_lengths(
     import numpy as np
 
     key = _fingerprint(dataset)
-    lengths = of_first(_read(folder / FILE, key) if rank() == 0 else None)
+    known = _read(folder / FILE, key) if rank() == 0 else None
+    lengths: NDArray[np.int32] | None = of_first(known)
     if lengths is not None and lengths.all():
         return lengths
     if lengths is None:

@@ -35,7 +35,7 @@ import numpy as np
 import soundfile
 import webdataset
 from data_inputs import QUICK, Shape, regrouped, write_embedded, write_files, write_texts
-from PIL import Image
+from PIL import Image, ImageOps
 from racing import Result, race, show, write
 from streaming import memory_of_this_process, write_inputs
 
@@ -52,9 +52,11 @@ Way = Callable[[], Iterator[Any]]
 def decoded(data: bytes | str, kind: str) -> Any:
     """Return the pixels or samples of a medium, as a user of the peers would."""
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    if kind == "image":
-        return Image.open(file).convert("RGB")
-    return soundfile.read(file, dtype="float32")[0]
+    if kind == "audio":  # its channels mixed
+        return soundfile.read(file, dtype="float32", always_2d=True)[0].mean(axis=1)
+    with Image.open(file) as image:  # upright, as `datasets` decodes it
+        image.load()
+        return (ImageOps.exif_transpose(image) if image.getexif() else image).convert("RGB")
 
 
 def ours(records: Iterable[tuple[str, Any]], root: Path) -> Iterator[Any]:
@@ -63,9 +65,11 @@ def ours(records: Iterable[tuple[str, Any]], root: Path) -> Iterator[Any]:
     from mmmodal.parts import modality_of
 
     modalities = {kind: modality_of(kind) for kind in ("image", "audio")}
+    limits = {kind: modality.Limits() for kind, modality in modalities.items()}
     for _, record in records:
         for ref in record.media:
-            item = read_media(modalities[ref.kind], ref.address, root=root)
+            known = {"root": root, "limits": limits[ref.kind]}
+            item = read_media(modalities[ref.kind], ref.address, **known)
             yield item if ref.kind == "image" else item.samples
         if not record.media:
             yield record
@@ -234,8 +238,8 @@ def start(path: Path, model: Path, run: Path) -> dict[str, float]:
 def starts(folder: Path, shape: Shape) -> Iterator[tuple[str, Result]]:
     """Yield the figures of three starts, each in a process of its own."""
     write_inputs(folder)
-    results = {}
     for rows in shape.lengths:
+        results = {}
         path = folder / "start.jsonl"
         write_texts(path, rows)
         cache = folder / f"cache-{rows}"
@@ -243,8 +247,8 @@ def starts(folder: Path, shape: Shape) -> Iterator[tuple[str, Result]]:
             run = folder / f"run-{rows}-{min(number, 1)}"
             run.mkdir(exist_ok=True)
             given = ["--start", path, "--model", folder / "model", "--run", run]
-            results[f"{rows:,}, {name}"] = in_a_process(given, cache)
-    yield "starts of packed text records", results
+            results[name] = in_a_process(given, cache)
+        yield f"starts with {rows:,} packed texts", results
 
 
 def in_a_process(given: list[Any], cache: Path) -> dict[str, float]:

@@ -66,7 +66,7 @@ wheels: $(READY) ## build a wheel of every package into dist/
 
 pins: $(READY) ## pin the newest versions in constraints.txt, for `make test` to try
 	mkdir -p build
-	uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --group dev --group trl \
+	uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --group dev --group trl --group bench \
 		$(PACKAGES:%=%/pyproject.toml) | grep -vE '^(-e|nvidia-|cuda-|triton=)' > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
@@ -82,7 +82,7 @@ $(UV): constraints.txt
 
 # uv reads no pip settings, so a user's own index or links do not change what is installed.
 $(READY): $(UV) constraints.txt $(PROJECTS)
-	$(UV) pip install --python .venv --quiet -c constraints.txt --group dev --group trl \
+	$(UV) pip install --python .venv --quiet -c constraints.txt --group dev --group trl --group bench \
 		$(PACKAGES:%=-e %)
 	@touch $@
 

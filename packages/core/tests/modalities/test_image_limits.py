@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image as pillow
 
 from media_files import encode_picture
+from mmmodal.modalities import image
 from mmmodal.modalities.image import ImageLimits
 from odd_pictures import (
     BLUE,
@@ -152,6 +155,19 @@ def test_progressive_jpeg_of_many_scans_is_refused() -> None:
     assert time.perf_counter() - start < 1
     assert error.code == "too-large"
     assert "scans" in error.reason
+
+
+@pytest.mark.parametrize("block", [3, 4, 7, 64, 1000])
+def test_segments_of_a_jpeg_are_the_same_in_blocks_of_any_size(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(block)
+    files = [encode_picture(quarters(), "JPEG", progressive=True) + b"\xff\xda\0\3\0" * 9]
+    files += [bytes(chance.choices(b"\xff\xff\0\2\xd0\xda\xc4", k=300)) for _ in range(50)]
+    expected = [[*image._jpeg_markers(io.BytesIO(data))] for data in files]
+    monkeypatch.setattr(image, "JPEG_BLOCK", block)
+    assert [[*image._jpeg_markers(io.BytesIO(data))] for data in files] == expected
+    assert max(map(len, expected)) > 10
 
 
 def test_bytes_after_the_end_of_a_jpeg_are_not_counted_as_scans() -> None:

@@ -283,7 +283,8 @@ def test_random_access_to_parquet_keeps_few_row_groups(
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(TABLE), path, row_group_size=2)
     source = open_rows(path)
-    group = source._group(0, ()).nbytes  # type: ignore[attr-defined]
+    source.read((0, 1), "x")
+    (group,) = [table.nbytes for table in source._groups.values()]  # type: ignore[attr-defined]
     monkeypatch.setattr(table_rows, "CACHE", 2 * group + 5)
 
     read = [source.read((index, 1), "x")["id"] for index in (0, 1, 0, 4, 0)]

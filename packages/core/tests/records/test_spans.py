@@ -44,6 +44,17 @@ def test_parts_of_a_file_of_lines_hold_every_row_once(lines: Path, edges: list[i
     assert within(source, list(pairwise(cuts))) == [told(row) for row in source]
 
 
+def test_lines_before_a_part_are_counted_once_for_each_version_of_a_file(
+    tmp_path: Path, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmmodal.records.json_rows.BLOCK", 256)
+    path = tmp_path / "rows.jsonl"
+    for text in (lines.read_text(), "\n" * 500 + lines.read_text(), lines.read_text()):
+        path.write_text(text)
+        cuts = [*range(0, len(text.encode()), 700), len(text.encode())]
+        assert within(open_rows(path), list(pairwise(cuts))) == [told(r) for r in open_rows(path)]
+
+
 def test_a_large_file_of_lines_has_several_parts(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(

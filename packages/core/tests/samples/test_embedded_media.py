@@ -67,7 +67,9 @@ def test_samples_and_lengths_are_those_of_files(
     expected, found = prepared(preparer, files), prepared(preparer, embedded[kind])
 
     assert len(found) == len(expected) == 6
-    assert [found.length(n) for n in range(6)] == [expected.length(n) for n in range(6)]
+    assert [found.measure(n).tokens for n in range(6)] == [
+        expected.measure(n).tokens for n in range(6)
+    ]
     for number in (5, 0, 3):
         one, other = found[number], expected[number]
         assert (one.input_ids, one.labels) == (other.input_ids, other.labels)

@@ -77,7 +77,7 @@ class Renderer:
             )
         self.markers = dict(markers)
         self.thoughts = thoughts
-        self._answers = answers
+        self.answers = answers
         self._tokens = tokens or MarkupTokenizer(
             tokenizer, as_token=_likeness(tokenizer, self.markers)
         )
@@ -86,7 +86,7 @@ class Renderer:
     def variant(self, settings: Mapping[str, Any], kind: type[Renderer] | None = None) -> Renderer:
         """Return a renderer of the same tokens with other settings of the template."""
         made = kind or type(self)
-        choices = (self.thoughts, self._answers)
+        choices = (self.thoughts, self.answers)
         return made(self.tokenizer, self.markers, *choices, settings=settings, tokens=self._tokens)
 
     def render(
@@ -124,7 +124,7 @@ class Renderer:
         if self._is_exact(written, spoken):
             return self._expanded(ids, labels, media, layouts)
         shown = {index: f"[{kind}]" for index, kind in media}
-        how: Any = {"end": self._format.end, "answers": self._answers, "media": shown}
+        how: Any = {"end": self._format.end, "answers": self.answers, "media": shown}
         exact = labelled(written, ids, spoken, self._tokens, **how)
         rendered = self._expanded(exact.ids, exact.labels, media, layouts)
         return replace(rendered, unlearned=exact.unlearned)
@@ -152,7 +152,7 @@ class Renderer:
                 return TrainingText(text, spans, len(chat))
             except RenderError:
                 pass  # the template writes different texts around different answers
-        joiner = Joiner(self._write, self._format, self._tokens, self._answers)
+        joiner = Joiner(self._write, self._format, self._tokens, self.answers)
         try:
             return joiner.text_of(chat, text)
         except TemplateError as error:

@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 from mmmodal.errors import MediaError, MMModalError, RecordError
 from mmmodal.media.data_uris import DATA, base64_of
 from mmmodal.media.limits import Limits
-from mmmodal.media.tars import SEPARATOR, MemberFile, open_member, split_member
+from mmmodal.media.tars import SEPARATOR, MemberFile, MemberPlace, open_member, split_member
 from mmmodal.utf8 import NotUtf8Error, decoded
 
 __all__ = [
@@ -95,6 +95,9 @@ class Source:
 
     member: str | None = None
     """The name of the medium in the tar file at `path`."""
+
+    place: MemberPlace | None = field(default=None, repr=False, compare=False)
+    """Where it was found there, if that is known."""
 
     data: bytes | None = field(default=None, repr=False)
     cell: Cell | None = None
@@ -190,7 +193,7 @@ class Source:
             return self._open_file()
         file = self._open_file()
         try:
-            return open_member(file, self.member, self.origin)
+            return open_member(file, self.member, self.origin, self.place)
         except MediaError:
             file.close()
             raise

@@ -12,7 +12,16 @@ from typing import BinaryIO, NamedTuple
 
 from mmmodal.errors import MediaError
 
-__all__ = ["SEPARATOR", "Member", "MemberFile", "members", "open_member", "split_member"]
+__all__ = [
+    "SEPARATOR",
+    "Member",
+    "MemberFile",
+    "MemberPlace",
+    "members",
+    "open_member",
+    "split_member",
+    "version_of",
+]
 
 SEPARATOR = ".tar::"
 """What stands before the name of a member."""
@@ -34,21 +43,47 @@ class Member(NamedTuple):
     size: int
 
 
+Version = tuple[int, ...]
+"""What identifies a tar file and its content: device, inode, size and time."""
+
+
+class MemberPlace(NamedTuple):
+    """A member that was found before, and in which version of its tar file."""
+
+    member: Member
+    version: Version
+
+
+def version_of(file: BinaryIO) -> Version:
+    """Return the version of an open tar file."""
+    status = os.fstat(file.fileno())
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def split_member(uri: str) -> tuple[str, str | None]:
     """Return the path of a file, and the name of the member if `uri` is that of one."""
     path, separator, name = uri.partition(SEPARATOR)
     return (path + SEPARATOR.removesuffix("::"), name) if separator else (uri, None)
 
 
-def open_member(file: BinaryIO, name: str, origin: str) -> io.BufferedReader:
+def open_member(
+    file: BinaryIO, name: str, origin: str, place: MemberPlace | None = None
+) -> io.BufferedReader:
     """Return a member of an open tar file as a file, which closes the tar file with it.
+
+    Args:
+        file: the tar file.
+        name: the name of the member.
+        origin: the name of the medium in errors.
+        place: where it was found before, which is used if the tar file is the same.
 
     Raises:
         MediaError: there is no such member, or the tar file is damaged.
     """
-    status = os.fstat(file.fileno())
-    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    found = _index(_Opened(file, origin), key).get(name)
+    version = version_of(file)
+    if place is not None and place.version == version:
+        return io.BufferedReader(MemberFile(file, place.member))
+    found = _index(_Opened(file, origin), version).get(name)
     if found is None:
         reason = f"the tar file has no member {name!r:.80}; correct the name"
         raise MediaError("missing", origin, reason)
@@ -69,7 +104,7 @@ class _Opened(NamedTuple):
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _index(opened: _Opened, key: tuple[int, ...]) -> dict[str, Member]:
+def _index(opened: _Opened, version: Version) -> dict[str, Member]:
     return {member.name: member for member in members(opened.file, opened.origin)}
 
 

@@ -140,6 +140,8 @@ def _mix(samples: NDArray[Any]) -> NDArray[np.float32]:
     import numpy as np
 
     with np.errstate(all="ignore"):  # overflow becomes infinity, which is refused later
+        if samples.shape[1] == 1:
+            return samples[:, 0].astype(np.float32)
         mixed: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
     return mixed
 

@@ -209,17 +209,23 @@ def _check_scans(file: BinaryIO, origin: str) -> None:
 
 def _jpeg_markers(file: BinaryIO) -> Iterator[bytes]:
     """Yield the kind of each segment in the whole file; a film may follow the picture."""
-    position = 2
+    position = start = 2
+    block = b""
     while True:
-        file.seek(position)
-        block = file.read(JPEG_BLOCK)
-        found = JPEG_MARKER.search(block)
+        if not 0 <= position - start < len(block):
+            file.seek(position)
+            start, block = position, file.read(JPEG_BLOCK)
+        found = JPEG_MARKER.search(block, position - start)
         if found is not None:
             yield found[1]
-            file.seek(position + found.end())
-            position += found.end() + int.from_bytes(file.read(2), "big")
+            size = block[found.end() : found.end() + 2]
+            if len(size) < 2:  # it lies in the next block
+                file.seek(start + found.end())
+                size = file.read(2)
+            position = start + found.end() + int.from_bytes(size, "big")
         elif len(block) == JPEG_BLOCK:
-            position += JPEG_BLOCK - 1  # a marker may lie across two blocks
+            position = start + JPEG_BLOCK - 1  # a marker may lie across two blocks
+            block = b""
         else:
             return
 

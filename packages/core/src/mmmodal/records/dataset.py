@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import operator
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
@@ -14,7 +17,7 @@ from mmmodal.contracts.format import Format
 from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.files import open_rows
-from mmmodal.records.index import index_of
+from mmmodal.records.index import content_key, index_of
 from mmmodal.records.reading import RecordPlace, RecordReader, Scanned
 from mmmodal.records.rows import Row
 from mmmodal.records.shard import LocalShard, Shard, Shards
@@ -202,8 +205,8 @@ class RecordDataset:
         self.files = found.shards
         """The files."""
 
-        settings: Any = {"root": root, "format": format, "root_maps": root_maps}
-        self._files = RecordFiles(self.files, **settings)
+        self._settings: Any = {"format": format, "root_maps": tuple(root_maps)}
+        self._files = RecordFiles(self.files, root=root, **self._settings)
         with contextlib.suppress(RecordError):  # which is one of the index, too
             self._files.reader(0)  # reports a wrong format or root map at once
         self._index = index_of([file.path() for file in self.files], format)
@@ -227,6 +230,19 @@ class RecordDataset:
     def root(self, index: SupportsIndex) -> Path:
         """Return the folder of the relative media paths of a record."""
         return self._files.root_of(self._index.place(self._number(index)).file)
+
+    def parts(self) -> Iterator[tuple[str, range]]:
+        """Yield, for each file, a key and the numbers of its records.
+
+        The key is one of the file's content, of what reads it, and of where paths in it lead.
+        """
+        import numpy as np
+
+        edges = np.searchsorted(self._index.places[:, 0], range(len(self.files) + 1)).tolist()
+        for number, (begin, end) in enumerate(pairwise(edges)):
+            key = content_key([self.files[number].path()], self._settings["format"])
+            root = os.path.abspath(self._files.root_of(number))
+            yield json.dumps([key, root, list(self._settings["root_maps"])]), range(begin, end)
 
     def _number(self, index: SupportsIndex) -> int:
         number = operator.index(index)

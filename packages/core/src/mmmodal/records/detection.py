@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmmodal.config import suggest, validate
 from mmmodal.contracts.format import Format, Place
@@ -16,7 +16,15 @@ from mmmodal.records.json_text import check_object, parse_json, printable
 from mmmodal.records.paths import with_local_paths
 from mmmodal.records.remainder import Remainder
 
-__all__ = ["find_format", "formats", "read_row", "structured_keys", "unused_keys"]
+__all__ = [
+    "ReadRow",
+    "find_format",
+    "formats",
+    "read_row",
+    "read_whole_row",
+    "structured_keys",
+    "unused_keys",
+]
 
 
 def formats() -> dict[str, type[Format]]:
@@ -74,8 +82,28 @@ def _with_options(name: str, options: Mapping[str, Any]) -> Format:
     return known[name](validate(schema, options, f"options of the format {name!r}"))
 
 
+class ReadRow(NamedTuple):
+    """The format of a row, its records, and its keys that are not read, but kept in `meta`."""
+
+    format: Format
+    records: list[Record]
+    unused: tuple[str, ...]
+
+
 def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Format, list[Record]]:
     """Return the format of a row, which is detected unless given, and its records.
+
+    A system prompt under a key of its own becomes the first turn.
+
+    Raises:
+        RecordError: the row is not valid, or says more than its records.
+    """
+    found = read_whole_row(row, place, format)
+    return found.format, found.records
+
+
+def read_whole_row(row: Any, place: Place, format: Format | None = None) -> ReadRow:
+    """Return what `read_row` does, with the keys that are not read.
 
     A system prompt under a key of its own becomes the first turn.
 
@@ -96,7 +124,7 @@ def read_row(row: Any, place: Place, format: Format | None = None) -> tuple[Form
     remainder.check(records)
     for record in records:
         _check_turns(record, place.where)
-    return chosen, [with_local_paths(record) for record in records]
+    return ReadRow(chosen, [with_local_paths(each) for each in records], remainder.unused)
 
 
 def unused_keys(row: Mapping[str, Any], format: Format) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ files' contents and of what reads them, so that the next start takes seconds.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Index", "index_of"]
+__all__ = ["Index", "content_key", "index_of"]
 
 FIELDS = 6
 """The whole numbers that are kept for each record: those of a `RecordPlace`."""
@@ -101,7 +102,7 @@ def index_of(paths: Sequence[Path], format: str | Format | None = None) -> Index
     if size < LARGE:
         works = [_Work(path, file, WHOLE, format) for file, path in enumerate(paths)]
         return _joined([*map(_scan, works)])
-    kept = cache_folder() / "indexes" / f"{_key(paths, format)}.safetensors"
+    kept = cache_folder() / "indexes" / f"{content_key(paths, format)}.safetensors"
     if (known := _read(kept)) is not None:
         return known
     processes = _processes()
@@ -193,9 +194,12 @@ def _processes() -> int:
     return max(1, min(MOST_PROCESSES, (os.cpu_count() or 1) // here))
 
 
-def _key(paths: Sequence[Path], format: str | Format | None) -> str:
+def content_key(paths: Sequence[Path], format: str | Format | None) -> str:
     """Return a key of the files' contents, and of the parts that read rows."""
-    files = [[_content(each) for each in files_of(path) if each.is_file()] for path in paths]
+    files = [
+        [_content(each, _version(each)) for each in files_of(path) if each.is_file()]
+        for path in paths
+    ]
     kinds = [*registry().provided("modalities")]
     parts = sorted(f"{name} {item.package} {item.version}" for name, item in kinds)
     plugins = sorted(f"{each.package} {each.version}" for each in registry().plugins)
@@ -205,15 +209,24 @@ def _key(paths: Sequence[Path], format: str | Format | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _content(path: Path) -> list[Any]:
-    """Return what identifies a file's content: its size, time, and a digest of pieces of it."""
+def _version(path: Path) -> tuple[int, int, int]:
     status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@functools.lru_cache(maxsize=4096)
+def _content(path: Path, version: tuple[int, int, int]) -> list[Any]:
+    """Return what identifies a file's content: its size, time, and a digest of pieces of it.
+
+    It is read once for each version of a file.
+    """
+    size, changed, _ = version
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for place in range(SAMPLES):
-            file.seek(max(0, status.st_size - SAMPLE) * place // (SAMPLES - 1))
+            file.seek(max(0, size - SAMPLE) * place // (SAMPLES - 1))
             digest.update(file.read(SAMPLE))
-    return [status.st_size, status.st_mtime_ns, digest.hexdigest()]
+    return [size, changed, digest.hexdigest()]
 
 
 def _read(path: Path) -> Index | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mmmodal.contracts.format import Format, Place
 from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import RecordError
-from mmmodal.records.detection import find_format, read_row, unused_keys
+from mmmodal.records.detection import ReadRow, find_format, read_whole_row
 from mmmodal.records.json_text import printable
 from mmmodal.records.paths import RootMaps
 from mmmodal.records.rows import WHOLE, Row, RowSource, Span
@@ -82,7 +82,7 @@ class RecordReader:
 
     def read(
         self, values: dict[str, Any], where: str, number: int, known: str | None = None
-    ) -> tuple[str, list[Record]]:
+    ) -> ReadRow:
         """Return the format of a row and its records, with media paths mapped.
 
         Args:
@@ -93,8 +93,9 @@ class RecordReader:
         """
         place = Place(where, f"{printable(self.source.path.stem)}-{number}")
         chosen = self._format or (find_format(known) if known else None)
-        found, records = read_row(values, place, chosen)
-        return found.name, [self._placed(self._maps.apply(record)) for record in records]
+        found = read_whole_row(values, place, chosen)
+        records = [self._placed(self._maps.apply(record)) for record in found.records]
+        return found._replace(records=records)
 
     def _placed(self, record: Record) -> Record:
         """Return a record with the media that are fetched when they are read."""
@@ -117,7 +118,7 @@ class RecordReader:
         """
         where = self.source.where(place.number)
         values = self.source.read(place.position, where)
-        _, records = self.read(values, where, place.number, place.format)
+        records = self.read(values, where, place.number, place.format).records
         if place.part >= len(records):
             raise RecordError(where, "the file changed while it was in use; start again")
         return where, records[place.part]
@@ -125,23 +126,22 @@ class RecordReader:
     def places(self, row: Row, file: int) -> list[RecordPlace | RecordError]:
         """Return the places of the records of a row in the file of a number, or its error."""
         try:
-            name, records = self.read(row.read(), row.where, row.number)
+            found = self.read(row.read(), row.where, row.number)
         except RecordError as error:
             return [error]
-        return [
-            RecordPlace(file, row.position, row.number, name, part) for part in range(len(records))
-        ]
+        name = found.format.name
+        parts = range(len(found.records))
+        return [RecordPlace(file, row.position, row.number, name, part) for part in parts]
 
     def scan(self, span: Span = WHOLE) -> Iterator[Scanned]:
         """Yield every record of a part of the file, and every bad row as its error."""
         folder = self.folder
         for row in self.source.within(span):
             try:
-                values = row.read()
-                name, records = self.read(values, row.where, row.number)
+                found = self.read(row.read(), row.where, row.number)
             except RecordError as error:
                 yield Scanned(row, error=error, folder=folder)
                 continue
-            unused = unused_keys(values, self._format or find_format(name))
-            for part, record in enumerate(records):
-                yield Scanned(row, record, part, name, unused=unused, folder=folder)
+            about: Any = {"unused": found.unused, "folder": folder}
+            for part, record in enumerate(found.records):
+                yield Scanned(row, record, part, found.format.name, **about)

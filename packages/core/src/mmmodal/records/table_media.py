@@ -250,6 +250,7 @@ def _leaves(kind: pyarrow.DataType, path: tuple[str, ...]) -> Iterator[tuple[str
         yield from _leaves(kind.value_type, path)
 
 
+@functools.lru_cache(maxsize=256)
 def _holds_bytes(kind: pyarrow.DataType) -> bool:
     return next(_leaves(kind, ()), None) is not None
 

@@ -7,11 +7,11 @@ import os
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow
 import pyarrow.parquet
@@ -69,7 +69,7 @@ class ParquetRows(RowSource):
             first = number
             while (batch := self._next(batches, number)) is not None:
                 table = pyarrow.Table.from_batches([batch])
-                page = _Page(hollow(table), file.schema_arrow, known, self)
+                page = _Page(hollow(table), self._layout, known, self)
                 for index in range(batch.num_rows):
                     number += 1
                     where = self.where(number)
@@ -81,9 +81,9 @@ class ParquetRows(RowSource):
         """Return a row of a row group."""
         group, index = position
         columns, known = self._unread(group)
-        table = self._group(group, tuple(columns or ()))
-        page = _Page(hollow(table.slice(index, 1)), self._file.schema_arrow, known, self)
-        return page.values(0, position, where)
+        with self._reading:
+            table = self._group(group, (), lambda: hollow(self._read(group, columns)))
+        return _Page(table, self._layout, known, self).values(index, position, where)
 
     def cell(self, position: tuple[int, int], column: str) -> pyarrow.Scalar:
         """Return the value of one column of a row, with its bytes."""
@@ -91,7 +91,8 @@ class ParquetRows(RowSource):
         # Threads read media at the same time, but neither the file nor the cache is made for it.
         self._open()
         with self._reading:
-            return self._group(group, (column,)).column(column)[index]
+            table = self._group(group, (column,), lambda: self._read(group, [column]))
+        return table.column(column)[index]
 
     def _unread(self, group: int) -> tuple[list[str] | None, dict[tuple[str, ...], bool]]:
         """Return what `unread_bytes` does; the statistics of a row group are read once."""
@@ -118,17 +119,26 @@ class ParquetRows(RowSource):
                 raise damaged(self.path, error) from None
             check_names(self._file.schema_arrow.names, printable(self.path))
             self._process = os.getpid()
+            self._layout = _layout(self._file.schema_arrow.remove_metadata())
             self._groups = OrderedDict()
             self._reading = threading.Lock()
             self._plans = {}
         return self._file
 
-    def _group(self, number: int, columns: tuple[str, ...]) -> pyarrow.Table:
-        """Return columns of a row group, all if none are named; the most recent ones are kept."""
-        file, key = self._open(), (number, columns)
+    def _read(self, group: int, columns: list[str] | None) -> pyarrow.Table:
+        return self._file.read_row_group(group, columns, use_threads=False)
+
+    def _group(
+        self, number: int, columns: tuple[str, ...], read: Callable[[], pyarrow.Table]
+    ) -> pyarrow.Table:
+        """Return columns of a row group, or the rows without bytes if none are named.
+
+        The most recent ones are kept.
+        """
+        key = (number, columns)
         if key not in self._groups:
             try:
-                self._groups[key] = file.read_row_group(number, columns or None, use_threads=False)
+                self._groups[key] = read()
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise damaged(self.path, error) from None
             while len(self._groups) > 1 and sum(g.nbytes for g in self._groups.values()) > CACHE:
@@ -178,7 +188,7 @@ class MappedRows(RowSource):
 
     def _page(self, begin: int, end: int) -> _Page:
         table = self.rows(begin, end)
-        return _Page(hollow(table), table.schema, {}, self)
+        return _Page(hollow(table), _layout(table.schema.remove_metadata()), {}, self)
 
 
 class SavedRows(MappedRows):
@@ -218,8 +228,8 @@ class _Page:
     """Some rows of a table, without the bytes in it."""
 
     table: pyarrow.Table
-    schema: pyarrow.Schema
-    """The schema of the table with its bytes."""
+    layout: _Layout
+    """The columns of the table with its bytes."""
 
     known: Mapping[tuple[str, ...], bool]
     """Whether the bytes of some leaves are there, which were not read."""
@@ -233,25 +243,34 @@ class _Page:
             RecordError: it cannot be read.
         """
         try:
-            (values,) = self.table.slice(index, 1).to_pylist()
+            named = zip(self.table.column_names, self.table.columns, strict=True)
+            values = {name: column[index].as_py() for name, column in named}
         except (pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
             reason = f"the row cannot be read ({type(error).__name__}); save the table again"
             raise RecordError(where, reason) from None
-        # Without its metadata, as older versions of pyarrow cannot hash those.
-        schema = self.schema.remove_metadata()
-        for name in _json_columns(schema):
-            values[name] = _open_json(values[name], schema.field(name).type, where)
+        for name, kind in self.layout.texts.items():
+            values[name] = _open_json(values[name], kind, where)
         cell = functools.partial(TableCell, self.source, position)
-        for name, kind in media_columns(schema).items():
+        for name, kind in self.layout.media.items():
             values[name] = with_media(values.get(name), kind, (name,), where, cell, self.known)
         # A table holds null for each value that a row does not have.
         return {key: value for key, value in values.items() if value is not None}
 
 
+class _Layout(NamedTuple):
+    """The columns of a table that do not hold plain values, with their types."""
+
+    texts: Mapping[str, pyarrow.DataType]
+    """The columns with JSON text, which `datasets` writes for values of different types."""
+
+    media: Mapping[str, pyarrow.DataType]
+
+
 @functools.lru_cache(maxsize=8)
-def _json_columns(schema: pyarrow.Schema) -> tuple[str, ...]:
-    """Return the columns with JSON text, which `datasets` writes for values of different types."""
-    return tuple(field.name for field in schema if "arrow.json" in str(field.type))
+def _layout(schema: pyarrow.Schema) -> _Layout:
+    """Return the columns of a schema without metadata, which older versions cannot hash."""
+    texts = {field.name: field.type for field in schema if "arrow.json" in str(field.type)}
+    return _Layout(texts, media_columns(schema))
 
 
 def _open_json(value: Any, type: pyarrow.DataType, where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,6 +18,7 @@ __all__ = ["CHUNK", "LONGEST", "Piece", "TextRows", "read_line", "split_lines", 
 LONGEST = 256 * 1024 * 1024  # bytes of one row
 CHUNK = 1024 * 1024
 SMALLEST = 4 * CHUNK  # a smaller part of a file is not worth a process
+BLOCK = 16 * CHUNK  # of which the lines are counted once, for parts that begin behind it
 
 
 class Piece(NamedTuple):
@@ -69,7 +71,7 @@ class TextRows(RowSource):
         """Return the row at an offset."""
         offset, length = position
         # Opened for each read: worker processes must not share a file position.
-        with system_errors(printable(self.path)), self.path.open("rb") as file:
+        with system_errors(printable(self.path)), open(self.path, "rb", buffering=0) as file:
             file.seek(offset)
             text = file.read(length)
         return self.parse(text, where)
@@ -120,11 +122,41 @@ def _first_line(file: BinaryIO, begin: int) -> tuple[int, int]:
     """
     if not begin:
         return 0, 0
-    lines = left = 0
-    while (left := begin - 1 - file.tell()) > 0:
-        lines += file.read(min(CHUNK, left)).count(b"\n")
+    status = os.fstat(file.fileno())
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    whole, rest_of_block = divmod(begin - 1, BLOCK)
+    lines = sum(_lines_in(_Opened(file), version, block) for block in range(whole))
+    lines += _lines_between(file, whole * BLOCK, rest_of_block)
     while rest := file.readline(CHUNK):
         if rest.endswith(b"\n"):
             lines += 1
             break
     return file.tell(), lines
+
+
+class _Opened(NamedTuple):
+    """An open file; all are equal, so that only the version of a file is remembered."""
+
+    file: BinaryIO
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Opened)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=65_536)
+def _lines_in(opened: _Opened, version: tuple[int, ...], block: int) -> int:
+    """Return the line ends in a block of a version of a file, which a process reads once."""
+    return _lines_between(opened.file, block * BLOCK, BLOCK)
+
+
+def _lines_between(file: BinaryIO, begin: int, length: int) -> int:
+    """Return the line ends in some bytes of a file, and move to the end of them."""
+    file.seek(begin)
+    lines = 0
+    while length > 0 and (text := file.read(min(CHUNK, length))):
+        lines += text.count(b"\n")
+        length -= len(text)
+    return lines

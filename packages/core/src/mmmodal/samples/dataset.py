@@ -17,11 +17,13 @@ from mmmodal.records.stream import RecordStream
 from mmmodal.samples.collation import Sample
 from mmmodal.samples.consistency import check_consistency
 from mmmodal.samples.feature_cache.media import Medium
+from mmmodal.samples.media_files import MediaFile, media_files
 from mmmodal.samples.mixing import Mixture
 from mmmodal.samples.preparer import Preparer
 
 __all__ = [
     "Extent",
+    "Measurement",
     "PreparedDataset",
     "check_record_encoders",
     "check_supervised",
@@ -168,6 +170,13 @@ class Extent(NamedTuple):
     unit: str
 
 
+class Measurement(NamedTuple):
+    """The length of a record, and on which files it depends besides the data file."""
+
+    tokens: int
+    files: tuple[MediaFile, ...]
+
+
 class PreparedDataset:
     """Samples by index, each prepared on request, in any process."""
 
@@ -227,15 +236,27 @@ class PreparedDataset:
                         found.setdefault(Medium(ref.kind, ref.address, dataset.root(index), where))
         return list(found)
 
-    def length(self, index: int) -> int:
-        """Return the number of tokens of one record without preparing it.
+    def measure(self, index: int) -> Measurement:
+        """Return the number of tokens of one record without preparing it, and its files of media.
 
         Raises:
             RecordError: an error of the record was found; names its row.
         """
         dataset, row = self._locate(index)
         where, record = dataset[row]
-        return record_length(self.preparer, record, where, dataset.root(row), self.max_tokens)
+        root = dataset.root(row)
+        with naming_row(where):  # before they are read, so that a later change is noticed
+            files = media_files(record, root, self.preparer)
+        tokens = record_length(self.preparer, record, where, root, self.max_tokens)
+        return Measurement(tokens, files)
+
+    def parts(self) -> Iterator[tuple[str, range]]:
+        """Yield, for each data file, its key and the numbers of its records."""
+        start = 0
+        for dataset in self._datasets:
+            for key, records in dataset.parts():
+                yield key, range(start + records.start, start + records.stop)
+            start += len(dataset)
 
     def check_encoders(self, index: int) -> None:
         """Check that the encoders treat the media of one record equally each time.

@@ -1,4 +1,4 @@
-"""Measure the number of tokens of each sample before the first step, and keep it with the run.
+"""Measure the number of tokens of each sample before the first step, unless it is known already.
 
 Packing needs all lengths before a sample is read. Measuring does not decode a picture if its
 encoder outputs the same shape for all pictures, and computes no spectrogram of sound.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal.digests import code_digest
 from mmmodal.errors import RecordError
 from mmmodal.files import files_of, replacing
-from mmmodal.ranks import everyones, rank, ranks
+from mmmodal.ranks import everyones, of_first, rank, ranks
 from mmmodal.records.dataset import OnError
-from mmmodal.samples.dataset import PreparedDataset
+from mmmodal.samples.dataset import Measurement, PreparedDataset
+from mmmodal.samples.kept_lengths import KeptLengths, LengthCache
+from mmmodal.samples.media_files import MediaFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +35,6 @@ FILE = "lengths.safetensors"
 Refused = tuple[int, str, str]
 """A bad record: its number, its position and its error."""
 
-Share = tuple[list[int], list[Refused]]
-"""The lengths that one rank measured, 0 for a bad record, and the bad records."""
-
 TOGETHER = 16
 """The number of records that a worker measures before it sends their lengths."""
 
@@ -43,13 +42,16 @@ TOGETHER = 16
 def measure_lengths(
     dataset: PreparedDataset, folder: Path, *, workers: int = 0, on_error: OnError = "raise"
 ) -> NDArray[np.int32]:
-    """Return the number of tokens of each record, from `folder` if the data were measured before.
+    """Return the number of tokens of each record.
 
-    Every rank of a distributed run measures a share, and all ranks get all lengths.
+    Those that this run or another one has measured before are read: from `folder`, in which a run
+    keeps its own, so that its packs stay the same; else from the cache folder, as far as the files
+    of the media have not changed. Every rank of a distributed run measures a share of the others,
+    and all ranks get all lengths.
 
     Args:
         dataset: the records.
-        folder: the folder in which lengths are kept.
+        folder: the folder of the run.
         workers: the number of processes that measure, on every rank.
         on_error: "raise", or a function that gets the error of each bad record, with length 0.
 
@@ -59,53 +61,89 @@ def measure_lengths(
     import numpy as np
 
     key = _fingerprint(dataset)
-    known = _read(folder / FILE, key)
-    if known is not None and known.all():
-        return known
-    lengths = np.zeros(len(dataset), np.int32)
-    errors: list[Refused] = []
-    for number, (found, refused) in enumerate(everyones(_share(dataset, workers))):
-        lengths[number :: ranks()] = found
-        errors += refused
-    for _, where, reason in sorted(errors):
-        error = RecordError(where, reason)
-        if on_error == "raise":
-            raise error
-        on_error(error)
+    known = _read(folder / FILE, key) if rank() == 0 else None
+    lengths: NDArray[np.int32] | None = of_first(known)
+    if lengths is not None and lengths.all():
+        return lengths
+    if lengths is None:
+        lengths = _measure_unkept(dataset, workers, on_error)
+    else:
+        unknown = np.flatnonzero(lengths == 0)
+        lengths = lengths + _measure(dataset, unknown, workers, on_error).lengths
     if rank() == 0:
         _write(folder / FILE, key, lengths)
     return lengths
 
 
-class _Lengths:
-    """A dataset for torch of the lengths of a share of the records, or their errors."""
+def _measure_unkept(dataset: PreparedDataset, workers: int, on_error: OnError) -> NDArray[np.int32]:
+    """Return all lengths; those that the cache does not have are measured, and kept there."""
+    import numpy as np
 
-    def __init__(self, dataset: PreparedDataset, share: range) -> None:
+    cache = LengthCache(dataset) if rank() == 0 else None
+    kept = cache.read() if cache else None
+    known: NDArray[np.int32] = of_first(kept.lengths if kept else None)
+    unknown = np.flatnonzero(known == 0)
+    if not len(unknown):
+        return known
+    found = _measure(dataset, unknown, workers, on_error)
+    if cache and kept:
+        cache.write(kept.joined([found]), unknown)
+    return known + found.lengths
+
+
+def _measure(
+    dataset: PreparedDataset, numbers: NDArray[np.int64], workers: int, on_error: OnError
+) -> KeptLengths:
+    """Return the lengths of the records of some numbers, of which each rank measures a share."""
+    share = _share(dataset, numbers[rank() :: ranks()].tolist(), workers)
+    shares = everyones(share)
+    for _, where, reason in sorted(error for _, refused in shares for error in refused):
+        error = RecordError(where, reason)
+        if on_error == "raise":
+            raise error
+        on_error(error)
+    return KeptLengths.unknown(len(dataset)).joined(found for found, _ in shares)
+
+
+class _Lengths:
+    """A dataset for torch of the lengths of some records, or their errors."""
+
+    def __init__(self, dataset: PreparedDataset, numbers: Sequence[int]) -> None:
         self._dataset = dataset
-        self._share = share
+        self._numbers = numbers
 
     def __len__(self) -> int:
-        return len(self._share)
+        return len(self._numbers)
 
-    def __getitem__(self, place: int) -> int | Refused:
-        index = self._share[place]
+    def __getitem__(self, place: int) -> tuple[int, Measurement] | Refused:
+        index = self._numbers[place]
         try:
-            return self._dataset.length(index)
+            return index, self._dataset.measure(index)
         except RecordError as error:
             return index, error.where, error.reason
 
 
-def _share(dataset: PreparedDataset, workers: int) -> Share:
-    """Return the lengths of this rank's share."""
+def _share(
+    dataset: PreparedDataset, numbers: Sequence[int], workers: int
+) -> tuple[KeptLengths, list[Refused]]:
+    """Return the lengths of this rank's share of the records, and the bad ones."""
+    import numpy as np
     from torch.utils.data import DataLoader
 
-    share: Any = _Lengths(dataset, range(rank(), len(dataset), ranks()))
-    lengths: list[int] = []
+    lengths = np.zeros(len(dataset), np.int32)
+    files: dict[int, Sequence[MediaFile]] = {}
     refused: list[Refused] = []
+    share: Any = _Lengths(dataset, numbers)
     for found in DataLoader(share, TOGETHER, num_workers=workers, collate_fn=list):
-        lengths += [row if isinstance(row, int) else 0 for row in found]
-        refused += [row for row in found if not isinstance(row, int)]
-    return lengths, refused
+        for row in found:
+            if len(row) == 3:
+                refused.append(row)
+                continue
+            index, measured = row
+            lengths[index] = measured.tokens
+            if measured.files:
+                files[index] = measured.files
+    return KeptLengths.measured(lengths, files), refused
 
 
 def _fingerprint(dataset: PreparedDataset) -> str:

@@ -45,7 +45,9 @@ class WebDataset(Format):
             raise RecordError(place.where, f"its file {key}.{JSON} must hold an object")
         texts = {TEXT.get(name, name): row[name] for name in TEXTS & row.keys()}
         named = {_last(f"{key}.{ending}"): each for ending, each in members.items()}
-        whole = {name: _with_members(value, name, named) for name, value in about.items()}
+        whole = about
+        if named:
+            whole = {name: _with_members(value, name, named) for name, value in about.items()}
         if whole == about:
             whole = {**_by_modality(members, place.where), **about}
         _, records = read_row({**whole, **_new(texts, whole)}, Place(place.where, key))
@@ -86,4 +88,4 @@ def _new(texts: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _last(path: str) -> str:
-    return PurePosixPath(path).name
+    return path if "/" not in path and path != "." else PurePosixPath(path).name

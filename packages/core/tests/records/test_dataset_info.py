@@ -217,6 +217,7 @@ def test_a_described_data_set_of_the_hub_is_read_at_one_commit(
     info: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab/chats").mkdir(parents=True)  # which is not meant
     row = {"conversations": TURNS, "images": ["https://x.org/a.png"]}
     lines = (json.dumps(row) + "\n").encode()
     with data_hub() as hub, instead_of_the_hub_of_data(hub, tmp_path / "cache"):

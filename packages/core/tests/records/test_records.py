@@ -254,7 +254,7 @@ def test_writing_replaces_a_file_only_when_all_is_well(tmp_path: Path) -> None:
     ("name", "to", "message"),
     [
         ("out.csv", "native", r"output: unknown ending '.csv'"),
-        ("out.parquet", "llava", r"output: Parquet holds native records only"),
+        ("out.parquet", "llava", r"output: Parquet cannot hold rows of llava"),
         ("out.jsonl", "lava", r"format: unknown format 'lava'. Did you mean 'llava'\?"),
     ],
 )

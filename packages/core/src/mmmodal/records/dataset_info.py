@@ -144,7 +144,8 @@ def _described(entry: _Entry, folder: Path) -> Described:
     split = None if entry.split == TRAIN else entry.split
     if entry.hf_hub_url is None:
         return Described(str(folder / str(entry.file_name)), form, split)
+    # A local path of the same name is not meant.
+    address = f"{HUB}datasets/{entry.hf_hub_url}"
     if entry.folder:
-        address = f"{HUB}datasets/{entry.hf_hub_url}/{entry.folder.strip('/')}"
-        return Described(address, form, split)
-    return Described(entry.hf_hub_url, form, entry.split or TRAIN, entry.subset)
+        return Described(f"{address}/{entry.folder.strip('/')}", form, split)
+    return Described(address, form, entry.split or TRAIN, entry.subset)

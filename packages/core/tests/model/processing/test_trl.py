@@ -265,8 +265,9 @@ def test_grpo(
     assert ("pixel_values" in given) == shown
 
 
+@pytest.mark.parametrize("to", ["native", "trl"])
 def test_sft_trains_on_rows_that_were_written_with_their_media(
-    trained: MMModalForConditionalGeneration, settings: dict[str, Any], tmp_path: Path
+    trained: MMModalForConditionalGeneration, settings: dict[str, Any], tmp_path: Path, to: str
 ) -> None:
     from mmmodal.contracts.record import Record
     from mmmodal.records.writing import write_records
@@ -278,7 +279,7 @@ def test_sft_trains_on_rows_that_were_written_with_their_media(
         row = record(f"r{number}", ("image", f"{number}.png"), asked="What?", answer="A star.")
         records.append(Record.model_validate(row))
     path = tmp_path / "a.parquet"
-    write_records(records, path, media="embed")
+    write_records(records, path, media="embed", to=to)
     found = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
 
     trainer = trl.SFTTrainer(

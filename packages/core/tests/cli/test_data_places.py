@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from data_hub import data_hub
 from worlds import record, write_lines
@@ -38,6 +41,59 @@ def test_check_reads_all_shards_with_media_beside_each(folder: Path, data: Run) 
     code, out, _ = data("check", folder / "part=*")
     assert (code, out.splitlines()[-1]) == (1, "6 records, 1 error")
     assert out.startswith(f"{folder}/part=1/a.jsonl:1: medium 0: 1.png: no such file")
+
+
+def test_media_beside_shards_in_several_folders_are_converted_and_counted(
+    folder: Path, data: Run
+) -> None:
+    for shard, colour in enumerate(("red", "blue", "red")):
+        (folder / f"in/part={shard}").mkdir(parents=True)
+        Image.new("RGB", (8, 8), colour).save(folder / f"in/part={shard}/x.png")
+        write_lines(folder / f"in/part={shard}/a.jsonl", [record(f"r{shard}", ("image", "x.png"))])
+    kept = folder / "in/kept.json"
+
+    code, _, err = data("convert", folder / "in/part=*", folder / "in/kept.jsonl")
+    assert (code, err) == (0, "")
+    (folder / "in/kept.jsonl").rename(kept)
+    assert data("check", kept) == (0, "3 records, no errors\n", "")
+    code, _, err = data("convert", folder / "in/part=*", folder / "all.parquet", "--media", "embed")
+    assert (code, err) == (0, "")
+    assert data("check", folder / "all.parquet") == (0, "3 records, no errors\n", "")
+    told = json.loads(data("stats", folder / "in/part=*", "--duplicates", "--json")[1])
+    assert told["duplicates"]["distinct"] == 2
+
+
+def test_common_voice_as_it_is_downloaded_is_read(folder: Path, data: Run) -> None:
+    (folder / "clips").mkdir()
+    (folder / "media/b.wav").rename(folder / "clips/1.wav")
+    rows = ["client_id\tpath\tsentence\tup_votes\tlocale", 'x\t1.wav\tKata "ya", bukan?\t2\tms']
+    (folder / "validated.tsv").write_text("\n".join(rows))
+
+    code, out, _ = data("check", folder / "validated.tsv")
+    assert code == 1
+    assert f"relative paths begin in {folder}; --root names another folder" in out
+    code, out, _ = data("check", folder / "validated.tsv", "--root", folder / "clips")
+    assert (code, out.splitlines()[-1]) == (0, "1 record, no errors")
+    code, out, _ = data("guess", folder / "validated.tsv")
+    assert code == 0
+    assert "format: transcripts" in out and 'assistant: Kata "ya", bukan?' in out
+
+
+def test_records_of_shards_with_the_same_keys_get_ids_of_their_own(folder: Path, data: Run) -> None:
+    for shard in range(3):
+        with tarfile.open(folder / f"{shard}.tar", "w") as tar:
+            for name, content in {
+                "0.txt": b"Red.",
+                "0.png": (folder / "media/a.png").read_bytes(),
+            }.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+    code, _, _ = data("convert", folder / "{0..2}.tar", folder / "a.jsonl", "--media", "embed")
+
+    assert code == 0
+    assert data("check", folder / "a.jsonl") == (0, "3 records, no errors\n", "")
 
 
 def test_an_id_of_two_shards_is_an_error_that_names_both(tmp_path: Path, data: Run) -> None:

@@ -107,6 +107,16 @@ def test_preview_names_the_row_it_cannot_show(folder: Path, start: Path, data: R
         assert err.splitlines()[-1].startswith(f"Error: {path}:{reason}")
 
 
+def test_preview_tells_that_a_file_is_damaged(folder: Path, start: Path, data: Run) -> None:
+    (folder / "0.tar").write_bytes(b"none")
+    (folder / "1.tar").write_bytes(b"none")
+
+    code, _, err = data("preview", folder, "--model", start, "--row", 2)
+
+    assert code == 1
+    assert f"Error: {folder}/0.tar: the tar file is damaged" in err
+
+
 def test_preview_of_a_folder_that_is_no_model_says_so(folder: Path, data: Run) -> None:
     path = lines(folder / "a.jsonl", conversation(1))
 

@@ -23,7 +23,7 @@ from mmmodal.cli.options import (
 )
 from mmmodal.cli.output import example, print_json, talking
 from mmmodal.cli.preview import preview_command
-from mmmodal.cli.scanning import counted, records_of, with_progress
+from mmmodal.cli.scanning import below, counted, records_of, with_progress
 from mmmodal.cli.stats import stats_command
 
 if TYPE_CHECKING:
@@ -193,17 +193,18 @@ def convert(
     files = shards.paths()
     if out.exists() and any(out.samefile(file) for file in files):
         raise click.UsageError("OUT is the same file as IN; choose another name")
-    scanned = scan(shards, format=format, root_maps=root_maps, root=root)
-    located = records_of(with_progress(scanned), skip=skip_bad, unique=to == "native")
+    scanned = with_progress(scan(shards, format=format, root_maps=root_maps, root=root))
     base = shards.root() if root is None else root
+    placed = scanned if root else below(scanned, base)
+    located = records_of(placed, skip=skip_bad, unique=to == "native")
     settings: Any = {"to": to, "media": media, "root": base, "limits": read_limits(limits)}
     written = 1
     if shard_records:
         count, written = write_shards(located, out, shard_records, **settings)
     else:
         count = write_located(located, out, **settings)
-    if media == "keep" and out.resolve().parent != shards.root().resolve():
-        click.echo(f"Media paths are still relative to {shards.root()}", err=True)
+    if media == "keep" and out.resolve().parent != base.resolve():
+        click.echo(f"Media paths are still relative to {base}", err=True)
     if as_json:
         print_json({"records": count, "format": to, "out": str(out)})
     else:

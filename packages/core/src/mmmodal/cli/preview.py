@@ -141,7 +141,8 @@ def preview_command(
         preparer.learn(thoughts)
     slots = {ids.slot: name for name, ids in preparer.markers.items()}
     scanned = scan(shards, format=format, root_maps=root_maps, root=root)
-    rest = itertools.dropwhile(lambda item: item.row.number < row, scanned)
+    # The error of a whole file has the number 0.
+    rest = itertools.dropwhile(lambda item: 0 < item.row.number < row, scanned)
     shown: list[dict[str, Any]] = []
     for item in itertools.islice(rest, number):
         if item.error is not None:

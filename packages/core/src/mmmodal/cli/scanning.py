@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +16,19 @@ if TYPE_CHECKING:
     from mmmodal.contracts.record import Record
     from mmmodal.records.dataset import Scanned
 
-__all__ = ["counted", "records_of", "with_progress"]
+__all__ = ["below", "counted", "records_of", "with_progress"]
+
+
+def below(scanned: Iterable[Scanned], base: Path) -> Iterator[Scanned]:
+    """Yield records whose relative media paths begin in `base`, which each file's folder is in."""
+    from mmmodal.records.paths import moved
+
+    for item in scanned:
+        if item.record is None or item.folder == base:
+            yield item
+            continue
+        folder = os.path.relpath(item.folder, base)
+        yield dataclasses.replace(item, record=moved(item.record, folder))
 
 
 def records_of(

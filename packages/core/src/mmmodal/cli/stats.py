@@ -17,7 +17,7 @@ from mmmodal.cli.options import (
     selection_options,
 )
 from mmmodal.cli.output import example, print_json, print_table
-from mmmodal.cli.scanning import counted, records_of, with_progress
+from mmmodal.cli.scanning import below, counted, records_of, with_progress
 
 if TYPE_CHECKING:
     from mmmodal.contracts import Format
@@ -75,6 +75,8 @@ def stats_command(
         shards = find_shards(path, split=split, name=name, revision=revision)
         scanned = with_progress(scan(shards, format=format, root_maps=root_maps, root=root))
         folder = shards.root() if root is None else root
+        if root is None:
+            scanned = below(scanned, folder)
         for where, record in records_of(scanned, skip=False):
             statistics.add(record)
             if duplicates or report:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os.path
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,10 @@ from mmmodal.errors import RecordError, one_line
 from mmmodal.media.source import Source
 from mmmodal.media.tars import split_member
 from mmmodal.records.json_text import printable
+from mmmodal.records.paths import is_relative
 from mmmodal.records.shard_names import kind_of
 
 __all__ = ["HubShard", "hub_errors"]
-
-
-ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|[/\\]", re.IGNORECASE)
-"""What URLs and absolute paths begin with."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class HubShard:
         """Return the medium at a path that begins in the file's folder, of the same commit."""
         path, member = split_member(uri)
         file = os.path.normpath(os.path.join(os.path.dirname(self.file), path))
-        if not path or "\0" in path or ABSOLUTE.match(path) or file.split("/")[0] in ("..", "."):
+        if "\0" in path or not is_relative(path) or file.split("/")[0] in ("..", "."):
             return None
         remote = HubShard(self.repository, self.commit, file)
         origin = printable(remote.name if member is None else f"{remote.name}::{member}")

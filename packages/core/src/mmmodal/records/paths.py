@@ -10,7 +10,10 @@ from urllib.parse import unquote
 from mmmodal.contracts.record import MediaRef, Record
 from mmmodal.errors import ConfigError
 
-__all__ = ["RootMaps", "local_path", "with_local_paths"]
+__all__ = ["RootMaps", "is_relative", "local_path", "moved", "with_local_paths"]
+
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|[/\\]", re.IGNORECASE)
+"""What URLs and absolute paths begin with."""
 
 FILE_URL = re.compile(r"file://(?:localhost(?=/))?", re.IGNORECASE)
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -38,6 +41,22 @@ def with_local_paths(record: Record) -> Record:
         for ref in record.media
     )
     return record.model_copy(update={"media": media})
+
+
+def is_relative(uri: str) -> bool:
+    """Return whether a path or URI of a medium begins in a folder that is not in it."""
+    return bool(uri) and ABSOLUTE.match(uri) is None
+
+
+def moved(record: Record, folder: str) -> Record:
+    """Return a record whose relative media paths begin above a folder instead of in it."""
+    media = tuple(
+        ref.model_copy(update={"uri": f"{folder}/{ref.uri}"})
+        if ref.held is None and is_relative(ref.uri)
+        else ref
+        for ref in record.media
+    )
+    return record if media == record.media else record.model_copy(update={"media": media})
 
 
 class RootMaps:

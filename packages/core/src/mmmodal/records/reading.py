@@ -39,6 +39,8 @@ class Scanned:
     """One record of a row, or the error of the row."""
 
     row: Row
+    """The row; that of the error of a whole file has the number 0."""
+
     record: Record | None = None
     part: int = 0
     """The index of the record among those of its row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +88,9 @@ class Shards:
         return self.format if format is None else format
 
     def root(self) -> Path:
-        """Return the folder of relative media paths of the first shard."""
-        return self.shards[0].folder or self.shards[0].path().parent
+        """Return the folder that the relative media paths of all shards begin in, or below."""
+        folders = [shard.folder or shard.path().parent for shard in self.shards]
+        return Path(os.path.commonpath(folders))
 
     def paths(self) -> list[Path]:
         """Return the local files of all shards, after fetching those that are not here yet.

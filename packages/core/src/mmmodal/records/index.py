@@ -6,7 +6,6 @@ files' contents and of what reads them, so that the next start takes seconds.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import multiprocessing
@@ -21,6 +20,7 @@ from mmmodal.contracts.format import Format
 from mmmodal.errors import RecordError
 from mmmodal.files import cache_folder, files_of, replacing
 from mmmodal.plugins import registry
+from mmmodal.records.contents import content_of, version_of
 from mmmodal.records.files import open_rows
 from mmmodal.records.json_text import printable
 from mmmodal.records.reading import RecordPlace, RecordReader
@@ -37,9 +37,6 @@ FIELDS = 6
 
 LARGE = 64 * 1024 * 1024
 """The bytes of files whose index is kept, and made by several processes."""
-
-SAMPLES, SAMPLE = 64, 64 * 1024
-"""The number and the bytes of the pieces of a file that stand for its content in a key."""
 
 MOST_PROCESSES = 8
 TENSOR = "places"
@@ -197,7 +194,7 @@ def _processes() -> int:
 def content_key(paths: Sequence[Path], format: str | Format | None) -> str:
     """Return a key of the files' contents, and of the parts that read rows."""
     files = [
-        [_content(each, _version(each)) for each in files_of(path) if each.is_file()]
+        [content_of(each, version_of(each)) for each in files_of(path) if each.is_file()]
         for path in paths
     ]
     kinds = [*registry().provided("modalities")]
@@ -207,26 +204,6 @@ def content_key(paths: Sequence[Path], format: str | Format | None) -> str:
         format = f"{format.name} {format.options.model_dump_json()}"
     text = json.dumps([files, format, _formats(), parts, plugins])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-@functools.lru_cache(maxsize=4096)
-def _content(path: Path, version: tuple[int, int, int]) -> list[Any]:
-    """Return what identifies a file's content: its size, time, and a digest of pieces of it.
-
-    It is read once for each version of a file.
-    """
-    size, changed, _ = version
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for place in range(SAMPLES):
-            file.seek(max(0, size - SAMPLE) * place // (SAMPLES - 1))
-            digest.update(file.read(SAMPLE))
-    return [size, changed, digest.hexdigest()]
 
 
 def _read(path: Path) -> Index | None:

@@ -168,6 +168,8 @@ class Extent(NamedTuple):
 
     number: int
     unit: str
+    shards: Sequence[Shard]
+    """The data files, whose contents are compared too."""
 
 
 class Measurement(NamedTuple):
@@ -211,7 +213,8 @@ class PreparedDataset:
     @property
     def extent(self) -> Extent:
         """The number of records of all files."""
-        return Extent(len(self), "usable records")
+        files = [file for dataset in self._datasets for file in dataset.files]
+        return Extent(len(self), "usable records", files)
 
     def __getitem__(self, index: int) -> Sample:
         """Return the sample of one record.

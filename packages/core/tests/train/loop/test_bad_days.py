@@ -232,6 +232,11 @@ def test_data_that_changed_since_the_run_was_begun_is_refused(
     write_lines(path, [text_row("a", "x")])
     with pytest.raises(CheckpointError, match="begun with 2 usable records, but now there are 1"):
         run_stage(recipe(training))
+    write_lines(path, [text_row("a", "x"), text_row("b", "z")])
+    with pytest.raises(CheckpointError, match=r"grows\.jsonl has changed since .* was begun"):
+        run_stage(recipe(training))
+    write_lines(path, [text_row("a", "x"), text_row("b", "y")])
+    training.finish()
 
 
 def test_a_file_that_cannot_grow_ends_it_and_the_checkpoint_before_loads(

@@ -254,3 +254,7 @@ def test_a_file_that_changed_is_refused_when_a_run_goes_on(
     running = training.start()
     assert running.wait() == 1
     assert "bytes of data, but now there are" in running.text()
+    path.write_bytes(texts.read_bytes().replace(b"0", b"1"))
+    running = training.start()
+    assert running.wait() == 1
+    assert f"{path} has changed since {training.out} was begun" in running.text()

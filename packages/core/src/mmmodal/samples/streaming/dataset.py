@@ -71,7 +71,7 @@ class StreamedDataset:
         """The number of bytes of all local files; those of the Hub are pinned to a commit."""
         local = [shard.file for shard in self.files if isinstance(shard, LocalShard)]
         files = [file for path in local for file in files_of(path)]
-        return Extent(sum(file.stat().st_size for file in files), "bytes of data")
+        return Extent(sum(file.stat().st_size for file in files), "bytes of data", self.files)
 
     def lane(self, number: int, lanes: int) -> LanePacks[Found]:
         """Return the packs of one of `lanes` lanes."""

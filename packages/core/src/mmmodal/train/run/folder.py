@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from mmmodal.config import validate
 from mmmodal.errors import CheckpointError, ConfigError
 from mmmodal.files import UNFINISHED, remove_unfinished, sync, write_whole
 from mmmodal.limits import limit_schema
-from mmmodal.ranks import rank, ranks
+from mmmodal.ranks import of_first, rank, ranks
+from mmmodal.records.contents import digests
 from mmmodal.samples.dataset import Extent
 from mmmodal.train.recipe import Recipe
 
@@ -166,14 +167,17 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
     Raises:
         CheckpointError: it cannot be written, or its data files have changed.
     """
+    contents = of_first(digests(extent.shards) if rank() == 0 else {})
     if (run / NOTED).is_file() and not fresh:
-        before = _read_note(run).get("records", extent.number)
+        note = _read_note(run)
+        before = note.get("records", extent.number)
         if before != extent.number:
             raise CheckpointError(
                 f"{recipe.out} was begun with {before} {extent.unit}, but now there are "
                 f"{extent.number}; restore the data files to resume, or give another `out`, or "
                 "--fresh"
             )
+        _check_contents(recipe.out, note.get("files", contents), contents)
     if rank() != 0:
         return
     try:
@@ -182,11 +186,24 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
         run.mkdir(parents=True, exist_ok=True)
         remove_unfinished(run)
         versions = {name: version(name) for name in VERSIONS}
-        counts = {"records": extent.number, "ranks": ranks()}
-        note = {**recipe.fingerprint(), **counts, "versions": versions}
+        about = {"records": extent.number, "files": contents, "ranks": ranks()}
+        note = {**recipe.fingerprint(), **about, "versions": versions}
         write_whole(run / NOTED, json.dumps(note, indent=2) + "\n", durable=True)
     except OSError as error:
         raise CheckpointError(f"{run} cannot be written ({error.strerror})") from None
+
+
+def _check_contents(out: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise an error if a data file is not what it was when the run began."""
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if not changed:
+        return
+    what = "has changed" if changed[0] in before and changed[0] in now else "was added or removed"
+    more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+    raise CheckpointError(
+        f"{changed[0]} {what} since {out} was begun{more}; restore it to resume, or give another "
+        "`out`, or --fresh"
+    )
 
 
 def _remove_unmoved(out: Path) -> None:

@@ -99,7 +99,7 @@ def waiting(folder: Path, shape: Shape) -> Iterator[tuple[str, Result]]:
     write_files(path, shape)
     write_embedded(path, shape.shards)
     tars = str(path.parent / "*.tar")
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "JSON lines": {"path": str(path)},
         "Parquet": {"path": str(path.with_suffix(".parquet"))},
         "tar": {"path": tars},

@@ -65,7 +65,7 @@ def ours(records: Iterable[tuple[str, Any]], root: Path) -> Iterator[Any]:
     limits = {kind: modality.Limits() for kind, modality in modalities.items()}
     for _, record in records:
         for ref in record.media:
-            known = {"root": root, "limits": limits[ref.kind]}
+            known: Any = {"root": root, "limits": limits[ref.kind]}
             item = read_media(modalities[ref.kind], ref.address, **known)
             yield item if ref.kind == "image" else item.samples
         if not record.media:
@@ -101,7 +101,7 @@ def our_stream(paths: list[Path]) -> Way:
         shards = ShardStream(Sequel(len(stream.shards), 0), stream.rows, Lane(0, 1))
         packs = LanePacks([shards], [1.0], lambda place: 1, window=WINDOW, capacity=None, seed=0)
         for pack in packs.after(packs.begin()):
-            yield from (stream.record(place) for place in pack.records)
+            yield from (stream.record(place) for place in pack.records if isinstance(place, tuple))
             if pack.after.positions[0][0]:  # the next epoch
                 return
 

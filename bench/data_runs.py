@@ -16,6 +16,9 @@ from data_inputs import QUICK, Shape, write_embedded, write_files, write_texts
 from racing import Result
 from streaming import memory_of_this_process, write_inputs
 
+TOKENS = 1024
+"""The tokens of a pack."""
+
 BENCH = Path(__file__).with_name("data.py")
 
 
@@ -96,7 +99,7 @@ def waiting(folder: Path, shape: Shape) -> Iterator[tuple[str, Result]]:
     write_files(path, shape)
     write_embedded(path, shape.shards)
     tars = str(path.parent / "*.tar")
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "JSON lines": {"path": str(path)},
         "Parquet": {"path": str(path.with_suffix(".parquet"))},
         "tar": {"path": tars},
@@ -106,18 +109,17 @@ def waiting(folder: Path, shape: Shape) -> Iterator[tuple[str, Result]]:
 
 
 def trained(folder: Path, name: str, data: dict[str, Any], shape: Shape) -> dict[str, float]:
-    """Return the figures of a training of both stages' first kind, without its first steps."""
+    """Return the figures of a training of the first stage, without its first step."""
     from mmmodal.train.recipe.recipe import load_recipe
     from mmmodal.train.stage.stage import run_stage
 
     out = folder / f"trained-{name.replace(', ', '-').replace(' ', '-')}"
     given = [f"model={folder / 'parts' / 'model'}", f"out={out}", f"data={json.dumps(data)}"]
-    sizes = [f"max_steps={shape.steps}", "max_tokens=1024", "batch_size=1", "packing=true"]
+    sizes = [f"max_steps={shape.steps}", f"max_tokens={TOKENS}", "batch_size=1", "packing=true"]
     how = ["workers=2", "log_every=1", "deepspeed=none", "precision=fp32"]
-    begun = time.perf_counter()
     run_stage(load_recipe("align", [*given, *sizes, *how]))
-    whole = time.perf_counter() - begun
     lines = (out / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if "waiting_seconds" in row][1:]
     waited = sum(row["waiting_seconds"] for row in rows)
-    return {"steps": len(rows), "waited_s": waited, "whole_s": whole, "waiting": waited / whole}
+    seconds = sum(row["utilisation"] * TOKENS / row["tokens_per_second"] for row in rows)
+    return {"steps": len(rows), "waited_s": waited, "steps_s": seconds, "share": waited / seconds}

@@ -35,7 +35,7 @@ __all__ = ["Index", "content_key", "index_of"]
 FIELDS = 6
 """The whole numbers that are kept for each record: those of a `RecordPlace`."""
 
-LARGE = 64 * 1024 * 1024
+LARGE = 8 * 1024 * 1024
 """The bytes of files whose index is kept, and made by several processes."""
 
 MOST_PROCESSES = 8

@@ -47,7 +47,7 @@ def test_parts_of_a_file_of_lines_hold_every_row_once(lines: Path, edges: list[i
 def test_lines_before_a_part_are_counted_once_for_each_version_of_a_file(
     tmp_path: Path, lines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmmodal.records.json_rows.BLOCK", 256)
+    monkeypatch.setattr("mmmodal.records.text_rows.BLOCK", 256)
     path = tmp_path / "rows.jsonl"
     for text in (lines.read_text(), "\n" * 500 + lines.read_text(), lines.read_text()):
         path.write_text(text)

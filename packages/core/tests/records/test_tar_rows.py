@@ -66,13 +66,8 @@ def test_a_medium_of_a_shard_that_changed_is_found_by_its_name(tmp_path: Path) -
     assert last["0.jpg"].read_bytes(Limits()) == b"picture 2"
 
 
-def test_rows_before_the_damage_of_a_shard_are_read(tmp_path: Path) -> None:
+def test_a_cut_shard_is_one_error_before_any_row_is_read(tmp_path: Path) -> None:
     path = shard(tmp_path / "a.tar", files(5))
     path.write_bytes(path.read_bytes()[: 512 * 13])
-    source = open_rows(path)
-    found = []
     with pytest.raises(RecordError, match="cut off"):
-        for row in source:
-            found.append((row.position, row.where, row.read()))
-    assert [source.read(*each[:2]) for each in found] == [each[2] for each in found]
-    assert len(found) >= 2
+        next(iter(open_rows(path)))

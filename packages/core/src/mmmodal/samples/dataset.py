@@ -168,7 +168,7 @@ class Extent(NamedTuple):
 
     number: int
     unit: str
-    shards: Sequence[Shard]
+    shards: Sequence[Shard] = ()
     """The data files, whose contents are compared too."""
 
 

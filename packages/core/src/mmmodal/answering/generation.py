@@ -31,6 +31,9 @@ __all__ = ["Generation"]
 FEW = 8
 """The number of rows of which none leaves before the others."""
 
+GAP = 8
+"""The number of tokens to read that may be padding in any row."""
+
 
 @dataclass
 class _Row:
@@ -77,8 +80,12 @@ class Generation:
             # No row goes on behind the end of its context, where positions may not exist.
             steps = min(row.left for row in waiting)
             if not self._goes_on:
-                waiting = [row for row in waiting if row.left == steps]
-            self._generate(waiting, steps)
+                self._generate([row for row in waiting if row.left == steps], steps)
+                continue
+            groups = self._alike(waiting)
+            for group in groups:
+                # All rows that go on must have said equally much.
+                self._generate(group, steps if len(groups) == 1 else 1)
         return [(self._answer(row), row.past) for row in rows]
 
     def _answer(self, row: _Row) -> Answer:
@@ -87,15 +94,29 @@ class Generation:
         tokens = len(self._endings.before_end(row.said))
         return Answer(text, has_end or not is_long, tokens, row.turn.left_out)
 
+    def _alike(self, rows: Sequence[_Row]) -> list[list[_Row]]:
+        """Return rows in groups, in which about equally many tokens are to be read."""
+        new = {id(row): len(row.ids) - self._known(row) for row in rows}
+        groups: list[list[_Row]] = []
+        for row in sorted(rows, key=lambda row: -new[id(row)]):
+            longest = new[id(groups[-1][0])] if groups else 0
+            gap = longest - new[id(row)]
+            if groups and (gap <= max(GAP, longest // 4) or len(groups[-1]) < FEW):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return groups
+
+    def _known(self, row: _Row) -> int:
+        """Return how many tokens of a row have been read."""
+        return row.past.common(row.ids, self._inside)
+
     def _generate(self, rows: Sequence[_Row], steps: int) -> None:
-        """Add up to `steps` tokens to each row; there may be fewer, once half of them have ended."""
-        known = [row.past.common(row.ids, self._inside) for row in rows]
+        """Add up to `steps` tokens to each row; fewer if half of the rows end before."""
+        known = [self._known(row) for row in rows]
         ids, mask = self._columns([row.ids for row in rows], known)
-        media = [
-            each
-            for row, length in zip(rows, known, strict=True)
-            for each in self._unread(row, length)
-        ]
+        pairs = zip(rows, known, strict=True)
+        media = [each for row, length in pairs for each in self._unread(row, length)]
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=torch.tensor(ids, device=self._model.device),
@@ -111,7 +132,7 @@ class Generation:
     def _columns(
         self, rows: Sequence[list[int]], known: Sequence[int]
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Return rows of ids and their mask: known tokens, then new ones, each padded on the left."""
+        """Return rows of ids and their mask: known tokens and new ones, each padded on the left."""
         past, new = max(known), max(len(row) - n for row, n in zip(rows, known, strict=True))
         ids, mask = [], []
         for row, n in zip(rows, known, strict=True):
@@ -127,7 +148,6 @@ class Generation:
         return [each for each, end in zip(row.turn.media, ends, strict=True) if end > seen]
 
     def _criteria(self, width: int, rows: Sequence[_Row]) -> list[Any]:
-        # All rows that go on have said equally much.
         own = self._endings.criteria(width - len(rows[0].said))
         if self._goes_on and len(rows) > FEW:
             own = [*own, _HalfEnded({*self._endings.ends, *self._fillers})]

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -83,21 +82,22 @@ def taken_past(cache: Any, rows: Sequence[tuple[list[int], list[int]] | None]) -
         cache: what `generate` returned.
         rows: the ids of each row and their places in the cache; None: nothing is kept of it.
     """
-    if (
-        not any(rows)
-        or not _is_plain(cache)
-        or not all(layer.is_initialized for layer in cache.layers)
-    ):
+    if not any(rows) or not _is_plain(cache) or not _is_filled(cache):
         return [Past() for _ in rows]
     pasts = [Past([] if row is None else row[0]) for row in rows]
-    places = [None if row is None else torch.tensor(row[1]) for row in rows]
+    chosen = [None if row is None else _chosen(row[1]) for row in rows]
     while cache.layers:
         layer = cache.layers.pop(0)
-        for number, (past, at) in enumerate(zip(pasts, places, strict=True)):
+        for number, (past, at) in enumerate(zip(pasts, chosen, strict=True)):
             if at is not None:
-                chosen = at.to(layer.keys.device)
-                past.layers.append((layer.keys[number][:, chosen], layer.values[number][:, chosen]))
+                past.layers.append((layer.keys[number][:, at], layer.values[number][:, at]))
     return pasts
+
+
+def _chosen(places: Sequence[int]) -> slice | list[int]:
+    """Return what chooses places of a tensor; without gaps nothing has to be copied."""
+    first, end = places[0], places[-1] + 1
+    return slice(first, end) if end - first == len(places) else list(places)
 
 
 def keeps_past(model: MMModalForConditionalGeneration) -> bool:
@@ -113,3 +113,7 @@ def keeps_past(model: MMModalForConditionalGeneration) -> bool:
 
 def _is_plain(cache: Any) -> bool:
     return type(cache) is DynamicCache and all(type(each) is DynamicLayer for each in cache.layers)
+
+
+def _is_filled(cache: DynamicCache) -> bool:
+    return all(layer.is_initialized for layer in cache.layers)

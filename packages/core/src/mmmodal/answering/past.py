@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -85,7 +86,8 @@ def taken_past(cache: Any, rows: Sequence[tuple[list[int], list[int]] | None]) -
     if not any(rows) or not _is_plain(cache) or not _is_filled(cache):
         return [Past() for _ in rows]
     pasts = [Past([] if row is None else row[0]) for row in rows]
-    chosen = [None if row is None else _chosen(row[1]) for row in rows]
+    device = cache.layers[0].keys.device
+    chosen = [None if row is None else _chosen(row[1], device) for row in rows]
     while cache.layers:
         layer = cache.layers.pop(0)
         for number, (past, at) in enumerate(zip(pasts, chosen, strict=True)):
@@ -94,10 +96,12 @@ def taken_past(cache: Any, rows: Sequence[tuple[list[int], list[int]] | None]) -
     return pasts
 
 
-def _chosen(places: Sequence[int]) -> slice | list[int]:
+def _chosen(places: Sequence[int], device: torch.device) -> slice | Tensor:
     """Return what chooses places of a tensor; without gaps nothing has to be copied."""
     first, end = places[0], places[-1] + 1
-    return slice(first, end) if end - first == len(places) else list(places)
+    if end - first == len(places):
+        return slice(first, end)
+    return torch.tensor(places, device=device)
 
 
 def keeps_past(model: MMModalForConditionalGeneration) -> bool:

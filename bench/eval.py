@@ -16,6 +16,7 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from racing import Result, race, show, write
@@ -63,7 +64,7 @@ def compare(
     """Return the figures of each way to ask the same conversations."""
     dialogues = [Dialogue(record, root) for record in records]
 
-    def ask(**settings: int) -> None:
+    def ask(**settings: Any) -> None:
         for _ in answer_dialogues(model, dialogues, max_new_tokens=LONGEST, **settings):
             pass
 

@@ -1,7 +1,14 @@
 """Records, the rows of data files that hold them, and formats of rows."""
 
 from mmmodal.contracts.format import Format, Place
-from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record, text_message
+from mmmodal.contracts.record import (
+    ContentPart,
+    Expectation,
+    MediaRef,
+    Message,
+    Record,
+    text_message,
+)
 from mmmodal.records.addresses import addresses
 from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal.records.detection import find_format, formats, read_row, unused_keys
@@ -16,6 +23,7 @@ from mmmodal.records.writing import write_records
 
 __all__ = [
     "ContentPart",
+    "Expectation",
     "Format",
     "MediaRef",
     "Message",

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 from mmmodal.config import Config
 from mmmodal.media.source import Source
 
-__all__ = ["ContentPart", "MediaRef", "Message", "Record", "text_message"]
+__all__ = ["ContentPart", "Expectation", "MediaRef", "Message", "Record", "text_message"]
 
 Role = Literal["system", "user", "assistant"]
 
@@ -34,11 +34,46 @@ class ContentPart(Config):
         return self
 
 
+class Expectation(Config):
+    """How an answer to this turn is scored, where it is not compared with the turn's text."""
+
+    scored: bool = True
+    """Whether the answer is scored at all."""
+
+    scorer: str | None = None
+    """The name of the scorer; None: the one that the evaluation uses for all."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The options of the scorer."""
+
+    references: tuple[str, ...] = ()
+    """The right answers, any of which will do; by default the text of the turn."""
+
+    choices: tuple[str, ...] = ()
+    """The answers to choose from."""
+
+    tags: tuple[str, ...] = ()
+    """Names of groups of questions, each of which gets figures of its own."""
+
+
 class Message(Config):
     """One turn of a conversation."""
 
     role: Role
     content: tuple[ContentPart, ...]
+    expect: Expectation | None = None
+    """How an answer is scored in place of this one, of the assistant; training does not read it."""
+
+    @model_validator(mode="after")
+    def _expects_answers_only(self) -> Message:
+        if self.expect is not None and self.role != "assistant":
+            raise ValueError("`expect` says how an answer is scored; put it on an assistant turn")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The texts of its parts, joined."""
+        return "".join(part.text or "" for part in self.content)
 
 
 class MediaRef(Config):
@@ -79,6 +114,10 @@ class Record(Config):
     lang: str | None = None
     group: str | None = None
     """Records of the same group are put into the same split."""
+
+    cluster: str | None = None
+    """Records of the same cluster are not independent of each other in statistics, as those about
+    the same picture; by default, records that share a medium are one cluster."""
 
     meta: dict[str, Any] | None = None
     """Further data, which are kept unchanged."""

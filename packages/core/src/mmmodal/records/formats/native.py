@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmmodal.contracts.format import Format, Place
-from mmmodal.contracts.record import ContentPart, Record
+from mmmodal.contracts.record import ContentPart, Expectation, Record
 from mmmodal.errors import RecordError
 from mmmodal.media.source import Source
 from mmmodal.records.beside import list_keys
@@ -56,6 +56,7 @@ class Native(Format):
             "id": record.id,
             "messages": [
                 {"role": message.role, "content": [_part(part) for part in message.content]}
+                | _expected(message.expect)
                 for message in record.messages
             ],
             "media": [
@@ -64,7 +65,7 @@ class Native(Format):
                 for ref in record.media
             ],
         }
-        about = {"lang": record.lang, "group": record.group, "meta": record.meta}
+        about = {name: getattr(record, name) for name in ("lang", "group", "cluster", "meta")}
         return row | {key: value for key, value in about.items() if value is not None}
 
 
@@ -96,6 +97,13 @@ def _filled(media: Any, held: Mapping[str, list[Source]], where: str) -> dict[st
         for ref, source in zip(refs, sources, strict=False):
             ref["uri"] = source
     return {"media": filled}
+
+
+def _expected(expect: Expectation | None) -> dict[str, Any]:
+    """Return the key `expect` of a message, with what is not the default."""
+    if expect is None:
+        return {}
+    return {"expect": expect.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _part(part: ContentPart) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Evaluation of MMModal's models: scorers, intervals, paired comparisons, exchanged media."""

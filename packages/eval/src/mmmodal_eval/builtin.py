@@ -1,0 +1,24 @@
+"""The scorers of this package; an entry point names this module, as for any plugin."""
+
+from __future__ import annotations
+
+from mmmodal.authoring.plugins import Family, hookimpl
+from mmmodal_eval.contracts import Scorer
+
+__all__ = ["mmmodal_families", "mmmodal_scorers"]
+
+
+@hookimpl
+def mmmodal_families() -> list[Family]:
+    """Return the scorers, whose hook this package defines."""
+    from mmmodal_eval.parts import FAMILY
+
+    return [FAMILY]
+
+
+@hookimpl
+def mmmodal_scorers() -> list[type[Scorer]]:
+    """Return the scorers of texts, choices and numbers."""
+    from mmmodal_eval.scorers.exact import Exact
+
+    return [Exact]

@@ -1,0 +1,1 @@
+"""A run of an evaluation, and the files of its results."""

@@ -1,0 +1,1 @@
+"""Intervals of figures, paired comparisons, and slices."""

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mmmodal.contracts.format import Format
-from mmmodal.contracts.record import ContentPart, MediaRef, Message, Record, text_message
+from mmmodal.contracts.record import (
+    ContentPart,
+    Expectation,
+    MediaRef,
+    Message,
+    Record,
+    text_message,
+)
 from mmmodal.errors import RecordError
 from mmmodal.plugins import registry
 from mmmodal.records.json_text import dump_json, printable
@@ -37,16 +44,27 @@ class TableLayout:
     exact: frozenset[str] = frozenset()
     """Columns of any values, of which it is checked that the table holds them unchanged."""
 
+    expects: bool = True
+    """Whether messages say how answers to them are scored."""
+
 
 def native_layout() -> TableLayout:
-    """Return the columns of native rows; `meta` is JSON text, as its keys are not fixed."""
+    """Return the columns of native rows.
+
+    `meta` and the options of scorers are JSON text, as their keys are not fixed.
+    """
     import pyarrow as pa
 
     part = pa.struct({"type": pa.string(), "text": pa.string(), "media": pa.int32()})
-    message = pa.struct({"role": pa.string(), "content": pa.list_(part)})
+    expect = pa.struct(
+        {"scored": pa.bool_(), "scorer": pa.string(), "options": pa.string()}
+        | dict.fromkeys(("references", "choices", "tags"), pa.list_(pa.string()))
+    )
+    message = pa.struct({"role": pa.string(), "content": pa.list_(part), "expect": expect})
     medium = pa.struct({"kind": pa.string(), "uri": pa.string(), "sha256": pa.string()})
     columns = {"id": pa.string(), "messages": pa.list_(message), "media": pa.list_(medium)}
-    return TableLayout(pa.schema(columns | dict.fromkeys(("lang", "group", "meta"), pa.string())))
+    texts = dict.fromkeys(("lang", "group", "cluster", "meta"), pa.string())
+    return TableLayout(pa.schema(columns | texts))
 
 
 def layout_of(form: Format, first: Sequence[tuple[str, Record]], *, media: bool) -> TableLayout:
@@ -62,7 +80,8 @@ def layout_of(form: Format, first: Sequence[tuple[str, Record]], *, media: bool)
     """
     import pyarrow as pa
 
-    sample = form.write([_sample()], "the first row")
+    expects = any(m.expect is not None for _, record in first for m in record.messages)
+    sample = _as_texts(form.write([_sample(expects)], "the first row"), "the first row")
     inside = _lists() if media else set()
     columns = {key: pa.array([value]).type for key, value in sample.items() if key not in inside}
     further: dict[str, list[Any]] = {}
@@ -72,7 +91,7 @@ def layout_of(form: Format, first: Sequence[tuple[str, Record]], *, media: bool)
                 further.setdefault(key, []).append(value)
     types = {key: _type(key, values, first[0][0]) for key, values in further.items()}
     known = {key: kind for key, kind in types.items() if not pa.types.is_null(kind)}
-    return TableLayout(pa.schema(columns | known), frozenset(known))
+    return TableLayout(pa.schema(columns | known), frozenset(known), expects)
 
 
 def write_parquet(
@@ -94,11 +113,13 @@ def write_parquet(
 
     schema = _with_media(layout.schema) if media else layout.schema
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for group in _grouped(rows, media=media):
+        for group in _grouped(rows, layout, media=media):
             writer.write_table(_table(group, schema, layout.exact))
 
 
-def _grouped(rows: Iterable[TableRow], *, media: bool) -> Iterator[list[tuple[str, Any]]]:
+def _grouped(
+    rows: Iterable[TableRow], layout: TableLayout, *, media: bool
+) -> Iterator[list[tuple[str, Any]]]:
     group: list[tuple[str, Any]] = []
     size = held = 0
     for where, row, inside in rows:
@@ -107,12 +128,45 @@ def _grouped(rows: Iterable[TableRow], *, media: bool) -> Iterator[list[tuple[st
         held += sum(len(medium.data) for _, medium in inside)
         if "meta" in row:
             row["meta"] = dump_json(row["meta"], where).decode("utf-8")
+        row = _as_texts(row, where, layout.expects)
         group.append((where, row | (_columns(inside) if media else {})))
         if len(group) == GROUP_ROWS or size > GROUP_BYTES or held > GROUP_MEDIA:
             yield group
             group, size, held = [], 0, 0
     if group:
         yield group
+
+
+def _as_texts(row: dict[str, Any], where: str, expects: bool = True) -> dict[str, Any]:
+    """Return a row with the options of the scorers of its messages as JSON texts.
+
+    Raises:
+        RecordError: a message has a scorer, but the table has no column for them.
+    """
+    return {
+        key: [_message(each, where, expects) for each in value] if _holds_messages(value) else value
+        for key, value in row.items()
+    }
+
+
+def _holds_messages(value: Any) -> bool:
+    """Return whether a value is a list of messages of which one says how it is scored."""
+    return isinstance(value, list) and any(
+        isinstance(each, dict) and isinstance(each.get("expect"), dict) for each in value
+    )
+
+
+def _message(message: dict[str, Any], where: str, expects: bool) -> dict[str, Any]:
+    expect = message.get("expect")
+    if expect is None:
+        return message
+    if not expects:
+        reason = f"it has `expect`, and none of the first {FIRST:,} records has it"
+        raise RecordError(where, f"{reason}; {_instead()}")
+    if "options" not in expect:
+        return message
+    options = dump_json(expect["options"], where).decode("utf-8")
+    return {**message, "expect": {**expect, "options": options}}
 
 
 def _table(
@@ -162,12 +216,17 @@ def _instead() -> str:
     return "write .jsonl, or native rows, whose `meta` holds anything"
 
 
-def _sample() -> Record:
+def _sample(expects: bool) -> Record:
     """Return a record with all that rows may have besides `meta`."""
     kinds = registry().names("modalities")
     parts = [ContentPart(type=kind, media=index) for index, kind in enumerate(kinds)]
     asked = Message(role="user", content=(*parts, ContentPart(type="text", text="q")))
-    messages = (text_message("system", "s"), asked, text_message("assistant", "a"))
+    answer = text_message("assistant", "a")
+    if expects:
+        texts = dict.fromkeys(("references", "choices", "tags"), ("r",))
+        scored: dict[str, Any] = {"scored": False, "scorer": "s", "options": {"o": 1}, **texts}
+        answer = answer.model_copy(update={"expect": Expectation.model_validate(scored)})
+    messages = (text_message("system", "s"), asked, answer)
     return Record(
         id="0", messages=messages, media=tuple(MediaRef(kind=kind, uri="m") for kind in kinds)
     )

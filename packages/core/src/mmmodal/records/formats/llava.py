@@ -16,7 +16,7 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.beside import media_beside, read_beside
 from mmmodal.records.column_names import ColumnNames, opened
-from mmmodal.records.foreign import ForeignRow, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, expectation, validated
 from mmmodal.records.inline import Marker, Turn, mark_text, markers, paths_by_kind
 from mmmodal.records.json_text import printable
 
@@ -26,6 +26,7 @@ KIND = "image"
 """The modality whose marker always counts; that of another one does if the row lists its media."""
 
 MESSAGES = "messages"
+EXPECT = "expect"
 
 
 class TagNames(Config):
@@ -94,7 +95,12 @@ class Llava(Format):
         known = validated(ForeignRow, about, place.where)
         turns = self.options.with_system(self._turns(row, place.where), row, place.where)
         beside = media_beside(row, place.where, self.options.media)
-        return [known.record(place, read_beside(turns, beside, place.where, {KIND, *beside}))]
+        values = read_beside(turns, beside, place.where, {KIND, *beside})
+        given = opened(row[self._messages], self._messages, place.where)
+        # There may be a system turn in front of those of the row.
+        for message, turn in zip(values["messages"][-len(given) :], given, strict=True):
+            message["expect"] = turn.get(EXPECT)
+        return [known.record(place, values)]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
         """Return the row of one record; the media of each modality are under its name."""
@@ -117,6 +123,7 @@ class Llava(Format):
                 tags.role_tag: speakers[message.role],
                 tags.content_tag: mark_text(message, marks, where),
             }
+            | expectation(message)
             for message in record.messages
         ]
         return {self._messages: turns}
@@ -147,7 +154,8 @@ class Llava(Format):
                 raise RecordError(where, f"'{field}.{key}' is missing")
             if not isinstance(values[key], str):
                 raise RecordError(where, f"'{field}.{key}' must be a text")
-        if unknown := [key for key in values if key not in (tags.role_tag, tags.content_tag)]:
+        known = (tags.role_tag, tags.content_tag, EXPECT)
+        if unknown := [key for key in values if key not in known]:
             raise RecordError(where, printable(f"'{field}': unknown key {unknown[0]!r}; remove it"))
         role = self._role(values[tags.role_tag], f"'{field}.{tags.role_tag}'", where)
         return Turn(role, values[tags.content_tag], f"'{field}.{tags.content_tag}'")

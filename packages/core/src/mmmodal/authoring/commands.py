@@ -8,9 +8,11 @@ from mmmodal.cli.options import (
     read_limits,
 )
 from mmmodal.cli.output import example, print_json, print_table, talking
+from mmmodal.cli.parent import ParentCommand
 from mmmodal.cli.scanning import counted, with_progress
 
 __all__ = [
+    "ParentCommand",
     "counted",
     "data_argument",
     "example",

@@ -54,9 +54,8 @@ class Contents:
         Raises:
             MMModalError: it cannot be read.
         """
-        if ref.held is not None:
-            return ref.held.sha256()
-        key = (str(root), f"{ref.kind} {ref.uri}")
+        # A record keeps what its row holds, so that its identity names it.
+        key = (str(root), f"{ref.kind} {ref.uri}" if ref.held is None else f"{id(ref.held)}")
         if key not in self._known:
             self._known[key] = self._found(ref, root)
         if isinstance(found := self._known[key], str):
@@ -74,7 +73,7 @@ class Contents:
 
     def _found(self, ref: MediaRef, root: Path) -> str | MMModalError:
         try:
-            return self._of_source(find_source(ref.uri, root=root, limits=self._of(ref.kind)))
+            return self._of_source(find_source(ref.address, root=root, limits=self._of(ref.kind)))
         except MMModalError as error:
             return error
 

@@ -60,15 +60,24 @@ class KeptAnswers:
             respondent: the digest of who is asked.
             history: the answers that later turns read.
         """
-        record = asked.record
-        shown = [[ref.kind, self._content(ref, asked.root)] for ref in record.media]
         return {
             "kind": "conversation",
             "respondent": respondent,
             "history": history,
-            "messages": [_read(message, shown, history) for message in record.messages],
+            "messages": self._messages(asked, asked.record.messages, history),
             "choices": {str(turn): list(texts) for turn, texts in asked.choices.items()},
         }
+
+    def messages(self, asked: Asked, turn: int) -> list[Any]:
+        """Return the messages up to a user turn as JSON, with the digests of their media."""
+        users = [i for i, each in enumerate(asked.record.messages) if each.role == "user"]
+        return self._messages(asked, asked.record.messages[: users[turn] + 1], "gold")
+
+    def _messages(
+        self, asked: Asked, messages: Sequence[Message], history: History
+    ) -> list[list[Any]]:
+        shown = [[ref.kind, self._content(ref, asked.root)] for ref in asked.record.media]
+        return [_read(message, shown, history) for message in messages]
 
     def _content(self, ref: MediaRef, root: Path) -> str:
         """Return the digest of a medium; of one that cannot be read, the reason."""
@@ -89,10 +98,7 @@ class KeptAnswers:
     def keep(self, answered: Answered, requests: Sequence[Request]) -> None:
         """Keep the answers that lasted, all or none: a batch is never kept in part."""
         rows = [
-            (
-                requests[index],
-                {"replies": [each.model_dump(mode="json", exclude_defaults=True) for each in replies]},
-            )
+            (requests[index], {"replies": [_stored(each) for each in replies]})
             for index, replies in answered
             if all(each.is_lasting for each in replies)
         ]
@@ -109,3 +115,7 @@ def _read(message: Message, media: Sequence[list[str]], history: History) -> lis
 
 def _part(part: ContentPart, media: Sequence[list[str]]) -> str | list[str]:
     return part.text or "" if part.media is None else media[part.media]
+
+
+def _stored(reply: Reply) -> dict[str, Any]:
+    return reply.model_dump(mode="json", exclude_defaults=True)

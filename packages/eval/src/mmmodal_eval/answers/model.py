@@ -86,6 +86,8 @@ class FolderModel(Respondent):
         self, asked: Sequence[Asked], known: Collection[int], progress: Progress
     ) -> Iterator[Answered]:
         """Yield the answers of each batch; every rank yields those of its own batches."""
+        import torch
+
         from mmmodal.authoring.ranks import rank, ranks
         from mmmodal.authoring.training import Dialogue, answer_dialogues, plan_batches
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmmodal.authoring.parts import ConfigError, MMModalError, RecordError
 from mmmodal.authoring.records import Scanned
+from mmmodal_datagen.fingerprints import canonical
 from mmmodal_eval.cases import Case, Conversation
 from mmmodal_eval.contracts import Scorer
 from mmmodal_eval.parts import scorer
@@ -20,7 +20,7 @@ MOST = 20
 
 
 def conversations_of(
-    scanned: Iterable[Scanned], *, root: Path | None, rows: int | None, skip: bool
+    scanned: Iterable[Scanned], root: Path | None, rows: int | None, *, skip: bool
 ) -> tuple[list[Conversation], list[RecordError]]:
     """Return the conversations of a data set, and the errors of rows that were left out.
 
@@ -51,8 +51,9 @@ def _good(
 
 
 def scorer_key(case: Case) -> str:
-    """Return what two cases share that one scorer scores."""
-    return f"{case.scorer} {sorted(case.options.items())!r}"
+    """Return what two cases share that one scorer scores: its name, and its options if any."""
+    given = canonical(dict(case.options)).decode("utf-8", "surrogatepass")
+    return f"{case.scorer} {given}" if case.options else case.scorer
 
 
 def checked_scorers(
@@ -89,9 +90,7 @@ def _grouped(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return found
 
 
-def _without_answer(
-    conversations: Sequence[Conversation], cases: Sequence[Case]
-) -> Iterator[str]:
+def _without_answer(conversations: Sequence[Conversation], cases: Sequence[Case]) -> Iterator[str]:
     """Yield what is wrong with conversations that have nothing to score, or empty answers."""
     asked = {id(case.conversation) for case in cases}
     for conversation in conversations:
@@ -100,7 +99,8 @@ def _without_answer(
             yield f"{conversation.where}: it has no answer to score; add the assistant's turns"
     for case in cases:
         if not any(reference.strip() for reference in case.expected.references):
-            yield f"{_place(case)}: its right answer is empty; write it, or `references` in `expect`"
+            reason = "its right answer is empty; write it, or `references` in `expect`"
+            yield f"{_place(case)}: {reason}"
     if conversations and not cases:
         yield "no turn is scored; `expect: {scored: false}` leaves out all of them"
 

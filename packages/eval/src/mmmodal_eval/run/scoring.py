@@ -9,8 +9,8 @@ from mmmodal.authoring.parts import one_line
 from mmmodal_eval.answers.respondent import Reply
 from mmmodal_eval.cases import Case
 from mmmodal_eval.contracts import Expected, Score, Scorer
-from mmmodal_eval.run.reading import scorer_key
 from mmmodal_eval.results import CaseResult, ControlResult, Outcome
+from mmmodal_eval.run.reading import scorer_key
 
 __all__ = ["Scored", "as_control", "as_result", "scored"]
 
@@ -83,9 +83,7 @@ def as_control(scored: Scored) -> ControlResult:
     )
 
 
-def as_result(
-    scored: Scored, digest: str, controls: Mapping[str, ControlResult]
-) -> CaseResult:
+def as_result(scored: Scored, digest: str, controls: Mapping[str, ControlResult]) -> CaseResult:
     """Return the line of `cases.jsonl` of a question."""
     case = scored.case
     record, expected = case.conversation.record, case.expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
-def _compare() -> click.Command:
-    from mmmodal_eval.comparing.command import compare
-
-    return compare
-
-
-def _gate() -> click.Command:
-    from mmmodal_eval.comparing.command import gate
-
-    return gate
+def _comparing(name: str) -> click.Command:
+    """Return a command of the package `comparing`, which is imported when it is needed."""
+    command: click.Command = getattr(import_module("mmmodal_eval.comparing.command"), name)
+    return command
 
 
 @click.command(
     cls=ParentCommand,
-    subcommands={"compare": _compare, "gate": _gate},
+    subcommands={name: functools.partial(_comparing, name) for name in ("compare", "gate")},
     epilog=example(
         "mmmodal evaluate my-model held-out.jsonl",
         "mmmodal evaluate before after held-out.jsonl --out results",

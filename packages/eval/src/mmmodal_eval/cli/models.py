@@ -60,8 +60,8 @@ class AskedModels:
         self.folders, self._batch_size = tuple(folders), batch_size
         self._loading = Loading(**{name: options[name] for name in LOADING})
         self._generation = Generation(**{name: options[name] for name in GENERATION})
-        values = {"base_url": endpoint, "model": served, "api_key_env": api_key_env}
-        values |= {"concurrency": concurrency}
+        values: dict[str, Any] = {"base_url": endpoint, "model": served}
+        values |= {"api_key_env": api_key_env, "concurrency": concurrency}
         self.endpoint = validate(OpenAIOptions, values, "--endpoint") if endpoint else None
 
     def named(self, kept: KeptAnswers, limits: LimitSettings, history: History) -> Iterator[Named]:

@@ -62,8 +62,8 @@ class Questions:
 
     def passes(self) -> dict[str | None, Pass]:
         """Return what is asked: first the questions as they are, then those of each control."""
-        own = dict(enumerate(self.conversations))
-        return {name: self._pass(some) for name, some in {None: own, **self.controls}.items()}
+        found: dict[str | None, Pass] = {None: self._pass(dict(enumerate(self.conversations)))}
+        return found | {name: self._pass(some) for name, some in self.controls.items()}
 
     def _pass(self, conversations: Mapping[int, Conversation]) -> Pass:
         ranked = frozenset(each.name for each in self.scorers.values() if each.ranks_choices)

@@ -76,8 +76,8 @@ def checked_scorers(
             continue
         problems.extend(_unscorable(scorers[key], same))
     if problems:
-        more = len(problems) - MOST
-        listed = [*problems[:MOST], *([f"and {more:,} more"] if more > 0 else [])]
+        rest = len(problems) - MOST
+        listed = [*problems[:MOST], *([f"and {rest:,} more"] if rest > 0 else [])]
         raise ConfigError("questions that cannot be scored", listed)
     return scorers
 

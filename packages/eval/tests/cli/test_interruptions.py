@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import json
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from socket import socket
 
 import pytest
 
-from forking import PATIENCE, forked, redirect
+from evaluating import begun, finished, kept_in
+from forking import PATIENCE
 from questions import conversation
 from worlds import write_lines
 
 HOW = ("--max-new-tokens", "6", "--no-controls", "--batch-size", "4", "--temperature", "1.2")
-KILLS = 4
-
-
-def command(words: Sequence[str], log: Path, variables: dict[str, str]) -> None:
-    """Run `mmmodal evaluate` in this process."""
-    redirect(log)
-    os.environ.update(variables)
-    from mmmodal.cli.main import run
-
-    os._exit(run(["evaluate", *words]))
-
-
-def begun(words: Sequence[object], log: Path, **variables: str) -> Any:
-    """Return a process that evaluates."""
-    process = forked(command, [str(word) for word in words], log, variables)
-    process.start()
-    return process
-
-
-def finished(process: Any, log: Path) -> None:
-    process.join(PATIENCE)
-    assert process.exitcode == 0, log.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -56,59 +34,33 @@ def test_a_killed_evaluation_goes_on_to_the_same_bytes(
     many: Path, start: Path, tmp_path: Path
 ) -> None:
     log, chance = tmp_path / "log", random.Random(18)
-    began = time.monotonic()
     finished(begun([start, many, *HOW, "--out", tmp_path / "whole"], log), log)
-    whole_s = time.monotonic() - began
-    out = tmp_path / "killed"
-    for _ in range(KILLS):
-        process = begun([start, many, *HOW, "--out", out], log)
-        process.join(whole_s * chance.uniform(0.3, 0.95))
-        process.kill()
-        process.join()
+    out, before = tmp_path / "killed", 0
+    while before < 32:
+        before = kept_at_kill([start, many, *HOW, "--out", out], log, before, chance)
+        assert before % 4 == 0, "a batch is kept whole or not at all"
     finished(begun([start, many, *HOW, "--out", out], log), log)
     assert results_in(out, start) == results_in(tmp_path / "whole", start)
+    timing = json.loads((out / start.name / "timing.json").read_text(encoding="utf-8"))
+    assert timing["conversations_asked"] == 40 - before, "nothing that was answered is lost"
 
 
-def test_a_kill_after_any_batch_loses_none_of_its_answers(
-    many: Path, start: Path, tmp_path: Path
-) -> None:
-    from mmmodal.authoring.media import LimitSettings
-    from mmmodal_eval.answers.kept import KeptAnswers
-
-    log, out = tmp_path / "log", tmp_path / "killed"
-    process = begun([start, many, *HOW, "--out", out], log)
+def kept_at_kill(words: list[object], log: Path, before: int, chance: random.Random) -> int:
+    """Return the number of kept answers after a kill that comes once there are more than before."""
+    process, kept = begun(words, log), Path(str(words[-1])) / "kept"
     deadline = time.monotonic() + PATIENCE
-    while not (kept := list((out / "kept").glob("*.sqlite"))) or size(kept[0]) == 0:
+    while not (files := list(kept.glob("*.sqlite"))) or kept_in(files[0]) <= before:
         assert time.monotonic() < deadline and process.is_alive(), log.read_text(encoding="utf-8")
-        time.sleep(0.005)
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.03))
     process.kill()
     process.join()
-    answered = size(kept[0])
-    assert 0 < answered <= 40 and answered % 4 == 0, "a batch is kept whole"
-    with KeptAnswers.opened(out / "kept", LimitSettings()):
-        finished(begun([start, many, *HOW, "--out", out], log), log)
-    assert f'"conversations_asked": {40 - answered}' in (
-        out / start.name / "timing.json"
-    ).read_text(encoding="utf-8")
-
-
-def size(path: Path) -> int:
-    """Return the number of kept answers in a file that another process may write."""
-    import contextlib
-    import sqlite3
-
-    with contextlib.closing(sqlite3.connect(path, timeout=30)) as file:
-        try:
-            return int(file.execute("SELECT count(*) FROM calls").fetchone()[0])
-        except sqlite3.OperationalError:  # the table is not there yet
-            return 0
+    return kept_in(files[0])
 
 
 def test_the_processes_of_a_launcher_share_the_batches(
     many: Path, start: Path, tmp_path: Path
 ) -> None:
-    from socket import socket
-
     finished(
         begun([start, many, *HOW, "--out", tmp_path / "one"], tmp_path / "log"), tmp_path / "log"
     )
@@ -132,6 +84,6 @@ def test_the_processes_of_a_launcher_share_the_batches(
         finished(process, log)
     assert results_in(tmp_path / "two", start) == results_in(tmp_path / "one", start)
     files = sorted((tmp_path / "two" / "kept").glob("*.sqlite"))
-    assert [size(file) for file in files] == [20, 20]
+    assert [kept_in(file) for file in files] == [20, 20]
     assert "SCORER" in logs[0].read_text(encoding="utf-8")
     assert "SCORER" not in logs[1].read_text(encoding="utf-8")

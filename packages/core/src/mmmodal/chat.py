@@ -224,10 +224,9 @@ class Chat:
     def _is_recomputed(self, start: int, end: int) -> bool:
         """Return whether the language model discards its cache between two lengths.
 
-        Phi-3 does, where its long positions begin; it then needs all media again.
+        It then needs all media again.
         """
-        config = self.model.config.text_config
-        point = getattr(config, "original_max_position_embeddings", None)
+        point = self.model.config.recomputes_at
         return point is not None and start <= point < end
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmmodal.answering.generation import collated
 from mmmodal.answering.media import joined
 from mmmodal.answering.turns import Turn
+from mmmodal.conversation.rendering import IGNORE
+from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,10 +80,12 @@ def _rows(turn: Turn) -> list[_Row]:
 def _sums(model: MMModalForConditionalGeneration, rows: Sequence[_Row]) -> list[float]:
     """Return the log-probabilities of the choices of all rows, in their order."""
     # Padding on the right is behind all that is looked at, whatever the model makes of a mask.
-    batch = collated(model, [row.ids for row in rows], padding_side="right")
+    samples = [Sample(row.ids, [IGNORE] * len(row.ids)) for row in rows]
+    batch = model.processor.preparer.collate(samples, padding_side="right")
+    read = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
     media = joined(shown for row in rows for shown in row.turn.media)
     with torch.inference_mode():
-        outputs = model.model(**batch, mm_encoder_outputs=media, use_cache=False, return_dict=True)
+        outputs = model.model(**read, mm_encoder_outputs=media, use_cache=False, return_dict=True)
         hidden: Tensor = outputs[0]  # [rows, T, D]
         seen = [
             hidden[place, start:end] for place, row in enumerate(rows) for start, end in row.spans()

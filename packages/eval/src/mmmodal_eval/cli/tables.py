@@ -45,10 +45,11 @@ def _print_tables(found: Sequence[Evaluated]) -> None:
     print_table(figures, {**heading, **columns})
     if gains := [row for each in results for row in _rows(each, _of_all(each))]:
         click.echo(
-            "\nWhat is lost without it (the figure as asked, minus that under the control):\n"
+            "\nWhat media and questions add: the figure as asked, minus that under a control\n"
         )
-        columns = {"scorer": "SCORER", "control": "CONTROL"} | columns
-        print_table(gains, {**heading, **{k: v for k, v in columns.items() if k != "slice"}})
+        columns |= {"control": "CONTROL", "value": "GAIN"}
+        shown = ("scorer", "control", "cases", "value", "interval")
+        print_table(gains, {**heading, **{key: columns[key] for key in shown}})
     click.echo()
     for each in results:
         click.echo(f"{each.name + ': ' if several else ''}{_outcomes(each)}")

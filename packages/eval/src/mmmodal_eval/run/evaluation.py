@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from mmmodal_eval.answers.kept import KeptAnswers
 from mmmodal_eval.answers.respondent import Asked, Progress, Reply, Respondent
 from mmmodal_eval.cases import Case
 from mmmodal_eval.contracts import Scorer
+from mmmodal_eval.controls.control import Control
 from mmmodal_eval.results import CaseResult, ControlResult, Results
 from mmmodal_eval.run.questions import Pass, Questions
 from mmmodal_eval.run.scoring import Scored, as_control, as_result, scored
@@ -21,6 +23,9 @@ from mmmodal_eval.run.settings import EvaluationSettings
 from mmmodal_eval.statistics.figures import figures, gains, outcomes
 
 __all__ = ["Evaluated", "Evaluation"]
+
+Key = tuple[int, int, str]
+"""What identifies a case: its conversation, its turn and its scorer."""
 
 PACKAGES = ("mmmodal-core", "mmmodal-eval")
 
@@ -61,7 +66,7 @@ class Evaluation:
         began = time.monotonic()
         identity = digest({key: value for key, value in model.items() if key != "source"})
         asking = _Asking(self.kept, respondent, identity, self.settings, progress)
-        passes = self.questions.passes()
+        passes = self.questions.passes(ranks_choices=respondent.ranks_choices)
         replies = {control: asking.replies(each) for control, each in passes.items()}
         if rank() != 0:
             return None
@@ -102,6 +107,7 @@ class Evaluation:
                 "conversations": len(asked.conversations),
                 "cases": len(cases),
                 "skipped": asked.skipped,
+                "not_changed": {name: _refusals(each) for name, each in asked.controls.items()},
             },
             settings=self.settings.model_dump(mode="json"),
             figures=tuple(figures(cases)),
@@ -147,15 +153,15 @@ class _Asking:
 
 def _scored(
     questions: Pass, replies: Sequence[list[Reply]], scorers: Mapping[str, Scorer]
-) -> Iterator[tuple[tuple[int, int], Scored]]:
-    """Yield what each case came to, by its conversation and turn."""
+) -> Iterator[tuple[Key, Scored]]:
+    """Yield what each case came to."""
     pairs = [
         (case, said[case.turn])
         for cases, said in zip(questions.cases, replies, strict=True)
         for case in cases
     ]
     for found in scored([case for case, _ in pairs], [reply for _, reply in pairs], scorers):
-        yield (id(found.case.conversation), found.case.turn), found
+        yield (id(found.case.conversation), found.case.turn, found.case.scored_by), found
 
 
 def _asked(questions: Pass) -> Iterator[Asked]:
@@ -165,7 +171,7 @@ def _asked(questions: Pass) -> Iterator[Asked]:
 
 
 def _controls(
-    under: Mapping[str | None, Mapping[tuple[int, int], Scored]], key: tuple[int, int]
+    under: Mapping[str | None, Mapping[Key, Scored]], key: Key
 ) -> dict[str, ControlResult]:
     return {
         control: as_control(found[key])
@@ -175,5 +181,10 @@ def _controls(
 
 
 def _signatures(scorers: Mapping[str, Scorer]) -> dict[str, str]:
-    """Return the signature of each scorer; the key of one with options tells these."""
+    """Return the signature of each scorer; the name of one with options tells these."""
     return {key: each.signature() for key, each in scorers.items()}
+
+
+def _refusals(control: Control) -> dict[str, int]:
+    """Return why conversations are not under a control, with the number of each reason."""
+    return dict(Counter(control.refused.values()))

@@ -128,8 +128,8 @@ def _grouped(
         held += sum(len(medium.data) for _, medium in inside)
         if "meta" in row:
             row["meta"] = dump_json(row["meta"], where).decode("utf-8")
-        row = _as_texts(row, where, layout.expects)
-        group.append((where, row | (_columns(inside) if media else {})))
+        texts = _as_texts(row, where, layout.expects)
+        group.append((where, texts | (_columns(inside) if media else {})))
         if len(group) == GROUP_ROWS or size > GROUP_BYTES or held > GROUP_MEDIA:
             yield group
             group, size, held = [], 0, 0

@@ -70,6 +70,10 @@ class Scorer(ABC):
     ranks_choices: ClassVar[bool] = False
     """Whether it needs the likelihood of each choice, which endpoints do not give."""
 
+    companions: ClassVar[tuple[str, ...]] = ()
+    """The names of scorers that score the same questions beside it, where the model that is asked
+    gives the likelihood of choices."""
+
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
@@ -93,7 +97,13 @@ class Scorer(ABC):
 
         A scorer that asks a model overrides this, to ask many at once.
         """
-        return [self.score(answer, expected) for answer, expected in answers]
+        return [self._scored(answer, expected) for answer, expected in answers]
+
+    def _scored(self, answer: str, expected: Expected) -> Score | Exception:
+        try:
+            return self.score(answer, expected)
+        except Exception as error:  # of one answer, whose outcome it is
+            return error
 
     def figure(self, totals: Sequence[float]) -> float:
         """Return the figure of counts that were added up; by default the ratio of the first two.

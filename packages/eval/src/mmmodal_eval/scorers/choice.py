@@ -41,6 +41,7 @@ class Choice(Choosing):
     """
 
     name = "choice"
+    companions = ("choice-likelihood",)
 
     def score(self, answer: str, expected: Expected) -> Score:
         """Return the score of one answer; `read` is the letter."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,14 +160,24 @@ def _current_limits(noted: Any) -> Any:
         return noted  # for a modality that is not installed: they differ from all given limits
 
 
-def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
+def begin_run(
+    recipe: Recipe, run: Path, fresh: bool, extent: Extent, evaluated: Sequence[str] = ()
+) -> None:
     """Create the folder of the run and record its recipe, after all inputs were opened.
+
+    `evaluated` are the rows drawn for evaluations.
 
     Raises:
         CheckpointError: it cannot be written, or its data files have changed.
     """
     if (run / NOTED).is_file() and not fresh:
-        before = _read_note(run).get("records", extent.number)
+        note = _read_note(run)
+        if note.get("evaluated", [*evaluated]) != [*evaluated]:
+            raise CheckpointError(
+                f"{recipe.out} was begun with other records to evaluate; restore the files of "
+                "`eval` to resume, or give another `out`, or --fresh"
+            )
+        before = note.get("records", extent.number)
         if before != extent.number:
             raise CheckpointError(
                 f"{recipe.out} was begun with {before} {extent.unit}, but now there are "
@@ -182,7 +192,7 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
         run.mkdir(parents=True, exist_ok=True)
         remove_unfinished(run)
         versions = {name: version(name) for name in VERSIONS}
-        counts = {"records": extent.number, "ranks": ranks()}
+        counts = {"records": extent.number, "ranks": ranks(), "evaluated": [*evaluated]}
         note = {**recipe.fingerprint(), **counts, "versions": versions}
         write_whole(run / NOTED, json.dumps(note, indent=2) + "\n", durable=True)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 from mmmodal.errors import CheckpointError
 from mmmodal.records.hub import COMMIT, find_commit, is_on_hub
@@ -11,6 +12,8 @@ from mmmodal.train.recipe.data_source import DataSource
 from mmmodal.train.run.folder import NOTED, RUN
 
 __all__ = ["pinned"]
+
+Source = TypeVar("Source", bound=DataSource)
 
 
 def pinned(recipe: Recipe, fresh: bool) -> Recipe:
@@ -24,10 +27,13 @@ def pinned(recipe: Recipe, fresh: bool) -> Recipe:
         CheckpointError: the note of the run is damaged.
     """
     noted = {} if fresh else _noted(recipe)
-    return recipe.model_copy(update={"data": tuple(_pin(each, noted) for each in recipe.data)})
+    data, held_out = (
+        tuple(_pin(each, noted) for each in sources) for sources in (recipe.data, recipe.eval)
+    )
+    return recipe.model_copy(update={"data": data, "eval": held_out})
 
 
-def _pin(source: DataSource, noted: dict[str, str]) -> DataSource:
+def _pin(source: Source, noted: dict[str, str]) -> Source:
     if not is_on_hub(source.path) or (source.revision and COMMIT.fullmatch(source.revision)):
         return source
     known = None if source.revision else noted.get(source.path)
@@ -41,8 +47,9 @@ def _noted(recipe: Recipe) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        mix = json.loads(path.read_text(encoding="utf-8")).get("mix", [])
+        note = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise CheckpointError(f"{path} is damaged; start again with --fresh") from None
-    entries = [each for each in mix if isinstance(each, dict)]
+    entries = [*note.get("mix", []), *(note.get("eval") or [])]
+    entries = [each for each in entries if isinstance(each, dict)]
     return {each["path"]: each["revision"] for each in entries if "revision" in each}

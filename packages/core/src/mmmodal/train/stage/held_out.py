@@ -1,0 +1,153 @@
+"""Draw the records that a recipe evaluates, and find the evaluators of answers to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmmodal.config import validate
+from mmmodal.contracts.evaluator import Better, Evaluator, HeldOut
+from mmmodal.errors import ConfigError, RecordError
+from mmmodal.parts import find, missing
+from mmmodal.plugins import registry
+from mmmodal.ranks import rank
+from mmmodal.records.dataset import OnError, RecordDataset
+from mmmodal.samples.dataset import PreparedDataset, open_files
+from mmmodal.samples.order import epoch_order
+from mmmodal.samples.preparer import Preparer
+from mmmodal.train.loop.evaluation import Evaluation, metrics_of
+from mmmodal.train.loop.held_out_loss import HeldOutLoss, together
+from mmmodal.train.recipe import Recipe
+from mmmodal.train.stage.plan import Plan
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+__all__ = ["Drawn", "draw", "evaluation_of"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The records that are evaluated, and what is found out of each."""
+
+    files: Sequence[RecordDataset]
+    rows: dict[int, HeldOut]
+    """The records drawn, by their numbers among those of all files."""
+
+    evaluators: Sequence[Evaluator]
+    metrics: dict[str, Better]
+
+    @property
+    def names(self) -> list[str]:
+        """The file and row of each record drawn."""
+        return [row.where for row in self.rows.values()]
+
+    @property
+    def number(self) -> int:
+        """The number of records of all files."""
+        return sum(map(len, self.files))
+
+    def dataset(self, preparer: Preparer, plan: Plan) -> PreparedDataset:
+        """Return the samples of all records by number."""
+        return PreparedDataset(self.files, preparer, max_tokens=plan.max_tokens)
+
+    def lengths(self, dataset: PreparedDataset, on_error: OnError) -> dict[int, int]:
+        """Return the number of tokens of each record drawn; the error of a bad one is passed on.
+
+        Raises:
+            RecordError: a record is bad, or all are.
+        """
+        found: dict[int, int] = {}
+        for number in self.rows:
+            try:
+                found[number] = dataset.length(number)
+            except RecordError as error:
+                if on_error == "raise":
+                    raise
+                on_error(error)
+        if not found:
+            names = ", ".join(file.name for file in dataset.files)
+            raise RecordError(names, "none of the records drawn for evaluations can be used")
+        return found
+
+
+def draw(recipe: Recipe, on_error: OnError = "raise") -> Drawn | None:
+    """Return the records that a recipe evaluates; None if it evaluates none.
+
+    Raises:
+        RecordError: a file cannot be read, or has a bad row.
+        PartError: an evaluator is not installed.
+        ConfigError: an option of an evaluator is not valid, or `keep_best` is not a figure of these
+            records.
+    """
+    if not recipe.eval:
+        return None
+    opened = open_files(
+        recipe.eval, root=recipe.root, root_maps=recipe.root_maps, on_error=on_error
+    )
+    files = [file for file in opened if isinstance(file, RecordDataset)]
+    places = [(file, row) for file in files for row in range(len(file))]
+    numbers = sorted(epoch_order(len(places), recipe.seed, 0)[: recipe.eval_rows].tolist())
+    rows = {number: _held_out(*places[number]) for number in numbers}
+    evaluators = _evaluators(recipe)
+    metrics = metrics_of(evaluators, list(rows.values()))
+    if recipe.keep_best is not None and recipe.keep_best not in metrics:
+        raise ConfigError("recipe", [_unknown(recipe, list(metrics))])
+    return Drawn(files, rows, evaluators, metrics)
+
+
+def _held_out(file: RecordDataset, row: int) -> HeldOut:
+    where, record = file[row]
+    return HeldOut(record, file.root(row), where)
+
+
+def _evaluators(recipe: Recipe) -> list[Evaluator]:
+    """Return the evaluators that a recipe names, or all; tell once which are not installed."""
+    chosen = recipe.evaluators
+    if chosen is None:
+        chosen = {name: {} for name in registry().names("evaluators")}
+        for reason in missing("evaluators") if rank() == 0 else ():
+            print(f"Answers are not scored: {reason}", file=sys.stderr)
+    found = []
+    for name, options in chosen.items():
+        part: type[Evaluator] = find("evaluators", name).part
+        where = f"recipe, options of the evaluator {name!r}"
+        found.append(part(validate(part.Options, options, where)))
+    return found
+
+
+def _unknown(recipe: Recipe, metrics: Sequence[str]) -> str:
+    """Return the error for a `keep_best` that is not among the metrics."""
+    hints = "; ".join(missing("evaluators")) if recipe.evaluators is None else ""
+    meant = f"'keep_best': {recipe.keep_best!r} is not a figure of these evaluations"
+    known = f"known are {', '.join(metrics)}"
+    return f"{meant}; {known}" + (f" ({hints})" if hints else "")
+
+
+def evaluation_of(
+    drawn: Drawn,
+    recipe: Recipe,
+    preparer: Preparer,
+    plan: Plan,
+    arguments: TrainingArguments,
+    on_error: OnError = "raise",
+) -> Evaluation:
+    """Return the evaluation of the records drawn that can be used.
+
+    Raises:
+        RecordError: a record is bad, or all are.
+    """
+    dataset = drawn.dataset(preparer, plan)
+    lengths = drawn.lengths(dataset, on_error)
+    return Evaluation(
+        HeldOutLoss(dataset, together(lengths, plan.max_tokens), arguments),
+        [drawn.rows[number] for number in lengths],
+        drawn.evaluators,
+        drawn.metrics,
+        recipe.evaluates_every,
+        recipe.eval_max_new_tokens,
+        recipe.seed,
+        plan.autocast,
+    )

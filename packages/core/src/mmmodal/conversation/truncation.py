@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,17 @@ class Shortened:
     """A conversation that fits the limit, and the messages that were dropped."""
 
     rendered: Rendered
+    messages: tuple[Message, ...]
+    """Those that are kept."""
+
     dropped: tuple[Message, ...] = ()
     turns: int = 0
     """The number of dropped turns; a turn is a user message with its answer."""
+
+    @property
+    def tokens(self) -> int:
+        """The number of its tokens, slots included."""
+        return len(self.rendered.input_ids)
 
     def summary(self) -> str:
         """Return a description of the dropped turns, for users."""
@@ -56,27 +65,28 @@ def shorten(
         RenderError: the last turn alone exceeds the limit.
     """
 
-    def without(count: int) -> Rendered:
-        kept = [*front, *(message for turn in turns[count:] for message in turn)]
-        return render(kept)
-
     front, turns = _split(messages)
-    rendered = without(0)
-    if len(rendered.input_ids) <= limit - room:
-        return Shortened(rendered)
+
+    def without(count: int) -> Shortened:
+        kept = (*front, *itertools.chain.from_iterable(turns[count:]))
+        dropped = tuple(itertools.chain.from_iterable(turns[:count]))
+        return Shortened(render(kept), kept, dropped, count)
+
+    whole = without(0)
+    if whole.tokens <= limit - room:
+        return whole
     low, high = 0, max(len(turns) - 1, 0)  # numbers of dropped turns: too few, enough
     best = without(high)
-    if len(best.input_ids) > limit:
-        raise _too_long(best, layouts, limit, allowed_by)
+    if best.tokens > limit:
+        raise _too_long(best.rendered, layouts, limit, allowed_by)
     while high - low > 1:
         middle = (low + high) // 2
         attempt = without(middle)
-        if len(attempt.input_ids) <= limit - room:
+        if attempt.tokens <= limit - room:
             high, best = middle, attempt
         else:
             low = middle
-    dropped = tuple(message for turn in turns[:high] for message in turn)
-    return Shortened(best, dropped, high)
+    return best
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[Message], list[list[Message]]]:

@@ -219,6 +219,23 @@ class Head:
         logits = self.logits(lm_head, rows[None])[0]  # [some of M, V]
         return cross_entropy(logits.float(), wanted, reduction="sum")
 
+    def log_probabilities(self, lm_head: nn.Module, rows: Tensor, wanted: Tensor) -> Tensor:
+        """Return the natural logarithm of the probability of each of the next tokens `wanted` [M].
+
+        Args:
+            lm_head: the linear layer of the head.
+            rows: the hidden states in front of these tokens, [M, D].
+            wanted: the tokens.
+
+        Returns:
+            The logarithms in fp32, [M].
+        """
+        losses = [
+            cross_entropy(self.logits(lm_head, some[None])[0].float(), right, reduction="none")
+            for some, right in self._chunks(lm_head, rows, wanted)
+        ]
+        return -torch.cat(losses)
+
     def _chunks(
         self, lm_head: nn.Module, rows: Tensor, wanted: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:

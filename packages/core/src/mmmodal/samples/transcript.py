@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmmodal.contracts.record import ContentPart, Message, text_message
-from mmmodal.conversation.locating import TokenizedText
+from mmmodal.conversation.locating import IGNORE, TokenizedText
 from mmmodal.conversation.messages import read_messages
 from mmmodal.conversation.rendering import Rendered
 from mmmodal.conversation.thoughts import with_opening
@@ -121,6 +122,28 @@ class Transcript:
 
         # One token of the context is for the answer.
         return shorten(render, self.messages, layouts, context - 1, allowed_by, room=room)
+
+    def answer_ids(self, prompt: Shortened, text: str) -> list[int]:
+        """Return the ids of a text as the answer to a prompt, as they are learned, without its end.
+
+        Args:
+            prompt: a prompt of this conversation, from `prompt`.
+            text: the answer.
+
+        Raises:
+            RenderError: nothing would be learned of it behind this prompt.
+        """
+        renderer, start = self.preparer.renderer, prompt.tokens
+        messages = [*prompt.messages, text_message("assistant", text)]
+        rendered = renderer.render(messages, [medium.layout for medium in self.media])
+        ends = {IGNORE, *renderer.turn_end_ids()}
+        ids = list(itertools.takewhile(lambda id_: id_ not in ends, rendered.labels[start:]))
+        if not ids or rendered.input_ids[:start] != prompt.rendered.input_ids:
+            raise RenderError(
+                f"nothing of the answer {text!r:.80} would be learned behind this prompt, as it is "
+                "empty, or the chat template writes it elsewhere; give another one"
+            )
+        return ids
 
     def _media_parts(self, media: Mapping[str, Any]) -> list[dict[str, Any]]:
         parts = []

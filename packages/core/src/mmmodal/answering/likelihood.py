@@ -85,9 +85,7 @@ def _sums(model: MMModalForConditionalGeneration, rows: Sequence[_Row]) -> list[
         outputs = model.model(**batch, mm_encoder_outputs=media, use_cache=False, return_dict=True)
         hidden: Tensor = outputs[0]  # [rows, T, D]
         seen = [
-            hidden[place, start:end]
-            for place, row in enumerate(rows)
-            for start, end in row.spans()
+            hidden[place, start:end] for place, row in enumerate(rows) for start, end in row.spans()
         ]
         said = [id_ for row in rows for number in row.choices for id_ in row.turn.choices[number]]
         wanted = torch.tensor(said, device=hidden.device)  # [M]

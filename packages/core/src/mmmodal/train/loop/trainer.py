@@ -187,7 +187,10 @@ class StageTrainer(MeteredTrainer):
             return
         known = (row["step"] for row in self._metrics.rows() if f"{PREFIX}{LOSS}" in row)
         if not of_first(step in known):
-            self.evaluate()
+            seconds = self.evaluate()[f"{PREFIX}seconds"]
+            if self.is_world_process_zero():
+                more = -(-(self.state.max_steps - step) // self._evaluation.every)
+                print(f"An evaluation takes {seconds:.1f} s; {more:,} more follow", file=sys.stderr)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the figures of held-out records, and log them; training goes on as without it.
@@ -206,7 +209,8 @@ class StageTrainer(MeteredTrainer):
         seconds = time.perf_counter() - start
         self.pause(seconds)
         logs = {f"{PREFIX}{name}": value for name, value in figures.items()}
-        self.log({**logs, f"{PREFIX}seconds": round(seconds, 3)})
+        logs[f"{PREFIX}seconds"] = round(seconds, 3)
+        self.log({**logs})
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         if self.best.after_evaluation(step):
             self.control.should_save = True

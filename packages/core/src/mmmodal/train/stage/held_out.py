@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmmodal.config import validate
 from mmmodal.contracts.evaluator import Better, Evaluator, HeldOut
 from mmmodal.errors import ConfigError, RecordError
 from mmmodal.parts import find, missing
 from mmmodal.plugins import registry
-from mmmodal.ranks import rank
 from mmmodal.records.dataset import OnError, RecordDataset
 from mmmodal.samples.dataset import PreparedDataset, open_files
 from mmmodal.samples.order import epoch_order
@@ -38,11 +36,8 @@ class Drawn:
 
     evaluators: Sequence[Evaluator]
     metrics: dict[str, Better]
-
-    @property
-    def names(self) -> list[str]:
-        """The file and row of each record drawn."""
-        return [row.where for row in self.rows.values()]
+    notes: Sequence[str]
+    """Why answers are not scored, if they are not."""
 
     @property
     def number(self) -> int:
@@ -91,11 +86,17 @@ def draw(recipe: Recipe, on_error: OnError = "raise") -> Drawn | None:
     places = [(file, row) for file in files for row in range(len(file))]
     numbers = sorted(epoch_order(len(places), recipe.seed, 0)[: recipe.eval_rows].tolist())
     rows = {number: _held_out(*places[number]) for number in numbers}
-    evaluators = _evaluators(recipe)
+    chosen = recipe.evaluators
+    notes = [] if chosen is not None else missing("evaluators")
+    if chosen is None:
+        chosen = {name: {} for name in registry().names("evaluators")}
+    evaluators = [_evaluator(name, options) for name, options in chosen.items()]
     metrics = metrics_of(evaluators, list(rows.values()))
     if recipe.keep_best is not None and recipe.keep_best not in metrics:
-        raise ConfigError("recipe", [_unknown(recipe, list(metrics))])
-    return Drawn(files, rows, evaluators, metrics)
+        known = f"known are {', '.join(metrics)}" + "".join(f" ({note})" for note in notes)
+        reason = f"'keep_best': {recipe.keep_best!r} is not a figure of these evaluations; {known}"
+        raise ConfigError("recipe", [reason])
+    return Drawn(files, rows, evaluators, metrics, [f"answers are not scored: {n}" for n in notes])
 
 
 def _held_out(file: RecordDataset, row: int) -> HeldOut:
@@ -103,27 +104,9 @@ def _held_out(file: RecordDataset, row: int) -> HeldOut:
     return HeldOut(record, file.root(row), where)
 
 
-def _evaluators(recipe: Recipe) -> list[Evaluator]:
-    """Return the evaluators that a recipe names, or all; tell once which are not installed."""
-    chosen = recipe.evaluators
-    if chosen is None:
-        chosen = {name: {} for name in registry().names("evaluators")}
-        for reason in missing("evaluators") if rank() == 0 else ():
-            print(f"Answers are not scored: {reason}", file=sys.stderr)
-    found = []
-    for name, options in chosen.items():
-        part: type[Evaluator] = find("evaluators", name).part
-        where = f"recipe, options of the evaluator {name!r}"
-        found.append(part(validate(part.Options, options, where)))
-    return found
-
-
-def _unknown(recipe: Recipe, metrics: Sequence[str]) -> str:
-    """Return the error for a `keep_best` that is not among the metrics."""
-    hints = "; ".join(missing("evaluators")) if recipe.evaluators is None else ""
-    meant = f"'keep_best': {recipe.keep_best!r} is not a figure of these evaluations"
-    known = f"known are {', '.join(metrics)}"
-    return f"{meant}; {known}" + (f" ({hints})" if hints else "")
+def _evaluator(name: str, options: Mapping[str, Any]) -> Evaluator:
+    part: type[Evaluator] = find("evaluators", name).part
+    return part(validate(part.Options, options, f"recipe, options of the evaluator {name!r}"))
 
 
 def evaluation_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,8 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     # Before the weights, which load slowly.
     files = open_data(recipe, on_error, readers=LANES * arguments.world_size)
     drawn = draw(recipe, on_error)
+    for note in drawn.notes if drawn is not None and rank() == 0 else ():
+        print(f"Note: {note}", file=sys.stderr)
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
     preparer = model.processor.preparer

@@ -87,7 +87,7 @@ class HeldOutLoss:
         workers = min(self.arguments.dataloader_num_workers, len(mine))
         loader: DataLoader[Any] = DataLoader(
             source,
-            batch_sampler=[self.batches[number] for number in mine],
+            batch_sampler=[list(self.batches[number]) for number in mine],
             collate_fn=NamingCollator(self.dataset.preparer.collate),
             **loader_settings(self.arguments, workers),
         )

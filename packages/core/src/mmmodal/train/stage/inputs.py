@@ -111,8 +111,10 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     if isinstance(dataset, PreparedDataset):
         more = evaluation.loss.media if evaluation is not None else None
         stores = store_features(model, dataset, recipe, arguments, plan, on_error, more)
-    found: Any = (model, dataset, stores, on_error, bad_rows, checks, evaluation)
-    return Inputs(start, plan, arguments, *found)
+    return Inputs(
+        *(start, plan, arguments, model, dataset, stores),
+        *(on_error, bad_rows, checks, evaluation),
+    )
 
 
 def open_data(

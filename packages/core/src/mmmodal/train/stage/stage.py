@@ -122,18 +122,17 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
         )
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have recorded the rows they skipped
-    best = None
+    best: int | None = None
     if interruption.signal is None:
         trainer.check_applied(newest.folder if newest else None)
         _name_skipped(skipped, run, trainer.state.global_step)
         last = trainer.state.global_step
-        best, kept = trainer.best.settle(last)
+        found, kept = trainer.best.settle(last)
+        best = found.step if found is not None else None
         _write_result(trainer, recipe, run, inputs.start, kept)
-        trainer.best.tell(best, last)
-        report_stage(recipe, run, data.counts(), counts, best and best.step)
-    return _outcome(
-        recipe, trainer.state, counts, interruption.signal, len(skipped.all()), best and best.step
-    )
+        trainer.best.tell(found, last)
+        report_stage(recipe, run, data.counts(), counts, best)
+    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()), best)
 
 
 def _evaluated(inputs: Inputs) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["alone", "anyone", "everyones", "of_first", "rank", "ranks", "summed", "wait"]
+__all__ = ["alone", "anyone", "everyones", "joined", "of_first", "rank", "ranks", "summed", "wait"]
 
 _APART = ContextVar("apart", default=False)
 """Whether this process counts as the only one."""
@@ -48,6 +48,22 @@ def ranks() -> int:
     import torch
 
     return torch.distributed.get_world_size()
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Join the processes that a launcher started, if there are several, as the Trainer does."""
+    if ranks() == 1 or _joined():
+        yield
+        return
+    import torch
+    from accelerate import PartialState
+
+    PartialState()  # chooses the backend, and the GPU of this process
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def wait() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,15 @@ class ReplayStore:
         finally:
             del self._asked[key]
 
+    def find(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the kept answer to a request, or None."""
+        return self._find(digest(request))
+
+    def keep(self, answers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Keep the answers to requests, all or none: they are on disk when this returns."""
+        rows = [(digest(asked), _text(asked), _text(answer)) for asked, answer in answers]
+        self._write(rows)
+
     def close(self) -> None:
         """Close the files; nothing is pending once every `answer` has returned."""
         self._thread.shutdown()
@@ -96,9 +105,9 @@ class ReplayStore:
             file.close()
 
     async def _ask(self, key: str, request: Mapping[str, Any], ask: Ask) -> Answer:
-        answer = canonical(dict(await ask())).decode("utf-8")
+        answer = _text(await ask())
         loop = asyncio.get_running_loop()
-        pending = _Pending(key, canonical(request).decode("utf-8"), answer, loop.create_future())
+        pending = _Pending(key, _text(request), answer, loop.create_future())
         self._pending.append(pending)
         if self._flushing is None or self._flushing.done():
             self._flushing = loop.create_task(self._flush())
@@ -109,8 +118,9 @@ class ReplayStore:
         loop = asyncio.get_running_loop()
         while self._pending:
             batch, self._pending = self._pending, []
+            rows = [(item.key, item.request, item.answer) for item in batch]
             try:
-                kept = await loop.run_in_executor(self._thread, self._write, batch)
+                kept = await loop.run_in_executor(self._thread, self._write, rows)
             except Exception as error:
                 for item in batch:
                     if not item.kept.done():  # its task may be cancelled
@@ -120,16 +130,13 @@ class ReplayStore:
                 if not item.kept.done():
                     item.kept.set_result(answer)
 
-    def _write(self, batch: list[_Pending]) -> list[str]:
-        """Write answers and return them; if another process was first, its answer is returned."""
+    def _write(self, rows: list[tuple[str, str, str]]) -> list[str]:
+        """Write keys, requests and answers, and return the kept answers, of whoever was first."""
         with self._refusals(), contextlib.closing(self._connect(self._path)) as file:
             file.execute("BEGIN IMMEDIATE")
-            file.executemany(
-                "INSERT OR IGNORE INTO calls VALUES (?, ?, ?)",
-                [(item.key, item.request, item.answer) for item in batch],
-            )
+            file.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", rows)
             query = "SELECT answer FROM calls WHERE key = ?"
-            kept = [str(file.execute(query, (item.key,)).fetchone()[0]) for item in batch]
+            kept = [str(file.execute(query, (key,)).fetchone()[0]) for key, _, _ in rows]
             file.execute("COMMIT")
             return kept
 
@@ -176,3 +183,7 @@ class ReplayStore:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StopRun(f"{self.folder}: answers cannot be kept ({reason})") from None
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return canonical(dict(value)).decode("utf-8")

@@ -46,10 +46,10 @@ class Evaluator(ABC):
         self.options = options if options is not None else self.Options()
 
     @abstractmethod
-    def metrics(self, held_out: Sequence[HeldOut]) -> Mapping[str, Better]:
-        """Return the names of the figures of some records, and which figure is the better one.
+    def begin(self, held_out: Sequence[HeldOut]) -> Mapping[str, Better]:
+        """Take the records to evaluate, once and before training.
 
-        It is called before training, so that errors come early.
+        Return the names of their figures, and which figure is the better one.
 
         Raises:
             MMModalError: a record cannot be evaluated.
@@ -57,21 +57,16 @@ class Evaluator(ABC):
 
     @abstractmethod
     def tally(
-        self,
-        model: Any,
-        held_out: Sequence[HeldOut],
-        *,
-        max_new_tokens: int,
-        progress: Callable[[int], Any],
+        self, model: Any, *, max_new_tokens: int, progress: Callable[[int], Any]
     ) -> Mapping[str, Sequence[float]]:
-        """Ask the model, and return the counts for each metric, over this rank's share of records.
+        """Ask a model, and return what core adds up: the counts of each figure.
 
-        Every rank calls this function with all records, and `answer_dialogues` answers the share of
-        each; a rank without a share returns zeros.
+        Every rank calls this function, and returns the counts of its share of the records: that of
+        `answer_dialogues`. A figure of which nothing was counted may be missing; further ones, such
+        as the number of answers that failed, are logged.
 
         Args:
             model: the composed model, with its processor.
-            held_out: the records.
             max_new_tokens: the maximum length of an answer.
             progress: a function that is called with the number of records finished since its last
                 call.
@@ -79,4 +74,4 @@ class Evaluator(ABC):
 
     @abstractmethod
     def figure(self, metric: str, totals: Sequence[float]) -> float:
-        """Return a figure from its counts of all records; NaN if nothing was counted."""
+        """Return a figure from its counts over all records."""

@@ -83,11 +83,9 @@ class Evaluation:
         self, model: Any, wrapped: Any, progress: Callable[[int], Any]
     ) -> tuple[dict[str, float], list[BadSample]]:
         loss, bad = self.loss.measure(wrapped, progress)
-        figures = {LOSS: loss}
+        figures = {**dict.fromkeys(self.metrics, math.nan), LOSS: loss}
         for evaluator in self.evaluators:
-            counts = evaluator.tally(
-                model, self.held_out, max_new_tokens=self.max_new_tokens, progress=progress
-            )
+            counts = evaluator.tally(model, max_new_tokens=self.max_new_tokens, progress=progress)
             for metric, totals in _totals(everyones(counts)).items():
                 figures[metric] = evaluator.figure(metric, totals)
         return figures, bad
@@ -101,12 +99,14 @@ class Evaluation:
 def metrics_of(evaluators: Sequence[Evaluator], held_out: Sequence[HeldOut]) -> dict[str, Better]:
     """Return the names of the loss and all figures of answers, and which figure is the better one.
 
+    The evaluators take the records.
+
     Raises:
         MMModalError: a record cannot be evaluated, or two evaluators have a metric of one name.
     """
     found: dict[str, Better] = {LOSS: "lower"}
     for evaluator in evaluators:
-        own = evaluator.metrics(held_out)
+        own = evaluator.begin(held_out)
         if twice := sorted(found.keys() & own.keys()):
             reason = f"'evaluators': {evaluator.name} has a metric {twice[0]!r}, as another has"
             raise ConfigError("recipe", [f"{reason}; choose one"])

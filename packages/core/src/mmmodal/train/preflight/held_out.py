@@ -34,24 +34,23 @@ def look_at_held_out(
     if drawn is None:
         return errors, []
     checked.notes += drawn.notes
-    dataset, tokens = drawn.dataset(preparer, plan), []
+    dataset, tokens = drawn.dataset(preparer, plan), dict[int, int]()
     for number in drawn.rows:
         try:
             with warnings.catch_warnings(action="ignore"):
-                tokens.append(len(dataset[number].input_ids))
+                tokens[number] = len(dataset[number].input_ids)
         except RecordError as error:
             errors.append(error)
-    turns = [
-        message.role == "user" for row in drawn.rows.values() for message in row.record.messages
-    ]
+    if not tokens:
+        checked.problems.append("none of the records drawn for evaluations can be used")
+        return errors, []
+    messages = [m for number in tokens for m in drawn.rows[number].record.messages]
     checked.held_out = HeldOutCounts(
         drawn.number,
         len(tokens),
-        sum(tokens),
-        sum(turns) if drawn.evaluators else 0,
-        tuple(drawn.metrics),
+        sum(tokens.values()),
+        sum(message.role == "user" for message in messages) if drawn.evaluators else 0,
+        tuple(drawn.metrics(recipe, tokens)),
         recipe.evaluates_every,
     )
-    if not tokens:
-        checked.problems.append("none of the records drawn for evaluations can be used")
     return errors, dataset.media(checked.stored_widths.keys(), drawn.rows)

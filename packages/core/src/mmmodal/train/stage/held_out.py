@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,6 @@ class Drawn:
     """The records drawn, by their numbers among those of all files."""
 
     evaluators: Sequence[Evaluator]
-    metrics: dict[str, Better]
     notes: Sequence[str]
     """Why answers are not scored, if they are not."""
 
@@ -67,6 +66,19 @@ class Drawn:
             raise RecordError(names, "none of the records drawn for evaluations can be used")
         return found
 
+    def metrics(self, recipe: Recipe, usable: Iterable[int]) -> dict[str, Better]:
+        """Return the names of the figures of usable records, and which figure is the better one.
+
+        Raises:
+            ConfigError: an answer cannot be scored, or `keep_best` is none of the figures.
+        """
+        found = metrics_of(self.evaluators, [self.rows[number] for number in usable])
+        if recipe.keep_best is not None and recipe.keep_best not in found:
+            known = f"known are {', '.join(found)}" + "".join(f" ({note})" for note in self.notes)
+            wrong = f"'keep_best': {recipe.keep_best!r} is not a figure of these evaluations"
+            raise ConfigError("recipe", [f"{wrong}; {known}"])
+        return found
+
 
 def draw(recipe: Recipe, on_error: OnError = "raise") -> Drawn | None:
     """Return the records that a recipe evaluates; None if it evaluates none.
@@ -74,8 +86,7 @@ def draw(recipe: Recipe, on_error: OnError = "raise") -> Drawn | None:
     Raises:
         RecordError: a file cannot be read, or has a bad row.
         PartError: an evaluator is not installed.
-        ConfigError: an option of an evaluator is not valid, or `keep_best` is not a figure of these
-            records.
+        ConfigError: an option of an evaluator is not valid.
     """
     if not recipe.eval:
         return None
@@ -86,17 +97,12 @@ def draw(recipe: Recipe, on_error: OnError = "raise") -> Drawn | None:
     places = [(file, row) for file in files for row in range(len(file))]
     numbers = sorted(epoch_order(len(places), recipe.seed, 0)[: recipe.eval_rows].tolist())
     rows = {number: _held_out(*places[number]) for number in numbers}
-    chosen = recipe.evaluators
-    notes = [] if chosen is not None else missing("evaluators")
+    chosen, notes = recipe.evaluators, []
     if chosen is None:
         chosen = {name: {} for name in registry().names("evaluators")}
+        notes = [f"answers are not scored: {reason}" for reason in missing("evaluators")]
     evaluators = [_evaluator(name, options) for name, options in chosen.items()]
-    metrics = metrics_of(evaluators, list(rows.values()))
-    if recipe.keep_best is not None and recipe.keep_best not in metrics:
-        known = f"known are {', '.join(metrics)}" + "".join(f" ({note})" for note in notes)
-        reason = f"'keep_best': {recipe.keep_best!r} is not a figure of these evaluations; {known}"
-        raise ConfigError("recipe", [reason])
-    return Drawn(files, rows, evaluators, metrics, [f"answers are not scored: {n}" for n in notes])
+    return Drawn(files, rows, evaluators, notes)
 
 
 def _held_out(file: RecordDataset, row: int) -> HeldOut:
@@ -121,6 +127,7 @@ def evaluation_of(
 
     Raises:
         RecordError: a record is bad, or all are.
+        ConfigError: an answer cannot be scored, or `keep_best` is none of the figures.
     """
     dataset = drawn.dataset(preparer, plan)
     lengths = drawn.lengths(dataset, on_error)
@@ -128,7 +135,7 @@ def evaluation_of(
         HeldOutLoss(dataset, together(lengths, plan.max_tokens), arguments),
         [drawn.rows[number] for number in lengths],
         drawn.evaluators,
-        drawn.metrics,
+        drawn.metrics(recipe, lengths),
         recipe.evaluates_every,
         recipe.eval_max_new_tokens,
         recipe.seed,

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mmmodal.answering.dialogues import Answer
 from mmmodal.answering.media import joined
 from mmmodal.answering.turns import Turn
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.model.endings import Endings
+from mmmodal.model.zero3 import inference
 from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def _generated(
     endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
     batch = collated(model, [turn.ids for turn in turns], padding_side="left")
     width = batch["input_ids"].shape[1]
-    with torch.inference_mode():
+    with inference(model):
         ids = model.generate(
             **batch,
             mm_encoder_outputs=joined(shown for turn in turns for shown in turn.media),

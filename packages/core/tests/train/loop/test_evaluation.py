@@ -241,11 +241,13 @@ class Restless(nn.Module):
         self.register_buffer("seen", torch.zeros(2))
         self.register_buffer("replaced", torch.ones(2))
         self.longest = 3
+        self.empty: Any = None
         self.inner = nn.Dropout(0.5)
 
     def forward(self, values: Tensor) -> Tensor:
         self.longest += len(values)
         self.seen += 1
+        self.empty = self.cached = values * 2
         self.replaced = torch.full((3,), 7.0)
         return self.inner(values) + random.random() + np.random.rand() + torch.rand(1)
 
@@ -268,6 +270,7 @@ def test_a_module_is_left_as_it_was() -> None:
     assert torch.equal(*seen)
     assert module.training and not module.inner.training
     assert module.longest == 3
+    assert module.empty is None and not hasattr(module, "cached")
     assert torch.equal(module.seen, torch.zeros(2))  # type: ignore[arg-type]
     assert torch.equal(module.replaced, torch.ones(2))  # type: ignore[arg-type]
     found = (torch.rand(2), random.random(), np.random.rand())

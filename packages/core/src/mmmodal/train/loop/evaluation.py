@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mmmodal.contracts.evaluator import Better, Evaluator, HeldOut
 from mmmodal.errors import ConfigError
+from mmmodal.model.zero3 import is_partitioned
 from mmmodal.ranks import alone, everyones, rank
 from mmmodal.train.loop.bad_samples import BadSample
 from mmmodal.train.loop.held_out_loss import HeldOutLoss
@@ -61,7 +62,6 @@ class Evaluation:
             model: the model.
             wrapped: the model as DeepSpeed runs it, or the same model.
         """
-        spread = any(hasattr(parameter, "ds_id") for parameter in model.parameters())
         kind = next(model.parameters()).device.type
         total = (1 + len(self.evaluators)) * len(self.held_out)
         bar = tqdm(None, "Evaluating", total, leave=False, unit="record", disable=rank() != 0)
@@ -72,7 +72,7 @@ class Evaluation:
                 isolated(wrapped, self.seed),
                 torch.autocast(kind, self.autocast, enabled=self.autocast is not None),
                 # ZeRO-3 gathers weights for all ranks together, so all compute the same.
-                alone() if spread else contextlib.nullcontext(),
+                alone() if is_partitioned(model) else contextlib.nullcontext(),
             ):
                 figures, bad = self._figures(model, wrapped, bar.update)
         finally:

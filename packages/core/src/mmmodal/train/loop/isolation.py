@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, is_tensor, nn
 from transformers import set_seed
 
 __all__ = ["isolated"]
 
-PLAIN = (bool, int, float, str, type(None))
-"""The types of attributes that are restored: modes, flags, noted lengths."""
+RESTORED = (bool, int, float, str, type(None), Tensor)
+"""The types of attributes that are restored: modes, flags, noted lengths, cached tensors."""
 
 
 @contextlib.contextmanager
@@ -24,8 +24,8 @@ def isolated(model: nn.Module, seed: int) -> Iterator[None]:
 
     Inside, random numbers begin at `seed`, so that they do not depend on the step.
 
-    Restored are modes, buffers, and attributes of modules that are plain values: language models
-    with `dynamic` position embeddings note the length of the longest input they have seen.
+    Restored are modes, buffers, and attributes of modules that are tensors or plain values, as
+    `dynamic` position embeddings note the length of the longest input they have seen.
     """
     states = [_State(module) for module in model.modules()]
     try:
@@ -43,7 +43,7 @@ class _State:
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN)}
+        self._plain = {k: v for k, v in vars(module).items() if isinstance(v, RESTORED)}
         self._buffers: dict[str, tuple[Tensor, Tensor]] = {
             name: (buffer, buffer.clone())
             for name, buffer in module._buffers.items()
@@ -52,7 +52,10 @@ class _State:
 
     @torch.no_grad()
     def restore(self) -> None:
-        vars(self._module).update(self._plain)
+        own = vars(self._module)
+        for name in [name for name in own.keys() - self._plain.keys() if is_tensor(own[name])]:
+            del own[name]  # what is cached in inference mode cannot be trained with
+        own.update(self._plain)
         for name, (buffer, values) in self._buffers.items():
             buffer.copy_(values)
             self._module._buffers[name] = buffer

@@ -69,7 +69,7 @@ class Chat:
         settings = self.settings
         self._arguments = settings.arguments()
         self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
-        self._context = model.config.positions
+        self._context, self._recomputed_at = model.config.positions, model.config.recomputes_at
         self.cut_short = False
         """Whether the last answer reached `max_new_tokens`, `max_time` or the context's end."""
 
@@ -224,10 +224,9 @@ class Chat:
     def _is_recomputed(self, start: int, end: int) -> bool:
         """Return whether the language model discards its cache between two lengths.
 
-        Phi-3 does, where its long positions begin; it then needs all media again.
+        It then needs all media again.
         """
-        config = self.model.config.text_config
-        point = getattr(config, "original_max_position_embeddings", None)
+        point = self._recomputed_at
         return point is not None and start <= point < end
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmmodal.answering.dialogues import Answer, Dialogue
-from mmmodal.answering.generation import generated
+from mmmodal.answering.generation import Generation
 from mmmodal.answering.likelihood import likelihoods
 from mmmodal.answering.media import BatchMedia, Content
 from mmmodal.answering.turns import AskedDialogue, Turn
@@ -135,7 +135,7 @@ class _Asking:
         keeps_errors: bool = False,
     ) -> None:
         self._model, self._settings, self._batch_size = model, settings, batch_size
-        self._keeps_errors = keeps_errors
+        self._generation, self._keeps_errors = Generation(model, settings), keeps_errors
 
     def answers(self, dialogues: Sequence[Dialogue]) -> list[list[Answer]]:
         """Return the answers to all turns of a batch."""
@@ -148,11 +148,16 @@ class _Asking:
         ]
         media.encode(self._model)
         while going := [each for each in asked if each.is_going]:
-            prompted = [(each, turn) for each in going if (turn := self._next_turn(each))]
-            answers = self._said([turn for _, turn in prompted])
-            for (each, _), answer in zip(prompted, answers, strict=True):
-                each.answer(answer)
+            self._ask([(each, turn) for each in going if (turn := self._next_turn(each))])
         return [each.answers for each in asked]
+
+    def _ask(self, prompted: Sequence[tuple[AskedDialogue, Turn]]) -> None:
+        """Generate the answers to one turn of each dialogue."""
+        turns = [turn for _, turn in prompted]
+        likely = likelihoods(self._model, turns, self._batch_size)
+        said = self._generation.answers(turns)
+        for (asked, _), (answer, past), each in zip(prompted, said, likely, strict=True):
+            asked.answer(replace(answer, likelihoods=each), past)
 
     def _contents(self, dialogue: Dialogue, media: BatchMedia) -> list[Content | MMModalError]:
         return [self._content(ref, dialogue.root, media) for ref in dialogue.record.media]
@@ -175,13 +180,6 @@ class _Asking:
                 raise
             asked.fail(error)
             return None
-
-    def _said(self, turns: Sequence[Turn]) -> list[Answer]:
-        answers = generated(self._model, turns, self._settings)
-        likely = likelihoods(self._model, turns, self._batch_size)
-        return [
-            replace(answer, likelihoods=each) for answer, each in zip(answers, likely, strict=True)
-        ]
 
 
 def _answered(

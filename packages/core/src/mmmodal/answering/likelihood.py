@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmmodal.answering.generation import collated
+from mmmodal.answering.generation import padded
 from mmmodal.answering.media import joined
 from mmmodal.answering.turns import Turn
 from mmmodal.model.zero3 import inference
@@ -80,7 +80,7 @@ def _rows(turn: Turn) -> list[_Row]:
 def _sums(model: MMModalForConditionalGeneration, rows: Sequence[_Row]) -> list[float]:
     """Return the log-probabilities of the choices of all rows, in their order."""
     # Padding on the right is behind all that is looked at, whatever the model makes of a mask.
-    batch = collated(model, [row.ids for row in rows], padding_side="right")
+    batch = padded(model, [row.ids for row in rows], "right")
     media = joined(shown for row in rows for shown in row.turn.media)
     with inference(model):
         outputs = model.model(**batch, mm_encoder_outputs=media, use_cache=False, return_dict=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmmodal.answering.dialogues import Answer, Dialogue
 from mmmodal.answering.media import BatchMedia, Content
+from mmmodal.answering.past import Past
 from mmmodal.contracts.record import ContentPart, Message
 from mmmodal.errors import MMModalError, RenderError
 from mmmodal.samples.preparer import Preparer
@@ -34,6 +35,12 @@ class Turn:
     choices: list[list[int]]
     """The ids of each choice as the answer."""
 
+    past: Past
+    """What the model has read of the turns before."""
+
+    is_last: bool
+    """Whether no other turn of its dialogue follows."""
+
 
 class AskedDialogue:
     """A dialogue between its turns."""
@@ -58,6 +65,7 @@ class AskedDialogue:
         self._transcript = Transcript(preparer, root=dialogue.root)
         self._unheard = deque(dialogue.record.messages)
         self._shown: list[Content] = []
+        self._past = Past()
         self._unreadable: MMModalError | None = None
         self.answers: list[Answer] = []
 
@@ -87,10 +95,12 @@ class AskedDialogue:
         answers = [self._transcript.answer_ids(prompt, choice) for choice in choices]
         _check_room(context - len(ids), choices, answers)
         media = [(content[0], self._media.encoded[content]) for content in shown]
-        return Turn(ids, media, prompt.turns, answers)
+        is_last = len(self.answers) + 1 == self._dialogue.turns
+        return Turn(ids, media, prompt.turns, answers, self._past, is_last)
 
-    def answer(self, answer: Answer) -> None:
-        """Take the answer to the last prompt."""
+    def answer(self, answer: Answer, past: Past) -> None:
+        """Take the answer to the last prompt, and what the model has read for it."""
+        self._past = past
         self.answers.append(answer)
         if self._dialogue.history == "own":
             self._transcript.answer(answer.text)

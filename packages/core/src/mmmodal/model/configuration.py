@@ -136,6 +136,12 @@ class MMModalConfig(PreTrainedConfig):
         known = getattr(self.text_config, "max_position_embeddings", None)
         return int(known or sys.maxsize)
 
+    @property
+    def recomputes_at(self) -> int | None:
+        """The number of tokens at which the language model discards its cache, as Phi-3 does where
+        its long positions begin; others never do."""
+        return getattr(self.text_config, "original_max_position_embeddings", None)
+
     def of(self, modality: str, key: str) -> Any:
         """Return `<modality>_<key>`."""
         return getattr(self, f"{modality}_{key}")

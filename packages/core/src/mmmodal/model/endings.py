@@ -26,7 +26,7 @@ class Endings:
             ends: the ids that end a turn.
             texts: texts that end an answer, in which they are not contained.
         """
-        self.tokenizer, self.texts, self._ends = tokenizer, tuple(texts), set(ends)
+        self.tokenizer, self.texts, self.ends = tokenizer, tuple(texts), set(ends)
 
     @classmethod
     def of(cls, model: Any, ends: int | list[int] | None, texts: Sequence[str]) -> Endings:
@@ -54,7 +54,7 @@ class Endings:
 
     def before_end(self, ids: Sequence[int]) -> list[int]:
         """Return the ids in front of the first that ends a turn."""
-        place = next((at for at, id_ in enumerate(ids) if id_ in self._ends), len(ids))
+        place = next((at for at, id_ in enumerate(ids) if id_ in self.ends), len(ids))
         return list(ids[:place])
 
     def certain(self, text: str) -> str:

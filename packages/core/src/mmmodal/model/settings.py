@@ -23,6 +23,20 @@ SAMPLING = (
     "eta_cutoff",
 )
 OF_BEAMS = ("early_stopping", "length_penalty")
+OF_SCORES = {
+    *("max_new_tokens", "stop_strings", "eos_token_id", "do_sample", *SAMPLING),
+    *("repetition_penalty", "bad_words_ids", "suppress_tokens", "sequence_bias"),
+    *("renormalize_logits", "remove_invalid_values"),
+}
+"""The settings that need no more than the scores of the next token and the tokens just before it,
+wherever a prompt begins, and however an answer is divided into calls of `generate`."""
+
+OF_A_FOLDER = {
+    *("bos_token_id", "pad_token_id", "max_length", "use_cache"),
+    *("transformers_version", "_from_model_config"),
+}
+"""What the generation config of a model's folder may hold besides these."""
+
 NOT_PASSED = {"stop_strings", "stopping_criteria", "max_new_tokens", "do_sample"}
 
 _DETAILS = "an answer is a text; call `model.generate` for more"
@@ -158,6 +172,13 @@ class AnswerSettings(Config):
         if self.do_sample is not None or self.temperature == 0:
             return bool(self.do_sample)
         return any(getattr(self, name) is not None for name in SAMPLING)
+
+    def acts_on_scores(self, defaults: GenerationConfig) -> bool:
+        """Return whether these settings, and the model's defaults, act on scores alone."""
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        saved = {name for name, value in defaults.to_diff_dict().items() if value}
+        harmless = saved - OF_A_FOLDER <= OF_SCORES and defaults.use_cache is not False
+        return harmless and given <= OF_SCORES
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `generate`, except for what stops it."""

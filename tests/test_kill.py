@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ KILLS = int(os.environ.get("MMMODAL_KILLS", "10"))
 
 @pytest.fixture(scope="module")
 def world(start: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    data = make_records(tmp_path_factory.mktemp("data"), 13)
+    make_records(data.parent / "held-out", 6, seed=7)
     return {
         "model": start,
-        "data": make_records(tmp_path_factory.mktemp("data"), 13),
+        "data": data,
         "batch_size": 1,
         "accumulation": 2,
         "max_steps": STEPS,
@@ -71,10 +74,27 @@ def streamed(world: Mapping[str, Any], out: Path) -> Training:
     return adapters({**world, **more}, out)
 
 
+def evaluated(world: Mapping[str, Any], out: Path) -> Training:
+    """Return the training of adapters with evaluations, of which the best step is written.
+
+    Only some evaluations fall on steps with a checkpoint.
+    """
+    more = {
+        "eval": world["data"].parent / "held-out/records.jsonl",
+        "eval_every": 3,
+        "eval_rows": 4,
+        "eval_max_new_tokens": 3,
+        "keep_best": "loss",
+        "keep_checkpoints": 1,
+    }
+    return adapters({**world, **more}, out)
+
+
 KINDS = {
     "alone": adapters,
     "two ranks of ZeRO-2 offload": whole,
     "streamed": streamed,
+    "evaluated": evaluated,
 }
 
 
@@ -166,6 +186,44 @@ def test_killed_in_the_middle_of_writing_it_ends_the_same(
         training.finish()
     assert leftovers(training) == set()
     assert training.story() == straight("alone")
+
+
+EVALUATIONS = {
+    "in the first": Fate("open", "held-out/media", 3),
+    "in one of a step without a checkpoint": Fate("open", "held-out/media", 18),
+    "before the checkpoint of the best step": Fate("os.mkdir", ".writing", 4),
+}
+"""Moments about evaluations; each medium is opened at least once in each."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("moment", EVALUATIONS)
+def test_killed_in_an_evaluation_no_step_is_evaluated_twice_or_left_out(
+    world: dict[str, Any], straight: Any, tmp_path: Path, moment: str
+) -> None:
+    training = evaluated(world, tmp_path / "out")
+    running = training.start(EVALUATIONS[moment])
+    assert running.wait() == -9, running.text()
+    done = [row["step"] for row in training.story()["evaluations"]]
+    assert len(done) < 5
+    training.finish()
+    assert training.story() == straight("evaluated")
+    steps = [row["step"] for row in training.story()["evaluations"]]
+    assert steps == [0, 3, 6, 9, 10]
+    assert leftovers(training) == set()
+
+
+def test_after_a_signal_the_evaluation_of_its_step_comes_with_the_resumption(
+    world: dict[str, Any], straight: Any, tmp_path: Path
+) -> None:
+    """The signal comes while the rows of step 3 are noted, which is evaluated."""
+    training = evaluated(world, tmp_path / "out")
+    running = training.start(Fate("open", "rows-0.jsonl", 3, signal.SIGTERM))
+    assert running.wait() == 0, running.text()
+    assert "Stopped by SIGTERM after step 3, with a checkpoint" in running.text()
+    assert [row["step"] for row in training.story()["evaluations"]] == [0]
+    training.finish()
+    assert training.story() == straight("evaluated")
 
 
 def without_weights(path: Path) -> None:

@@ -25,6 +25,9 @@ from typing import Any
 from deepspeed_operators import compile_operators
 from forking import PATIENCE, forked, redirect
 
+TIME = "eval_seconds"
+"""What is logged of an evaluation and depends on the machine."""
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -152,6 +155,11 @@ class Training:
                 {key: row[key] for key in ("step", "loss", "grad_norm", "learning_rate")}
                 for row in _rows(self.run / "metrics.jsonl")
                 if "loss" in row
+            ],
+            "evaluations": [
+                {key: value for key, value in row.items() if key not in ("seconds", TIME)}
+                for row in _rows(self.run / "metrics.jsonl")
+                if "eval_loss" in row
             ],
             "weights": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in weights},
         }

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from mmmodal.contracts import Backbone, Converter, Encoder, Format, Modality, Projector
+    from mmmodal.contracts import (
+        Backbone,
+        Converter,
+        Encoder,
+        Evaluator,
+        Format,
+        Modality,
+        Projector,
+    )
     from mmmodal.contracts.family import Family
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "mmmodal_backbones",
     "mmmodal_converters",
     "mmmodal_encoders",
+    "mmmodal_evaluators",
     "mmmodal_families",
     "mmmodal_formats",
     "mmmodal_modalities",
@@ -66,6 +75,11 @@ def mmmodal_converters() -> Iterable[type[Converter]]:  # type: ignore[empty-bod
 @hookspec
 def mmmodal_formats() -> Iterable[type[Format]]:  # type: ignore[empty-body]
     """Return the formats of rows of data files that this plugin provides."""
+
+
+@hookspec
+def mmmodal_evaluators() -> Iterable[type[Evaluator]]:  # type: ignore[empty-body]
+    """Return the evaluators of answers during training that this plugin provides."""
 
 
 @hookspec

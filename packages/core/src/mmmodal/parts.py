@@ -17,7 +17,14 @@ from mmmodal.contracts.addition import Provided
 from mmmodal.errors import CheckpointError, ConfigError, PartError
 from mmmodal.plugins import KINDS, Plugin, registry
 
-__all__ = ["encoder_from", "find", "find_for_checkpoint", "modality_of", "projector_from"]
+__all__ = [
+    "encoder_from",
+    "find",
+    "find_for_checkpoint",
+    "missing",
+    "modality_of",
+    "projector_from",
+]
 
 
 OWN = ("mmmodal-core", "mmmodal-datagen", "mmmodal-playground")
@@ -35,6 +42,12 @@ def find(kind: str, name: str) -> Provided:
     if found is None:
         raise PartError(_unknown(kind, name))
     return found
+
+
+def missing(kind: str) -> list[str]:
+    """Return for each known part of a kind that cannot be used the reason, and what to install."""
+    there = registry().names(kind)
+    return [_unknown(kind, name) for name in _phone_book(kind) if name not in there]
 
 
 def find_for_checkpoint(kind: str, name: str, package: str, version: str) -> Provided:

@@ -33,6 +33,7 @@ KINDS = {
     "backbones": "backbone",
     "converters": "converter",
     "formats": "format",
+    "evaluators": "evaluator",
 }
 """The kinds of parts and the word for one part; the hook of each kind is `mmmodal_<kind>`."""
 

@@ -6,9 +6,23 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["anyone", "everyones", "joined", "of_first", "rank", "ranks", "summed", "wait"]
+__all__ = ["alone", "anyone", "everyones", "joined", "of_first", "rank", "ranks", "summed", "wait"]
+
+_APART = ContextVar("apart", default=False)
+"""Whether this process counts as the only one."""
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let this process count as the only one, for what every rank computes whole."""
+    before = _APART.set(True)
+    try:
+        yield
+    finally:
+        _APART.reset(before)
 
 
 def rank() -> int:
@@ -16,6 +30,8 @@ def rank() -> int:
 
     Before the process group exists, it is the launcher's `RANK`.
     """
+    if _APART.get():
+        return 0
     if not _joined():
         return int(os.environ.get("RANK", "0"))
     import torch
@@ -25,6 +41,8 @@ def rank() -> int:
 
 def ranks() -> int:
     """Return the number of processes that train together; `WORLD_SIZE` before the group exists."""
+    if _APART.get():
+        return 1
     if not _joined():
         return int(os.environ.get("WORLD_SIZE", "1"))
     import torch

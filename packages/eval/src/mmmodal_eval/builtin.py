@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from mmmodal.authoring.parts import Evaluator
 from mmmodal.authoring.plugins import Family, hookimpl
 from mmmodal_eval.contracts import Scorer
 
-__all__ = ["mmmodal_families", "mmmodal_scorers"]
+__all__ = ["mmmodal_evaluators", "mmmodal_families", "mmmodal_scorers"]
 
 
 @hookimpl
@@ -14,6 +15,14 @@ def mmmodal_families() -> list[Family]:
     from mmmodal_eval.parts import FAMILY
 
     return [FAMILY]
+
+
+@hookimpl
+def mmmodal_evaluators() -> list[type[Evaluator]]:
+    """Return the evaluator of answers during training."""
+    from mmmodal_eval.training import Answers
+
+    return [Answers]
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from mmmodal.answering.past import Past, joined_past, keeps_past, taken_past
 from mmmodal.answering.turns import Turn
 from mmmodal.conversation.rendering import IGNORE
 from mmmodal.model.endings import Endings
+from mmmodal.model.zero3 import inference
 from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Generation:
         media = joined(each for row, length in pairs for each in self._unread(row, length))
         batch = padded(self._model, [row.ids for row in rows], "left")
         width = batch["input_ids"].shape[1]
-        with torch.inference_mode():
+        with inference(self._model):
             output = self._model.generate(
                 **batch,
                 past_key_values=joined_past([row.past for row in rows], known),

@@ -15,6 +15,7 @@ import torch
 from mmmodal.answering.generation import padded
 from mmmodal.answering.media import joined
 from mmmodal.answering.turns import Turn
+from mmmodal.model.zero3 import inference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +82,7 @@ def _sums(model: MMModalForConditionalGeneration, rows: Sequence[_Row]) -> list[
     # Padding on the right is behind all that is looked at, whatever the model makes of a mask.
     batch = padded(model, [row.ids for row in rows], "right")
     media = joined(shown for row in rows for shown in row.turn.media)
-    with torch.inference_mode():
+    with inference(model):
         outputs = model.model(**batch, mm_encoder_outputs=media, use_cache=False, return_dict=True)
         hidden: Tensor = outputs[0]  # [rows, T, D]
         seen = [

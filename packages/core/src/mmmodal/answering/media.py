@@ -16,6 +16,7 @@ import torch
 from mmmodal.contracts.record import MediaRef
 from mmmodal.media.source import find_source
 from mmmodal.model.perception import MediaFeatures
+from mmmodal.model.zero3 import inference
 from mmmodal.samples.preparer import PreparedMedium, Preparer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class BatchMedia:
         """Encode all media, those of each modality in one call."""
         media = list(self.prepared.values())
         inputs: dict[str, Any] = dict(self._preparer.collate_media(media))
-        with torch.inference_mode():
+        with inference(model):
             outputs = model.model.encode_media(inputs)
         queues = {name: iter(_items(output)) for name, output in outputs.items()}
         self.encoded = {content: next(queues[content[0]]) for content in self.prepared}

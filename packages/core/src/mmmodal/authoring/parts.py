@@ -10,9 +10,19 @@ from mmmodal.config import (
     validate,
     without_password,
 )
-from mmmodal.contracts import Backbone, BackboneCard, Card, Converter, Encoder, Modality, Projector
+from mmmodal.contracts import (
+    Backbone,
+    BackboneCard,
+    Card,
+    Converter,
+    Encoder,
+    Evaluator,
+    Modality,
+    Projector,
+)
 from mmmodal.contracts.addition import Addition
 from mmmodal.contracts.converter import ComposedCheckpoint, Conversion, ConvertedModality
+from mmmodal.contracts.evaluator import Better, HeldOut
 from mmmodal.contracts.markup import Markup
 from mmmodal.errors import (
     CheckpointError,
@@ -34,6 +44,7 @@ __all__ = [
     "Addition",
     "Backbone",
     "BackboneCard",
+    "Better",
     "Card",
     "CheckpointError",
     "ComposedCheckpoint",
@@ -44,6 +55,8 @@ __all__ = [
     "ConvertedModality",
     "Converter",
     "Encoder",
+    "Evaluator",
+    "HeldOut",
     "MMModalError",
     "Markup",
     "MediaError",

@@ -12,7 +12,7 @@ from mmmodal.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from mmmodal.train.preflight.estimate import Memory
-    from mmmodal.train.preflight.findings import Checked
+    from mmmodal.train.preflight.findings import Checked, HeldOutCounts
 
 __all__ = ["print_check"]
 
@@ -58,6 +58,8 @@ def _lines(checked: Checked) -> list[str]:
         ranks = checked.machine.ranks
         processes = f" on {ranks} processes" if ranks > 1 else ""
         lines.append(f"Steps: {checked.steps:,}{processes}{_packs(checked)}")
+    if checked.held_out is not None:
+        lines.append(_evaluations(checked.held_out, checked.steps))
     if checked.stored_bytes is not None:
         lines.append(
             f"Feature cache: {checked.stored_media:,} media, about {readable(checked.stored_bytes)}"
@@ -65,6 +67,16 @@ def _lines(checked: Checked) -> list[str]:
     if checked.memory is not None and checked.step is not None:
         lines += _memory_lines(checked)
     return lines
+
+
+def _evaluations(held_out: HeldOutCounts, steps: int | None) -> str:
+    count = "" if steps is None else f" {held_out.evaluations(steps):,}, each"
+    figures = ", ".join(held_out.metrics)
+    answers = f" and {held_out.answers:,} answers" if held_out.answers else ""
+    return (
+        f"Evaluations:{count} of {held_out.evaluated:,} conversations out of "
+        f"{held_out.records:,}, with {held_out.tokens:,} tokens{answers} ({figures})"
+    )
 
 
 def _known(value: Any) -> Any:
@@ -121,6 +133,7 @@ def _as_values(checked: Checked) -> dict[str, Any]:
         "steps": checked.steps,
         "packs": checked.packs,
         "utilisation": checked.utilisation,
+        "evaluation": checked.held_out and asdict(checked.held_out),
         "feature_cache_bytes": checked.stored_bytes,
         "step": step and {"rows": step.rows, "tokens": step.tokens},
         "machine": checked.machine and asdict(checked.machine),

@@ -87,6 +87,8 @@ def train(
             "seconds": round(outcome.seconds, 3),
             "out": str(outcome.out),
             "trained_parameters": outcome.trained,
+            "best_step": outcome.best_step,
+            "evaluation": outcome.evaluation,
         }
         click.echo(json.dumps(row))
     elif outcome.finished:

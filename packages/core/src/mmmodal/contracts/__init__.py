@@ -4,6 +4,7 @@ from mmmodal.contracts.backbone import Backbone, BackboneCard
 from mmmodal.contracts.card import Card
 from mmmodal.contracts.converter import Converter
 from mmmodal.contracts.encoder import Encoder
+from mmmodal.contracts.evaluator import Evaluator
 from mmmodal.contracts.format import Format
 from mmmodal.contracts.modality import Modality
 from mmmodal.contracts.projector import Projector
@@ -14,6 +15,7 @@ __all__ = [
     "Card",
     "Converter",
     "Encoder",
+    "Evaluator",
     "Format",
     "Modality",
     "Projector",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 from transformers.integrations import deepspeed as integration
 
-__all__ = ["gathered", "whole_weights"]
+__all__ = ["gathered", "inference", "is_partitioned", "whole_weights"]
 
 
 @contextlib.contextmanager
@@ -31,6 +32,19 @@ def whole_weights() -> Iterator[None]:
     finally:
         integration.set_hf_deepspeed_config(config)
         partition_parameters.restore_init_context()
+
+
+def is_partitioned(model: nn.Module) -> bool:
+    """Return whether ZeRO-3 has partitioned the weights of a model over the ranks."""
+    return any(hasattr(parameter, "ds_id") for parameter in model.parameters())
+
+
+def inference(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Return a context without gradients.
+
+    Weights that ZeRO-3 gathers in torch's inference mode could not be trained afterwards.
+    """
+    return torch.no_grad() if is_partitioned(model) else torch.inference_mode()
 
 
 @contextlib.contextmanager

@@ -17,9 +17,15 @@ MOST_POINTS = 400
 Points = Sequence[tuple[int, float]]
 
 
-def loss_chart(rows: Iterable[Mapping[str, Any]], name: str) -> str:
-    """Return the curve of the loss on a logarithmic scale; only rows with a finite loss count."""
-    found = [(step, max(loss, LOWEST_LOSS)) for step, loss in _points(rows, "loss")]
+def loss_chart(rows: Iterable[Mapping[str, Any]], name: str, key: str = "loss") -> str:
+    """Return the curve of the loss on a logarithmic scale; only rows with a finite loss count.
+
+    Args:
+        rows: the logged rows.
+        name: the name of the curve, for readers who hear it.
+        key: the key of the loss in a row; where it is not the training's, its steps are marked.
+    """
+    found = [(step, max(loss, LOWEST_LOSS)) for step, loss in _points(rows, key)]
     points = _thinned(found)
     if not points:
         return _drawing(f"{name}: no loss was logged", _nothing("no loss was logged"))
@@ -28,12 +34,17 @@ def loss_chart(rows: Iterable[Mapping[str, Any]], name: str) -> str:
         f"{name}: the loss goes from {points[0][1]:.3g} to {points[-1][1]:.3g} "
         f"in {points[-1][0]:,} steps"
     )
-    plot = _Plot(points, _loss_ticks(min(losses), max(losses)), "loss", True)
+    plot = _Plot(points, _loss_ticks(min(losses), max(losses)), "loss", True, key != "loss")
     return _drawing(label, plot.draw())
 
 
-def figure_chart(rows: Iterable[Mapping[str, Any]], key: str, name: str, unit: str) -> str:
-    """Return the curve of a logged figure on a scale from zero, without rows that lack it."""
+def figure_chart(
+    rows: Iterable[Mapping[str, Any]], key: str, name: str, unit: str, *, dots: bool = False
+) -> str:
+    """Return the curve of a logged figure on a scale from zero, without rows that lack it.
+
+    With `dots` its steps are marked.
+    """
     points = _thinned(list(_points(rows, key)))
     if not points:
         return _drawing(f"{name}: not logged", _nothing("not logged"))
@@ -41,7 +52,7 @@ def figure_chart(rows: Iterable[Mapping[str, Any]], key: str, name: str, unit: s
     low, high = min(values), max(values)
     label = f"{name}: from {low:.3g} to {high:.3g} {unit}, {values[-1]:.3g} at the end"
     ticks = [float(tick) for tick in _even_ticks(max(values))]
-    return _drawing(label, _Plot(points, ticks, unit, False).draw())
+    return _drawing(label, _Plot(points, ticks, unit, False, dots).draw())
 
 
 def _points(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[tuple[int, float]]:
@@ -72,12 +83,18 @@ class _Plot:
     """The points of a curve, and the scales for them."""
 
     def __init__(
-        self, points: Points, ticks: Sequence[float], unit: str, logarithmic: bool
+        self,
+        points: Points,
+        ticks: Sequence[float],
+        unit: str,
+        logarithmic: bool,
+        dots: bool = False,
     ) -> None:
         self.points = points
         self.ticks = ticks
         self.unit = unit
         self.logarithmic = logarithmic
+        self.dots = points if dots else ()
         self.last = max(points[-1][0], 1)
 
     def draw(self) -> str:
@@ -124,8 +141,12 @@ class _Plot:
         line = "L".join(places)
         step, value = self.points[-1]
         x, y = self.x(step), self.y(value)
+        marked = [
+            f'<circle class="end" cx="{self.x(step):.1f}" cy="{self.y(value):.1f}" r="2.5"/>'
+            for step, value in self.dots
+        ]
         return (
-            f'<path class="line" d="M{line}"/>'
+            f'<path class="line" d="M{line}"/>{"".join(marked)}'
             f'<circle class="end" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
             f'<text class="last" x="{x + 10:.1f}" y="{y:.1f}">{_short(value)}</text>'
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -222,21 +222,28 @@ class PreparedDataset:
         Raises:
             MMModalError: the record cannot be used; names its row.
         """
-        dataset, row = self._locate(index)
-        where, record = dataset[row]
-        sample = prepare_record(self.preparer, record, where, dataset.root(row), self.max_tokens)
+        where, record, root = self.row(index)
+        sample = prepare_record(self.preparer, record, where, root, self.max_tokens)
         check_supervised(sample.labels, where)
         return sample
 
-    def media(self, kinds: Collection[str]) -> list[Medium]:
-        """Return the media of some modalities, each once, in the order of the records."""
+    def row(self, index: int) -> tuple[str, Record, Path]:
+        """Return the position of a record for errors, the record, and the folder of its media."""
+        dataset, row = self._locate(index)
+        where, record = dataset[row]
+        return where, record, dataset.root(row)
+
+    def media(self, kinds: Collection[str], rows: Iterable[int] | None = None) -> list[Medium]:
+        """Return the media of some modalities, each once, in the order of the records.
+
+        `rows` are the numbers of the records; by default all.
+        """
         found: dict[Medium, None] = {}
-        for dataset in self._datasets:
-            for index in range(len(dataset)):
-                where, record = dataset[index]
-                for ref in record.media:
-                    if ref.kind in kinds:
-                        found.setdefault(Medium(ref.kind, ref.address, dataset.root(index), where))
+        for index in range(len(self)) if rows is None else rows:
+            where, record, root = self.row(index)
+            for ref in record.media:
+                if ref.kind in kinds:
+                    found.setdefault(Medium(ref.kind, ref.address, root, where))
         return list(found)
 
     def measure(self, index: int) -> Measurement:
@@ -245,9 +252,7 @@ class PreparedDataset:
         Raises:
             RecordError: an error of the record was found; names its row.
         """
-        dataset, row = self._locate(index)
-        where, record = dataset[row]
-        root = dataset.root(row)
+        where, record, root = self.row(index)
         with naming_row(where):  # before they are read, so that a later change is noticed
             files = media_files(record, root, self.preparer)
         tokens = record_length(self.preparer, record, where, root, self.max_tokens)
@@ -267,9 +272,8 @@ class PreparedDataset:
         Raises:
             RecordError: one does not; names the row and the encoder.
         """
-        dataset, row = self._locate(index)
-        where, record = dataset[row]
-        check_record_encoders(self.preparer, record, where, dataset.root(row))
+        where, record, root = self.row(index)
+        check_record_encoders(self.preparer, record, where, root)
 
     @property
     def files(self) -> list[Shard]:

@@ -151,3 +151,28 @@ def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(
         if all(torch.equal(one[name], other[name]) for name in one)
     ]
     assert still and still == [step for step in steps if 1 < step < 7]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("deepspeed", RANKS)
+def test_two_ranks_evaluate_as_one(start: Path, data: Path, tmp_path: Path, deepspeed: str) -> None:
+    """Each evaluates a share; under ZeRO-3, which gathers weights for all together, each all."""
+    rows = read_lines(make_records(tmp_path / "held-out", 13, seed=7))
+    held_out = write_lines(tmp_path / "held-out/records.jsonl", [*rows, text_row("no medium")])
+    evaluated = {"eval": held_out, "eval_every": 4, "eval_max_new_tokens": 4, "keep_best": "loss"}
+    alone = training(start, data, tmp_path / "alone", accumulation=2, **evaluated)
+    alone.finish()
+    settings = {**evaluated, "deepspeed": deepspeed}
+    two = dataclasses.replace(training(start, data, tmp_path / "two", **settings), ranks=2)
+    two.finish()
+    one, other = (each.story()["evaluations"] for each in (alone, two))
+    assert [row["step"] for row in one] == [row["step"] for row in other] == [0, 4, 6]
+    for key in one[0].keys() - {"epoch"}:  # of the same weights; ZeRO-3 sums other chunks
+        rounding = 1e-6 if deepspeed == "zero3" else 0
+        assert other[0][key] == pytest.approx(one[0][key], rel=rounding, abs=0), key
+    assert other[-1]["eval_loss"] == pytest.approx(one[-1]["eval_loss"], abs=1e-4)
+    plain = training(start, data, tmp_path / "plain", deepspeed=deepspeed)
+    plain = dataclasses.replace(plain, ranks=2)
+    plain.finish()
+    assert other[-1]["eval_loss"] < other[-2]["eval_loss"]
+    assert two.story()["weights"] == plain.story()["weights"]

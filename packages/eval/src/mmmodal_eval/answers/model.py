@@ -19,7 +19,7 @@ from mmmodal_eval.answers.respondent import Answered, Asked, History, Progress, 
 if TYPE_CHECKING:
     from mmmodal.authoring.training import Answer
 
-__all__ = ["FolderModel", "Generation", "Loading"]
+__all__ = ["FolderModel", "Generation", "Loading", "reply_of"]
 
 
 class Loading(Config):
@@ -111,7 +111,7 @@ class FolderModel(Respondent):
             torch.manual_seed(self._generation.seed + first)
             some = list(itertools.islice(answers, count))
             progress(len(some))
-            yield [(index, [_reply(each) for each in turns]) for index, turns in some]
+            yield [(index, [reply_of(each) for each in turns]) for index, turns in some]
 
     def _model(self) -> Any:
         if self._loaded is None:
@@ -130,7 +130,8 @@ class FolderModel(Respondent):
             raise CheckpointError(f"{self._source} cannot be read ({reason})") from None
 
 
-def _reply(answer: Answer) -> Reply:
+def reply_of(answer: Answer) -> Reply:
+    """Return what came of a turn, as it is kept."""
     return Reply(
         text=answer.text,
         is_whole=answer.is_whole,

@@ -73,7 +73,9 @@ class Skipped:
     """Raise the errors of bad rows, or record the rows."""
 
     def __init__(self, choice: Literal["refuse", "skip"], run: Path, rank: int) -> None:
-        self._refuse = choice == "refuse"
+        self.refuses = choice == "refuse"
+        """Whether a bad row is an error."""
+
         self._run = run
         self._journal = Journal(run / f"skipped-{rank}.jsonl")
 
@@ -84,7 +86,7 @@ class Skipped:
             RecordError: a row is bad, and bad rows are not skipped.
         """
         for sample in bad:
-            if self._refuse:
+            if self.refuses:
                 raise RecordError(sample.where, sample.reason)
             print(f"Skipped {sample.where}: {sample.reason}", file=sys.stderr)
             self._journal.note(step, {"row": sample.where, "reason": sample.reason})

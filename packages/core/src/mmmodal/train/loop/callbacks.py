@@ -14,10 +14,14 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmmodal.ranks import anyone
+from mmmodal.train.loop.evaluation import PREFIX, Evaluation
 from mmmodal.train.loop.feed import Feed
 from mmmodal.train.run.journal import Journal
 
-__all__ = ["EpochCount", "Interruption", "MetricsFile", "ProgressBar"]
+__all__ = ["EpochCount", "Interruption", "MetricsFile", "ProgressBar", "Schedule"]
+
+HIDDEN = {"epoch", f"{PREFIX}seconds"}
+"""The values of evaluations that the bar does not show."""
 
 
 class ProgressBar(TrainerCallback):
@@ -25,6 +29,7 @@ class ProgressBar(TrainerCallback):
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
+        self._shown: dict[str, str] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -48,15 +53,18 @@ class ProgressBar(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the latest loss, the throughput, and the time spent waiting for data."""
-        if self._bar is not None and logs and "loss" in logs:
-            self._bar.set_postfix(
-                {
-                    "loss": f"{float(logs['loss']):.4f}",
-                    "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
-                    "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
-                }
-            )
+        """Show the latest loss, throughput, time spent waiting for data, and evaluation."""
+        logs = logs or {}
+        if "loss" in logs:
+            self._shown |= {
+                "loss": f"{float(logs['loss']):.4f}",
+                "tokens/s": f"{logs.get('tokens_per_second', 0):,.0f}",
+                "waited": f"{logs.get('waiting_seconds', 0):.1f}s",
+            }
+        figures = {k: v for k, v in logs.items() if k.startswith(PREFIX) and k not in HIDDEN}
+        self._shown |= {name: f"{value:.4g}" for name, value in figures.items()}
+        if self._bar is not None and self._shown:
+            self._bar.set_postfix(self._shown)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -116,11 +124,30 @@ class Interruption(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Request a checkpoint and the end of training on all ranks if any rank got a signal."""
+        """Request a checkpoint and the end of training on all ranks if any rank got a signal.
+
+        An evaluation that is due waits until the run is resumed.
+        """
         self.signal = anyone(self.signal or 0) or None
         if self.signal is not None:
+            control.should_evaluate = False
             control.should_save = True
             control.should_training_stop = True
+
+    on_evaluate = on_step_end  # a signal may come in a long evaluation
+
+
+class Schedule(TrainerCallback):
+    """Request evaluations."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Request an evaluation if one is due."""
+        control.should_evaluate = self._evaluation.is_due(state.global_step, state.max_steps)
 
 
 class EpochCount(TrainerCallback):

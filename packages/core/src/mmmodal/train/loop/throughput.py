@@ -39,6 +39,10 @@ class Throughput:
             self._places += self._room or ids.numel()
         self._waited += waited
 
+    def pause(self, seconds: float) -> None:
+        """Leave out a time in which nothing was trained."""
+        self._since += seconds
+
     def figures(self) -> dict[str, float]:
         """Return the figures of all ranks, and start again.
 
@@ -72,6 +76,11 @@ class MeteredTrainer(OverriddenTrainer):
         batches, count = super().get_batch_samples(*args, **kwargs)
         self._throughput.count(batches, time.perf_counter() - start)
         return batches, count
+
+    def pause(self, seconds: float) -> None:
+        """Leave a time out of the throughput."""
+        if self._throughput is not None:
+            self._throughput.pause(seconds)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the figures since the last log together with the loss."""

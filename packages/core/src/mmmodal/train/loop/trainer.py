@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +17,12 @@ from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from mmmodal.model.values import FiniteValues
-from mmmodal.ranks import rank, ranks
+from mmmodal.ranks import of_first, rank, ranks
 from mmmodal.train.loop.bad_samples import BAD, ROWS, Skipped
 from mmmodal.train.loop.bad_steps import BadSteps
+from mmmodal.train.loop.best_step import BestStep
 from mmmodal.train.loop.deepspeed_engine import prepare_engine
+from mmmodal.train.loop.evaluation import LOSS, PREFIX, Evaluation
 from mmmodal.train.loop.feed import Feed
 from mmmodal.train.loop.throughput import MeteredTrainer
 from mmmodal.train.loop.trainable import read_trained, set_rates, trained_state, write_trained
@@ -45,6 +48,7 @@ class StageTrainer(MeteredTrainer):
         feed: Feed,
         checkpoints: Checkpoints,
         skipped: Skipped,
+        evaluation: Evaluation | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -63,6 +67,8 @@ class StageTrainer(MeteredTrainer):
         self._finite = FiniteValues()
         perception: Any = self.model
         perception.model.finite = self._finite
+        self._evaluation = evaluation
+        self.best = BestStep(recipe, run, evaluation, checkpoints)
         self._metrics = Journal(run / METRICS)
         self._rows = Journal(run / f"rows-{rank()}.jsonl") if recipe.note_rows else None
 
@@ -98,6 +104,7 @@ class StageTrainer(MeteredTrainer):
         """Restore the values of a checkpoint that transformers does not save."""
         if resumed is not None:
             self._restore_sums(resumed)
+        self._evaluate_if_missing()
         return self.state.global_step < self.state.max_steps  # else killed after its last one
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
@@ -172,6 +179,42 @@ class StageTrainer(MeteredTrainer):
             yield folder
             self._feed.save(folder)
             (folder / f"sums-{rank()}.json").write_text(json.dumps(self._sums()), encoding="utf-8")
+
+    def _evaluate_if_missing(self) -> None:
+        """Evaluate the model before its first step, or after one of which a signal has left it."""
+        step = self.state.global_step
+        if self._evaluation is None or not self._evaluation.is_due(step, self.state.max_steps):
+            return
+        known = (row["step"] for row in self._metrics.rows() if f"{PREFIX}{LOSS}" in row)
+        if not of_first(step in known):
+            seconds = self.evaluate()[f"{PREFIX}seconds"]
+            if self.is_world_process_zero():
+                more = -(-(self.state.max_steps - step) // self._evaluation.every)
+                print(f"An evaluation takes {seconds:.1f} s; {more:,} more follow", file=sys.stderr)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Return the figures of held-out records, and log them; training goes on as without it.
+
+        A checkpoint is requested if no step before was better by `keep_best`.
+
+        Raises:
+            RecordError: a record cannot be used, and bad rows are not skipped.
+        """
+        assert self._evaluation is not None
+        step, start = self.state.global_step, time.perf_counter()
+        wrapped = self.model_wrapped if self.is_deepspeed_enabled else self.model
+        figures, bad = self._evaluation.run(self.model, wrapped)
+        if self._skipped.refuses or self.is_world_process_zero():
+            self._skipped.note(step, bad)
+        seconds = time.perf_counter() - start
+        self.pause(seconds)
+        logs = {f"{PREFIX}{name}": value for name, value in figures.items()}
+        logs[f"{PREFIX}seconds"] = round(seconds, 3)
+        self.log({**logs})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
+        if self.best.after_evaluation(step):
+            self.control.should_save = True
+        return logs
 
     def _sums(self) -> dict[str, Any]:
         """Return the running sums that transformers does not save."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmmodal.train.preflight.estimate import Memory, Step
 
-__all__ = ["Checked", "Lengths", "Machine"]
+__all__ = ["Checked", "HeldOutCounts", "Lengths", "Machine"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,31 @@ class Lengths:
     """The number of those that exceed `max_tokens` or the context, and lose their oldest turns."""
 
 
+@dataclass(frozen=True)
+class HeldOutCounts:
+    """What each evaluation takes."""
+
+    records: int
+    """The number of records of all files."""
+
+    evaluated: int
+    """The number of those that are evaluated."""
+
+    tokens: int
+    """The number of tokens of these, with their answers and slots."""
+
+    answers: int
+    """The number of turns that are answered."""
+
+    metrics: tuple[str, ...]
+    every: int
+    """The number of steps between evaluations."""
+
+    def evaluations(self, steps: int) -> int:
+        """Return the number of evaluations of a run, with those at its start and end."""
+        return 1 + -(-steps // self.every)
+
+
 @dataclass
 class Checked:
     """The counts and estimates of a stage, and its problems."""
@@ -82,6 +107,7 @@ class Checked:
     stored_bytes: int | None = None
     """The estimated size of these features in bytes."""
 
+    held_out: HeldOutCounts | None = None
     memory: Memory | None = None
     """The memory of a step with the longest measured conversations."""
 

@@ -14,6 +14,7 @@ from mmmodal.samples.dataset import PreparedDataset
 from mmmodal.train.loop.feed import bad_records, plan_batches
 from mmmodal.train.preflight.excerpt import Excerpt, StreamExcerpt
 from mmmodal.train.preflight.findings import Checked, Lengths, Machine
+from mmmodal.train.preflight.held_out import look_at_held_out
 from mmmodal.train.preflight.room import look_at_cache, look_at_memory
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.stage.inputs import combined, open_data
@@ -22,6 +23,7 @@ from mmmodal.train.stage.start import find_start
 
 if TYPE_CHECKING:
     from mmmodal.samples.collation import Sample
+    from mmmodal.samples.feature_cache.media import Medium
     from mmmodal.samples.preparer import Preparer
 
 __all__ = ["check_recipe"]
@@ -64,8 +66,12 @@ def check_recipe(recipe: Recipe, machine: Machine | None = None) -> Checked:
     with _noting(checked):
         _look_at_model(checked, recipe, base, plan)
     dataset = _open(checked, recipe, preparer, plan)
+    held_out: list[Medium] = []
+    with _noting(checked):
+        errors, held_out = look_at_held_out(checked, recipe, preparer, plan)
+        _tell_rows(checked, recipe, errors)
     if dataset is not None and not checked.problems:
-        _look_at_samples(checked, recipe, base, plan, dataset)
+        _look_at_samples(checked, recipe, base, plan, dataset, held_out)
     return checked
 
 
@@ -84,8 +90,12 @@ def _look_at_samples(
     base: str,
     plan: Plan,
     dataset: PreparedDataset | StreamExcerpt,
+    held_out: Sequence[Medium],
 ) -> None:
-    """Prepare the first conversations, run the parts on them, and count what all would take."""
+    """Prepare the first conversations, run the parts on them, and count what all would take.
+
+    `held_out` are the media of evaluations.
+    """
     from mmmodal.train.preflight.rehearsal import rehearse
 
     found = _prepare(checked, recipe, dataset, _first(dataset))
@@ -106,7 +116,7 @@ def _look_at_samples(
             look_at_memory(checked, recipe, base, plan, dataset.preparer, samples)
         if isinstance(dataset, PreparedDataset):
             with _noting(checked):
-                look_at_cache(checked, recipe, dataset, samples)
+                look_at_cache(checked, recipe, dataset, samples, held_out)
 
 
 def _first(dataset: PreparedDataset | StreamExcerpt) -> list[int]:

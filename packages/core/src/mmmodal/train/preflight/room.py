@@ -18,6 +18,7 @@ from mmmodal.train.stage.plan import Plan
 if TYPE_CHECKING:
     from mmmodal.samples.collation import Sample
     from mmmodal.samples.dataset import PreparedDataset
+    from mmmodal.samples.feature_cache.media import Medium
     from mmmodal.samples.preparer import Preparer
     from mmmodal.train.preflight.estimate import Step
 
@@ -91,9 +92,13 @@ def _largest_step(
 
 
 def look_at_cache(
-    checked: Checked, recipe: Recipe, dataset: PreparedDataset, samples: Sequence[Sample]
+    checked: Checked,
+    recipe: Recipe,
+    dataset: PreparedDataset,
+    samples: Sequence[Sample],
+    more: Sequence[Medium] = (),
 ) -> None:
-    """Set the size of the features of all media, estimated from some.
+    """Set the size of the features of all media, estimated from some; `more` are those besides.
 
     Raises:
         FeatureCacheError: they exceed the limit or the disk, even if the folder were empty.
@@ -105,7 +110,7 @@ def look_at_cache(
     if recipe.feature_cache is None or not widths:
         return
     size = read_dtype(recipe.feature_cache_dtype).itemsize
-    media = dataset.media(widths.keys())
+    media = list(dict.fromkeys([*dataset.media(widths.keys()), *more]))
     total = 0.0
     for name, width in widths.items():
         encoder = dataset.preparer.encoders[name]

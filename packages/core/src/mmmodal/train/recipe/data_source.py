@@ -1,4 +1,4 @@
-"""A dataset of a recipe: files of records with their weight."""
+"""A dataset of a recipe: files of records to train on, with their weight, or to evaluate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from mmmodal.config import Config, suggest
 from mmmodal.records.shard_names import HUB
 
-__all__ = ["DataSource"]
+__all__ = ["DataSource", "HeldOutSource"]
 
 
 class DataSource(Config):
@@ -101,6 +101,21 @@ class DataSource(Config):
         """Return the entry as in a recipe: only the path if nothing else is set."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         return values["path"] if values.keys() == {"path"} else values
+
+
+class HeldOutSource(DataSource):
+    """One data set to evaluate."""
+
+    @model_validator(mode="after")
+    def _drawn_from(self) -> Self:
+        if self.streaming:
+            raise ValueError(
+                "the records to evaluate are drawn from all, so their file has an index; remove "
+                "streaming"
+            )
+        if self.weight != 1:
+            raise ValueError("records are evaluated once each; remove weight")
+        return self
 
 
 def _problem(key: str, reason: str, value: Any) -> InitErrorDetails:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +14,6 @@ from mmmodal.config import (
     Lines,
     apply_overrides,
     read_yaml,
-    suggest,
     validate,
     yaml_lines,
 )
@@ -27,31 +24,16 @@ from mmmodal.limits import LimitSettings, OpenLimitSettings
 from mmmodal.model.attention import Attention
 from mmmodal.precision import Quantization
 from mmmodal.samples.feature_cache.settings import StoredDtype
-from mmmodal.train.recipe.data_source import DataSource
+from mmmodal.train.recipe.changes import MAY_CHANGE, NEW, OF_EVALUATIONS
+from mmmodal.train.recipe.data_source import DataSource, HeldOutSource
+from mmmodal.train.recipe.deepspeed_files import deepspeed_config
 from mmmodal.train.recipe.files import find_recipe
 from mmmodal.train.recipe.trained_parts import TrainedParts
-from mmmodal.utf8 import NotUtf8Error, decoded
 
-__all__ = ["Recipe", "deepspeed_config", "load_recipe"]
+__all__ = ["Recipe", "load_recipe"]
 
 PARTS_ALONE = re.compile(r"train=(?!\s*\{)")
 """An override that names parts instead of the whole section `train`."""
-
-MAY_CHANGE = {
-    "workers",
-    "prefetch",
-    "save_every",
-    "keep_checkpoints",
-    "log_every",
-    "report_to",
-    "made_for",
-    "nan_limit",
-    "note_rows",
-    "out",
-    "feature_cache_limit",
-    "feature_cache_dtype",
-}
-"""Keys that do not affect the result of a resumed run."""
 
 
 class MadeFor(Config):
@@ -161,6 +143,28 @@ class Recipe(Config):
     """The number of steps between checkpoints."""
 
     keep_checkpoints: int = Field(2, gt=0)
+
+    eval: tuple[HeldOutSource, ...] = ()
+    """Files of records that are not trained on, given as `data`. The loss and the answers of some
+    are evaluated before the first step, every `eval_every` steps, and after the last."""
+
+    eval_every: int | None = Field(None, gt=0)
+    """The number of steps between evaluations; None: that of `save_every`."""
+
+    eval_rows: int = Field(200, gt=0)
+    """The maximum number of records to evaluate; they are drawn once, by `seed`."""
+
+    eval_max_new_tokens: int = Field(128, gt=0)
+    """The maximum length of an answer in an evaluation."""
+
+    evaluators: dict[str, dict[str, Any]] | None = None
+    """The evaluators of answers, with their options: `{answers: {scorer: rouge-l}}`. None: all that
+    are installed; `{}`: none, so that only the loss is evaluated."""
+
+    keep_best: str | None = None
+    """Write the weights of the step with the best `loss`, or another figure of the evaluations such
+    as `exact`; None: those of the last step."""
+
     on_bad_sample: Literal["refuse", "skip"] = "refuse"
     """The handling of a row that cannot be used: stop with an error, or skip it and report it."""
 
@@ -187,6 +191,11 @@ class Recipe(Config):
         """Whether any data are streamed."""
         return any(source.streaming for source in self.data)
 
+    @property
+    def evaluates_every(self) -> int:
+        """The number of steps between evaluations."""
+        return self.eval_every or self.save_every
+
     @model_validator(mode="after")
     def _streams_in_steps(self) -> Recipe:
         if self.streams and self.max_steps is None:
@@ -206,11 +215,28 @@ class Recipe(Config):
             raise ValueError("a quantized language model cannot be trained whole; set train.lora")
         return self
 
-    @field_validator("data", mode="before")
+    @model_validator(mode="after")
+    def _evaluates_what_it_keeps(self) -> Recipe:
+        if self.keep_best is not None and not self.eval:
+            raise ValueError("keep_best needs eval, the records to evaluate each step by")
+        return self
+
+    @field_validator("keep_best")
+    @classmethod
+    def _without_prefix(cls, value: str | None) -> str | None:
+        """Return a metric as evaluators name it; `metrics.jsonl` and transformers add `eval_`."""
+        return value and value.removeprefix("eval_")
+
+    @field_validator("data", "eval", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         several = value if isinstance(value, list | tuple) else [value]
         return [{"path": item} if isinstance(item, str | Path) else item for item in several]
+
+    @field_validator("eval", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return () if value is None else value
 
     @field_validator("train", mode="before")
     @classmethod
@@ -237,12 +263,13 @@ class Recipe(Config):
         values["limits"] = self.limits.chosen()
         values["data"] = [str(source.path) for source in self.data]
         values["mix"] = [source.summary() for source in self.data]
+        values["eval"] = [source.summary() for source in self.eval]
         values["feature_cache"] = self.feature_cache and self.feature_cache_dtype
         values["train"] = sorted(self.train.parts)
         values["learning_rates"] = dict(sorted(self.train.learning_rates.items()))
-        # Runs of earlier versions do not note them.
-        for key in ("thoughts", "answers", "shuffle_window"):
-            if values[key] == type(self).model_fields[key].default:
+        for key in NEW:
+            unused = key in OF_EVALUATIONS and not self.eval
+            if unused or values[key] == type(self).model_fields[key].default:
                 values[key] = None
         values["lora"] = self.train.lora and self.train.lora.model_dump(mode="json")
         return values
@@ -277,33 +304,3 @@ def _without(lines: Lines, keys: Sequence[str]) -> Lines:
         for place, line in lines.items()
         if not any(place[: len(key)] == key for key in replaced)
     }
-
-
-def deepspeed_config(choice: str, has_gpu: bool) -> dict[str, Any] | None:
-    """Return the DeepSpeed configuration of a recipe's `deepspeed`.
-
-    Raises:
-        ConfigError: there is no such configuration or JSON file.
-    """
-    if choice == "auto":
-        choice = "zero2-offload" if has_gpu else "none"
-    if choice == "none":
-        return None
-    folder = files("mmmodal.train.recipe") / "deepspeed"
-    shipped = {item.name.removesuffix(".json"): item for item in folder.iterdir()}
-    source: Any = shipped.get(choice, Path(choice))
-    if choice not in shipped and not Path(choice).is_file():
-        hint = suggest(choice, [*shipped, "none", "auto"])
-        raise ConfigError(
-            "recipe", [f"'deepspeed': {choice!r} is neither a known configuration nor a file{hint}"]
-        )
-    try:
-        values: dict[str, Any] = json.loads(decoded(source.read_bytes()))
-    except NotUtf8Error as error:
-        raise ConfigError(choice, [f"{error}; save it as UTF-8"]) from None
-    except ValueError:
-        raise ConfigError(choice, ["not valid JSON"]) from None
-    if values.get("zero_optimization", {}).get("stage") == 3:
-        # Without this, no rank has all trained weights at the end.
-        values["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
-    return values

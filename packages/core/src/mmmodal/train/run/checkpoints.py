@@ -45,6 +45,9 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int, deepspeed: bool) -> None:
         self._folder = folder
         self._keep = keep
+        self.best: int | None = None
+        """The step whose checkpoint is kept besides the newest ones."""
+
         self._facts = {"ranks": ranks(), "deepspeed": deepspeed}
 
     def newest(self) -> Checkpoint | None:
@@ -57,6 +60,18 @@ class Checkpoints:
         if found is not None:
             self._check(found, read_facts(found.folder))
         return found
+
+    def steps(self) -> set[int]:
+        """Return the steps of which there is a checkpoint."""
+        return {checkpoint.step for checkpoint in self._all()}
+
+    def intact(self, step: int) -> Checkpoint | None:
+        """Return the checkpoint of a step; rename a damaged one, print the reason, return None."""
+        checkpoint = Checkpoint(self._folder / f"checkpoint-{step}", step)
+        reason = what_is_wrong(checkpoint.folder)
+        if reason is not None:
+            self._set_aside(checkpoint, reason)
+        return None if reason is not None else checkpoint
 
     @contextlib.contextmanager
     def writing(self, step: int) -> Iterator[Path]:
@@ -96,7 +111,8 @@ class Checkpoints:
         sync(self._folder)
         folder.parent.rmdir()
         for old in self._all()[: -self._keep]:
-            self._remove(old.folder)
+            if old.step != self.best:
+                self._remove(old.folder)
 
     def _remove(self, folder: Path) -> None:
         """Remove a folder so that a partly removed one never looks like a checkpoint."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,12 @@ def _current_limits(noted: Any) -> Any:
         return noted  # for a modality that is not installed: they differ from all given limits
 
 
-def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
+def begin_run(
+    recipe: Recipe, run: Path, fresh: bool, extent: Extent, evaluated: Sequence[str] = ()
+) -> None:
     """Create the folder of the run and record its recipe, after all inputs were opened.
+
+    `evaluated` are the rows drawn for evaluations.
 
     Raises:
         CheckpointError: it cannot be written, or its data files have changed.
@@ -170,6 +174,11 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
     contents = of_first(digests(extent.shards) if rank() == 0 else {})
     if (run / NOTED).is_file() and not fresh:
         note = _read_note(run)
+        if note.get("evaluated", [*evaluated]) != [*evaluated]:
+            raise CheckpointError(
+                f"{recipe.out} was begun with other records to evaluate; restore the files of "
+                "`eval` to resume, or give another `out`, or --fresh"
+            )
         before = note.get("records", extent.number)
         if before != extent.number:
             raise CheckpointError(
@@ -186,7 +195,12 @@ def begin_run(recipe: Recipe, run: Path, fresh: bool, extent: Extent) -> None:
         run.mkdir(parents=True, exist_ok=True)
         remove_unfinished(run)
         versions = {name: version(name) for name in VERSIONS}
-        about = {"records": extent.number, "files": contents, "ranks": ranks()}
+        about = {
+            "records": extent.number,
+            "files": contents,
+            "ranks": ranks(),
+            "evaluated": [*evaluated],
+        }
         note = {**recipe.fingerprint(), **about, "versions": versions}
         write_whole(run / NOTED, json.dumps(note, indent=2) + "\n", durable=True)
     except OSError as error:

@@ -47,6 +47,7 @@ def report_stage(
     run: Path,
     counts: Sequence[tuple[int | None, int | None]],
     trained: Mapping[str, int],
+    best: int | None = None,
 ) -> None:
     """Write the report of a finished stage on one process, and print its path."""
     if rank() != 0:
@@ -61,6 +62,7 @@ def report_stage(
         ],
         trained=trained,
         versions={name: version(name) for name in VERSIONS},
+        best=best,
     )
     print(f"Report: {path}", file=sys.stderr)
 
@@ -73,6 +75,7 @@ def write_report(
     mix: Sequence[tuple[str, int | None, float, int | None]],
     trained: Mapping[str, int],
     versions: Mapping[str, str],
+    best: int | None = None,
 ) -> Path:
     """Write the report of a run into its folder, whole or not at all; return its path.
 
@@ -83,6 +86,7 @@ def write_report(
         mix: the name, records, weight and records in an epoch of each data file; None: unknown.
         trained: the number of trained parameters of each part.
         versions: the versions of packages.
+        best: the step whose weights were written by `keep_best`.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -95,7 +99,7 @@ def write_report(
             headline=_headline(rows, trained),
             curves="".join(_curves(rows)),
             mix="".join(map(_mix_row, mix)),
-            facts=fact_rows({**_facts(rows, recipe, trained), **versions}),
+            facts=fact_rows({**_facts(rows, recipe, trained, best), **versions}),
             recipe=escape(_recipe_text(recipe)),
         )
         write_whole(run / REPORT, page)
@@ -135,6 +139,21 @@ def _curves(rows: Sequence[Row]) -> Iterable[str]:
     for key, (title, meaning, unit) in CURVES.items():
         if any(key in row for row in rows):
             yield card(title, meaning, figure_chart(rows, key, title, unit))
+    yield from _evaluations(rows)
+
+
+def _evaluations(rows: Sequence[Row]) -> Iterable[str]:
+    """Yield a curve of the loss on held-out records, and of each figure of their answers."""
+    evaluated = [row for row in rows if "eval_loss" in row]
+    if evaluated:
+        chart = loss_chart(evaluated, "Held-out loss", "eval_loss")
+        yield card("Held-out loss", "The same on records that are not trained on.", chart)
+    names = [name for row in evaluated for name in row if name.startswith("eval_")]
+    for name in dict.fromkeys(names):
+        if name not in ("eval_loss", "eval_seconds"):
+            title = f"Held-out {name.removeprefix('eval_')}"
+            chart = figure_chart(evaluated, name, title, name.removeprefix("eval_"), dots=True)
+            yield card(title, "Of the answers to records that are not trained on.", chart)
 
 
 def _mix_row(row: tuple[str, int | None, float, int | None]) -> str:
@@ -149,12 +168,21 @@ def _number(count: int | None) -> str:
     return "streamed" if count is None else f"{count:,}"
 
 
-def _facts(rows: Sequence[Row], recipe: Recipe, trained: Mapping[str, int]) -> dict[str, str]:
+def _facts(
+    rows: Sequence[Row], recipe: Recipe, trained: Mapping[str, int], best: int | None
+) -> dict[str, str]:
     parts = ", ".join(f"{part} {count:,}" for part, count in trained.items())
     facts = {"Started from": str(recipe.model), "Trained": parts}
     skipped = sum(int(row.get("skipped_rows", 0)) for row in rows)
     if skipped:
         facts["Rows left out"] = f"{skipped:,}"
+    evaluated = [row for row in rows if "eval_loss" in row]
+    if evaluated:
+        names = ", ".join(source.path for source in recipe.eval)
+        took = duration(sum(row["eval_seconds"] for row in evaluated))
+        facts["Evaluated on"] = f"{names}, {len(evaluated):,} times in {took}"
+    if best is not None:
+        facts["Written"] = f"the weights of step {best:,}, the best by {recipe.keep_best}"
     waited = [row["waiting_seconds"] for row in rows if "waiting_seconds" in row]
     if waited:
         facts["Waited for data"] = duration(sum(waited))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 from mmmodal.errors import CheckpointError
 from mmmodal.records.hub import COMMIT, find_commit
@@ -16,6 +17,8 @@ __all__ = ["pinned"]
 Named = tuple[str, str | None]
 """The path of a data set, and its `name`."""
 
+Source = TypeVar("Source", bound=DataSource)
+
 
 def pinned(recipe: Recipe, fresh: bool) -> Recipe:
     """Return a recipe whose data sets of the Hub are at commits, which its fingerprint then holds.
@@ -28,10 +31,13 @@ def pinned(recipe: Recipe, fresh: bool) -> Recipe:
         CheckpointError: the note of the run is damaged.
     """
     noted = {} if fresh else _noted(recipe)
-    return recipe.model_copy(update={"data": tuple(_pin(each, noted) for each in recipe.data)})
+    data, held_out = (
+        tuple(_pin(each, noted) for each in sources) for sources in (recipe.data, recipe.eval)
+    )
+    return recipe.model_copy(update={"data": data, "eval": held_out})
 
 
-def _pin(source: DataSource, noted: dict[Named, str]) -> DataSource:
+def _pin(source: Source, noted: dict[Named, str]) -> Source:
     address = hub_address(source.path, source.name)
     if address is None or (source.revision and COMMIT.fullmatch(source.revision)):
         return source
@@ -46,10 +52,11 @@ def _noted(recipe: Recipe) -> dict[Named, str]:
     if not path.is_file():
         return {}
     try:
-        mix = json.loads(path.read_text(encoding="utf-8")).get("mix", [])
+        note = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise CheckpointError(f"{path} is damaged; start again with --fresh") from None
-    entries = [each for each in mix if isinstance(each, dict)]
+    entries = [*note.get("mix", []), *(note.get("eval") or [])]
+    entries = [each for each in entries if isinstance(each, dict)]
     return {
         (each["path"], each.get("name")): each["revision"] for each in entries if "revision" in each
     }

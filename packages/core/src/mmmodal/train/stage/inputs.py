@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from mmmodal.samples.preparer import Preparer
 from mmmodal.samples.streaming import LANES
 from mmmodal.train.recipe import Recipe
 from mmmodal.train.stage.arguments import arguments_of, join_ranks
+from mmmodal.train.stage.held_out import draw, evaluation_of
 from mmmodal.train.stage.plan import Plan
 from mmmodal.train.stage.start import Start, find_start
 
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from mmmodal.model.modeling import MMModalForConditionalGeneration
+    from mmmodal.samples.feature_cache.media import Medium
     from mmmodal.samples.feature_cache.settings import Cache, FrozenTower
     from mmmodal.samples.feature_cache.store import FeatureStore
     from mmmodal.samples.streaming.dataset import StreamedDataset
+    from mmmodal.train.loop.evaluation import Evaluation
 
 __all__ = [
     "Inputs",
@@ -62,6 +66,9 @@ class Inputs:
     checks: tuple[Any, ...] = ()
     """Callbacks that check the model when training begins."""
 
+    evaluation: Evaluation | None = None
+    """What is evaluated during training."""
+
 
 def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     """Load the model, open the data, choose what trains, and fill the feature cache.
@@ -83,6 +90,9 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     on_error: OnError = "raise" if recipe.on_bad_sample == "refuse" else bad_rows.append
     # Before the weights, which load slowly.
     files = open_data(recipe, on_error, readers=LANES * arguments.world_size)
+    drawn = draw(recipe, on_error)
+    for note in drawn.notes if drawn is not None and rank() == 0 else ():
+        print(f"Note: {note}", file=sys.stderr)
     model = load_model(start.base, recipe, plan)
     checks = _ready_for_packs(model, recipe, plan) if recipe.packing else ()
     preparer = model.processor.preparer
@@ -94,10 +104,17 @@ def open_inputs(recipe: Recipe, run: Path) -> Inputs:
     check_rates(model, recipe.train.learning_rates)
     _hold(model, plan)
     start.fill(model, recipe)
+    evaluation = None
+    if drawn is not None:
+        evaluation = evaluation_of(drawn, recipe, preparer, plan, arguments, on_error)
     stores: dict[str, FeatureStore] = {}
     if isinstance(dataset, PreparedDataset):
-        stores = store_features(model, dataset, recipe, arguments, plan, on_error)
-    return Inputs(start, plan, arguments, model, dataset, stores, on_error, bad_rows, checks)
+        more = evaluation.loss.media if evaluation is not None else None
+        stores = store_features(model, dataset, recipe, arguments, plan, on_error, more)
+    return Inputs(
+        *(start, plan, arguments, model, dataset, stores),
+        *(on_error, bad_rows, checks, evaluation),
+    )
 
 
 def open_data(
@@ -198,12 +215,14 @@ def store_features(
     arguments: TrainingArguments,
     plan: Plan,
     on_error: OnError = "raise",
+    more_media: Callable[[Collection[str]], list[Medium]] | None = None,
 ) -> dict[str, FeatureStore]:
     """Fill the recipe's feature cache, and make the model and `dataset` read from it.
 
     Return the store of each modality; an empty dict if the recipe has no cache. The trainable parts
     must have been selected before, as only frozen towers have stored features. The error of a
-    medium that cannot be read is passed to `on_error`.
+    medium that cannot be read is passed to `on_error`. `more_media` returns the media of some
+    modalities that are read besides those of `dataset`.
 
     Raises:
         ConfigError: every tower is trained.
@@ -230,7 +249,8 @@ def store_features(
     )
     with gathered(*(p for name in frozen for p in model.model.tower(name).parameters())):
         towers = {name: frozen_tower(model, name, cache) for name in frozen}
-        stores = fill_cache(towers, dataset.media(frozen), dataset.preparer, cache)
+        media = [*dataset.media(frozen), *(more_media(frozen) if more_media else ())]
+        stores = fill_cache(towers, media, dataset.preparer, cache)
     for name, store in stores.items():
         use_stored(model, name, store)
     return stores

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,12 @@ class Outcome:
     skipped_rows: int = 0
     """The number of bad rows, which were left out."""
 
+    best_step: int | None = None
+    """The step whose weights were written by `keep_best`."""
+
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+    """The figures of the weights that were written: `eval_loss` and those of evaluators."""
+
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     """Train one stage, from its last checkpoint if there is one; return the outcome.
@@ -70,7 +76,13 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     Raises:
         MMModalError: `out` is finished, was begun with another recipe, or training failed.
     """
-    from mmmodal.train.loop.callbacks import EpochCount, Interruption, MetricsFile, ProgressBar
+    from mmmodal.train.loop.callbacks import (
+        EpochCount,
+        Interruption,
+        MetricsFile,
+        ProgressBar,
+        Schedule,
+    )
     from mmmodal.train.loop.gradients import GradientWatch
     from mmmodal.train.loop.trainable import random_and_frozen, trained_counts
     from mmmodal.train.loop.trainer import StageTrainer
@@ -82,7 +94,7 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
     check_reporters(recipe.report_to)
     recipe = as_begun(recipe, run, fresh)
     inputs = open_inputs(recipe, run)
-    begin_run(recipe, run, fresh, inputs.dataset.extent)
+    begin_run(recipe, run, fresh, inputs.dataset.extent, _evaluated(inputs))
     wait()  # no rank may search for checkpoints while they are being removed
     data = _feed(recipe, run, inputs)
     checkpoints, newest, skipped = _take_up(recipe, run, inputs)
@@ -101,19 +113,32 @@ def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
             feed=data,
             checkpoints=checkpoints,
             skipped=skipped,
+            evaluation=inputs.evaluation,
             callbacks=[
                 *(*inputs.checks, GradientWatch(inputs.model), EpochCount(data)),
+                *(Schedule(each) for each in (inputs.evaluation,) if each is not None),
                 *(bar, metrics, interruption, *reports),
             ],
         )
         trainer.train(resume_from_checkpoint=str(newest.folder) if newest else None)
     wait()  # all ranks have recorded the rows they skipped
+    best: int | None = None
     if interruption.signal is None:
         trainer.check_applied(newest.folder if newest else None)
         _name_skipped(skipped, run, trainer.state.global_step)
-        _write_result(trainer, recipe, run, inputs.start)
-        report_stage(recipe, run, data.counts(), counts)
-    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()))
+        last = trainer.state.global_step
+        found, kept = trainer.best.settle(last)
+        best = found.step if found is not None else None
+        _write_result(trainer, recipe, run, inputs.start, kept)
+        trainer.best.tell(found, last)
+        report_stage(recipe, run, data.counts(), counts, best)
+    return _outcome(recipe, trainer.state, counts, interruption.signal, len(skipped.all()), best)
+
+
+def _evaluated(inputs: Inputs) -> list[str]:
+    """Return the rows drawn for evaluations."""
+    held_out = inputs.evaluation.held_out if inputs.evaluation is not None else ()
+    return [row.where for row in held_out]
 
 
 def _feed(recipe: Recipe, run: Path, inputs: Inputs) -> Feed:
@@ -166,10 +191,16 @@ def _print_counts(counts: Mapping[str, int], notes: Iterable[str]) -> None:
 
 
 def _outcome(
-    recipe: Recipe, state: TrainerState, counts: dict[str, int], signal_: int | None, skipped: int
+    recipe: Recipe,
+    state: TrainerState,
+    counts: dict[str, int],
+    signal_: int | None,
+    skipped: int,
+    best: int | None,
 ) -> Outcome:
     """Return the outcome of a training; `signal_` is the signal that interrupted it."""
     logs = state.log_history[::-1]  # newest first
+    step = state.global_step if best is None else best
     return Outcome(
         signal_ is None,
         state.global_step,
@@ -179,7 +210,16 @@ def _outcome(
         counts,
         signal.Signals(signal_).name if signal_ is not None else None,
         skipped,
+        best,
+        next((_figures(row) for row in logs if "eval_loss" in row and row["step"] == step), {}),
     )
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of an evaluation."""
+    figures = {name: value for name, value in row.items() if name.startswith("eval_")}
+    figures.pop("eval_seconds", None)
+    return figures
 
 
 def _name_skipped(skipped: Skipped, run: Path, step: int) -> None:
@@ -190,8 +230,12 @@ def _name_skipped(skipped: Skipped, run: Path, step: int) -> None:
         Journal(run / METRICS).note(step, {"skipped_rows": len(rows), "skipped": rows})
 
 
-def _write_result(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None:
+def _write_result(
+    trainer: Any, recipe: Recipe, run: Path, start: Start, kept: Checkpoint | None
+) -> None:
     """Write the result, a whole model or only the adapter, and remove the checkpoints.
+
+    Its weights are those of a checkpoint, or without one the last.
 
     Raises:
         CheckpointError: the disk is full.
@@ -202,7 +246,7 @@ def _write_result(trainer: Any, recipe: Recipe, run: Path, start: Start) -> None
     with naming_full_disk("the trained model", recipe.out):
         trainer.save_model(str(last))
         if rank() == 0:
-            trained = read_trained(last)
+            trained = read_trained(last if kept is None else kept.folder)
             if recipe.train.lora is not None:
                 model = trainer.accelerator.unwrap_model(trainer.model)
                 with moving_in(recipe.out, ADAPTER_CONFIG) as folder:

@@ -56,7 +56,7 @@ class Drawn:
         found: dict[int, int] = {}
         for number in self.rows:
             try:
-                found[number] = dataset.length(number)
+                found[number] = dataset.measure(number).tokens
             except RecordError as error:
                 if on_error == "raise":
                     raise

@@ -52,7 +52,7 @@ class Answers(Evaluator):
         """Ask this rank's share; return the counts of scorers, and of answers not whole."""
         from mmmodal.authoring.training import Dialogue, answer_dialogues
 
-        asked, options = self._questions.passes()[None], self.options
+        asked, options = self._questions.passes(ranks_choices=True)[None], self.options
         answered = answer_dialogues(
             model,
             [Dialogue(a.record, a.root, options.history, a.choices) for a in asked.asked],

@@ -97,7 +97,7 @@ def _record(folder: Path, dialogue: Dialogue, name: str, say: Say) -> dict[str, 
         _write_medium(folder, f"media/{name}-{index}", medium, say)
         for index, medium in enumerate(dialogue.media)
     ]
-    messages = []
+    messages: list[dict[str, Any]] = []
     for turn in dialogue.turns:
         content = [{"type": media[index]["kind"], "media": index} for index in turn.media]
         content.insert(len(content) if turn.media_first else 0, _text(turn.question))

@@ -32,6 +32,7 @@ __all__ = ["evaluate"]
 SUBCOMMANDS = {
     "compare": "mmmodal_eval.comparing.command",
     "gate": "mmmodal_eval.comparing.command",
+    "scorers": "mmmodal_eval.listing",
 }
 """The modules of the commands, which are imported when they are needed."""
 

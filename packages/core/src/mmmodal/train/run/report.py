@@ -148,12 +148,21 @@ def _evaluations(rows: Sequence[Row]) -> Iterable[str]:
     if evaluated:
         chart = loss_chart(evaluated, "Held-out loss", "eval_loss")
         yield card("Held-out loss", "The same on records that are not trained on.", chart)
-    names = [name for row in evaluated for name in row if name.startswith("eval_")]
-    for name in dict.fromkeys(names):
-        if name not in ("eval_loss", "eval_seconds"):
-            title = f"Held-out {name.removeprefix('eval_')}"
-            chart = figure_chart(evaluated, name, title, name.removeprefix("eval_"), dots=True)
-            yield card(title, "Of the answers to records that are not trained on.", chart)
+    for name in _figures(evaluated):
+        title = f"Held-out {name.removeprefix('eval_')}"
+        chart = figure_chart(evaluated, name, title, name.removeprefix("eval_"), dots=True)
+        yield card(title, "Of the answers to records that are not trained on.", chart)
+
+
+def _figures(evaluated: Sequence[Row]) -> list[str]:
+    """Return the names of figures of answers that every evaluation has: not of odd outcomes."""
+    names = evaluated[0] if evaluated else ()
+    return [
+        name
+        for name in names
+        if name.startswith("eval_") and name not in ("eval_loss", "eval_seconds")
+        if all(name in row for row in evaluated)
+    ]
 
 
 def _mix_row(row: tuple[str, int | None, float, int | None]) -> str:

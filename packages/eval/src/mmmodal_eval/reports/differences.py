@@ -19,7 +19,12 @@ from mmmodal_eval.reports.slices import by_key, slice_name
 
 __all__ = ["difference_tables"]
 
-MARKS = {"better": "better", "worse": "worse", "no difference shown": ""}
+VERDICTS = {
+    "better": ("better", "B better"),
+    "worse": ("worse", "B worse"),
+    "no difference shown": ("", "none shown"),
+}
+"""The class of a row and its words for each verdict."""
 
 
 def difference_tables(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -43,11 +48,13 @@ def _table(title: str, label: str, found: Sequence[Difference]) -> str:
     scale = Scale.around(ends, tick_text(label))
     groups = {key: [_row(each) for each in members] for key, members in by_key(found).items()}
     heading = f"B − A {sign_of(label)}".strip()
-    return interval_table(f"{title}, by {label}", heading, groups, scale, with_models=False)
+    table = interval_table(f"{title}, by {label}", heading, groups, scale, with_models=False)
+    return f'<p class="intro">By {escape(label)}:</p>{table}'
 
 
 def _row(found: Difference) -> Row:
     label = found.scorer
+    mark, verdict = VERDICTS[found.verdict]
     changed = "–" if found.gained is None else f"{found.gained:,} / {found.lost:,}"
     probability = found.p if found.p_holm is None else found.p_holm
     cells = {
@@ -57,9 +64,8 @@ def _row(found: Difference) -> Row:
         "Gained / lost": changed,
         "p, Holm": "< 0.0001" if probability < 0.0001 else f"{probability:.4f}",
         "Questions": f"{found.cases:,}",
-        "B is": found.verdict,
+        "Difference": verdict,
     }
     shown = difference_text(found.value, label)
     name = slice_name(found.slice)
-    mark = MARKS[found.verdict]
     return Row(name, "", found.value, found.low, found.high, shown, cells, mark)

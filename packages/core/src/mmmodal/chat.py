@@ -69,7 +69,7 @@ class Chat:
         settings = self.settings
         self._arguments = settings.arguments()
         self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
-        self._context = model.config.positions
+        self._context, self._recomputed_at = model.config.positions, model.config.recomputes_at
         self.cut_short = False
         """Whether the last answer reached `max_new_tokens`, `max_time` or the context's end."""
 
@@ -226,7 +226,7 @@ class Chat:
 
         It then needs all media again.
         """
-        point = self.model.config.recomputes_at
+        point = self._recomputed_at
         return point is not None and start <= point < end
 
     def _new_media(self, rendered: Rendered, start: int) -> dict[str, Any]:

@@ -24,9 +24,10 @@ def mmmodal_scorers() -> list[type[Scorer]]:
     from mmmodal_eval.scorers.contains import Contains
     from mmmodal_eval.scorers.error_rates import CER, WER
     from mmmodal_eval.scorers.exact import Exact
+    from mmmodal_eval.scorers.judge import Judge
     from mmmodal_eval.scorers.n_grams import BLEU, ChrF
     from mmmodal_eval.scorers.number import Number
     from mmmodal_eval.scorers.rouge import RougeL
 
     texts = [Exact, Contains, Consensus, WER, CER, BLEU, ChrF, RougeL]
-    return [*texts, Choice, ChoiceLikelihood, Number]
+    return [*texts, Choice, ChoiceLikelihood, Number, Judge]

@@ -21,7 +21,7 @@ from mmmodal_eval.cases import Conversation
 from mmmodal_eval.cli.comparing import compare as compare_command
 from mmmodal_eval.comparing.comparison import compare
 from mmmodal_eval.comparing.evaluations import Evaluation, read_evaluation
-from mmmodal_eval.reports.report import write_report
+from mmmodal_eval.reports.report import is_current, write_report
 from mmmodal_eval.results import CaseResult
 from mmmodal_eval.statistics.figures import gains
 from mmmodal_playground.records import make_records
@@ -179,6 +179,16 @@ def test_the_same_results_are_the_same_bytes(
     assert reported(tmp_path, one, conversations=asked).text == page.text
 
 
+def test_a_report_is_current_until_the_results_change(
+    tmp_path: Path, one: Evaluation, other: Evaluation
+) -> None:
+    path = tmp_path / "report.html"
+    assert not is_current(path, [one])
+    write_report(path, [one])
+    assert is_current(path, [one])
+    assert not is_current(path, [other]) and not is_current(path, [one, other])
+
+
 def test_the_page_of_many_questions_is_small(tmp_path: Path, asked: list[Conversation]) -> None:
     records = [each.record for each in asked] * 80
     cases = cases_of(records, 5)
@@ -305,7 +315,7 @@ def test_names_of_media_are_text_and_what_is_no_medium_is_not_shown(
 
 def test_half_a_character_does_not_lose_the_report(tmp_path: Path) -> None:
     cases = [case_result("odd", 0.0, answer="odd \ud83d answer")]
-    found = Evaluation(tmp_path, evaluated(tmp_path / "r", [case_result()]).results, tuple(cases))
+    found = replace(evaluated(tmp_path / "results", [case_result()]), cases=tuple(cases))
     assert "odd ? answer" in reported(tmp_path, found).text
 
 

@@ -7,9 +7,9 @@ have ended no longer wait for the others: they leave, and the rest goes on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import StoppingCriteria
@@ -18,7 +18,9 @@ from mmmodal.answering.dialogues import Answer
 from mmmodal.answering.media import joined
 from mmmodal.answering.past import Past, joined_past, keeps_past, taken_past
 from mmmodal.answering.turns import Turn
+from mmmodal.conversation.rendering import IGNORE
 from mmmodal.model.endings import Endings
+from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.model.settings import AnswerSettings
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "padded"]
 
 FEW = 8
 """The number of rows of which none leaves before the others."""
+
+GAP = 8
+"""The number of tokens to read that may be padding in any row."""
 
 
 @dataclass
@@ -50,6 +55,11 @@ class _Row:
         return [*self.turn.ids, *self.said]
 
     @property
+    def unread(self) -> int:
+        """The number of tokens to read."""
+        return len(self.ids) - self.past.common(self.ids)
+
+    @property
     def left(self) -> int:
         """The number of tokens that may follow."""
         return 0 if self.has_ended else self.room - len(self.said)
@@ -61,11 +71,10 @@ class Generation:
     def __init__(self, model: MMModalForConditionalGeneration, settings: AnswerSettings) -> None:
         self._model, self._settings = model, settings
         self._endings = Endings.of(model, settings.eos_token_id, settings.stop_strings)
-        self._pad: int = model.processor.tokenizer.pad_token_id
-        self._fillers = {self._pad, model.generation_config.pad_token_id} - {None}
+        pads = model.processor.tokenizer.pad_token_id, model.generation_config.pad_token_id
+        self._fillers = {id_ for id_ in pads if id_ is not None}
         markers = model.processor.preparer.markers.values()
         self._slots = {marker.slot for marker in markers}
-        self._inside = self._slots | {marker.separator for marker in markers}
         self._goes_on = settings.acts_on_scores(model.generation_config) and keeps_past(model)
 
     def answers(self, turns: Sequence[Turn]) -> list[tuple[Answer, Past]]:
@@ -77,8 +86,12 @@ class Generation:
             # No row goes on behind the end of its context, where positions may not exist.
             steps = min(row.left for row in waiting)
             if not self._goes_on:
-                waiting = [row for row in waiting if row.left == steps]
-            self._generate(waiting, steps)
+                self._generate([row for row in waiting if row.left == steps], steps)
+                continue
+            groups = _alike(waiting)
+            for group in groups:
+                # All rows that go on must have said equally much.
+                self._generate(group, steps if len(groups) == 1 else 1)
         return [(self._answer(row), row.past) for row in rows]
 
     def _answer(self, row: _Row) -> Answer:
@@ -88,65 +101,50 @@ class Generation:
         return Answer(text, has_end or not is_long, tokens, row.turn.left_out)
 
     def _generate(self, rows: Sequence[_Row], steps: int) -> None:
-        """Add up to `steps` tokens to each row; there may be fewer, once half of them have ended."""
-        known = [row.past.common(row.ids, self._inside) for row in rows]
-        ids, mask = self._columns([row.ids for row in rows], known)
-        media = [
-            each
-            for row, length in zip(rows, known, strict=True)
-            for each in self._unread(row, length)
-        ]
+        """Add up to `steps` tokens to each row; fewer if half of the rows end before."""
+        new = max(row.unread for row in rows)
+        # Rows with fewer new tokens read some again, where there would be padding.
+        known = [max(0, len(row.ids) - new) for row in rows]
+        pairs = zip(rows, known, strict=True)
+        media = joined(each for row, length in pairs for each in self._unread(row, length))
+        batch = padded(self._model, [row.ids for row in rows], "left")
+        width = batch["input_ids"].shape[1]
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=torch.tensor(ids, device=self._model.device),
-                attention_mask=torch.tensor(mask, device=self._model.device),
+                **batch,
                 past_key_values=joined_past([row.past for row in rows], known),
-                mm_encoder_outputs=joined(media),
-                stopping_criteria=self._criteria(len(ids[0]), rows),
+                mm_encoder_outputs=media,
+                stopping_criteria=self._criteria(width, rows),
                 return_dict_in_generate=True,
                 **{**self._settings.arguments(), "max_new_tokens": steps},
             )
-        self._take(rows, mask, output)
+        self._take(rows, width, output)
 
-    def _columns(
-        self, rows: Sequence[list[int]], known: Sequence[int]
-    ) -> tuple[list[list[int]], list[list[int]]]:
-        """Return rows of ids and their mask: known tokens, then new ones, each padded on the left."""
-        past, new = max(known), max(len(row) - n for row, n in zip(rows, known, strict=True))
-        ids, mask = [], []
-        for row, n in zip(rows, known, strict=True):
-            gaps = past - n, new - (len(row) - n)
-            ids.append([*[self._pad] * gaps[0], *row[:n], *[self._pad] * gaps[1], *row[n:]])
-            mask.append([*[0] * gaps[0], *[1] * n, *[0] * gaps[1], *[1] * (len(row) - n)])
-        return ids, mask
-
-    def _unread(self, row: _Row, known: int) -> list[tuple[str, Tensor]]:
-        """Return the media of a row whose slots are not among its first `known` tokens."""
+    def _unread(self, row: _Row, known: int) -> Iterator[tuple[str, Tensor]]:
+        """Yield the features whose slots are not among the first `known` tokens of a row."""
         seen = sum(id_ in self._slots for id_ in row.turn.ids[:known])
-        ends = itertools.accumulate(len(features) for _, features in row.turn.media)
-        return [each for each, end in zip(row.turn.media, ends, strict=True) if end > seen]
+        for name, features in row.turn.media:
+            if seen < len(features):
+                yield name, features[seen:]
+            seen = max(0, seen - len(features))
 
     def _criteria(self, width: int, rows: Sequence[_Row]) -> list[Any]:
-        # All rows that go on have said equally much.
         own = self._endings.criteria(width - len(rows[0].said))
         if self._goes_on and len(rows) > FEW:
             own = [*own, _HalfEnded({*self._endings.ends, *self._fillers})]
         return [*self._settings.stopping_criteria, *own]
 
-    def _take(self, rows: Sequence[_Row], mask: Sequence[Sequence[int]], output: Any) -> None:
+    def _take(self, rows: Sequence[_Row], width: int, output: Any) -> None:
         """Take new tokens, and of dialogues that go on, what has been read."""
-        width, kept = len(mask[0]), []
-        for row, columns, ids in zip(rows, mask, output.sequences[:, width:].tolist(), strict=True):
-            new = self._without_filling(ids)
-            # The last token of the longest row has not been read.
-            read = new[: len(ids) - 1]
-            places = [place for place, is_token in enumerate(columns) if is_token]
-            places += range(width, width + len(read))
-            before = row.ids
+        kept: list[tuple[list[int], int] | None] = []
+        for row, ids in zip(rows, output.sequences[:, width:].tolist(), strict=True):
+            before, new = row.ids, self._without_filling(ids)
             row.said += new
             row.has_ended = not self._goes_on or self._endings.read(row.said)[1]
             goes_on = self._goes_on and (row.left > 0 or not row.turn.is_last)
-            kept.append(([*before, *read], places) if goes_on else None)
+            # The last token of the longest row has not been read.
+            read = [*before, *new[: len(ids) - 1]]
+            kept.append((read, width - len(before)) if goes_on else None)
         for row, past in zip(rows, taken_past(output.past_key_values, kept), strict=True):
             row.past = past
 
@@ -157,6 +155,31 @@ class Generation:
             return ids[: before + 1]
         filled = sum(1 for _ in itertools.takewhile(self._fillers.__contains__, reversed(ids)))
         return ids[: len(ids) - filled]
+
+
+def padded(
+    model: MMModalForConditionalGeneration,
+    rows: Sequence[list[int]],
+    side: Literal["left", "right"],
+) -> dict[str, Tensor]:
+    """Return rows of ids and their attention mask on the model's device, padded on a side."""
+    samples = [Sample(ids, [IGNORE] * len(ids)) for ids in rows]
+    batch = model.processor.preparer.collate(samples, padding_side=side)
+    return {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+
+
+def _alike(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Return rows in groups, in each of which about equally many tokens are to be read."""
+    groups: list[list[_Row]] = []
+    longest = 0
+    for unread, row in sorted(((row.unread, row) for row in rows), key=lambda pair: -pair[0]):
+        is_alike = longest - unread <= max(GAP, longest // 4)
+        if groups and (is_alike or len(groups[-1]) < FEW):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+            longest = unread
+    return groups
 
 
 class _HalfEnded(StoppingCriteria):

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mmmodal.answering.generation import padded
 from mmmodal.answering.media import joined
 from mmmodal.answering.turns import Turn
-from mmmodal.conversation.rendering import IGNORE
-from mmmodal.samples.collation import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,12 +79,10 @@ def _rows(turn: Turn) -> list[_Row]:
 def _sums(model: MMModalForConditionalGeneration, rows: Sequence[_Row]) -> list[float]:
     """Return the log-probabilities of the choices of all rows, in their order."""
     # Padding on the right is behind all that is looked at, whatever the model makes of a mask.
-    samples = [Sample(row.ids, [IGNORE] * len(row.ids)) for row in rows]
-    batch = model.processor.preparer.collate(samples, padding_side="right")
-    read = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+    batch = padded(model, [row.ids for row in rows], "right")
     media = joined(shown for row in rows for shown in row.turn.media)
     with torch.inference_mode():
-        outputs = model.model(**read, mm_encoder_outputs=media, use_cache=False, return_dict=True)
+        outputs = model.model(**batch, mm_encoder_outputs=media, use_cache=False, return_dict=True)
         hidden: Tensor = outputs[0]  # [rows, T, D]
         seen = [
             hidden[place, start:end] for place, row in enumerate(rows) for start, end in row.spans()

@@ -1,12 +1,6 @@
 """Recipes, stages and answers, for packages that train and run models. Importing loads torch."""
 
-from mmmodal.answering import (
-    Answer,
-    Dialogue,
-    answer_dialogues,
-    answer_records,
-    plan_batches,
-)
+from mmmodal.answering import Answer, Dialogue, answer_dialogues, answer_records, plan_batches
 from mmmodal.samples.preparer import PreparedMedium, Preparer
 from mmmodal.samples.transcript import Transcript
 from mmmodal.train.recipe import Recipe, load_recipe

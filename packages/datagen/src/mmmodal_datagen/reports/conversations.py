@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ def row_card(row: Row, embedding: Embedding, root: Path) -> str:
 
 def _item(medium: Medium, root: Path) -> Any:
     """Return the item of a medium, or None if no modality that is shown reads it."""
-    modality = {"image": Image, "audio": Audio}.get(medium.kind)
+    shown: dict[str, Callable[[], Any]] = {"image": Image, "audio": Audio}
+    modality = shown.get(medium.kind)
     return read_media(modality(), medium.uri, root=root) if modality else None
 
 

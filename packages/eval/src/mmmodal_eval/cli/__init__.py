@@ -32,6 +32,7 @@ __all__ = ["evaluate"]
 SUBCOMMANDS = {
     "compare": "mmmodal_eval.cli.comparing",
     "gate": "mmmodal_eval.cli.comparing",
+    "scorers": "mmmodal_eval.listing",
 }
 """The modules of the commands, which are imported when they are needed."""
 

@@ -12,7 +12,7 @@ from mmmodal.authoring.parts import MMModalError
 from mmmodal_eval.cases import Conversation
 from mmmodal_eval.comparing.comparison import Comparison, compare
 from mmmodal_eval.comparing.evaluations import Evaluation, read_evaluation
-from mmmodal_eval.reports.report import REPORT, write_report
+from mmmodal_eval.reports.report import REPORT, is_current, write_report
 from mmmodal_eval.run.evaluation import Evaluated
 
 __all__ = ["report_comparison", "report_evaluated"]
@@ -24,7 +24,7 @@ def report_evaluated(
     conversations: Sequence[Conversation],
     limits: LimitSettings,
 ) -> None:
-    """Write the report of what was evaluated, and print its path.
+    """Write the report of what was evaluated, if there is none of the same results; print its path.
 
     It lies beside the results of one model; that of several, which compares all with the first, in
     the folder of all.
@@ -36,13 +36,14 @@ def report_evaluated(
     if not evaluations:
         return
     path = (evaluations[0].folder if len(evaluations) == 1 else out) / REPORT
-    write_report(
-        path,
-        evaluations,
-        conversations=conversations,
-        comparisons=list(_comparisons(evaluations)),
-        limits=limits,
-    )
+    if any(each.asked for each in found) or not is_current(path, evaluations):
+        write_report(
+            path,
+            evaluations,
+            conversations=conversations,
+            comparisons=list(_comparisons(evaluations)),
+            limits=limits,
+        )
     click.echo(f"Report: {path}", err=True)
 
 

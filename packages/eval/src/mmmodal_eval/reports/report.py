@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -16,7 +17,7 @@ from mmmodal.authoring.parts import MMModalError
 from mmmodal.authoring.reports import Embedding, brand, fact_rows, page
 from mmmodal_eval.cases import Conversation
 from mmmodal_eval.comparing.comparison import Comparison
-from mmmodal_eval.comparing.evaluations import Evaluation
+from mmmodal_eval.comparing.evaluations import CASES, RESULTS, Evaluation
 from mmmodal_eval.reports.cards import Cards
 from mmmodal_eval.reports.confusion import confusions
 from mmmodal_eval.reports.differences import difference_tables
@@ -26,7 +27,7 @@ from mmmodal_eval.reports.looking import looking
 from mmmodal_eval.reports.questions import places_of, questions_of, shown_questions
 from mmmodal_eval.results import Results
 
-__all__ = ["REPORT", "write_report"]
+__all__ = ["REPORT", "is_current", "write_report"]
 
 REPORT = "report.html"
 """The name of the report in a folder of results."""
@@ -99,6 +100,7 @@ def write_report(
         headline=headline(results),
         sections="".join(_section(key, "".join(html)) for key, html in sections.items()),
         facts="".join(map(_facts, results)),
+        digest=_digest(evaluations),
     )
     look, script = _resource("report.css"), _resource("report.js")
     text = page(f"{title}: evaluated", body, look=look, script=script)
@@ -108,6 +110,23 @@ def write_report(
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise MMModalError(f"{path}: the report cannot be written ({reason})") from None
+
+
+def is_current(path: Path, evaluations: Sequence[Evaluation]) -> bool:
+    """Return whether there is a report, and it is of these results."""
+    if not path.is_file():
+        return False
+    named = f'data-results="{_digest(evaluations)}"'
+    return named in path.read_text(encoding="utf-8", errors="replace")
+
+
+def _digest(evaluations: Sequence[Evaluation]) -> str:
+    """Return the SHA-256 of the files of all results."""
+    digest = hashlib.sha256()
+    for each in evaluations:
+        for name in (RESULTS, CASES):
+            digest.update((each.folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _resource(name: str) -> str:

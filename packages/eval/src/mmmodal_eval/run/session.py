@@ -53,6 +53,7 @@ def evaluate_all(models: Sequence[Named], evaluation: Evaluation, out: Path) -> 
         with tqdm(total=total, desc=model.name, unit="conversation", disable=rank() != 0) as bar:
             described = {"source": model.source, **identity}
             evaluated = evaluation.run(model.name, described, model.respondent, bar.update)
+            model.respondent.close()
         if evaluated is not None:
             write_results(out / model.name, evaluated)
             found.append(evaluated)

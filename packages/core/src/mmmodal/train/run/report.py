@@ -18,9 +18,8 @@ import yaml
 from mmmodal.errors import CheckpointError
 from mmmodal.files import write_whole
 from mmmodal.ranks import rank
-from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
-from mmmodal.reports.pieces import card, duration, fact_rows, figure_list
+from mmmodal.reports.pieces import brand, card, duration, fact_rows, figure_list, page
 from mmmodal.train.run.folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
@@ -93,16 +92,16 @@ def write_report(
     """
     try:
         rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        page = Template(_resource("report.html")).substitute(
-            style=style(),
-            title=escape(recipe.out.name or str(recipe.out)),
+        name = recipe.out.name or str(recipe.out)
+        body = Template(_resource("report.html")).substitute(
+            brand=brand(f"MMModal training: {name}"),
             headline=_headline(rows, trained),
             curves="".join(_curves(rows)),
             mix="".join(map(_mix_row, mix)),
             facts=fact_rows({**_facts(rows, recipe, trained, best), **versions}),
             recipe=escape(_recipe_text(recipe)),
         )
-        write_whole(run / REPORT, page)
+        write_whole(run / REPORT, page(f"{name}: how it was trained", body))
         return run / REPORT
     except OSError as error:
         raise CheckpointError(

@@ -45,11 +45,7 @@ def _subcommand(name: str) -> click.Command:
 @click.command(
     cls=ParentCommand,
     subcommands={name: functools.partial(_subcommand, name) for name in SUBCOMMANDS},
-    epilog=example(
-        "mmmodal evaluate my-model held-out.jsonl",
-        "mmmodal evaluate before after held-out.jsonl --out results",
-        "mmmodal evaluate compare results/before results/after",
-    ),
+    epilog=example("mmmodal evaluate my-model held-out.jsonl --out results"),
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_argument("DATA")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 __all__ = ["FEW", "RARE", "Estimate", "counted", "quantile"]
 
@@ -46,7 +46,7 @@ class Estimate:
 
 def quantile(share: float, freedom: float) -> float:
     """Return the quantile of Student's t, or the normal one for infinite degrees of freedom."""
-    return float(stats.t.ppf(share, freedom))
+    return float(special.stdtrit(freedom, share))
 
 
 def counted(method: str, clusters: int) -> str:

@@ -269,3 +269,33 @@ def test_kept_answers_that_are_damaged_are_one_error(
     (kept / "another.sqlite").write_bytes(b"damaged " * 1000)
     code, _, err = evaluate(start, data, *SHORT, "--kept", kept)
     assert code == 1 and "another.sqlite" in err and "remove it" in err
+
+
+def controls_in(out: str) -> set[str | None]:
+    """Return the controls of the figures that `--json` printed; None for questions as asked."""
+    return {figure["control"] for figure in json.loads(out)[0]["figures"]}
+
+
+def test_only_the_named_controls_are_asked(evaluate: Run, data: Path, start: Path) -> None:
+    words = (start, data, "--max-new-tokens", 3, "--json")
+    named = ("--control", "image left out", "--control", "question exchanged")
+    code, out, err = evaluate(*words, *named)
+    assert code == 0, err
+    assert controls_in(out) == {None, "image left out", "question exchanged"}
+    everything = evaluate(*words)
+    assert controls_in(out) < controls_in(everything[1]) and "media exchanged" in everything[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--control", "image left aut"), "Did you mean 'image left out'?"),
+        (("--control", "image left out", "--no-controls"), "excludes"),
+        (("--control", "image left out", "--controls"), "excludes"),
+    ],
+)
+def test_a_control_that_cannot_be_asked_is_refused_before_anything_is(
+    evaluate: Run, data: Path, start: Path, words: tuple[str, ...], message: str
+) -> None:
+    code, _, err = evaluate(start, data, "--max-new-tokens", 3, *words)
+    assert code in (1, 2) and message in err and not Path("evaluation", start.name).exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mmmodal.authoring.parts import ConfigError
 from mmmodal.authoring.records import Record
 from mmmodal_eval.cases import Conversation
 from mmmodal_eval.controls.control import Control
@@ -67,12 +68,45 @@ DATA = [
 
 def test_each_modality_is_exchanged_and_left_out() -> None:
     names = ["image exchanged", "image left out", "audio exchanged", "audio left out"]
-    assert list(controls_of(DATA)) == [*names, "question exchanged", "all exchanged"]
+    names += ["media exchanged", "question exchanged", "all exchanged"]
+    assert list(controls_of(DATA)) == names
+    one = [conversation(str(i), (f"image:{i}.png", f"What is {i}?")) for i in range(3)]
+    assert "media exchanged" not in controls_of(one), "it would be the same as `image exchanged`"
     assert list(controls_of(DATA[4:5])) == [
         "question exchanged"
     ] and "timeseries left out" in controls_of(
         [conversation("t", ("timeseries:1.csv", "What rises?"))]
     )
+
+
+def test_controls_that_are_named_are_those_of_all() -> None:
+    names = ["all exchanged", "image left out"]
+    some, whole = controls_of(DATA, names=names), controls_of(DATA)
+    assert list(some) == names and all(some[name] == whole[name] for name in names)
+    assert controls_of(DATA, names=[]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("image exchange", "Did you mean 'image exchanged'"), ("x", "Known: all exchanged, audio")],
+)
+def test_a_control_that_the_data_do_not_have_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint):
+        controls_of(DATA, names=["image exchanged", name])
+
+
+def test_media_of_all_modalities_are_exchanged_while_questions_stay() -> None:
+    controls = controls_of(DATA)
+    together = controls["media exchanged"]
+    assert list(together.changed) == [0, 1, 2, 3, 5] and not together.refused
+    for kind in ("image", "audio"):
+        alone = dict(uris(controls[f"{kind} exchanged"], kind))
+        assert {index: found for index, found in uris(together, kind) if found} == alone
+    assert together.changed[2].turns == {1, 2}
+    assert asked(together) == {
+        index: [m.text for m in DATA[index].record.messages if m.role == "user"]
+        for index in together.changed
+    }
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

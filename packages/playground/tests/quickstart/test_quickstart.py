@@ -15,7 +15,6 @@ import pytest
 
 import mmmodal
 from forking import forked
-from mmmodal.answering import answer_records
 from mmmodal.cli.main import run
 from mmmodal.errors import MMModalError
 from mmmodal_playground.quickstart.results import results_of
@@ -37,6 +36,8 @@ def test_results_have_every_task_and_language_beside_blind_baselines(done: Quick
     for row in results["tasks"].values():
         assert set(row) == {
             "accuracy",
+            "low",
+            "high",
             "n",
             "conversations",
             "majority",
@@ -50,11 +51,9 @@ def test_results_have_every_task_and_language_beside_blind_baselines(done: Quick
 
 
 def test_answers_in_a_batch_are_those_of_a_chat(done: Quickstart) -> None:
-    model = mmmodal.load(done.out / "model")
-    root, records = done.out / "data" / "test", done.tested()[:12]
-    for record, answers in zip(
-        records, answer_records(model, records, root, max_new_tokens=32), strict=True
-    ):
+    model, root = mmmodal.load(done.out / "model"), done.out / "data" / "test"
+    for conversation, replies in done.evaluate("model").replies[:12]:
+        record, answers = conversation.record, [reply.text for reply in replies]
         chat = mmmodal.Chat(model, root=root, max_new_tokens=32)
         for message, answer in zip(record.messages[::2], answers, strict=True):
             content = [

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import pytest
 
 from mmmodal_playground.quickstart.report import Shown, write_report
-from mmmodal_playground.quickstart.scoring import true_answers
 from mmmodal_playground.records import make_records
 from pages import Page
 
@@ -21,6 +20,8 @@ VOID = {"circle", "img", "line", "link", "meta", "path", "rect", "use"}
 TASKS = {
     f"{task}-{language}": {
         "accuracy": accuracy,
+        "low": accuracy - 0.02,
+        "high": accuracy + 0.01,
         "n": 400,
         "conversations": 200,
         "majority": 0.4,
@@ -48,9 +49,8 @@ def shown(tmp_path: Path) -> list[Shown]:
 
 
 def answers_of(row: dict[str, Any]) -> list[str]:
-    from mmmodal.contracts.record import Record
-
-    return true_answers(Record.model_validate(row))
+    said = (message for message in row["messages"] if message["role"] == "assistant")
+    return ["".join(part["text"] for part in message["content"]) for message in said]
 
 
 def answering(shown: Shown, turn: int, answer: str) -> Shown:
@@ -134,6 +134,23 @@ def test_the_headline_is_the_mean_and_names_the_hardest_task(
     assert '<h1><span class="number">93.0<' in text
     assert "87.0&thinsp;%<small>Recall, English</small>" in text
     assert "6&thinsp;min 12&thinsp;s" in text
+
+
+def test_the_interval_is_a_line_behind_the_mark_and_is_told(tmp_path: Path) -> None:
+    row = {**TASKS["image-en"], "low": 0.951, "high": 0.993}
+    page = written(tmp_path, [], results={"tasks": {"image-en": row}, "seconds": 1.0, "seed": 0})
+    (line,) = (line for line in page.all("line") if line.get("class") == "whisker")
+    assert (line["x1"], line["x2"]) == ("95.10%", "99.30%")
+    assert ", between 95.1 and 99.3<" in page.text
+    few = {**row, "low": None, "high": None}
+    page = written(tmp_path, [], results={"tasks": {"image-en": few}, "seconds": 1.0, "seed": 0})
+    assert "whisker" not in {line.get("class") for line in page.all("line")}
+
+
+def test_the_report_of_the_evaluation_is_linked_if_there_is_one(tmp_path: Path) -> None:
+    assert not written(tmp_path, []).all("a")
+    (link,) = written(tmp_path, [], evaluation="evaluation/model/report.html").all("a")
+    assert link["href"] == "evaluation/model/report.html"
 
 
 def test_a_wrong_answer_is_shown_beside_the_right_one(tmp_path: Path, shown: list[Shown]) -> None:

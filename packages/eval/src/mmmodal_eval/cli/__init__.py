@@ -82,6 +82,13 @@ def _subcommand(name: str) -> click.Command:
     help="Ask again with media exchanged, left out, and questions exchanged; by default, unless "
     "an endpoint is asked.",
 )
+@click.option(
+    "--control",
+    "some_controls",
+    multiple=True,
+    metavar="NAME",
+    help="Ask again under this control alone, such as `image left out`; repeatable.",
+)
 @click.option("--rows", type=click.IntRange(1), help="Evaluate only the first conversations.")
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out bad rows, and count them.")
 @click.option(
@@ -137,6 +144,7 @@ def evaluate(
     settings: tuple[str, ...],
     history: str,
     controls: bool | None,
+    some_controls: tuple[str, ...],
     rows: int | None,
     skip_bad_rows: bool,
     kept: Path | None,
@@ -169,7 +177,8 @@ def evaluate(
     with talking(), joined():
         asked = AskedModels(models, **asking)
         allowed = read_limits(limits)
-        chosen = _settings(scorer, settings, history, controls, is_free=asked.endpoint is None)
+        wanted = _controls(controls, some_controls, is_free=asked.endpoint is None)
+        chosen = _settings(scorer, settings, history, wanted)
         scanned = with_progress(scan(shards, format=format, root_maps=root_maps))
         conversations, skipped = conversations_of(scanned, root, rows, skip=skip_bad_rows)
         questions = Questions.of(shards.label, conversations, chosen, skipped=len(skipped))
@@ -184,10 +193,25 @@ def evaluate(
         report_evaluated(found, out, conversations, allowed)
 
 
+def _controls(
+    given: bool | None, some: tuple[str, ...], *, is_free: bool
+) -> bool | tuple[str, ...]:
+    """Return the controls of the options; by default, all where asking is free.
+
+    Raises:
+        click.UsageError: the options contradict each other.
+    """
+    if some and given is not None:
+        raise click.UsageError("--control NAME excludes --controls and --no-controls")
+    if some:
+        return some
+    return is_free if given is None else given
+
+
 def _settings(
-    name: str, given: tuple[str, ...], history: Any, controls: bool | None, *, is_free: bool
+    name: str, given: tuple[str, ...], history: Any, controls: bool | tuple[str, ...]
 ) -> EvaluationSettings:
-    """Return the settings of the options; by default, controls are asked where that is free."""
+    """Return the settings of the options."""
     from mmmodal.authoring.parts import apply_overrides
     from mmmodal_eval.parts import scorer_class
     from mmmodal_eval.run.settings import EvaluationSettings
@@ -196,5 +220,5 @@ def _settings(
         scorer=name,
         options=apply_overrides({}, given, scorer_class(name).Options),
         history=history,
-        controls=is_free if controls is None else controls,
+        controls=controls,
     )

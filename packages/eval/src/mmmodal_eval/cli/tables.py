@@ -16,7 +16,6 @@ from mmmodal_eval.run.evaluation import Evaluated
 __all__ = ["print_results"]
 
 
-
 def print_results(found: Sequence[Evaluated], out: Path, *, as_json: bool) -> None:
     """Print the results of all models, as tables or JSON, and where they are."""
     if as_json:

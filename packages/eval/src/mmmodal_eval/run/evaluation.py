@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,7 @@ from mmmodal.authoring.ranks import everyones, of_first, rank
 from mmmodal_datagen.fingerprints import digest
 from mmmodal_eval.answers.kept import KeptAnswers
 from mmmodal_eval.answers.respondent import Asked, Progress, Reply, Respondent
-from mmmodal_eval.cases import Case
+from mmmodal_eval.cases import Case, Conversation
 from mmmodal_eval.contracts import Scorer
 from mmmodal_eval.controls.control import Control
 from mmmodal_eval.results import CaseResult, ControlResult, Results
@@ -39,6 +39,10 @@ class Evaluated:
     seconds: float
     asked: int
     """The number of conversations that were asked; the answers to others were kept."""
+
+    replies: tuple[tuple[Conversation, tuple[Reply, ...]], ...] = field(default=(), repr=False)
+    """What was said to each conversation, as it was asked, in all turns up to the last one that is
+    scored."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Evaluation:
             for (key, each), asked in zip(own.items(), _asked(passes[None]), strict=True)
         )
         results = self._results(name, model, cases, tuple(own.values()))
-        return Evaluated(results, cases, time.monotonic() - began, asking.asked)
+        said = tuple(_conversations(passes[None], replies[None]))
+        return Evaluated(results, cases, time.monotonic() - began, asking.asked, said)
 
     def _digest(self, case: Case, asked: Asked) -> str:
         """Return the digest of a question: messages up to it, media, and what is expected."""
@@ -169,6 +174,13 @@ def _asked(questions: Pass) -> Iterator[Asked]:
     """Yield the conversation of each case."""
     for asked, cases in zip(questions.asked, questions.cases, strict=True):
         yield from [asked] * len(cases)
+
+
+def _conversations(
+    questions: Pass, replies: Sequence[list[Reply]]
+) -> Iterator[tuple[Conversation, tuple[Reply, ...]]]:
+    for cases, said in zip(questions.cases, replies, strict=True):
+        yield cases[0].conversation, tuple(said)
 
 
 def _controls(

@@ -57,13 +57,13 @@ class Questions:
         """Return the questions of conversations.
 
         Raises:
-            ConfigError: some cannot be scored; it lists them.
+            ConfigError: some cannot be scored, which it lists; or they have no control of a name.
         """
         cases = cases_of(conversations, settings.scorer, settings.options)
         scorers = checked_scorers(conversations, cases)
         beside = [each for case in cases for each in _beside(case, scorers[case.scored_by])]
         scorers |= checked_scorers((), beside)
-        controls = controls_of(conversations) if settings.controls else {}
+        controls = controls_of(conversations, names=settings.named_controls)
         return cls(label, conversations, cases, beside, scorers, controls, skipped)
 
     def passes(self, *, ranks_choices: bool) -> dict[str | None, Pass]:

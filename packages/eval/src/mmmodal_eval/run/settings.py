@@ -22,5 +22,13 @@ class EvaluationSettings(Config):
     """The options of that scorer."""
 
     history: History = "own"
-    controls: bool = True
-    """Whether the questions are asked again with media and questions exchanged."""
+    controls: bool | tuple[str, ...] = True
+    """Whether the questions are asked again with media and questions exchanged, under all controls
+    of the data; or the names of the controls, such as `image left out`."""
+
+    @property
+    def named_controls(self) -> tuple[str, ...] | None:
+        """The names of the controls that are asked; None: all that the data have."""
+        if isinstance(self.controls, bool):
+            return None if self.controls else ()
+        return self.controls

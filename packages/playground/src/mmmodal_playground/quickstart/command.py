@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,23 @@ def _print_accuracies(results: dict[str, Any]) -> None:
         "task": "TASK",
         "n": "QUESTIONS",
         "accuracy": "ACCURACY",
+        "interval": "95 % INTERVAL",
         "stage1": "AFTER STAGE 1",
         "shuffled": "MEDIA SHUFFLED",
         "majority": "MAJORITY ANSWER",
     }
     rows = [
-        {"task": task, **{k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}}
+        {"task": task, "interval": _interval(row), **{k: _number(v) for k, v in row.items()}}
         for task, row in results["tasks"].items()
     ]
     print_table(rows, columns)
     click.echo(f"trained in {results['seconds']:.0f} s")
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.3f}" if isinstance(value, float) else value
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """Return the interval of an accuracy; of too few conversations there is none."""
+    return "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"

@@ -25,7 +25,10 @@ from mmmodal_playground.quickstart.report_chats import (
 __all__ = ["Shown", "write_report"]
 
 MEASURES = {
-    "accuracy": ("Accuracy", "the share of questions that it answers right, after both stages"),
+    "accuracy": (
+        "Accuracy",
+        "the share of right answers after both stages; the line is its 95 % interval",
+    ),
     "stage1": ("Stage 1 only", "the model after align, before it was taught to converse"),
     "majority": ("Majority", "always giving the most frequent answer to each kind of question"),
     "shuffled": ("Shuffled", "the same questions about another conversation’s media"),
@@ -48,6 +51,7 @@ def write_report(
     facts: Mapping[str, str],
     quality: Mapping[str, Mapping[str, float]],
     command: str,
+    evaluation: str | None = None,
 ) -> None:
     """Write the report to `path`, whole or not at all.
 
@@ -59,6 +63,8 @@ def write_report(
         facts: further facts, in order.
         quality: the measured quality of each part of the model.
         command: the command to chat with the model.
+        evaluation: the address of the report of the evaluation, which has more figures and all
+            kinds of answers; None: there is none.
 
     Raises:
         MediaError: a conversation's medium cannot be read.
@@ -71,6 +77,7 @@ def write_report(
         legend=_legend(),
         scale=accuracy_scale(),
         rows=_rows(tasks),
+        evaluation=_evaluation(evaluation),
         mean=_mean_row(tasks),
         curves="".join(_curve(stage, curves.get(stage, ())) for stage in STAGES),
         conversations="".join(chat_card(shown, embedding) for shown in conversations),
@@ -110,6 +117,13 @@ def _headline(tasks: Mapping[str, Row], seconds: float) -> str:
     )
 
 
+def _evaluation(address: str | None) -> str:
+    if address is None:
+        return ""
+    link = f'<a href="{escape(address)}">the report of the evaluation</a>'
+    return f'<p class="intro">More figures, and where the answers come from: {link}.</p>'
+
+
 def _legend() -> str:
     meanings = (
         f"<li>{mark(measure)}<span><b>{name}</b> {meaning}</span></li>"
@@ -130,10 +144,12 @@ def _rows(tasks: Mapping[str, Row]) -> str:
 
 def _row(name: str, head: str, code: str, row: Row, kind: str) -> str:
     low = row["accuracy"] < TARGET
+    interval = _interval(row)
     warning = f'<span class="below">below {100 * TARGET:.0f}</span>' if low else ""
     cells = "".join(
         f'<td role="cell" class="number {measure}" data-name="{title}">'
-        f"{warning if measure == 'accuracy' else ''}{_percent(row[measure])}</td>"
+        f"{warning if measure == 'accuracy' else ''}{_percent(row[measure])}"
+        f"{interval if measure == 'accuracy' else ''}</td>"
         for measure, (title, _) in MEASURES.items()
     )
     return (
@@ -143,6 +159,14 @@ def _row(name: str, head: str, code: str, row: Row, kind: str) -> str:
         f'<td role="cell" class="chart">{row_chart(row)}</td>{cells}'
         f'<td role="cell" class="number n" data-name="Questions">{int(row["n"]):,}</td></tr>'
     )
+
+
+def _interval(row: Row) -> str:
+    """Return the interval of the accuracy as the chart shows it, for those who do not see it."""
+    low, high = row.get("low"), row.get("high")
+    if low is None or high is None:
+        return ""
+    return f'<span class="unseen">, between {_percent(low)} and {_percent(high)}</span>'
 
 
 def _mean_row(tasks: Mapping[str, Row]) -> str:

@@ -37,8 +37,16 @@ def row_chart(row: Mapping[str, float]) -> str:
     )
     return SCALE.drawing(
         f'<rect class="bar" y="50%" height="8" width="{SCALE.place(row["accuracy"])}" rx="4" '
-        f'transform="translate(0 -4)"/>{marks}'
+        f'transform="translate(0 -4)"/>{_whisker(row)}{marks}'
     )
+
+
+def _whisker(row: Mapping[str, float]) -> str:
+    """Return the interval of the accuracy as a line behind its mark."""
+    low, high = row.get("low"), row.get("high")
+    if low is None or high is None:
+        return ""
+    return f'<line class="whisker" x1="{SCALE.place(low)}" x2="{SCALE.place(high)}" y1="50%" y2="50%"/>'
 
 
 def accuracy_scale() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmmodal.authoring.media import Audio, Image, read_media
 from mmmodal.authoring.reports import Embedding, paragraph, turn_contents
-from mmmodal_playground.quickstart.scoring import normalise
+from mmmodal_eval import normalised
 from mmmodal_playground.wording import ANSWERS
 
 __all__ = ["Shown", "chat_card", "icon", "language_name", "task_name"]
@@ -53,10 +53,14 @@ class _Turn:
     answer: str
     expected: str
     scored: bool
+    language: str
 
     @property
     def is_right(self) -> bool:
-        return normalise(self.answer) == normalise(self.expected)
+        return self._normalised(self.answer) == self._normalised(self.expected)
+
+    def _normalised(self, text: str) -> str:
+        return normalised(text, self.language)
 
 
 def task_name(task: str) -> str:
@@ -100,8 +104,9 @@ def _turns(shown: Shown) -> Iterator[_Turn]:
     expected = [_text(message) for message in messages if message["role"] == "assistant"]
     meta = shown.record.get("meta") or {}
     scored = meta.get("scored") or [True] * len(asked)
+    code = str(shown.record.get("lang") or "")
     for question, answer, true, counts in zip(asked, shown.answers, expected, scored, strict=True):
-        yield _Turn(question["content"], answer, true, bool(counts))
+        yield _Turn(question["content"], answer, true, bool(counts), code)
 
 
 def _text(message: Mapping[str, Any]) -> str:

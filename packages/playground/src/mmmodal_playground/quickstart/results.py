@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmodal_playground.parts import part_quality
+from mmmodal_playground.quickstart.accuracies import EXCHANGED, accuracies, task_of
 from mmmodal_playground.quickstart.report import Shown, write_report
-from mmmodal_playground.quickstart.scoring import accuracies, majorities, task_of
 from mmmodal_playground.quickstart.steps import Quickstart, write_json
 
 if TYPE_CHECKING:
-    from mmmodal.authoring.records import Record
+    from mmmodal_eval import Evaluated
 
 __all__ = ["results_of"]
 
@@ -22,48 +24,39 @@ def results_of(run: Quickstart) -> dict[str, Any]:
     run.make_data()
     run.compose()
     seconds = run.train("align", "start", "aligned") + run.train("instruct", "aligned", "model")
-    answers = {
-        "accuracy": run.evaluate("model", "model"),
-        "shuffled": run.evaluate("shuffled", "model", shuffled=True),
-        "stage1": run.evaluate("aligned", "aligned"),
-    }
-    records = run.tested()
-    measured = {name: accuracies(records, said) for name, said in answers.items()}
-    tasks = {
-        task: {
-            "accuracy": measured["accuracy"][task],
-            "n": questions,
-            "conversations": conversations,
-            "majority": majority,
-            "shuffled": measured["shuffled"][task],
-            "stage1": measured["stage1"][task],
-        }
-        for task, (majority, questions, conversations) in majorities(records).items()
-    }
+    trained, aligned = run.evaluate("model", [EXCHANGED]), run.evaluate("aligned")
+    tasks = accuracies(trained.cases, aligned.cases)
     results = {"tasks": tasks, "seconds": round(seconds, 1), "seed": run.seed}
     write_json(run.out / "results.json", results)
-    _report(run, results, records, answers["accuracy"])
+    _report(run, results, trained)
     return results
 
 
-def _report(
-    run: Quickstart, results: dict[str, Any], records: list[Record], answers: list[list[str]]
-) -> None:
-    """Write the report, with one dialogue of each task and language."""
-    root = run.out / "data" / "test"
-    firsts = {task_of(record): index for index, record in reversed([*enumerate(records)])}
+def _report(run: Quickstart, results: dict[str, Any], trained: Evaluated) -> None:
+    """Write the report, with one conversation of each task and language."""
+    evaluation = Path("evaluation") / trained.results.name / "report.html"
     write_report(
         run.out / "report.html",
         results=results,
         curves=run.curves(),
-        conversations=[
-            Shown(records[index].model_dump(), root, answers[index])
-            for index in sorted(firsts.values())
-        ],
+        conversations=list(_first_of_each(trained)),
         facts=_facts(run, results),
         quality={part: part_quality(part) for part in ("siglip", "whisper", "llama")},
         command=f"mmmodal chat {run.out / 'model'}",
+        evaluation=evaluation.as_posix() if (run.out / evaluation).is_file() else None,
     )
+
+
+def _first_of_each(trained: Evaluated) -> Iterator[Shown]:
+    """Yield the first conversation of each task and language."""
+    tasks = {case.record: task_of(case) for case in trained.cases}
+    seen: set[str] = set()
+    for conversation, replies in trained.replies:
+        record = conversation.record
+        if (task := tasks[record.id]) not in seen:
+            seen.add(task)
+            said = [reply.text for reply in replies]
+            yield Shown(record.model_dump(), conversation.root, said)
 
 
 def _facts(run: Quickstart, results: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from itertools import chain
@@ -22,7 +22,7 @@ from mmmodal_playground.records import dialogues, quizzes, write_records
 from mmmodal_playground.things import TALKS
 
 if TYPE_CHECKING:
-    from mmmodal.authoring.records import Record
+    from mmmodal_eval import Evaluated
 
 __all__ = ["Interrupted", "Quickstart", "Sizes"]
 
@@ -166,45 +166,23 @@ class Quickstart:
                 raise Interrupted(outcome.interrupted_by, self.out)
         return _seconds(read_lines(metrics))
 
-    def evaluate(self, name: str, model: str, *, shuffled: bool = False) -> list[list[str]]:
-        """Return a model's answers to held-out conversations, with their own or others' media."""
-        path = self.out / "evaluation" / f"{name}.json"
-        if not path.exists():
-            self.report(f"asking {self.out / model} for {path}")
-            path.parent.mkdir(exist_ok=True)
-            write_json(path, self._answers(model, shuffled))
-        answers: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
-        return answers
+    def evaluate(self, name: str, controls: Sequence[str] = ()) -> Evaluated:
+        """Return the evaluation of a model on the held-out conversations.
 
-    def _answers(self, model: str, shuffled: bool) -> list[list[str]]:
-        from tqdm import tqdm
+        Answers are kept, and not asked for twice.
 
-        import mmmodal
-        from mmmodal.authoring.training import answer_records
-        from mmmodal_playground.quickstart.scoring import shuffle_media, task_of
+        Args:
+            name: the folder of the model.
+            controls: the controls under which the questions are asked again.
+        """
+        from mmmodal_eval import evaluate
 
-        records = self.tested()
-        if shuffled:
-            tasks = sorted(set(map(task_of, records)))
-            groups = [[r for r in records if task_of(r) == task] for task in tasks]
-            exchanged = {r.id: r for group in groups for r in shuffle_media(group)}
-            records = [exchanged[record.id] for record in records]
-        loaded = mmmodal.load(self.out / model)
-        with tqdm(total=len(records), unit="conversation") as bar:
-            return answer_records(
-                loaded,
-                records,
-                self.out / "data" / "test",
-                max_new_tokens=LONGEST,
-                progress=bar.update,
-            )
-
-    def tested(self) -> list[Record]:
-        """Return the held-out conversations."""
-        from mmmodal.authoring.records import Record
-
-        path = self.out / "data" / "test" / "records.jsonl"
-        return [Record.model_validate(row) for row in read_lines(path)]
+        out = self.out / "evaluation"
+        if not (out / name / "results.json").exists():
+            self.report(f"asking {self.out / name} for {out / name}")
+        data = self.out / "data" / "test" / "records.jsonl"
+        (found,) = evaluate(self.out / name, data, out, controls=controls, max_new_tokens=LONGEST)
+        return found
 
     def curves(self) -> dict[str, list[dict[str, Any]]]:
         """Return the logs of both stages."""

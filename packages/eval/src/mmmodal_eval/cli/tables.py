@@ -44,7 +44,8 @@ def _print_tables(found: Sequence[Evaluated]) -> None:
     figures = [row for each in results for row in _rows(each, _as_asked(each))]
     print_table(figures, {**heading, **columns})
     if gains := [row for each in results for row in _rows(each, _of_all(each))]:
-        click.echo(f"\n{ABOUT_GAINS}\n")
+        about = "What media and questions add: the figure as asked, minus that under a control"
+        click.echo(f"\n{about}\n")
         columns |= {"control": "CONTROL", "value": "GAIN"}
         shown = ("scorer", "control", "cases", "value", "interval")
         print_table(gains, {**heading, **{key: columns[key] for key in shown}})

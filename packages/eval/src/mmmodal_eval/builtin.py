@@ -1,12 +1,13 @@
-"""The scorers of this package; an entry point names this module, as for any plugin."""
+"""The scorers and formats of this package; an entry point names this module, as for any plugin."""
 
 from __future__ import annotations
 
 from mmmodal.authoring.parts import Evaluator
 from mmmodal.authoring.plugins import Family, hookimpl
+from mmmodal.authoring.records import Format
 from mmmodal_eval.contracts import Scorer
 
-__all__ = ["mmmodal_evaluators", "mmmodal_families", "mmmodal_scorers"]
+__all__ = ["mmmodal_evaluators", "mmmodal_families", "mmmodal_formats", "mmmodal_scorers"]
 
 
 @hookimpl
@@ -23,6 +24,20 @@ def mmmodal_evaluators() -> list[type[Evaluator]]:
     from mmmodal_eval.training import Answers
 
     return [Answers]
+
+
+@hookimpl
+def mmmodal_formats() -> list[type[Format]]:
+    """Return the layouts of published benchmarks."""
+    from mmmodal_eval.layouts.audiobench import AudioBench
+    from mmmodal_eval.layouts.blink import Blink
+    from mmmodal_eval.layouts.mmau import MMAU
+    from mmmodal_eval.layouts.mmdu import MMDU
+    from mmmodal_eval.layouts.muirbench import MuirBench
+    from mmmodal_eval.layouts.omnibench import OmniBench
+    from mmmodal_eval.layouts.vqa_v2 import VQAv2
+
+    return [OmniBench, MMDU, Blink, MuirBench, AudioBench, MMAU, VQAv2]
 
 
 @hookimpl

@@ -32,6 +32,9 @@ class Format(ABC):
     shape: ClassVar[str]
     """The keys of a row that identify the format, for users."""
 
+    narrows: ClassVar[tuple[str, ...]] = ()
+    """Names of formats of which this one is a special case: a row of both is of this one."""
+
     structured: ClassVar[tuple[str, ...]] = ()
     """The keys whose values are lists or objects; a table may hold them as JSON texts."""
 
@@ -60,7 +63,10 @@ class Format(ABC):
 
     @abstractmethod
     def matches(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row is of this format, by its keys; at most one format matches a row."""
+        """Return whether a row is of this format, by its keys.
+
+        At most one format matches a row, besides those that it `narrows`.
+        """
 
     @abstractmethod
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:

@@ -145,7 +145,9 @@ def _with_structure(row: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _detect(row: Mapping[str, Any], where: str) -> Format:
-    found = [each for each in _found() if _ask(each, "matches", row)]
+    matching = [each for each in _found() if _ask(each, "matches", row)]
+    general = {name for each in matching for name in each.narrows}
+    found = [each for each in matching if each.name not in general]
     if len(found) == 1:
         return found[0]
     if found:

@@ -95,7 +95,7 @@ def _index(choices: Sequence[str], answer: Any) -> int:
         letter = said.strip("().").upper()
         if len(letter) == 1 and letter in LETTERS[: len(choices)]:
             return LETTERS.index(letter)
-        answer = int(said) if said.isdecimal() else -1
-    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
+    index = int(answer) if isinstance(answer, str) and answer.strip().isdecimal() else answer
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(choices):
         raise ValueError(f"the answer {answer!r:.60} is none of the {len(choices)} choices")
-    return answer
+    return index

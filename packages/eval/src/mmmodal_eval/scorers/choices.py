@@ -94,7 +94,7 @@ class Choices:
         """
         answer = unicodedata.normalize("NFKC", answer)
         said = normalised(answer, self._language)
-        if self._plain.count(said) == 1:
+        if said and self._plain.count(said) == 1:
             return self._plain.index(said)
         if alone := ALONE.fullmatch(answer):
             return self._index(alone[1])
@@ -109,11 +109,9 @@ class Choices:
         return self._mentioned(said, answer)
 
     def is_lettered(self, question: str) -> bool:
-        """Return whether a question shows each choice with its letter."""
-        return all(
-            re.search(rf"(?<!\w){LABEL.format(letter=letter)}\s*{re.escape(text)}", question)
-            for letter, text in zip(self.letters, self.texts, strict=True)
-        )
+        """Return whether a question shows the letter of each choice, in their order."""
+        labels = (rf"(?<!\w){LABEL.format(letter=letter)}" for letter in self.letters)
+        return re.search(".*?".join(labels), question, re.DOTALL) is not None
 
     def _index(self, letter: str) -> int | None:
         found = self.letters.find(letter.upper())

@@ -89,7 +89,15 @@ class BLEU(NGrams):
         """Return sacrebleu's BLEU."""
         from sacrebleu.metrics.bleu import BLEU as Found
 
-        return Found(force=True, **self.options.model_dump())
+        chosen = self.options
+        return Found(
+            force=True,
+            tokenize=chosen.tokenize,
+            lowercase=chosen.lowercase,
+            smooth_method=chosen.smooth_method,
+            smooth_value=chosen.smooth_value,
+            max_ngram_order=chosen.max_ngram_order,
+        )
 
 
 class ChrFOptions(Config):
@@ -113,4 +121,11 @@ class ChrF(NGrams):
         """Return sacrebleu's chrF."""
         from sacrebleu.metrics.chrf import CHRF
 
-        return CHRF(**self.options.model_dump())
+        chosen = self.options
+        return CHRF(
+            char_order=chosen.char_order,
+            word_order=chosen.word_order,
+            beta=chosen.beta,
+            lowercase=chosen.lowercase,
+            whitespace=chosen.whitespace,
+        )

@@ -1,0 +1,1 @@
+"""The layouts in which benchmarks are published, as formats of rows; each is one module."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmmodal_eval.results import CaseResult
+from mmmodal_eval.results import CaseResult, Results
+from mmmodal_eval.statistics.figures import figures, outcomes
 
-__all__ = ["STRUCTURES", "case_result", "covered", "draw_right", "numbered"]
+__all__ = ["STRUCTURES", "case_result", "covered", "draw_right", "numbered", "write_evaluation"]
 
 Numbers = NDArray[np.int64]
 
@@ -44,6 +46,27 @@ def covered(truth: float, draws: int, draw: Callable[[], Any]) -> float:
     """Return in how many of 100 draws the interval of an estimate holds the truth."""
     found = [draw() for _ in range(draws)]
     return 100 * float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+def write_evaluation(folder: Path, cases: Sequence[CaseResult], **about: Any) -> Path:
+    """Write the files of a finished evaluation, and return its folder."""
+    defaults = {
+        "name": folder.name,
+        "model": {},
+        "data": {},
+        "settings": {"history": "own", "generation": {"max_new_tokens": 16}},
+        "figures": figures(cases),
+        "outcomes": outcomes(cases),
+        "signatures": {"exact": "exact"},
+        "versions": {},
+        "seconds": 1.0,
+    }
+    results = Results.model_validate(defaults | about)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(results.model_dump_json(indent=2), encoding="utf-8")
+    lines = "".join(case.model_dump_json() + "\n" for case in cases)
+    (folder / "cases.jsonl").write_text(lines, encoding="utf-8")
+    return folder
 
 
 def case_result(record: str = "a", value: float | None = 1.0, **about: Any) -> CaseResult:

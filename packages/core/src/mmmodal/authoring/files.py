@@ -4,6 +4,7 @@ from mmmodal.byte_sizes import readable
 from mmmodal.files import (
     SUFFIXES,
     about,
+    cache_folder,
     copy_to_own,
     remove_unfinished,
     replacing,
@@ -14,6 +15,7 @@ from mmmodal.files import (
 __all__ = [
     "SUFFIXES",
     "about",
+    "cache_folder",
     "copy_to_own",
     "readable",
     "remove_unfinished",

@@ -57,7 +57,7 @@ class ReplayStore:
         self._asked: dict[str, asyncio.Future[Answer]] = {}
         self._pending: list[_Pending] = []
         self._flushing: asyncio.Task[None] | None = None
-        self._files = [self._open(path) for path in self._paths()]
+        self._files = {path: self._open(path) for path in self._paths()}
 
     async def answer(self, request: Mapping[str, Any], ask: Ask) -> Answer:
         """Return the kept answer to a request; without one, call `ask` and keep its answer.
@@ -101,7 +101,7 @@ class ReplayStore:
     def close(self) -> None:
         """Close the files; nothing is pending once every `answer` has returned."""
         self._thread.shutdown()
-        for file in self._files:
+        for file in self._files.values():
             file.close()
 
     async def _ask(self, key: str, request: Mapping[str, Any], ask: Ask) -> Answer:
@@ -132,7 +132,7 @@ class ReplayStore:
 
     def _write(self, rows: list[tuple[str, str, str]]) -> list[str]:
         """Write keys, requests and answers, and return the kept answers, of whoever was first."""
-        with self._refusals(), contextlib.closing(self._connect(self._path)) as file:
+        with self._refusals(self._path), contextlib.closing(self._connect(self._path)) as file:
             file.execute("BEGIN IMMEDIATE")
             file.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", rows)
             query = "SELECT answer FROM calls WHERE key = ?"
@@ -141,8 +141,8 @@ class ReplayStore:
             return kept
 
     def _find(self, key: str) -> dict[str, Any] | None:
-        with self._refusals():
-            for file in self._files:
+        for path, file in self._files.items():
+            with self._refusals(path):
                 query = "SELECT answer FROM calls WHERE key = ?"
                 if found := file.execute(query, (key,)).fetchone():
                     answer: dict[str, Any] = json.loads(found[0])
@@ -151,13 +151,13 @@ class ReplayStore:
 
     def _paths(self) -> list[Path]:
         """Return the file of this writer, and the existing files of others."""
-        with self._refusals():
+        with self._refusals(self._path):
             self.folder.mkdir(parents=True, exist_ok=True)
         others = sorted(path for path in self.folder.glob("*.sqlite") if path != self._path)
         return [self._path, *others]
 
     def _open(self, path: Path) -> sqlite3.Connection:
-        with self._refusals():
+        with self._refusals(path):
             file = self._connect(path)
             file.execute(f"PRAGMA journal_mode = {self._journal}")
             file.execute(TABLE)
@@ -172,14 +172,14 @@ class ReplayStore:
         return file
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Raise `StopRun` for any error of SQLite or the disk."""
+    def _refusals(self, path: Path) -> Iterator[None]:
+        """Raise `StopRun` for any error of SQLite or the disk; it names the file."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
             what = "remove it; its calls will be made again" if damaged else "make room or wait"
-            raise StopRun(f"{self._path}: answers cannot be kept ({error}); {what}") from None
+            raise StopRun(f"{path}: answers cannot be kept ({error}); {what}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StopRun(f"{self.folder}: answers cannot be kept ({reason})") from None

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmmodal.authoring.records import ContentPart, Message, Record
 from mmmodal_eval.answers.respondent import Asked
 from mmmodal_eval.cases import Case, Conversation
+from mmmodal_eval.contracts import Scorer
 
 __all__ = ["asked_of"]
 
 
-def asked_of(conversation: Conversation, cases: Sequence[Case], *, ranked: frozenset[str]) -> Asked:
+def asked_of(
+    conversation: Conversation, cases: Sequence[Case], scorers: Mapping[str, Scorer]
+) -> Asked:
     """Return what is asked for the cases of a conversation.
 
     Args:
         conversation: the record, or one that was changed for a control.
         cases: its scored turns; at least one.
-        ranked: the names of the scorers that need the likelihoods of choices.
+        scorers: the scorers of the cases, by `Case.scored_by`.
     """
     last = max(case.turn for case in cases)
     choices = {
-        case.turn: case.expected.choices
+        case.turn: scorers[case.scored_by].ranked(case.expected)
         for case in cases
-        if case.scorer in ranked and case.expected.choices
+        if scorers[case.scored_by].ranks_choices
     }
     return Asked(_up_to(conversation.record, last), conversation.root, choices)
 

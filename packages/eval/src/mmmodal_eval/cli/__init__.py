@@ -29,20 +29,23 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
-def _comparing(name: str) -> click.Command:
-    """Return a command of the package `comparing`, which is imported when it is needed."""
-    command: click.Command = getattr(import_module("mmmodal_eval.comparing.command"), name)
+SUBCOMMANDS = {
+    "compare": "mmmodal_eval.comparing.command",
+    "gate": "mmmodal_eval.comparing.command",
+    "scorers": "mmmodal_eval.listing",
+}
+"""The modules of the commands, which are imported when they are needed."""
+
+
+def _subcommand(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(SUBCOMMANDS[name]), name)
     return command
 
 
 @click.command(
     cls=ParentCommand,
-    subcommands={name: functools.partial(_comparing, name) for name in ("compare", "gate")},
-    epilog=example(
-        "mmmodal evaluate my-model held-out.jsonl",
-        "mmmodal evaluate before after held-out.jsonl --out results",
-        "mmmodal evaluate compare results/before results/after",
-    ),
+    subcommands={name: functools.partial(_subcommand, name) for name in SUBCOMMANDS},
+    epilog=example("mmmodal evaluate my-model held-out.jsonl --out results"),
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_argument("DATA")

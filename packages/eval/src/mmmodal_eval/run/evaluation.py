@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +15,7 @@ from mmmodal_eval.answers.kept import KeptAnswers
 from mmmodal_eval.answers.respondent import Asked, Progress, Reply, Respondent
 from mmmodal_eval.cases import Case
 from mmmodal_eval.contracts import Scorer
+from mmmodal_eval.controls.control import Control
 from mmmodal_eval.results import CaseResult, ControlResult, Results
 from mmmodal_eval.run.questions import Pass, Questions
 from mmmodal_eval.run.scoring import Scored, as_control, as_result, scored
@@ -21,6 +23,9 @@ from mmmodal_eval.run.settings import EvaluationSettings
 from mmmodal_eval.statistics.figures import figures, gains, outcomes
 
 __all__ = ["Evaluated", "Evaluation"]
+
+Key = tuple[int, int, str]
+"""What identifies a case: its conversation, its turn and its scorer."""
 
 PACKAGES = ("mmmodal-core", "mmmodal-eval")
 
@@ -61,26 +66,21 @@ class Evaluation:
         began = time.monotonic()
         identity = digest({key: value for key, value in model.items() if key != "source"})
         asking = _Asking(self.kept, respondent, identity, self.settings, progress)
-        passes = self.questions.passes()
+        passes = self.questions.passes(ranks_choices=respondent.ranks_choices)
         replies = {control: asking.replies(each) for control, each in passes.items()}
         if rank() != 0:
             return None
-        cases = self._cases(passes, replies)
-        results = self._results(name, model, cases)
-        return Evaluated(results, cases, time.monotonic() - began, asking.asked)
-
-    def _cases(
-        self, passes: Mapping[str | None, Pass], replies: Mapping[str | None, list[list[Reply]]]
-    ) -> tuple[CaseResult, ...]:
-        under = {
+        found = {
             control: dict(_scored(each, replies[control], self.questions.scorers))
             for control, each in passes.items()
         }
-        own = under.pop(None)
-        return tuple(
-            as_result(found, self._digest(found.case, asked), _controls(under, key))
-            for (key, found), asked in zip(own.items(), _asked(passes[None]), strict=True)
+        own = found.pop(None)
+        cases = tuple(
+            as_result(each, self._digest(each.case, asked), _controls(found, key))
+            for (key, each), asked in zip(own.items(), _asked(passes[None]), strict=True)
         )
+        results = self._results(name, model, cases, tuple(own.values()))
+        return Evaluated(results, cases, time.monotonic() - began, asking.asked)
 
     def _digest(self, case: Case, asked: Asked) -> str:
         """Return the digest of a question: messages up to it, media, and what is expected."""
@@ -90,9 +90,14 @@ class Evaluation:
         return digest([messages, right, case.scorer, dict(case.options)])
 
     def _results(
-        self, name: str, model: Mapping[str, Any], cases: tuple[CaseResult, ...]
+        self,
+        name: str,
+        model: Mapping[str, Any],
+        cases: Sequence[CaseResult],
+        found: Sequence[Scored],
     ) -> Results:
         asked = self.questions
+        used = dict.fromkeys(each.case.scored_by for each in found)
         return Results(
             name=name,
             model=dict(model),
@@ -102,12 +107,14 @@ class Evaluation:
                 "conversations": len(asked.conversations),
                 "cases": len(cases),
                 "skipped": asked.skipped,
+                "not_changed": {name: _refusals(each) for name, each in asked.controls.items()},
             },
             settings=self.settings.model_dump(mode="json"),
             figures=tuple(figures(cases)),
             gains=tuple(gains(cases)),
             outcomes=outcomes(cases),
-            signatures=_signatures(asked.scorers),
+            signatures={key: asked.scorers[key].signature() for key in used},
+            notes=_notes(asked.scorers, found),
             versions={package: version(package) for package in PACKAGES},
         )
 
@@ -147,15 +154,15 @@ class _Asking:
 
 def _scored(
     questions: Pass, replies: Sequence[list[Reply]], scorers: Mapping[str, Scorer]
-) -> Iterator[tuple[tuple[int, int], Scored]]:
-    """Yield what each case came to, by its conversation and turn."""
+) -> Iterator[tuple[Key, Scored]]:
+    """Yield what each case came to."""
     pairs = [
         (case, said[case.turn])
         for cases, said in zip(questions.cases, replies, strict=True)
         for case in cases
     ]
     for found in scored([case for case, _ in pairs], [reply for _, reply in pairs], scorers):
-        yield (id(found.case.conversation), found.case.turn), found
+        yield (id(found.case.conversation), found.case.turn, found.case.scored_by), found
 
 
 def _asked(questions: Pass) -> Iterator[Asked]:
@@ -165,7 +172,7 @@ def _asked(questions: Pass) -> Iterator[Asked]:
 
 
 def _controls(
-    under: Mapping[str | None, Mapping[tuple[int, int], Scored]], key: tuple[int, int]
+    under: Mapping[str | None, Mapping[Key, Scored]], key: Key
 ) -> dict[str, ControlResult]:
     return {
         control: as_control(found[key])
@@ -174,6 +181,19 @@ def _controls(
     }
 
 
-def _signatures(scorers: Mapping[str, Scorer]) -> dict[str, str]:
-    """Return the signature of each scorer; the key of one with options tells these."""
-    return {key: each.signature() for key, each in scorers.items()}
+def _notes(scorers: Mapping[str, Scorer], cases: Iterable[Scored]) -> dict[str, tuple[str, ...]]:
+    """Return what each scorer says of all that it counted."""
+    counts: dict[str, list[tuple[float, ...]]] = {}
+    for found in cases:
+        if found.score is not None:
+            counts.setdefault(found.case.scored_by, []).append(found.score.counts)
+    notes = {
+        key: tuple(scorers[key].notes([sum(column) for column in zip(*some, strict=True)]))
+        for key, some in counts.items()
+    }
+    return {key: each for key, each in notes.items() if each}
+
+
+def _refusals(control: Control) -> dict[str, int]:
+    """Return why conversations are not under a control, with the number of each reason."""
+    return dict(Counter(control.refused.values()))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mmmodal_eval.answers.asking import asked_of
 from mmmodal_eval.answers.respondent import Asked
 from mmmodal_eval.cases import Case, Conversation, cases_of
 from mmmodal_eval.contracts import Scorer
+from mmmodal_eval.controls.control import Control
+from mmmodal_eval.controls.exchange import controls_of
 from mmmodal_eval.run.reading import checked_scorers
 from mmmodal_eval.run.settings import EvaluationSettings
 
@@ -20,7 +22,7 @@ class Pass:
     """The questions asked once: as they are, or under a control."""
 
     asked: list[Asked]
-    cases: list[list[Case]]
+    cases: list[Sequence[Case]]
     """The scored turns of each conversation."""
 
 
@@ -33,14 +35,15 @@ class Questions:
 
     conversations: Sequence[Conversation]
     cases: Sequence[Case]
-    scorers: Mapping[str, Scorer]
-    """The scorers of the cases, by `scorer_key`."""
+    companions: Sequence[Case]
+    """The same questions, where another scorer scores them too if the model ranks choices."""
 
+    scorers: Mapping[str, Scorer]
+    """The scorers of all cases, by `Case.scored_by`."""
+
+    controls: Mapping[str, Control]
     skipped: int = 0
     """The number of bad rows that were left out."""
-
-    controls: Mapping[str, Mapping[int, Conversation]] = field(default_factory=dict)
-    """For each control, the changed conversations by the place of the original."""
 
     @classmethod
     def of(
@@ -58,25 +61,46 @@ class Questions:
         """
         cases = cases_of(conversations, settings.scorer, settings.options)
         scorers = checked_scorers(conversations, cases)
-        return cls(label, conversations, cases, scorers, skipped)
+        beside = [each for case in cases for each in _beside(case, scorers[case.scored_by])]
+        scorers |= checked_scorers((), beside)
+        controls = controls_of(conversations) if settings.controls else {}
+        return cls(label, conversations, cases, beside, scorers, controls, skipped)
 
-    def passes(self) -> dict[str | None, Pass]:
-        """Return what is asked: first the questions as they are, then those of each control."""
-        found: dict[str | None, Pass] = {None: self._pass(dict(enumerate(self.conversations)))}
-        return found | {name: self._pass(some) for name, some in self.controls.items()}
+    def passes(self, *, ranks_choices: bool) -> dict[str | None, Pass]:
+        """Return what is asked: first the questions as they are, then those of each control.
 
-    def _pass(self, conversations: Mapping[int, Conversation]) -> Pass:
-        ranked = frozenset(each.name for each in self.scorers.values() if each.ranks_choices)
-        of_conversation = self._cases_by_conversation()
-        some = [place for place in conversations if of_conversation[place]]
-        asked = [
-            asked_of(conversations[place], of_conversation[place], ranked=ranked) for place in some
-        ]
-        return Pass(asked, [of_conversation[place] for place in some])
-
-    def _cases_by_conversation(self) -> list[list[Case]]:
-        places = {id(each): place for place, each in enumerate(self.conversations)}
-        found: list[list[Case]] = [[] for _ in self.conversations]
-        for case in self.cases:
-            found[places[id(case.conversation)]].append(case)
+        Args:
+            ranks_choices: whether the model that is asked gives the likelihood of choices.
+        """
+        cases = [*self.cases, *(self.companions if ranks_choices else ())]
+        grouped = self._by_conversation(cases)
+        found: dict[str | None, Pass] = {None: self._pass(enumerate(self.conversations), grouped)}
+        for name, control in self.controls.items():
+            some = {
+                place: [case for case in grouped[place] if case.turn in change.turns]
+                for place, change in control.changed.items()
+            }
+            changed = ((place, each.conversation) for place, each in control.changed.items())
+            found[name] = self._pass(changed, some)
         return found
+
+    def _pass(
+        self,
+        conversations: Iterable[tuple[int, Conversation]],
+        cases: Mapping[int, Sequence[Case]],
+    ) -> Pass:
+        some = [(each, cases[place]) for place, each in conversations if cases[place]]
+        asked = [asked_of(each, scored, self.scorers) for each, scored in some]
+        return Pass(asked, [scored for _, scored in some])
+
+    def _by_conversation(self, cases: Iterable[Case]) -> dict[int, list[Case]]:
+        """Return the cases of each conversation, by its place, in the order of turns."""
+        places = {id(each): place for place, each in enumerate(self.conversations)}
+        found: dict[int, list[Case]] = {place: [] for place in places.values()}
+        for case in cases:
+            found[places[id(case.conversation)]].append(case)
+        return {place: sorted(some, key=lambda case: case.turn) for place, some in found.items()}
+
+
+def _beside(case: Case, scorer: Scorer) -> list[Case]:
+    return [replace(case, scorer=name, options={}) for name in scorer.companions]

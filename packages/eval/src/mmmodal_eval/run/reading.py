@@ -8,12 +8,11 @@ from pathlib import Path
 
 from mmmodal.authoring.parts import ConfigError, MMModalError, RecordError
 from mmmodal.authoring.records import Scanned
-from mmmodal_datagen.fingerprints import canonical
 from mmmodal_eval.cases import Case, Conversation
 from mmmodal_eval.contracts import Scorer
 from mmmodal_eval.parts import scorer
 
-__all__ = ["checked_scorers", "conversations_of", "scorer_key"]
+__all__ = ["checked_scorers", "conversations_of"]
 
 MOST = 20
 """The maximum number of problems that an error lists."""
@@ -50,16 +49,10 @@ def _good(
             yield Conversation(item.record, root or item.folder, item.row.where)
 
 
-def scorer_key(case: Case) -> str:
-    """Return what two cases share that one scorer scores: its name, and its options if any."""
-    given = canonical(dict(case.options)).decode("utf-8", "surrogatepass")
-    return f"{case.scorer} {given}" if case.options else case.scorer
-
-
 def checked_scorers(
     conversations: Sequence[Conversation], cases: Sequence[Case]
 ) -> dict[str, Scorer]:
-    """Return the scorers of cases, by `scorer_key`, if all cases can be scored.
+    """Return the scorers of cases, by `Case.scored_by`, if all cases can be scored.
 
     Raises:
         ConfigError: a scorer is unknown or has a wrong option, or a conversation has nothing to
@@ -86,7 +79,7 @@ def _grouped(cases: Sequence[Case]) -> dict[str, list[Case]]:
     """Return the cases of each scorer with its options, in the order of the first of them."""
     found: dict[str, list[Case]] = {}
     for case in cases:
-        found.setdefault(scorer_key(case), []).append(case)
+        found.setdefault(case.scored_by, []).append(case)
     return found
 
 

@@ -10,7 +10,6 @@ from mmmodal_eval.answers.respondent import Reply
 from mmmodal_eval.cases import Case
 from mmmodal_eval.contracts import Expected, Score, Scorer
 from mmmodal_eval.results import CaseResult, ControlResult, Outcome
-from mmmodal_eval.run.reading import scorer_key
 
 __all__ = ["Scored", "as_control", "as_result", "scored"]
 
@@ -34,12 +33,12 @@ def scored(
     Args:
         cases: the questions.
         replies: the reply to each.
-        scorers: the scorers by `scorer_key`.
+        scorers: the scorers by `Case.scored_by`.
     """
     places: dict[str, list[int]] = {}
     for place, (case, reply) in enumerate(zip(cases, replies, strict=True)):
         if not reply.error:
-            places.setdefault(scorer_key(case), []).append(place)
+            places.setdefault(case.scored_by, []).append(place)
     found: dict[int, Score | Exception] = {}
     for key, some in places.items():
         asked = [(replies[place].text, _expected(cases[place], replies[place])) for place in some]

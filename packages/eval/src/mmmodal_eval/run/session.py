@@ -46,12 +46,14 @@ def evaluate_all(models: Sequence[Named], evaluation: Evaluation, out: Path) -> 
         MMModalError: a model is not there, or cannot be asked.
     """
     identities = [model.description() for model in models]
-    total = sum(len(each.asked) for each in evaluation.questions.passes().values())
     found = []
     for model, identity in zip(models, identities, strict=True):
+        passes = evaluation.questions.passes(ranks_choices=model.respondent.ranks_choices)
+        total = sum(len(each.asked) for each in passes.values())
         with tqdm(total=total, desc=model.name, unit="conversation", disable=rank() != 0) as bar:
             described = {"source": model.source, **identity}
             evaluated = evaluation.run(model.name, described, model.respondent, bar.update)
+            model.respondent.close()
         if evaluated is not None:
             write_results(out / model.name, evaluated)
             found.append(evaluated)

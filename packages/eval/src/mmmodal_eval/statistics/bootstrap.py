@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mmmodal_eval.contracts import Scorer
 from mmmodal_eval.statistics.clusters import Floats
@@ -184,7 +184,7 @@ def _studentised(drawn: Drawn, level: float) -> tuple[float, float]:
 def _percentiles(drawn: Drawn, drawable: int, level: float) -> tuple[float, float]:
     """Return percentiles of the draws, wider by as much as few clusters make them too narrow."""
     wide = math.sqrt(drawable / (drawable - 1)) * quantile((1 + level) / 2, drawable - 1)
-    tail = float(stats.norm.sf(wide))
+    tail = float(special.ndtr(-wide))
     low, high = np.nanquantile(drawn.values, [tail, 1 - tail])
     return float(low), float(high)
 

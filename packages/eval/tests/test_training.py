@@ -116,6 +116,18 @@ def test_answers_that_fail_are_counted(start: Path, tmp_path: Path) -> None:
     assert evaluator.figure("failed", counts["failed"]) == 1
 
 
+def test_choices_are_scored_by_their_likelihood_too(start: Path, tmp_path: Path) -> None:
+    """One answer that is cut off is one, however many scorers score it."""
+    row = record("a", asked="Which is it, red or blue?", answer="blue")
+    row["messages"][1]["expect"] = {"scorer": "choice", "choices": ["red", "blue"]}
+    evaluator = Answers()
+    metrics = evaluator.begin([HeldOut(Record.model_validate(row), tmp_path, "a")])
+    assert len(metrics) == 2 and metrics["choice"] == "higher"
+    counts = evaluator.tally(mmmodal.load(start), max_new_tokens=1, progress=lambda n: None)
+    assert counts.keys() >= metrics.keys()
+    assert counts.get("cut_off", [1.0]) == [1.0]
+
+
 REFUSED: dict[str, tuple[list[str], str]] = {
     "an unknown scorer": (["evaluators.answers.scorer=exakt"], "unknown scorer 'exakt'"),
     "an unknown option": (["evaluators.answers.scorre=exact"], "unknown key 'scorre'"),

@@ -76,13 +76,16 @@ class Answers(Evaluator):
 
 
 def _summed(results: Iterable[Scored]) -> dict[str, list[float]]:
-    """Return the sums of the counts of each scorer, and of each outcome but whole answers."""
+    """Return the sums of the counts of each scorer, and the number of each outcome but whole."""
     counts: dict[str, list[Sequence[float]]] = {}
+    outcomes: dict[tuple[int, int], str] = {}  # of an answer, which several scorers may score
     for result in results:
-        if result.outcome != "scored":
-            counts.setdefault(result.outcome.replace(" ", "_"), []).append([1.0])
+        outcomes.setdefault((id(result.case.conversation), result.case.turn), result.outcome)
         if result.score is not None:
             counts.setdefault(result.case.scorer, []).append(result.score.counts)
+    for outcome in outcomes.values():
+        if outcome != "scored":
+            counts.setdefault(outcome.replace(" ", "_"), []).append([1.0])
     return {
         name: [math.fsum(column) for column in zip(*rows, strict=True)]
         for name, rows in counts.items()

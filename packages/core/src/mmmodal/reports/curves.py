@@ -142,7 +142,7 @@ class _Plot:
         step, value = self.points[-1]
         x, y = self.x(step), self.y(value)
         marked = [
-            f'<circle class="end" cx="{self.x(step):.1f}" cy="{self.y(value):.1f}" r="2.5"/>'
+            f'<circle class="end" cx="{self.x(step):.1f}" cy="{self.y(value):.1f}" r="4"/>'
             for step, value in self.dots
         ]
         return (

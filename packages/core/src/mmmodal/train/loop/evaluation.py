@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mmmodal.contracts.evaluator import Better, Evaluator, HeldOut
 from mmmodal.errors import ConfigError
 from mmmodal.model.zero3 import is_partitioned
-from mmmodal.ranks import alone, everyones, rank
+from mmmodal.ranks import alone, everyones, rank, ranks
 from mmmodal.train.loop.bad_samples import BadSample
 from mmmodal.train.loop.held_out_loss import HeldOutLoss
 from mmmodal.train.loop.isolation import isolated
@@ -74,7 +74,8 @@ class Evaluation:
                 # ZeRO-3 gathers weights for all ranks together, so all compute the same.
                 alone() if is_partitioned(model) else contextlib.nullcontext(),
             ):
-                figures, bad = self._figures(model, wrapped, bar.update)
+                # The other ranks are about as far.
+                figures, bad = self._figures(model, wrapped, lambda n: bar.update(n * ranks()))
         finally:
             model.model.finite = finite
         return figures, self._first_time(bad)

@@ -135,10 +135,10 @@ def _headline(rows: Sequence[Row], trained: Mapping[str, int]) -> str:
 def _curves(rows: Sequence[Row]) -> Iterable[str]:
     about = "The mean loss of the answers' tokens. The scale is logarithmic."
     yield card("Loss", about, loss_chart(rows, "Loss"))
+    yield from _evaluations(rows)
     for key, (title, meaning, unit) in CURVES.items():
         if any(key in row for row in rows):
             yield card(title, meaning, figure_chart(rows, key, title, unit))
-    yield from _evaluations(rows)
 
 
 def _evaluations(rows: Sequence[Row]) -> Iterable[str]:

@@ -1,12 +1,12 @@
 """Conversations answered together, against one at a time as in a chat.
 
-    python bench/eval.py [--quickstart FOLDER] [--conversations N] [--runs N] [--json FILE]
+    python bench/eval.py [--quickstart FOLDER] [--conversations N] [--runs N] [--threads N]
 
-Held-out conversations of a quickstart are asked of its model, with one thread. `together` is
-`answer_dialogues` in batches of 100; `anew` the same with each prompt read whole and no row leaving
-before the last one ends; `chat` asks one conversation after the other, with a cache of its own.
-Figures are conversations per second of processor time, and the time of the other ways divided by
-that of `together`: medians of runs that alternate in one process.
+Held-out conversations of a quickstart are asked of its model. `together` is `answer_dialogues` in
+batches of 100; `anew` the same with each prompt read whole and no row leaving before the last one
+ends; `chat` asks one conversation after the other, with a cache of its own. Figures are
+conversations per second, and the time of the other ways divided by that of `together`: medians of
+runs that alternate in one process. One thread is timed by its processor time, several by the clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,11 @@ def chat(model: MMModalForConditionalGeneration, records: Sequence[Record], root
 
 
 def compare(
-    model: MMModalForConditionalGeneration, records: Sequence[Record], root: Path, runs: int
+    model: MMModalForConditionalGeneration,
+    records: Sequence[Record],
+    root: Path,
+    runs: int,
+    clock: Callable[[], float],
 ) -> dict[str, float]:
     """Return the figures of each way to ask the same conversations."""
     dialogues = [Dialogue(record, root) for record in records]
@@ -74,7 +79,7 @@ def compare(
         "anew": lambda: ask(num_beams=1),
         "chat": lambda: chat(model, records, root),
     }
-    return race(ways, runs, items=len(records))
+    return race(ways, runs, items=len(records), clock=clock)
 
 
 def main() -> None:
@@ -82,20 +87,22 @@ def main() -> None:
     parser.add_argument("--quickstart", type=Path, default=Path("quickstart"))
     parser.add_argument("--conversations", type=int, default=400, help="of each kind, at most")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, default=Path("build/bench/eval.json"))
     given = parser.parse_args()
     if not (given.quickstart / "model").is_dir():
         print(f"{given.quickstart} is no quickstart; `make quickstart` makes one", file=sys.stderr)
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
+    clock = time.process_time if given.threads == 1 else time.perf_counter
     model = mmmodal.load(given.quickstart / "model", device="cpu")
     records, root = held_out(given.quickstart), given.quickstart / "data/test"
     answered: Result = {}
     for name, is_one in KINDS.items():
         some = [record for record in records if is_one({ref.kind for ref in record.media})]
-        answered[name] = compare(model, some[: given.conversations], root, given.runs)
-    show("conversations per second", answered)
-    write(given.json, {"answering": answered})
+        answered[name] = compare(model, some[: given.conversations], root, given.runs, clock)
+    show(f"conversations per second, threads: {given.threads}", answered)
+    write(given.json, {"threads": given.threads, "answering": answered})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -574,3 +575,14 @@ def test_an_adapter_answers_and_computes_likelihoods(
     assert [text for text, _ in chatted(adapted, TALKS[2], root)] == said(
         asked(adapted, [Dialogue(TALKS[2], root)])[0]
     )
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is an extra")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_a_quantized_model_answers_and_computes_likelihoods(
+    start: Path, root: Path, bits: str
+) -> None:
+    quantized = mmmodal.load(start, quantization=bits)
+    dialogues = [Dialogue(each, root, choices={0: ("yes", "no")}) for each in TALKS]
+    for answers in asked(quantized, dialogues):
+        assert all(answer.tokens for answer in answers) and all(answers[0].likelihoods)

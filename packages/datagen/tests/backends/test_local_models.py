@@ -28,7 +28,14 @@ from mmmodal_datagen.backends.local_language_model import LocalLanguageModel
 from mmmodal_datagen.backends.local_recogniser import LocalRecogniser
 from mmmodal_datagen.backends.openai_whisper import OpenAIWhisper, WhisperOptions
 from mmmodal_datagen.backends.seq2seq import Seq2Seq, Seq2SeqOptions
-from mmmodal_datagen.contracts import RATE, BackendError, ChatTurn, Sampling, Transcript
+from mmmodal_datagen.contracts import (
+    RATE,
+    BackendError,
+    ChatTurn,
+    Sampling,
+    StopRun,
+    Transcript,
+)
 from mmmodal_playground.parts import part_folder
 from mmmodal_playground.phrases import all_phrases
 from mmmodal_playground.speech import any_voice, speak
@@ -209,6 +216,13 @@ def test_the_language_model_continues_text_as_transformers_does() -> None:
     found = asyncio.run(backend.complete(prompt, GREEDY))
     assert found.text == tokenizer.decode(written, skip_special_tokens=True)
     assert found.input_tokens == ids.shape[1]
+
+
+def test_a_local_model_that_reads_texts_refuses_media() -> None:
+    backend = LocalLanguageModel(LocalOptions(source=str(part_folder("llama"))))
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    with pytest.raises(StopRun, match="reads texts alone"):
+        asyncio.run(backend.chat([ChatTurn(role="user", content=(part,))], GREEDY))
 
 
 def test_a_seed_is_all_it_takes_to_get_an_answer_again() -> None:

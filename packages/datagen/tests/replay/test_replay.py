@@ -95,6 +95,25 @@ def test_writers_read_what_others_have_kept_and_the_first_answer_counts(tmp_path
     assert answers[1] == answers[2]
 
 
+def test_several_answers_are_kept_at_once_and_found_without_a_loop(tmp_path: Path) -> None:
+    store = ReplayStore(tmp_path, writer="one")
+    store.keep([({"prompt": number}, {"text": f"said {number}"}) for number in range(3)])
+    store.keep([({"prompt": 2}, {"text": "too late"}), ({"prompt": 3}, {"text": "said 3"})])
+    store.close()
+    other = ReplayStore(tmp_path, writer="two")
+    assert [other.find({"prompt": n}) for n in (0, 2, 3)] == [
+        {"text": f"said {n}"} for n in (0, 2, 3)
+    ]
+    assert other.find({"prompt": 4}) is None
+    other.close()
+
+
+def test_the_damaged_file_of_another_writer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "theirs.sqlite").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(StopRun, match=r"theirs\.sqlite.*remove it"):
+        ReplayStore(tmp_path, writer="ours")
+
+
 def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "calls.sqlite").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StopRun, match=r"calls\.sqlite.*remove it; its calls will be made again"):

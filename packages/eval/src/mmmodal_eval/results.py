@@ -120,5 +120,8 @@ class Results(Config):
     signatures: dict[str, str]
     """What the figure of each scorer depends on."""
 
+    notes: dict[str, tuple[str, ...]] = Field({})
+    """What a reader of a scorer's figure should know, a sentence each."""
+
     versions: dict[str, str]
     """The versions of the packages that scored."""

@@ -24,7 +24,7 @@ def ask(evaluate: Run, server: Server, data: Path, *more: object) -> tuple[int, 
 
 
 def cases() -> list[dict[str, Any]]:
-    return read_lines(Path("evaluation") / "rival-v1" / "cases.jsonl")
+    return read_lines(Path("evaluation") / "v1" / "cases.jsonl")
 
 
 def test_media_are_parts_in_their_places(evaluate: Run, data: Path) -> None:
@@ -60,12 +60,12 @@ def test_later_turns_read_the_history(evaluate: Run, data: Path, history: str, r
 def test_nothing_is_asked_twice(evaluate: Run, data: Path) -> None:
     with serving() as server:
         ask(evaluate, server, data)
-        before = (Path("evaluation") / "rival-v1" / "results.json").read_bytes()
+        before = (Path("evaluation") / "v1" / "results.json").read_bytes()
         assert len(server.requests) == 16
         code, out, _ = ask(evaluate, server, data, "--json")
         assert code == 0 and json.loads(out)[0]["conversations_asked"] == 0
         assert len(server.requests) == 16
-        assert (Path("evaluation") / "rival-v1" / "results.json").read_bytes() == before
+        assert (Path("evaluation") / "v1" / "results.json").read_bytes() == before
         (data.parent / "0.png").write_bytes((data.parent / "1.png").read_bytes())
         ask(evaluate, server, data)
         assert len(server.requests) == 18, "two turns about the picture that changed"
@@ -101,7 +101,7 @@ def test_a_wrong_key_is_one_error_and_what_was_answered_is_kept(evaluate: Run, d
     with serving(reply) as server:
         code, out, err = ask(evaluate, server, data, "--concurrency", 1)
         assert (code, out) == (1, "") and "OPENAI_API_KEY" in err and err.count("Error:") == 1
-        assert not (Path("evaluation") / "rival-v1").exists()
+        assert not (Path("evaluation") / "v1").exists()
         sent, refusing = len(server.requests), False
         assert ask(evaluate, server, data)[0] == 0
         assert len(server.requests) - sent <= 16 - (sent - 1)

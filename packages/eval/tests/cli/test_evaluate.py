@@ -173,7 +173,7 @@ def test_several_models_have_a_row_and_a_folder_each(
     other = shutil.copytree(start, tmp_path / "other" / start.name)
     code, out, err = evaluate(start, other, data, *SHORT, "--rows", 2)
     assert code == 0, err
-    names = sorted(path.name for path in Path("evaluation").iterdir() if path.name != "kept")
+    names = sorted(path.parent.name for path in Path("evaluation").glob("*/results.json"))
     assert len(names) == 2 and all(name.endswith(start.name) for name in names)
     assert all(name in out for name in names)
 

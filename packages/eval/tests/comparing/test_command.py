@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from evaluations import case_result, write_evaluation
-from mmmodal_eval.comparing.command import compare, gate
+from mmmodal_eval.cli.comparing import compare, gate
 
 
 @pytest.fixture

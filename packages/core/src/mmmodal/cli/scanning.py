@@ -68,6 +68,7 @@ def _with_unique_id(item: Scanned, record: Record, ids: set[str]) -> Record:
 
 
 def counted(number: int, word: str) -> str:
+    """Return a number of things in words: `no rows`, `1 row`, `2,000 rows`."""
     return f"{number:,} {word}{'s' * (number != 1)}" if number else f"no {word}s"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmmodal.adapters.folder import find_adapter
 from mmmodal.digests import source_digest, weight_files
 from mmmodal.errors import CheckpointError, PartError
+from mmmodal.making.loading import check_folder
 from mmmodal.plugins import registry
 from mmmodal.pretrained import find_file, read_json
 
@@ -33,6 +34,7 @@ def checkpoint_files(source: str | Path) -> dict[str, Path]:
     if adapter := find_adapter(source):
         own = {path.name: path for path in _files_in(Path(str(source)))}
         return own | {f"base/{k}": path for k, path in checkpoint_files(adapter.place()).items()}
+    check_folder(source)
     try:
         # On the Hub, this downloads them.
         weights = weight_files(str(source))

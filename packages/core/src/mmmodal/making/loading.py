@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmmodal.model.modeling import MMModalForConditionalGeneration
     from mmmodal.model.processing import MMModalProcessor
 
-__all__ = ["load", "load_config", "load_processor", "save"]
+__all__ = ["check_folder", "load", "load_config", "load_processor", "save"]
 
 
 def load(
@@ -84,7 +84,7 @@ def _load_model(
 
     import mmmodal.auto as auto
 
-    _check_folder(path)
+    check_folder(path)
     if attn_implementation is not None:
         check_attention(attn_implementation)
     settings = {**kwargs, "dtype": read_dtype(dtype)}
@@ -120,7 +120,7 @@ def load_config(path: str | Path) -> MMModalConfig:
     """
     import mmmodal.auto as auto
 
-    _check_folder(path)
+    check_folder(path)
     with _naming_damage(path):
         config: MMModalConfig = auto.MMModalConfig.from_pretrained(str(path))
     return config
@@ -137,7 +137,7 @@ def load_processor(path: str | Path) -> MMModalProcessor:
 
     if adapter := find_adapter(path):
         return load_processor(adapter.place())
-    _check_folder(path)
+    check_folder(path)
     with _naming_damage(path):
         kind = auto.MMModalProcessor
         processor: MMModalProcessor = kind.from_pretrained(str(path), trust_remote_code=False)
@@ -166,7 +166,12 @@ def save(model: MMModalForConditionalGeneration, path: str | Path) -> Path:
     return Path(path)
 
 
-def _check_folder(path: str | Path) -> None:
+def check_folder(path: str | Path) -> None:
+    """Check that a folder has the files of a composed model; what may be an id of the Hub passes.
+
+    Raises:
+        CheckpointError: it lacks one, or is another model.
+    """
     folder = Path(path)
     if not folder.exists():
         if "/" in str(path) and not str(path).startswith((".", "/")) and str(path).count("/") == 1:

@@ -147,8 +147,12 @@ class Source:
     def read_bytes(self, limits: Limits) -> bytes:
         """Return all bytes."""
         with self.open(limits) as file, _system_errors(self.origin):
-            data = file.read(max(limits.file_bytes, limits.inline_bytes) + 1)
-        self._check_size(len(data), limits)  # the file may have grown since it was opened
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            data = file.read(size + 1)  # memory for what is there, not for what may be
+            if len(data) > size:  # the file has grown since it was opened
+                data += file.read(max(limits.file_bytes, limits.inline_bytes) + 1 - len(data))
+        self._check_size(len(data), limits)
         return data
 
     def read_text(self, limits: Limits) -> str:

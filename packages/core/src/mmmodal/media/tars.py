@@ -31,6 +31,7 @@ KEPT = 64
 
 
 CHUNK = 1024 * 1024
+BUFFER = 64 * 1024
 
 
 class Member(NamedTuple):
@@ -82,12 +83,17 @@ def open_member(
     """
     version = version_of(file)
     if place is not None and place.version == version:
-        return io.BufferedReader(MemberFile(file, place.member))
+        return _buffered(file, place.member)
     found = _index(_Opened(file, origin), version).get(name)
     if found is None:
         reason = f"the tar file has no member {name!r:.80}; correct the name"
         raise MediaError("missing", origin, reason)
-    return io.BufferedReader(MemberFile(file, found))
+    return _buffered(file, found)
+
+
+def _buffered(file: BinaryIO, member: Member) -> io.BufferedReader:
+    """Return a member as a file, of which a small one is read at once."""
+    return io.BufferedReader(MemberFile(file, member), min(BUFFER, max(1, member.size)))
 
 
 class _Opened(NamedTuple):

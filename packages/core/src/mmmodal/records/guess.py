@@ -180,7 +180,7 @@ def _likeliest(
     """Return the column that holds a text of a record, by its name; None if none seems to."""
     for name in names:
         for column, found in values.items():
-            named = column.lower() == name or words_of(column)[-1:] == [name]
+            named = column.lower() == name or words_of(column)[-1:] == (name,)
             if named and _may_be(key, found, column in texts):
                 return column
     return None

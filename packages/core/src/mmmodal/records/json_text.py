@@ -45,7 +45,7 @@ def parse_json(text: bytes | str, where: str) -> Any:
         value = DECODER.decode(string)
         if string.count("[") + string.count("{") > MOST_DEPTH:
             _check_depth(value)
-        if isinstance(text, str) or SURROGATE.search(string):
+        if SURROGATE.search(string) or (isinstance(text, str) and not text.isascii()):
             _check_characters(value)
         return value
     except NotUtf8Error as error:

@@ -46,20 +46,21 @@ class Named(NamedTuple):
     embedded: bool = False
 
 
-def words_of(key: str) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def words_of(key: str) -> tuple[str, ...]:
     """Return the words of a key in lower case without numbers: `imagePath_2` is image and path."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()
     words = [
         word if LOCATION.fullmatch(word) else word.strip("0123456789")
         for word in re.split(r"[\W_]+", spaced)
     ]
-    return [part for word in words if word for part in _parts(word)]
+    return tuple(part for word in words if word for part in _parts(word))
 
 
 @functools.lru_cache(maxsize=4096)
 def names_media(key: str) -> bool:
     """Return whether a key names media: `images`, `question_image`, `audio_path`, `files`."""
-    words = words_of(key)
+    words = [*words_of(key)]
     while len(words) > 1 and LOCATION.fullmatch(words[-1]):
         words.pop()
     if not words or any(map(COUNT.fullmatch, words[:-1])):

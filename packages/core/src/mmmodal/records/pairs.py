@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -28,13 +29,13 @@ class PairFormat(Format):
 
     options: ColumnNames
 
-    @property
+    @functools.cached_property
     def _asked(self) -> tuple[str, ...]:
         """The columns of the question."""
         keys = (key for key in self.options.usual if key not in (HISTORY, RESPONSE))
         return tuple(filter(None, map(self.options.column, keys)))
 
-    @property
+    @functools.cached_property
     def _answered(self) -> str:
         """The column of the answer."""
         return self.options.column(RESPONSE)

@@ -125,15 +125,25 @@ class RecordReader:
             raise RecordError(where, "the file changed while it was in use; start again")
         return where, records[place.part]
 
+    def found(self, row: Row, file: int) -> list[tuple[RecordPlace, Record]]:
+        """Return the records of a row with their places in the file of a number.
+
+        Raises:
+            RecordError: it is not a valid row.
+        """
+        read = self.read(row.read(), row.where, row.number)
+        name = read.format.name
+        return [
+            (RecordPlace(file, row.position, row.number, name, part), record)
+            for part, record in enumerate(read.records)
+        ]
+
     def places(self, row: Row, file: int) -> list[RecordPlace | RecordError]:
         """Return the places of the records of a row in the file of a number, or its error."""
         try:
-            found = self.read(row.read(), row.where, row.number)
+            return [place for place, _ in self.found(row, file)]
         except RecordError as error:
             return [error]
-        name = found.format.name
-        parts = range(len(found.records))
-        return [RecordPlace(file, row.position, row.number, name, part) for part in parts]
 
     def scan(self, span: Span = WHOLE) -> Iterator[Scanned]:
         """Yield every record of a part of the file, and every bad row as its error."""

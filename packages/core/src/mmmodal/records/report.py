@@ -15,6 +15,14 @@ from mmmodal.reports.pieces import card, fact_rows, figure_list, page
 
 __all__ = ["write_report"]
 
+LOOK = """
+section > .card { margin-top: 16px; padding: 8px 20px; overflow-x: auto; }
+.facts { width: 100%; border-collapse: collapse; font-size: 15px; }
+.facts th, .facts td { padding: 8px 0; text-align: left; font-weight: 400; }
+.facts th, .facts td { overflow-wrap: anywhere; }
+.facts th { padding-right: 16px; }
+"""
+
 
 def write_report(
     path: Path, statistics: Statistics, files: Mapping[str, int], duplicates: Mapping[str, Any]
@@ -32,13 +40,13 @@ def write_report(
     """
     titled = ", ".join(Path(name).name for name in files)
     body = (
-        f"<header>{_headline(statistics, duplicates)}</header>"
+        f"<main><header>{_headline(statistics, duplicates)}</header>"
         f'<section><h2>What it holds</h2><div class="pair">{"".join(_cards(statistics, files))}'
         f"</div></section><section><h2>Media with the same bytes</h2>{_shared(duplicates)}"
-        "</section>"
+        "</section></main>"
     )
     try:
-        write_whole(path, page(f"{titled}: what it holds", body))
+        write_whole(path, page(f"{titled}: what it holds", body, look=LOOK))
     except OSError as error:
         raise RecordError(str(path), f"it cannot be written ({error.strerror})") from None
 

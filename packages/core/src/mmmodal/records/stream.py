@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmmodal.contracts.format import Format
+from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.records.dataset import RecordFiles
-from mmmodal.records.reading import RecordPlace
-from mmmodal.records.rows import WHOLE, Span
+from mmmodal.records.reading import RecordPlace, RecordReader
+from mmmodal.records.recent import RecentRecords
+from mmmodal.records.rows import WHOLE, Row, Span
 from mmmodal.records.shard import LocalShard, Shard
 
 __all__ = ["RecordStream"]
@@ -57,8 +59,12 @@ class RecordStream(RecordFiles):
         """
         shards = [LocalShard(file) if isinstance(file, Path) else file for file in files]
         super().__init__(shards, root=root, format=format, root_maps=root_maps)
+        self._recent = RecentRecords()
         self.shards = self._split(readers)
         """The portions, each of which one lane reads in an epoch."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_recent": RecentRecords()}
 
     def __bool__(self) -> bool:
         """Whether there are rows, which may be bad."""
@@ -70,10 +76,30 @@ class RecordStream(RecordFiles):
         try:
             reader = self.reader(file)
             for row in islice(reader.source.within(span), begin + first * step, None, step):
-                yield reader.places(row, file)
+                yield self._places(reader, row, file)
         except RecordError as error:  # of the file, which is damaged from here on
             if begin == 0:  # lanes that share the span meet it, too
                 yield [error]
+
+    def record(self, place: RecordPlace) -> tuple[str, Record]:
+        """Return the position of a record for errors, and the record.
+
+        One that this process found shortly before is not read again.
+
+        Raises:
+            RecordError: the file changed since the record was found.
+        """
+        return self._recent.get(place) or super().record(place)
+
+    def _places(self, reader: RecordReader, row: Row, file: int) -> list[RecordPlace | RecordError]:
+        """Return the places of the records of a row, or its error."""
+        try:
+            found = reader.found(row, file)
+        except RecordError as error:
+            return [error]
+        for place, record in found:
+            self._recent.add(place, row.where, record)
+        return [place for place, _ in found]
 
     def _split(self, readers: int) -> list[Portion]:
         each = -(-SPARE * readers // max(1, len(self.files)))

@@ -1,20 +1,46 @@
-"""Components of reports: headline figures, tables of facts, durations."""
+"""Components of reports: the page, headline figures, tables of facts, durations."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
 
-__all__ = ["card", "duration", "fact_rows", "figure_list", "page", "style"]
+__all__ = ["brand", "card", "duration", "fact_rows", "figure_list", "page"]
 
 
-def page(title: str, body: str) -> str:
-    """Return the HTML of a page with a title, which is text, and a body of HTML."""
+def page(title: str, body: str, *, look: str = "", script: str = "") -> str:
+    """Return the HTML of a page that loads no other files, and runs no other script.
+
+    Args:
+        title: the title, as text.
+        body: HTML.
+        look: rules of the page's own for its style sheet.
+        script: JavaScript that is run behind the body; without it, no script is.
+    """
+    behind = f"<script>{script}</script>\n" if script else ""
     return Template(_resource("page.html")).substitute(
-        title=escape(title), style=style(), body=body
+        title=escape(title),
+        allowed=_allowed(script),
+        style=_resource("report.css") + look,
+        body=body + behind,
     )
+
+
+def _allowed(script: str) -> str:
+    """Return what the page's content security policy says of scripts."""
+    if not script:
+        return ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"; script-src 'sha256-{digest}'"
+
+
+def brand(text: str) -> str:
+    """Return the HTML of the line above a headline: the project's sign and a text."""
+    return Template(_resource("brand.html")).substitute(text=escape(text))
 
 
 def card(title: str, meaning: str, drawing: str) -> str:
@@ -50,11 +76,6 @@ def duration(seconds: float, decimals: int = 0) -> str:
     if minutes:
         return f"{minutes}&thinsp;min {rest}&thinsp;s"
     return f"{seconds:.{decimals}f}&thinsp;s"
-
-
-def style() -> str:
-    """Return the style sheet of a report, which loads nothing."""
-    return _resource("report.css")
 
 
 def _resource(name: str) -> str:

@@ -15,12 +15,14 @@ import pytest
 pytest.register_assert_rewrite(
     "mmmodal.testing.parts",
     "mmmodal.testing.encoders",
+    "mmmodal.testing.evaluators",
     "mmmodal.testing.modalities",
     "mmmodal.testing.projectors",
 )
 
 from mmmodal.testing.encoders import EncoderTests  # noqa: E402
+from mmmodal.testing.evaluators import EvaluatorTests  # noqa: E402
 from mmmodal.testing.modalities import ModalityTests  # noqa: E402
 from mmmodal.testing.projectors import ProjectorTests  # noqa: E402
 
-__all__ = ["EncoderTests", "ModalityTests", "ProjectorTests"]
+__all__ = ["EncoderTests", "EvaluatorTests", "ModalityTests", "ProjectorTests"]

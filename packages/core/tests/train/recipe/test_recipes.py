@@ -313,9 +313,12 @@ def test_a_format_that_rows_do_not_have_names_the_row(
 
 def test_metrics_reach_tensorboard(start: Path, data: Path, tmp_path: Path) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    trained(start, data, tmp_path / "out", "align", "report_to=tensorboard", "max_steps=3")
+    evaluated = [f"eval={data}", "evaluators={}", "eval_every=1"]
+    given = ["report_to=tensorboard", "max_steps=3", *evaluated]
+    trained(start, data, tmp_path / "out", "align", *given)
     read = events.EventAccumulator(str(tmp_path / "out/run/tensorboard")).Reload()
     assert [event.step for event in read.Scalars("train/loss")] == [1, 2, 3]
+    assert [event.step for event in read.Scalars("eval/loss")] == [0, 1, 2, 3]
 
 
 def test_settings_given_twice_name_the_line(tmp_path: Path) -> None:

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from html import escape
-from itertools import groupby
+from pathlib import Path
+from typing import Any
 
+from mmmodal.authoring.media import Audio, Image, read_media
+from mmmodal.authoring.reports import Embedding, medium_names, paragraph, turn_contents
 from mmmodal_datagen.contracts import Medium, Piece, Row, Turn
-from mmmodal_datagen.reports.media import Embedding
 
 __all__ = ["row_card"]
 
 SPEAKERS = {"user": "asked", "assistant": "answered", "system": "told"}
 
 
-def row_card(row: Row, embedding: Embedding) -> str:
-    """Return a row as HTML; its texts are escaped."""
-    figures = [embedding.figure(medium, _name(row.media, n)) for n, medium in enumerate(row.media)]
+def row_card(row: Row, embedding: Embedding, root: Path) -> str:
+    """Return a row as HTML; its texts are escaped.
+
+    Args:
+        row: the row.
+        embedding: the media of the page.
+        root: the folder of relative media paths.
+    """
+    names = medium_names(medium.kind for medium in row.media)
+    figures = [
+        embedding.figure(
+            medium.kind,
+            functools.partial(_item, medium, root),
+            name,
+            note=medium.description or "",
+        )
+        for medium, name in zip(row.media, names, strict=True)
+    ]
     tags = [row.kind, *([row.relation] if row.relation else [])]
     shown = "".join(f'<span class="tag">{escape(tag)}</span>' for tag in tags)
     return (
@@ -26,30 +44,23 @@ def row_card(row: Row, embedding: Embedding) -> str:
     )
 
 
-def _name(media: Sequence[Medium], index: int) -> str:
-    """Return the name of a medium as in texts: its kind, and its number within the row."""
-    kind = media[index].kind
-    number = [medium.kind for medium in media[: index + 1]].count(kind)
-    return f"{kind} {number}"
+def _item(medium: Medium, root: Path) -> Any:
+    """Return the item of a medium, or None if no modality that is shown reads it."""
+    shown: dict[str, Callable[[], Any]] = {"image": Image, "audio": Audio}
+    modality = shown.get(medium.kind)
+    return read_media(modality(), medium.uri, root=root) if modality else None
 
 
 def _turn(turn: Turn, figures: Sequence[str]) -> str:
-    pieces = []
-    for is_text, some in groupby(turn.content, lambda piece: piece.type == "text"):
-        if is_text:
-            pieces += [_text(piece) for piece in some]
-        else:
-            shown = "".join(figures[piece.media] for piece in some if piece.media is not None)
-            pieces.append(f'<div class="media">{shown}</div>')
+    pieces = [_text(each) if each.media is None else each.media for each in turn.content]
     return (
         f'<li class="bubble {SPEAKERS[turn.role]}"><span class="unseen">{turn.role}: </span>'
-        f"{''.join(pieces)}</li>"
+        f"{turn_contents(pieces, figures)}</li>"
     )
 
 
 def _text(piece: Piece) -> str:
-    lang = f' lang="{escape(piece.lang)}"' if piece.lang else ""
-    text = f'<p dir="auto"{lang}>{escape(piece.text or "")}</p>'
+    text = paragraph(piece.text or "", piece.lang)
     if piece.text_ms is None or piece.text_ms == piece.text:
         return text
     return f'{text}<p class="malay" dir="auto" lang="ms">{escape(piece.text_ms)}</p>'

@@ -15,12 +15,21 @@ from typing import Any
 import yaml
 
 from mmmodal.authoring.parts import without_password
-from mmmodal.authoring.reports import bars, card, duration, fact_rows, figure_list, histogram, style
+from mmmodal.authoring.reports import (
+    Embedding,
+    bars,
+    brand,
+    card,
+    duration,
+    fact_rows,
+    figure_list,
+    histogram,
+    page,
+)
 from mmmodal_datagen.contracts import Completion, ShardFile
 from mmmodal_datagen.files import publish_bytes
 from mmmodal_datagen.pipeline import Pipeline, build_backend, resolve
 from mmmodal_datagen.reports.conversations import row_card
-from mmmodal_datagen.reports.media import Embedding
 from mmmodal_datagen.reports.samples import COLUMNS, Measured, cells_of, measure, spread_rows
 from mmmodal_datagen.run.runner import StepOutcome
 
@@ -60,9 +69,9 @@ def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
         return path
     results = results_of(pipeline, outcomes)
     made = [file for outcome in results for file in outcome.files]
-    page = Template(_resource("report.html")).substitute(
-        style=style() + _resource("report.css"),
-        title=escape(pipeline.out.name or str(pipeline.out)),
+    title = pipeline.out.name or str(pipeline.out)
+    body = Template(_resource("report.html")).substitute(
+        brand=brand(f"MMModal data: {title}"),
         headline=_headline(pipeline, outcomes, results),
         steps="".join(_step_row(outcome, outcomes) for outcome in outcomes),
         refused="".join(_refused(outcomes)) or '<p class="intro">None was.</p>',
@@ -73,7 +82,8 @@ def write_report(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Path:
         facts=fact_rows(_facts()),
         pipeline=escape(_pipeline_text(pipeline)),
     )
-    publish_bytes(page.encode("utf-8", "replace"), path)
+    made_page = page(f"{title}: how it was made", body, look=_resource("report.css"))
+    publish_bytes(made_page.encode("utf-8", "replace"), path)
     return path
 
 
@@ -167,9 +177,9 @@ def _plots(found: Measured) -> Iterator[str]:
 
 
 def _cards(pipeline: Pipeline, sources: Sequence[Sequence[ShardFile]]) -> Iterator[str]:
-    embedding = Embedding(pipeline.root)
+    embedding = Embedding()
     for row in spread_rows(sources, SHOWN):
-        yield row_card(row, embedding)
+        yield row_card(row, embedding, pipeline.root)
 
 
 def _model_rows(pipeline: Pipeline, outcomes: Sequence[StepOutcome]) -> Iterator[str]:

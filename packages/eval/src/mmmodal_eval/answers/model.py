@@ -110,8 +110,12 @@ class FolderModel(Respondent):
             # A batch draws the same answers after an interruption as without one.
             torch.manual_seed(self._generation.seed + first)
             some = list(itertools.islice(answers, count))
-            progress(len(some))
+            progress(len(some) * ranks())  # the others are about as far
             yield [(index, [reply_of(each) for each in turns]) for index, turns in some]
+
+    def close(self) -> None:
+        """Free the model's memory for the next one."""
+        self._loaded = None
 
     def _model(self) -> Any:
         if self._loaded is None:

@@ -80,3 +80,6 @@ class Respondent(ABC):
         Raises:
             MMModalError: no conversation can be answered; what was yielded stays.
         """
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to free
+        """Free what was loaded; it is loaded again if more is asked."""

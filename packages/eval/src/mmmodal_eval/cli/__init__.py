@@ -30,8 +30,9 @@ __all__ = ["evaluate"]
 
 
 SUBCOMMANDS = {
-    "compare": "mmmodal_eval.comparing.command",
-    "gate": "mmmodal_eval.comparing.command",
+    "compare": "mmmodal_eval.cli.comparing",
+    "gate": "mmmodal_eval.cli.comparing",
+    "scorers": "mmmodal_eval.listing",
 }
 """The modules of the commands, which are imported when they are needed."""
 
@@ -44,11 +45,7 @@ def _subcommand(name: str) -> click.Command:
 @click.command(
     cls=ParentCommand,
     subcommands={name: functools.partial(_subcommand, name) for name in SUBCOMMANDS},
-    epilog=example(
-        "mmmodal evaluate my-model held-out.jsonl",
-        "mmmodal evaluate before after held-out.jsonl --out results",
-        "mmmodal evaluate compare results/before results/after",
-    ),
+    epilog=example("mmmodal evaluate my-model held-out.jsonl --out results"),
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @data_argument("DATA")
@@ -132,6 +129,12 @@ def _subcommand(name: str) -> click.Command:
 )
 @limit_option
 @format_options("--format-set")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="Write report.html: beside the results of one model; of several, in --out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     models: tuple[str, ...],
@@ -149,6 +152,7 @@ def evaluate(
     limits: tuple[str, ...],
     format: Format | None,
     root_maps: tuple[str, ...],
+    report: bool,
     as_json: bool,
     **asking: Any,
 ) -> None:
@@ -163,6 +167,7 @@ def evaluate(
     from mmmodal.authoring.records import scan
     from mmmodal_eval.answers.kept import KeptAnswers
     from mmmodal_eval.cli.models import AskedModels
+    from mmmodal_eval.cli.reporting import report_evaluated
     from mmmodal_eval.cli.tables import print_results
     from mmmodal_eval.run.evaluation import Evaluation
     from mmmodal_eval.run.questions import Questions
@@ -184,6 +189,8 @@ def evaluate(
         is_first = rank() == 0
     if is_first:
         print_results(found, out, as_json=as_json)
+    if is_first and report:
+        report_evaluated(found, out, conversations, allowed)
 
 
 def _controls(

@@ -44,15 +44,18 @@ def _print_tables(found: Sequence[Evaluated]) -> None:
     figures = [row for each in results for row in _rows(each, _as_asked(each))]
     print_table(figures, {**heading, **columns})
     if gains := [row for each in results for row in _rows(each, _of_all(each))]:
-        click.echo(
-            "\nWhat media and questions add: the figure as asked, minus that under a control\n"
-        )
+        click.echo(f"\n{ABOUT_GAINS}\n")
         columns |= {"control": "CONTROL", "value": "GAIN"}
         shown = ("scorer", "control", "cases", "value", "interval")
         print_table(gains, {**heading, **{key: columns[key] for key in shown}})
     click.echo()
     for each in results:
         click.echo(f"{each.name + ': ' if several else ''}{_outcomes(each)}")
+        for scorer, notes in each.notes.items():
+            click.echo(f"{scorer}: {' '.join(notes)}")
+    for scorer, signature in results[0].signatures.items() if results else ():
+        if signature != scorer:
+            click.echo(f"Scored by {signature}")
 
 
 def _as_asked(results: Results) -> list[Figure]:

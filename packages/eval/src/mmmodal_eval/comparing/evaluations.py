@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from mmmodal.authoring.parts import MMModalError, RecordError
 from mmmodal_eval.results import CaseResult, Results
 
-__all__ = ["Evaluation", "read_evaluation"]
+__all__ = ["CASES", "RESULTS", "Evaluation", "read_evaluation"]
 
 RESULTS, CASES = "results.json", "cases.jsonl"
 M = TypeVar("M", bound=BaseModel)

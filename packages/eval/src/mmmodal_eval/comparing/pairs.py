@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mmmodal_eval.results import CaseResult
 from mmmodal_eval.statistics.tables import is_counted
 
-__all__ = ["Pairs", "pairs_of"]
+__all__ = ["Pairs", "keyed", "pairs_of"]
 
 Key = tuple[str, int, str, str, str, int]
 
@@ -41,7 +41,7 @@ def pairs_of(first: Sequence[CaseResult], second: Sequence[CaseResult]) -> Pairs
 
     Cases that are alike in all of these are paired in their order.
     """
-    ours, theirs = dict(_keyed(first)), dict(_keyed(second))
+    ours, theirs = dict(keyed(first)), dict(keyed(second))
     same = [(case, theirs[key]) for key, case in ours.items() if key in theirs]
     alone = [
         Counter(key[:3] for key in one.keys() - other.keys())
@@ -60,7 +60,8 @@ def pairs_of(first: Sequence[CaseResult], second: Sequence[CaseResult]) -> Pairs
     )
 
 
-def _keyed(cases: Sequence[CaseResult]) -> Iterator[tuple[Key, CaseResult]]:
+def keyed(cases: Sequence[CaseResult]) -> Iterator[tuple[Key, CaseResult]]:
+    """Yield each case with what is the same for the same question in another evaluation."""
     seen: Counter[tuple[str, int, str, str, str]] = Counter()
     for case in cases:
         options = json.dumps(case.options, sort_keys=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -74,23 +74,18 @@ class Evaluation:
         replies = {control: asking.replies(each) for control, each in passes.items()}
         if rank() != 0:
             return None
-        cases = self._cases(passes, replies)
-        results = self._results(name, model, cases)
-        said = tuple(_conversations(passes[None], replies[None]))
-        return Evaluated(results, cases, time.monotonic() - began, asking.asked, said)
-
-    def _cases(
-        self, passes: Mapping[str | None, Pass], replies: Mapping[str | None, list[list[Reply]]]
-    ) -> tuple[CaseResult, ...]:
-        under = {
+        found = {
             control: dict(_scored(each, replies[control], self.questions.scorers))
             for control, each in passes.items()
         }
-        own = under.pop(None)
-        return tuple(
-            as_result(found, self._digest(found.case, asked), _controls(under, key))
-            for (key, found), asked in zip(own.items(), _asked(passes[None]), strict=True)
+        own = found.pop(None)
+        cases = tuple(
+            as_result(each, self._digest(each.case, asked), _controls(found, key))
+            for (key, each), asked in zip(own.items(), _asked(passes[None]), strict=True)
         )
+        results = self._results(name, model, cases, tuple(own.values()))
+        said = tuple(_conversations(passes[None], replies[None]))
+        return Evaluated(results, cases, time.monotonic() - began, asking.asked, said)
 
     def _digest(self, case: Case, asked: Asked) -> str:
         """Return the digest of a question: messages up to it, media, and what is expected."""
@@ -100,9 +95,14 @@ class Evaluation:
         return digest([messages, right, case.scorer, dict(case.options)])
 
     def _results(
-        self, name: str, model: Mapping[str, Any], cases: tuple[CaseResult, ...]
+        self,
+        name: str,
+        model: Mapping[str, Any],
+        cases: Sequence[CaseResult],
+        found: Sequence[Scored],
     ) -> Results:
         asked = self.questions
+        used = dict.fromkeys(each.case.scored_by for each in found)
         return Results(
             name=name,
             model=dict(model),
@@ -118,7 +118,8 @@ class Evaluation:
             figures=tuple(figures(cases)),
             gains=tuple(gains(cases)),
             outcomes=outcomes(cases),
-            signatures=_signatures(asked.scorers),
+            signatures={key: asked.scorers[key].signature() for key in used},
+            notes=_notes(asked.scorers, found),
             versions={package: version(package) for package in PACKAGES},
         )
 
@@ -192,9 +193,17 @@ def _controls(
     }
 
 
-def _signatures(scorers: Mapping[str, Scorer]) -> dict[str, str]:
-    """Return the signature of each scorer; the name of one with options tells these."""
-    return {key: each.signature() for key, each in scorers.items()}
+def _notes(scorers: Mapping[str, Scorer], cases: Iterable[Scored]) -> dict[str, tuple[str, ...]]:
+    """Return what each scorer says of all that it counted."""
+    counts: dict[str, list[tuple[float, ...]]] = {}
+    for found in cases:
+        if found.score is not None:
+            counts.setdefault(found.case.scored_by, []).append(found.score.counts)
+    notes = {
+        key: tuple(scorers[key].notes([sum(column) for column in zip(*some, strict=True)]))
+        for key, some in counts.items()
+    }
+    return {key: each for key, each in notes.items() if each}
 
 
 def _refusals(control: Control) -> dict[str, int]:

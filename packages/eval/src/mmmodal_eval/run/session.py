@@ -81,6 +81,7 @@ def _evaluated(models: Sequence[Named], evaluation: Evaluation, out: Path) -> It
         with tqdm(total=total, desc=model.name, unit="conversation", disable=rank() != 0) as bar:
             described = {"source": model.source, **identity}
             evaluated = evaluation.run(model.name, described, model.respondent, bar.update)
+            model.respondent.close()
         if evaluated is not None:
             write_results(out / model.name, evaluated)
             yield evaluated

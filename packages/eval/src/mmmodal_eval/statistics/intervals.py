@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-from scipy import special
+from scipy import special  # scipy.stats takes a second to import
 
 __all__ = ["FEW", "RARE", "Estimate", "counted", "quantile"]
 
@@ -46,6 +47,8 @@ class Estimate:
 
 def quantile(share: float, freedom: float) -> float:
     """Return the quantile of Student's t, or the normal one for infinite degrees of freedom."""
+    if math.isinf(freedom):
+        return float(special.ndtri(share))
     return float(special.stdtrit(freedom, share))
 
 

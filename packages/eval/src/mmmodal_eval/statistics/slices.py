@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmmodal_eval.results import CaseResult
 
-__all__ = ["SLICES", "Slice", "Slicing", "slices_of"]
+__all__ = ["SLICES", "Slice", "Slicing", "numbers_first", "slices_of"]
 
 Slicing = Mapping[str, Callable[[CaseResult], Sequence[str]]]
 Slice = tuple[dict[str, str], NDArray[np.int64]]
@@ -38,12 +38,12 @@ def slices_of(cases: Sequence[CaseResult], slices: Slicing = SLICES) -> list[Sli
                 members.setdefault(value, []).append(index)
         found += [
             ({key: value}, np.asarray(members[value], dtype=np.int64))
-            for value in sorted(members, key=_numbers_first)
+            for value in sorted(members, key=numbers_first)
             if len(members[value]) < len(cases)
         ]
     return found
 
 
-def _numbers_first(value: str) -> tuple[bool, int, str]:
+def numbers_first(value: str) -> tuple[bool, int, str]:
     """Return what sorts numbers by size, before texts."""
     return (False, int(value), "") if value.isdecimal() else (True, 0, value)

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from mmmodal.authoring.files import write_whole
-from mmmodal.authoring.reports import fact_rows, figure_list, loss_chart, style
+from mmmodal.authoring.reports import Embedding, brand, fact_rows, figure_list, loss_chart, page
 from mmmodal_playground.quickstart.report_charts import TARGET, accuracy_scale, mark, row_chart
 from mmmodal_playground.quickstart.report_chats import (
     Shown,
@@ -70,8 +70,9 @@ def write_report(
         MediaError: a conversation's medium cannot be read.
     """
     tasks: Mapping[str, Row] = results["tasks"]
-    page = Template(_resource("report.html")).substitute(
-        style=style() + _resource("report.css"),
+    embedding = Embedding()
+    body = Template(_resource("report.html")).substitute(
+        brand=brand("MMModal quickstart"),
         headline=_headline(tasks, float(results["seconds"])),
         legend=_legend(),
         scale=accuracy_scale(),
@@ -79,12 +80,13 @@ def write_report(
         evaluation=_evaluation(evaluation),
         mean=_mean_row(tasks),
         curves="".join(_curve(stage, curves.get(stage, ())) for stage in STAGES),
-        conversations="".join(chat_card(shown) for shown in conversations),
+        conversations="".join(chat_card(shown, embedding) for shown in conversations),
         command=escape(command),
         facts=fact_rows(facts),
         quality="".join(_quality(part, measured) for part, measured in quality.items()),
     )
-    write_whole(path, page, errors="replace")
+    look = _resource("report.css")
+    write_whole(path, page("MMModal quickstart", body, look=look), errors="replace")
 
 
 def _resource(name: str) -> str:

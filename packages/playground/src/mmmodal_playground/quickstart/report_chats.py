@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mmmodal.authoring.media import Audio, Image, read_media
+from mmmodal.authoring.reports import Embedding, paragraph, turn_contents
 from mmmodal_eval import normalised
-from mmmodal_playground.quickstart.report_charts import wave
 from mmmodal_playground.wording import ANSWERS
 
 __all__ = ["Shown", "chat_card", "icon", "language_name", "task_name"]
@@ -25,6 +23,10 @@ TASK_NAMES = {
     "audios": "Several clips",
     "image-audio": "Pictures and clips",
     "recall": "Recall",
+}
+SHOWN: Mapping[str, tuple[Callable[[], Any], str]] = {
+    "image": (Image, "coloured shapes on a plain ground"),
+    "audio": (Audio, "a spoken phrase"),
 }
 LANGUAGE_NAMES = {"en": "English", "ms": "Malay"}
 
@@ -78,14 +80,14 @@ def icon(name: str) -> str:
     return f'<svg class="icon" aria-hidden="true"><use href="#{name}"/></svg>'
 
 
-def chat_card(shown: Shown) -> str:
-    """Return one conversation as HTML."""
+def chat_card(shown: Shown, embedding: Embedding) -> str:
+    """Return one conversation as HTML, with its media among those of the page."""
     record = shown.record
     meta = record.get("meta") or {}
     task, code = str(meta.get("task", "")), str(record.get("lang") or "")
     turns = list(_turns(shown))
     right = sum(turn.is_right for turn in turns)
-    media = list(_figures(record["media"], code, shown.root))
+    media = list(_figures(record["media"], code, shown.root, embedding))
     said = "".join(_turn_html(turn, media) for turn in turns)
     return (
         f'<article class="card chat"><header>{icon(task)}'
@@ -112,16 +114,10 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def _turn_html(turn: _Turn, media: Sequence[str]) -> str:
-    pieces = []
-    for is_text, parts in groupby(turn.parts, lambda part: part["type"] == "text"):
-        if is_text:
-            pieces += [f'<p dir="auto">{escape(part["text"])}</p>' for part in parts]
-        else:
-            figures = "".join(media[part["media"]] for part in parts)
-            pieces.append(f'<div class="media">{figures}</div>')
+    pieces = [paragraph(p["text"]) if p["type"] == "text" else p["media"] for p in turn.parts]
     return (
         '<li class="asked bubble"><span class="unseen" lang="en">You: </span>'
-        f"{''.join(pieces)}</li>"
+        f"{turn_contents(pieces, media)}</li>"
         f'<li class="answered {"right" if turn.is_right else "wrong"}">'
         '<span class="unseen" lang="en">The model: </span>'
         f'<div class="bubble"><p dir="auto">{escape(turn.answer) or "<i>nothing</i>"}</p>'
@@ -142,41 +138,14 @@ def _correction(turn: _Turn) -> str:
     return f'<p class="correction"><span lang="en">right answer: </span>{expected}</p>'
 
 
-def _figures(media: Sequence[Mapping[str, str]], code: str, root: Path) -> Iterator[str]:
+def _figures(
+    media: Sequence[Mapping[str, str]], code: str, root: Path, embedding: Embedding
+) -> Iterator[str]:
     """Yield each medium, with its name in the questions."""
     names = ANSWERS.get(code, ANSWERS["en"])
     for index, medium in enumerate(media):
         kind = medium["kind"]
         number = [other["kind"] for other in media[: index + 1]].count(kind)
-        name = names[kind].format(n=number)
-        body = (_sound if kind == "audio" else _picture)(medium["uri"], root, name)
-        yield f'<figure class="{escape(kind)}">{body}<figcaption>{name}</figcaption></figure>'
-
-
-def _picture(uri: str, root: Path, name: str) -> str:
-    """Return a picture encoded again, without other content of its file."""
-    picture = read_media(Image(), uri, root=root)
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    width, height = picture.size
-    return (
-        f'<img src="{_data_uri("image/png", file)}" width="{width}" height="{height}" '
-        f'alt="{name}: coloured shapes on a plain ground">'
-    )
-
-
-def _sound(uri: str, root: Path, name: str) -> str:
-    """Return a clip encoded again, without other content of its file."""
-    import soundfile
-
-    clip = read_media(Audio(), uri, root=root)
-    file = io.BytesIO()
-    soundfile.write(file, clip.samples, clip.rate, subtype="PCM_16", format="WAV")
-    return (
-        f'{wave(clip.samples)}<audio controls preload="metadata" '
-        f'aria-label="{name}, a spoken phrase" src="{_data_uri("audio/wav", file)}"></audio>'
-    )
-
-
-def _data_uri(kind: str, file: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+        modality, about = SHOWN[kind]
+        read = functools.partial(read_media, modality(), medium["uri"], root=root)
+        yield embedding.figure(kind, read, names[kind].format(n=number), about=about)

@@ -43,8 +43,10 @@ class Captions(ExchangeFormat):
         """Return whether a row has media, a caption and no turns."""
         if row.get("caption") is not None or row.get("captions") is not None:
             return has_media(row)
+        if row.get("text") is None:
+            return False
         said = is_speech(row) or any(row.get(key) is not None for key in TRANSCRIPTS)
-        return row.get("text") is not None and not said and has_media(row)
+        return not said and has_media(row)
 
     def keys(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of the texts."""

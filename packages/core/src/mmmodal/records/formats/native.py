@@ -46,7 +46,10 @@ class Native(Format):
                     'list such as [{"type": "text", "text": "…"}]',
                 )
         held = _held(row)
-        values = {k: value for k, value in row.items() if value is not None and k not in held}
+        known = Record.model_fields
+        # Where a table was written may be modalities that are not installed here.
+        empty = {k for k, value in row.items() if value is None or (value == [] and k not in known)}
+        values = {k: value for k, value in row.items() if k not in held and k not in empty}
         values |= _filled(row.get("media"), held, place.where)
         if isinstance(messages, list):
             values["messages"] = [_opened(message, place.where) for message in messages]

@@ -40,7 +40,7 @@ class Transcripts(ExchangeFormat):
         if any(row.get(key) is not None for key in TRANSCRIPTS):
             return has_media(row)
         captioned = row.get("caption") is not None or row.get("captions") is not None
-        return is_speech(row) and row.get("text") is not None and not captioned and has_media(row)
+        return row.get("text") is not None and not captioned and is_speech(row) and has_media(row)
 
     def keys(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of the text and of its language."""

@@ -18,9 +18,8 @@ import yaml
 from mmmodal.errors import CheckpointError
 from mmmodal.files import write_whole
 from mmmodal.ranks import rank
-from mmmodal.reports import style
 from mmmodal.reports.curves import figure_chart, loss_chart
-from mmmodal.reports.pieces import card, duration, fact_rows, figure_list
+from mmmodal.reports.pieces import brand, card, duration, fact_rows, figure_list, page
 from mmmodal.train.run.folder import METRICS, VERSIONS
 
 if TYPE_CHECKING:
@@ -93,16 +92,16 @@ def write_report(
     """
     try:
         rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        page = Template(_resource("report.html")).substitute(
-            style=style(),
-            title=escape(recipe.out.name or str(recipe.out)),
+        name = recipe.out.name or str(recipe.out)
+        body = Template(_resource("report.html")).substitute(
+            brand=brand(f"MMModal training: {name}"),
             headline=_headline(rows, trained),
             curves="".join(_curves(rows)),
             mix="".join(map(_mix_row, mix)),
             facts=fact_rows({**_facts(rows, recipe, trained, best), **versions}),
             recipe=escape(_recipe_text(recipe)),
         )
-        write_whole(run / REPORT, page)
+        write_whole(run / REPORT, page(f"{name}: how it was trained", body))
         return run / REPORT
     except OSError as error:
         raise CheckpointError(
@@ -148,12 +147,21 @@ def _evaluations(rows: Sequence[Row]) -> Iterable[str]:
     if evaluated:
         chart = loss_chart(evaluated, "Held-out loss", "eval_loss")
         yield card("Held-out loss", "The same on records that are not trained on.", chart)
-    names = [name for row in evaluated for name in row if name.startswith("eval_")]
-    for name in dict.fromkeys(names):
-        if name not in ("eval_loss", "eval_seconds"):
-            title = f"Held-out {name.removeprefix('eval_')}"
-            chart = figure_chart(evaluated, name, title, name.removeprefix("eval_"), dots=True)
-            yield card(title, "Of the answers to records that are not trained on.", chart)
+    for name in _figures(evaluated):
+        title = f"Held-out {name.removeprefix('eval_')}"
+        chart = figure_chart(evaluated, name, title, name.removeprefix("eval_"), dots=True)
+        yield card(title, "Of the answers to records that are not trained on.", chart)
+
+
+def _figures(evaluated: Sequence[Row]) -> list[str]:
+    """Return the names of figures of answers that every evaluation has: not of odd outcomes."""
+    names = evaluated[0] if evaluated else ()
+    return [
+        name
+        for name in names
+        if name.startswith("eval_") and name not in ("eval_loss", "eval_seconds")
+        if all(name in row for row in evaluated)
+    ]
 
 
 def _mix_row(row: tuple[str, int | None, float, int | None]) -> str:

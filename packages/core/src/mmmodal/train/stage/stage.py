@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import signal
 import sys
@@ -62,8 +63,9 @@ class Outcome:
     best_step: int | None = None
     """The step whose weights were written by `keep_best`."""
 
-    evaluation: Mapping[str, float] = field(default_factory=dict)
-    """The figures of the weights that were written: `eval_loss` and those of evaluators."""
+    evaluation: Mapping[str, float | None] = field(default_factory=dict)
+    """The figures of the weights that were written: `eval_loss` and those of evaluators; None: not
+    finite."""
 
 
 def run_stage(recipe: Recipe, *, fresh: bool = False) -> Outcome:
@@ -215,11 +217,10 @@ def _outcome(
     )
 
 
-def _figures(row: Mapping[str, Any]) -> dict[str, float]:
+def _figures(row: Mapping[str, Any]) -> dict[str, float | None]:
     """Return the figures of an evaluation."""
-    figures = {name: value for name, value in row.items() if name.startswith("eval_")}
-    figures.pop("eval_seconds", None)
-    return figures
+    names = [name for name in row if name.startswith("eval_") and name != "eval_seconds"]
+    return {name: row[name] if math.isfinite(row[name]) else None for name in names}
 
 
 def _name_skipped(skipped: Skipped, run: Path, step: int) -> None:

@@ -23,13 +23,20 @@ NO_DIFFERENCE = "no difference shown"
 @click.command(epilog=example("mmmodal evaluate compare results/old results/new"))
 @click.argument("a", type=folder)
 @click.argument("b", type=folder)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write an HTML report; it has texts only, and that of `mmmodal evaluate A B DATA` media.",
+)
 @json_option
-def compare(a: Path, b: Path, as_json: bool) -> None:
+def compare(a: Path, b: Path, report: Path | None, as_json: bool) -> None:
     """Compare the results B with the results A, on the questions that they share.
 
     A and B are folders that `mmmodal evaluate` wrote. Differences are B minus A, paired, with 95 %
     intervals by clusters.
     """
+    from mmmodal_eval.cli.reporting import report_comparison
     from mmmodal_eval.comparing.comparison import compare as compare_results
 
     found = compare_results(a, b)
@@ -38,6 +45,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
         print_json(found.model_dump(mode="json"))
     else:
         _print_comparison(found)
+    if report is not None:
+        report_comparison(report, a, b, found)
 
 
 @click.command(epilog=example("mmmodal evaluate gate results/old results/new --allow 0.01"))

@@ -353,8 +353,10 @@ def _is_linked_blob(path: Path, base: str, text: str) -> bool:
 def _label(text: str) -> str:
     if len(text) > LONGEST_LABEL:
         text = f"{text[:100]}…{text[-60:]}"
+    if text.isprintable():  # as nearly all are: looking at each character takes long
+        return text or "(empty path)"
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown) or "(empty path)"
+    return "".join(shown)
 
 
 def _check_regular(status: os.stat_result, origin: str) -> None:

@@ -42,10 +42,9 @@ class PairFormat(Format):
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row has a question and an answer under these keys, and no messages."""
-        others = {"messages", "conversations"} & row.keys()
-        return (
-            all(row.get(key) is not None for key in (self._asked[0], self._answered)) and not others
-        )
+        if {"messages", "conversations"} & row.keys():
+            return False
+        return all(row.get(key) is not None for key in (self._asked[0], self._answered))
 
     def uses(self, row: Mapping[str, Any]) -> Collection[str]:
         """Return the keys of texts and media, and those that all records have."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,25 @@ def evaluate_all(models: Sequence[Named], evaluation: Evaluation, out: Path) -> 
     Raises:
         MMModalError: a model is not there, or cannot be asked.
     """
+    with _lasting_objects():
+        return list(_evaluated(models, evaluation, out))
+
+
+@contextmanager
+def _lasting_objects() -> Iterator[None]:
+    """Keep the garbage collector from the objects of now, such as all questions: they stay.
+
+    It would look at each of them many times while as many answers and results are made.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _evaluated(models: Sequence[Named], evaluation: Evaluation, out: Path) -> Iterator[Evaluated]:
     identities = [model.description() for model in models]
-    found = []
     for model, identity in zip(models, identities, strict=True):
         passes = evaluation.questions.passes(ranks_choices=model.respondent.ranks_choices)
         total = sum(len(each.asked) for each in passes.values())
@@ -65,8 +84,7 @@ def evaluate_all(models: Sequence[Named], evaluation: Evaluation, out: Path) -> 
             model.respondent.close()
         if evaluated is not None:
             write_results(out / model.name, evaluated)
-            found.append(evaluated)
-    return found
+            yield evaluated
 
 
 def evaluate(

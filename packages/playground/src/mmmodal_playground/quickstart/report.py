@@ -27,7 +27,7 @@ __all__ = ["Shown", "write_report"]
 MEASURES = {
     "accuracy": (
         "Accuracy",
-        "the share of right answers after both stages; the line is its 95 % interval",
+        "the share of questions that it answers right, after both stages, with its 95 % interval",
     ),
     "stage1": ("Stage 1 only", "the model after align, before it was taught to converse"),
     "majority": ("Majority", "always giving the most frequent answer to each kind of question"),

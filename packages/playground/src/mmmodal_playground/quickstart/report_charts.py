@@ -46,8 +46,8 @@ def _whisker(row: Mapping[str, float]) -> str:
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return ""
-    begin, end = SCALE.place(low), SCALE.place(high)
-    return f'<line class="whisker" x1="{begin}" x2="{end}" y1="50%" y2="50%"/>'
+    ends = f'x1="{SCALE.place(low)}" x2="{SCALE.place(high)}"'
+    return f'<line class="whisker" {ends} y1="50%" y2="50%"/>'
 
 
 def accuracy_scale() -> str:

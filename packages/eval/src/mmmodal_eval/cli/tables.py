@@ -15,8 +15,6 @@ from mmmodal_eval.run.evaluation import Evaluated
 
 __all__ = ["print_results"]
 
-ABOUT_GAINS = "What media and questions add: the figure as asked, minus that under a control"
-
 
 def print_results(found: Sequence[Evaluated], out: Path, *, as_json: bool) -> None:
     """Print the results of all models, as tables or JSON, and where they are."""

@@ -122,8 +122,8 @@ class _Making:
             if (turns := media.changed[index].turns & asked.changed[index].turns)
         }
         having = media.changed.keys() | media.refused.keys()
-        refused = {index: asked.refused[index] for index in asked.refused.keys() & having}
-        return Control("all exchanged", changed, dict(sorted((media.refused | refused).items())))
+        refused = {i: asked.refused[i] for i in asked.refused.keys() & having}
+        return Control("all exchanged", changed, dict(sorted({**media.refused, **refused}.items())))
 
 
 def _with_other_media(

@@ -95,6 +95,17 @@ def test_a_control_that_the_data_do_not_have_is_refused(name: str, hint: str) ->
         controls_of(DATA, names=["image exchanged", name])
 
 
+def test_the_first_tag_is_the_task_within_which_media_are_exchanged() -> None:
+    """Further tags, such as the kind of question, part no conversations of one task."""
+    kinds = ["colour", "shape", "size"]
+    data = [
+        conversation(str(i), (f"image:{i}.png", f"What is {i}?"), tags=(task, kinds[i % 3]))
+        for i, task in enumerate(["seen", "read"] * 4)
+    ]
+    for index, (found,) in uris(controls_of(data)["image exchanged"], "image"):
+        assert int(found[0]) == (index + 2) % 8, "the next one of the same task"
+
+
 def test_media_of_all_modalities_are_exchanged_while_questions_stay() -> None:
     controls = controls_of(DATA)
     together = controls["media exchanged"]

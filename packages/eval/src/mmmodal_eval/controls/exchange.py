@@ -122,8 +122,9 @@ class _Making:
             if (turns := media.changed[index].turns & asked.changed[index].turns)
         }
         having = media.changed.keys() | media.refused.keys()
-        refused = {i: asked.refused[i] for i in asked.refused.keys() & having}
-        return Control("all exchanged", changed, dict(sorted({**media.refused, **refused}.items())))
+        left = {index: asked.refused[index] for index in asked.refused.keys() & having}
+        refused = {**media.refused, **left}
+        return Control("all exchanged", changed, dict(sorted(refused.items())))
 
 
 def _with_other_media(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mmmodal_eval.cases import Conversation
 
-__all__ = ["kinds_until", "tags_of"]
+__all__ = ["kinds_until", "task_of"]
 
 
-def tags_of(conversation: Conversation) -> tuple[str, ...]:
-    """Return the tags of all turns of a conversation, sorted: its task, as far as it says."""
+def task_of(conversation: Conversation) -> tuple[str, ...]:
+    """Return the first tags of all turns of a conversation, sorted: its task, as far as it says."""
     expected = [message.expect for message in conversation.record.messages]
-    return tuple(sorted({tag for one in expected if one is not None for tag in one.tags}))
+    return tuple(sorted({one.tags[0] for one in expected if one is not None and one.tags}))
 
 
 def kinds_until(conversation: Conversation, message: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmmodal.authoring.records import ContentPart, MediaRef, Message, Record
 from mmmodal_eval.cases import Conversation
 from mmmodal_eval.controls.control import Change, Control, turns_with
-from mmmodal_eval.controls.likeness import tags_of
+from mmmodal_eval.controls.likeness import task_of
 from mmmodal_eval.controls.rings import Place, exchanged
 
 __all__ = ["content_of", "with_media_exchanged", "with_media_left_out"]
@@ -27,8 +27,8 @@ def with_media_exchanged(
 ) -> Control:
     """Return the conversations with media of others: of that kind, at the same places.
 
-    Media are exchanged among conversations of the same tags and language if there are enough, and
-    never for one with the content of one of the conversation's own.
+    Media are exchanged among conversations of the same task (the first tags) and language if there
+    are enough, and never for one with the content of one of the conversation's own.
 
     Args:
         conversations: those of the data set.
@@ -62,7 +62,7 @@ def _places(
 ) -> list[Place]:
     conversation = conversations[index]
     root, lang = str(conversation.root), conversation.record.lang
-    groups = (root, lang, tags_of(conversation)), (root, lang), root
+    groups = (root, lang, task_of(conversation)), (root, lang), root
     media = [
         (number, content(conversation, medium))
         for number, medium in enumerate(conversation.record.media)

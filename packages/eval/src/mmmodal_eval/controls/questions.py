@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmmodal.authoring.records import ContentPart, Message
 from mmmodal_eval.cases import Conversation
 from mmmodal_eval.controls.control import Change, Control, user_turns
-from mmmodal_eval.controls.likeness import kinds_until, tags_of
+from mmmodal_eval.controls.likeness import kinds_until, task_of
 from mmmodal_eval.controls.rings import Place, exchanged
 
 __all__ = ["with_questions_exchanged"]
@@ -19,8 +19,8 @@ def with_questions_exchanged(
 ) -> Control:
     """Return the conversations with the text of each user turn from the same turn of another.
 
-    The other conversation has the same language and, if there is one, the same tags and the same
-    media up to this turn. Media stay where they are.
+    The other conversation has the same language and, if there is one, the same task (the first
+    tags) and the same media up to this turn. Media stay where they are.
 
     Args:
         conversations: those of the data set.
@@ -58,7 +58,7 @@ def _places(conversations: Sequence[Conversation], index: int) -> list[Place]:
 def _groups(conversation: Conversation, turn: int, at: int) -> tuple[tuple[object, ...], ...]:
     lang, kinds = conversation.record.lang, kinds_until(conversation, at)
     like = lang, turn
-    return (*like, tags_of(conversation), kinds), (*like, kinds), (*like, len(kinds)), like
+    return (*like, task_of(conversation), kinds), (*like, kinds), (*like, len(kinds)), like
 
 
 def _plain(text: str) -> str:

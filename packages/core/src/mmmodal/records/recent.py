@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from itertools import chain
 
 from mmmodal.contracts.record import Record
@@ -25,7 +26,8 @@ class RecentRecords:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity, self._size = capacity, 0
-        self._kept: dict[RecordPlace, tuple[int, str, Record]] = {}
+        # A plain dict takes the longer to find its first key, the more were removed before it.
+        self._kept: OrderedDict[RecordPlace, tuple[int, str, Record]] = OrderedDict()
 
     def add(self, place: RecordPlace, where: str, record: Record) -> None:
         """Keep a record, unless it would keep a data file or the bytes of media in memory."""

@@ -95,7 +95,7 @@ def test_splits_share_no_recording_and_no_picture(world: Path) -> None:
 def test_the_report_shows_the_rows(world: Path) -> None:
     page = (world / "made/report.html").read_text(encoding="utf-8")
     assert page.count("<article") == 20
-    assert "data:audio/mpeg;base64," in page and "data:image/jpeg;base64," in page
+    assert "data:audio/mpeg;base64," in page and "data:image/png;base64," in page
     assert "playground-whisper" in page
 
 

@@ -377,7 +377,7 @@ def test_other_rows_are_read_as_before(name: str, row: dict[str, Any]) -> None:
 
 
 def find_matches(name: str, row: dict[str, Any]) -> bool:
-    return name != "columns" and find_format(name).matches(row)
+    return name != "columns" and find_format(name).found and find_format(name).matches(row)
 
 
 def held(name: str) -> dict[str, Any]:

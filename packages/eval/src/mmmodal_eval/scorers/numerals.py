@@ -21,11 +21,14 @@ zero one two three four five six seven eight nine ten eleven twelve thirteen fou
 sixteen seventeen eighteen nineteen
 """
 BY_TEN = "twenty thirty forty fifty sixty seventy eighty ninety"
-MALAY = "kosong satu dua tiga empat lima enam tujuh lapan sembilan"
+MALAY_WORDS = "kosong satu dua tiga empat lima enam tujuh lapan sembilan"
 
 UNITS = {word: value for value, word in enumerate(BELOW_TWENTY.split())}
 TENS = {word: 10 * value for value, word in enumerate(BY_TEN.split(), start=2)}
-SATUAN = {word: value for value, word in enumerate(MALAY.split())} | {"sifar": 0, "delapan": 8}
+MALAY_UNITS = {word: value for value, word in enumerate(MALAY_WORDS.split())} | {
+    "sifar": 0,
+    "delapan": 8,
+}
 SINGLE = {"none": 0, "tiada": 0, "sepuluh": 10, "sebelas": 11, "seratus": 100}
 SINGLE |= {"seorang": 1, "seekor": 1, "sebuah": 1}
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
@@ -138,11 +141,11 @@ def _tens(words: list[str], at: int) -> tuple[int, int] | None:
     if word in TENS:
         unit = UNITS.get(more[0], 0)
         return (TENS[word] + unit, at + 2) if 0 < unit < 10 else (TENS[word], at + 1)
-    if word not in SATUAN:
+    if word not in MALAY_UNITS:
         return None
     if more[0] == "belas":
-        return SATUAN[word] + 10, at + 2
+        return MALAY_UNITS[word] + 10, at + 2
     if more[0] == "puluh":
-        unit = SATUAN.get(words[at + 2], 0) if at + 2 < len(words) else 0
-        return SATUAN[word] * 10 + unit, at + 2 + (unit > 0)
-    return SATUAN[word], at + 1
+        unit = MALAY_UNITS.get(words[at + 2], 0) if at + 2 < len(words) else 0
+        return MALAY_UNITS[word] * 10 + unit, at + 2 + (unit > 0)
+    return MALAY_UNITS[word], at + 1

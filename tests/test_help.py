@@ -11,6 +11,7 @@ import pytest
 
 from fake_packages import run_python
 from mmmodal.cli.main import COMMANDS, mmmodal
+from mmmodal.cli.parent import ParentCommand
 
 ROOT = click.Context(mmmodal, info_name="mmmodal")
 
@@ -23,6 +24,7 @@ WITHOUT_REPORT = {
     "playground",
     "playground draw",
     "playground make",
+    "playground make benchmark",
     "playground raw",
     "playground say",
     "playground serve",
@@ -38,7 +40,7 @@ def walk(
     """Yield every command below a group, by its words."""
     if path:
         yield " ".join(path), context
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group | ParentCommand):
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None, name
@@ -60,8 +62,11 @@ def accepts(words: list[str]) -> str:
     """Return the name of the command that takes these words, after parsing all of them."""
     context, name = ROOT, []
     assert words.pop(0) == "mmmodal"
-    while isinstance(context.command, click.Group) and words and not words[0].startswith("-"):
+    parents = click.Group | ParentCommand
+    while isinstance(context.command, parents) and words and not words[0].startswith("-"):
         found = context.command.get_command(context, words[0])
+        if isinstance(context.command, ParentCommand) and found is None:
+            break
         assert found is not None, words
         name.append(words.pop(0))
         context = click.Context(found, info_name=name[-1], parent=context, **found.context_settings)

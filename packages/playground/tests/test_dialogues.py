@@ -6,11 +6,12 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmmodal.cli.main import run
-from mmmodal.records.dataset import RecordDataset
+from mmmodal.records.dataset import RecordDataset, read_records
 from mmmodal_playground.dialogues import TASKS, Clip, Dialogue, Task, make_dialogue
 from mmmodal_playground.records import dialogues, make_records
 from mmmodal_playground.scenes import Scene
@@ -145,3 +146,33 @@ def test_the_splits_share_no_dialogue() -> None:
         {(d.media, d.turns) for d in dialogues(600, split=split)} for split in ("train", "test")
     )
     assert not train & test
+
+
+def test_a_benchmark_has_each_task_in_both_languages_as_one_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "held-out"
+    assert run(["playground", "make", "benchmark", str(out), "--n", "2"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == out / "records.jsonl" and run(["data", "check", str(path)]) == 0
+    clusters: dict[str | None, list[Any]] = {}
+    for _, record in read_records(path):
+        clusters.setdefault(record.cluster, []).append(record)
+    assert len(clusters) == 2 * len(TASKS)
+    for pair in clusters.values():
+        assert [record.lang for record in pair] == ["en", "ms"]
+        one, other = ({tag for m in r.messages if m.expect for tag in m.expect.tags} for r in pair)
+        assert one & other & set(TASKS)
+
+
+def test_turns_that_only_bring_a_medium_in_are_not_scored(tmp_path: Path) -> None:
+    path = make_records(tmp_path, 36)
+    for _, record in read_records(path):
+        assert record.meta is not None
+        expected = [m.expect for m in record.messages if m.role == "assistant"]
+        assert [each is not None and each.scored for each in expected] == record.meta["scored"]
+
+
+def test_a_folder_may_have_the_name_of_the_benchmark(tmp_path: Path) -> None:
+    assert run(["playground", "make", str(tmp_path / "benchmark"), "--n", "2"]) == 0
+    assert len(list(read_records(tmp_path / "benchmark/records.jsonl"))) == 2

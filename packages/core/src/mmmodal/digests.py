@@ -16,7 +16,7 @@ from mmmodal.pretrained import INDEX, SINGLE, find_file, read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["code_digest", "tensors_digest", "weight_files", "weights_digest"]
+__all__ = ["code_digest", "source_digest", "tensors_digest", "weight_files", "weights_digest"]
 
 
 def weights_digest(source: str) -> str:
@@ -66,9 +66,17 @@ def code_digest(kinds: Iterable[type[Any]]) -> str:
     its own in every key. It is empty if there is no such package.
     """
     modules = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
+    return source_digest(modules - {"mmmodal"})
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """Return the SHA-256 of the source of imported packages that are being developed.
+
+    It is empty if none of them is, as for `code_digest`.
+    """
     lines = [
         f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-        for name in sorted(modules - {"mmmodal"})
+        for name in sorted(set(modules))
         for root, path in _developed(name)
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""

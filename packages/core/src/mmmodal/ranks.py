@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["anyone", "everyones", "of_first", "rank", "ranks", "summed", "wait"]
+__all__ = ["anyone", "everyones", "joined", "of_first", "rank", "ranks", "summed", "wait"]
 
 
 def rank() -> int:
@@ -28,6 +30,22 @@ def ranks() -> int:
     import torch
 
     return torch.distributed.get_world_size()
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Join the processes that a launcher started, if there are several, as the Trainer does."""
+    if ranks() == 1 or _joined():
+        yield
+        return
+    import torch
+    from accelerate import PartialState
+
+    PartialState()  # chooses the backend, and the GPU of this process
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def wait() -> None:

@@ -30,6 +30,22 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KINDS = ("image", "audio")
+SEVERAL = st.lists(st.text(max_size=5), max_size=2)
+OPTIONS = st.dictionaries(
+    st.text(max_size=5), JSON.filter(lambda value: value is not None), max_size=2
+)
+EXPECTATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "scored": st.booleans(),
+        "scorer": st.sampled_from(["exact", "wer"]),
+        "options": OPTIONS,
+        "references": SEVERAL,
+        "choices": SEVERAL,
+        "tags": SEVERAL,
+    },
+)
+"""How an answer is scored, in all that can be said of it."""
 
 
 @st.composite
@@ -54,7 +70,9 @@ def records(draw: st.DrawFn) -> Record:
             part = {"type": kinds[medium], "media": medium}
             content.insert(draw(st.integers(0, len(content))), part)
         messages.append({"role": "user", "content": content})
-        messages.append({"role": "assistant", "content": [text_part(draw(words(texts)))]})
+        answer: dict[str, Any] = {"content": [text_part(draw(words(texts)))]}
+        expect = draw(st.none() | EXPECTATIONS)
+        messages.append({"role": "assistant", "expect": expect, **answer})
     return Record.model_validate(
         {
             "id": draw(TEXTS),
@@ -62,6 +80,7 @@ def records(draw: st.DrawFn) -> Record:
             "media": media,
             "lang": draw(st.none() | st.sampled_from(["en", "ms"])),
             "group": draw(st.none() | TEXTS),
+            "cluster": draw(st.none() | TEXTS),
             "meta": draw(
                 st.none() | st.dictionaries(st.text(max_size=8), JSON, min_size=1, max_size=3)
             ),
@@ -116,8 +135,13 @@ def test_what_another_format_writes_it_reads_back_and_the_rest_it_refuses(
 
     assert found.name == name
     assert said(read) == said(record)
-    assert (read.id, read.lang, read.group) == (record.id, record.lang, record.group)
-    assert read.meta == record.meta
+    assert about(read) == about(record)
+
+
+def about(record: Record) -> list[Any]:
+    """Return what a record says besides its turns."""
+    expected = [message.expect for message in record.messages]
+    return [record.id, record.lang, record.group, record.cluster, record.meta, expected]
 
 
 def said(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -283,7 +307,10 @@ def test_a_line_of_json_is_one_line_for_every_reader(tmp_path: Path) -> None:
 def test_parquet_is_written_in_small_row_groups_of_columns_other_tools_know(tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    record = Record.model_validate(ROW | {"meta": {"a": [1]}})
+    expect = {"scorer": "number", "options": {"absolute": 0.5}, "references": ["2", "dua"]}
+    answer = ROW["messages"][1] | {"expect": expect}
+    changes = {"messages": [ROW["messages"][0], answer], "cluster": "c", "meta": {"a": [1]}}
+    record = Record.model_validate(ROW | changes)
     path = tmp_path / "out.parquet"
 
     write_records([record] * 1001, path)
@@ -300,15 +327,25 @@ def test_parquet_is_written_in_small_row_groups_of_columns_other_tools_know(tmp_
                         {"type": "image", "text": None, "media": 0},
                         {"type": "text", "text": "Apa?", "media": None},
                     ],
+                    "expect": None,
                 },
                 {
                     "role": "assistant",
                     "content": [{"type": "text", "text": "Kucing.", "media": None}],
+                    "expect": {
+                        "scored": None,
+                        "scorer": "number",
+                        "options": '{"absolute": 0.5}',
+                        "references": ["2", "dua"],
+                        "choices": None,
+                        "tags": None,
+                    },
                 },
             ],
             "media": [{"kind": "image", "uri": "a.jpg", "sha256": None}],
             "lang": None,
             "group": None,
+            "cluster": "c",
             "meta": '{"a": [1]}',
         }
     ]

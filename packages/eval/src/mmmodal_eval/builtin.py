@@ -18,7 +18,15 @@ def mmmodal_families() -> list[Family]:
 
 @hookimpl
 def mmmodal_scorers() -> list[type[Scorer]]:
-    """Return the scorers of texts, choices and numbers."""
+    """Return the scorers of texts, choices and numbers, and the judge."""
+    from mmmodal_eval.scorers.choice import Choice, ChoiceLikelihood
+    from mmmodal_eval.scorers.consensus import Consensus
+    from mmmodal_eval.scorers.contains import Contains
+    from mmmodal_eval.scorers.error_rates import CER, WER
     from mmmodal_eval.scorers.exact import Exact
+    from mmmodal_eval.scorers.n_grams import BLEU, ChrF
+    from mmmodal_eval.scorers.number import Number
+    from mmmodal_eval.scorers.rouge import RougeL
 
-    return [Exact]
+    texts = [Exact, Contains, Consensus, WER, CER, BLEU, ChrF, RougeL]
+    return [*texts, Choice, ChoiceLikelihood, Number]

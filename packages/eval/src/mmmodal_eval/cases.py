@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,12 @@ class Case:
     """The options of the scorer."""
 
     tags: tuple[str, ...] = ()
+
+    @property
+    def scored_by(self) -> str:
+        """What cases share that one scorer scores: its name, and its options if it has some."""
+        given = json.dumps(dict(self.options), sort_keys=True, ensure_ascii=False)
+        return f"{self.scorer} {given}" if self.options else self.scorer
 
 
 def cases_of(

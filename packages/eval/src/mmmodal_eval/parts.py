@@ -11,7 +11,7 @@ from mmmodal.authoring.plugins import Family, Registry
 from mmmodal_eval import hookspecs
 from mmmodal_eval.contracts import Scorer
 
-__all__ = ["FAMILY", "registry", "scorer"]
+__all__ = ["FAMILY", "registry", "scorer", "scorer_class"]
 
 FAMILY = Family(hookspecs, "mmmodal_eval.contracts", {"scorers": "scorer"})
 
@@ -22,13 +22,12 @@ def registry() -> Registry:
     return Registry(FAMILY)
 
 
-def scorer(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
-    """Return the scorer of that name.
+def scorer_class(name: str) -> type[Scorer]:
+    """Return the class of the scorer of that name.
 
     Raises:
         PartError: no plugin that loads provides it.
         PluginError: two plugins provide it.
-        ConfigError: an option is unknown, or its value is not valid.
     """
     found = registry().get("scorers", name)
     if found is None:
@@ -37,4 +36,16 @@ def scorer(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
         hint = suggest(name, registry().names("scorers"))
         raise PartError(f"unknown scorer {name!r}{hint}{maybe}")
     part: type[Scorer] = found.part
+    return part
+
+
+def scorer(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
+    """Return the scorer of that name.
+
+    Raises:
+        PartError: no plugin that loads provides it.
+        PluginError: two plugins provide it.
+        ConfigError: an option is unknown, or its value is not valid.
+    """
+    part = scorer_class(name)
     return part(validate(part.Options, dict(options or {}), f"options of the scorer {name!r}"))

@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from mmmodal.authoring.commands import example, talking
+from mmmodal.authoring.commands import ParentCommand, example, talking
 from mmmodal_playground.things import COLOURS, SHAPES, TALKS, Split, Thing
 from mmmodal_playground.writing import writing
 
@@ -17,7 +17,35 @@ def playground() -> None:
     """Generate data to try all commands, without downloads."""
 
 
-@playground.command(epilog=example("mmmodal playground make data --n 100"))
+@click.command(epilog=example("mmmodal playground make benchmark held-out --n 100"))
+@click.argument("out", type=click.Path(path_type=Path), default="benchmark")
+@click.option(
+    "--n",
+    "number",
+    type=click.IntRange(1),
+    default=25,
+    show_default=True,
+    help="The number of conversations of each of the six tasks and both languages.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
+def benchmark(out: Path, number: int, seed: int) -> None:
+    """Write held-out conversations for `mmmodal evaluate` to OUT, by default `benchmark`.
+
+    They are about several pictures, several clips, both, and earlier turns. Each is in English and
+    in Malay; the two are one cluster. Tags name the task and the kind of question.
+    """
+    from mmmodal_playground.records import make_benchmark
+
+    with talking(), writing(out):
+        path = make_benchmark(out, number, seed)
+    click.echo(str(path))
+
+
+@playground.command(
+    cls=ParentCommand,
+    subcommands={"benchmark": lambda: benchmark},
+    epilog=example("mmmodal playground make data --n 100"),
+)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--split",
@@ -36,7 +64,10 @@ def playground() -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same data.")
 def make(out: Path, split: Split, number: int, seed: int) -> None:
-    """Write conversations about drawn scenes and spoken phrases, with their media, to OUT."""
+    """Write conversations about drawn scenes and spoken phrases, with their media, to OUT.
+
+    A folder that is named as the command below is written `./benchmark`.
+    """
     from mmmodal_playground.records import make_records
 
     with talking(), writing(out):

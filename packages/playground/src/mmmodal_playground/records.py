@@ -21,7 +21,10 @@ from mmmodal_playground.scenes import draw_scene
 from mmmodal_playground.speech import Say, save_speech, speaking
 from mmmodal_playground.things import TALKS, Split
 
-__all__ = ["dialogues", "make_records", "quizzes", "write_records"]
+__all__ = ["dialogues", "make_benchmark", "make_records", "quizzes", "write_records"]
+
+Named = tuple[str, Dialogue, dict[str, str]]
+"""The id of a record, its dialogue, and further keys."""
 
 
 def dialogues(
@@ -54,13 +57,37 @@ def make_records(folder: Path, number: int, seed: int = 0, split: Split = "train
     return write_records(folder, dialogues(number, split=split, seed=seed), f"{split}-{seed}")
 
 
+def make_benchmark(folder: Path, number: int, seed: int = 0) -> Path:
+    """Write a benchmark to `folder`; return the path of `records.jsonl`.
+
+    It has `number` conversations of each task and language, of the split `test`. The conversations
+    of the two languages that are drawn alike are one cluster.
+    """
+    return _write(folder, _benchmark(number, seed))
+
+
+def _benchmark(number: int, seed: int) -> Iterator[Named]:
+    for index in range(number * len(TASKS)):
+        cluster = f"benchmark-{seed}-{index}"
+        for language in TALKS:
+            # The same random numbers for both, so that they are about the same things.
+            dialogue = make_dialogue(
+                TASKS[index % len(TASKS)], language, "test", random.Random(cluster)
+            )
+            yield f"{cluster}-{language}", dialogue, {"cluster": cluster, "group": cluster}
+
+
 def write_records(folder: Path, made: Iterable[Dialogue], name: str) -> Path:
     """Write dialogues and their media to `folder`; `name` is the prefix of ids and file names."""
+    return _write(folder, ((f"{name}-{index}", each, {}) for index, each in enumerate(made)))
+
+
+def _write(folder: Path, made: Iterable[Named]) -> Path:
     (folder / "media").mkdir(parents=True, exist_ok=True)
     path = folder / "records.jsonl"
     with path.open("w", encoding="utf-8") as file, speaking() as say:
-        for index, dialogue in enumerate(made):
-            record = _record(folder, dialogue, f"{name}-{index}", say)
+        for name, dialogue, about in made:
+            record = _record(folder, dialogue, name, say) | about
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     return path
 
@@ -75,7 +102,9 @@ def _record(folder: Path, dialogue: Dialogue, name: str, say: Say) -> dict[str, 
         content = [{"type": media[index]["kind"], "media": index} for index in turn.media]
         content.insert(len(content) if turn.media_first else 0, _text(turn.question))
         messages.append({"role": "user", "content": content})
-        messages.append({"role": "assistant", "content": [_text(turn.answer)]})
+        expect = {"tags": [dialogue.task, turn.kind]} if turn.scored else {"scored": False}
+        answer = {"role": "assistant", "content": [_text(turn.answer)], "expect": expect}
+        messages.append(answer)
     return {
         "id": name,
         "lang": dialogue.language,

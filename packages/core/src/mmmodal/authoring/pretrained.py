@@ -2,6 +2,7 @@
 
 from mmmodal.backbones.auto import AutoBackbone
 from mmmodal.downloads import hub_files
+from mmmodal.making.contents import checkpoint_code, checkpoint_files
 from mmmodal.pretrained import (
     WEIGHT_FILES,
     Checkpoint,
@@ -19,6 +20,8 @@ __all__ = [
     "WEIGHT_FILES",
     "AutoBackbone",
     "Checkpoint",
+    "checkpoint_code",
+    "checkpoint_files",
     "find_file",
     "hub_files",
     "layers_to_run",

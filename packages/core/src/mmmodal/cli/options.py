@@ -17,6 +17,7 @@ __all__ = [
     "chat_template_option",
     "data_argument",
     "dtype_option",
+    "format_options",
     "json_option",
     "known_format",
     "limit_option",
@@ -49,45 +50,68 @@ def known_format(
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for reading a data file; the command gets `format` and `root_maps`."""
-
-    @functools.wraps(command)
-    def reading(
-        *arguments: Any, format_name: str | None, settings: tuple[str, ...], **named: Any
-    ) -> Any:
-        return command(*arguments, format=_read_format(format_name, settings), **named)
-
-    reading = click.option(
-        "--root-map",
-        "root_maps",
-        multiple=True,
-        metavar="OLD=NEW",
-        help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
-    )(reading)
-    reading = click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set an option of --format, as in columns.audio=clip; repeatable.",
-    )(reading)
-    return click.option(
-        "--format",
-        "format_name",
-        metavar="FORMAT",
-        callback=known_format,
-        help="The format of all rows (see `mmmodal formats`); by default it is detected for each.",
-    )(reading)
+    return format_options("--set")(command)
 
 
-def _read_format(name: str | None, settings: Sequence[str]) -> Format | None:
-    """Return the format of `--format` with the options of `--set`.
+def format_options(flag: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return `reading_options` with another name for the options of the format.
+
+    Args:
+        flag: the option that sets one, for commands that have a `--set` of their own.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def reading(
+            *arguments: Any, format_name: str | None, format_settings: tuple[str, ...], **named: Any
+        ) -> Any:
+            chosen = _read_format(format_name, format_settings, flag)
+            return command(*arguments, format=chosen, **named)
+
+        for option in _format_options(flag):
+            reading = option(reading)
+        return reading
+
+    return decorate
+
+
+def _format_options(flag: str) -> list[Callable[[Any], Any]]:
+    """Return the options for reading a data file, the last one first."""
+    return [
+        click.option(
+            "--root-map",
+            "root_maps",
+            multiple=True,
+            metavar="OLD=NEW",
+            help="Replace the beginning of media paths, as in 'C:\\data=data'; repeatable.",
+        ),
+        click.option(
+            flag,
+            "format_settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set an option of --format, as in columns.audio=clip; repeatable.",
+        ),
+        click.option(
+            "--format",
+            "format_name",
+            metavar="FORMAT",
+            callback=known_format,
+            help="The format of all rows (see `mmmodal formats`); by default it is detected for "
+            "each.",
+        ),
+    ]
+
+
+def _read_format(name: str | None, settings: Sequence[str], flag: str) -> Format | None:
+    """Return the format of `--format` with its options.
 
     Raises:
         ConfigError: an option is unknown, or its value is not valid.
     """
     if name is None:
         if settings:
-            raise click.UsageError("--set needs --format, whose options it sets")
+            raise click.UsageError(f"{flag} needs --format, whose options it sets")
         return None
     from mmmodal.config import apply_overrides
     from mmmodal.records.detection import find_format, formats

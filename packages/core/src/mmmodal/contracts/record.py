@@ -35,7 +35,10 @@ class ContentPart(Config):
 
 
 class Expectation(Config):
-    """How an answer to this turn is scored, where it is not compared with the turn's text."""
+    """How an answer to this turn is scored, where it is not compared with the turn's text.
+
+    What is null counts as absent, options too, as tables fill what a row does not say.
+    """
 
     scored: bool = True
     """Whether the answer is scored at all."""
@@ -54,6 +57,13 @@ class Expectation(Config):
 
     tags: tuple[str, ...] = ()
     """Names of groups of questions, each of which gets figures of its own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        given = _not_null(values)
+        options = given.get("options") if isinstance(given, Mapping) else None
+        return {**given, "options": _not_null(options)} if options else given
 
 
 class Message(Config):
@@ -141,6 +151,12 @@ class Record(Config):
         if unused:
             raise ValueError(f"no message refers to medium {min(unused)}")
         return self
+
+
+def _not_null(values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def text_message(role: Role, text: str) -> Message:

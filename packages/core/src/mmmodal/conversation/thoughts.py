@@ -46,7 +46,7 @@ def without_thoughts(message: Message) -> Message:
         part if part.text is None else ContentPart(type="text", text=_without(part.text))
         for part in joined(message.content)
     ]
-    return Message(role=message.role, content=tuple(parts))
+    return message.model_copy(update={"content": tuple(parts)})
 
 
 def opened_thought(prompt: str) -> tuple[str, str] | None:

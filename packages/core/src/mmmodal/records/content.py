@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmmodal.conversation.messages import read_part
@@ -47,12 +47,13 @@ class ContentReader:
         messages = [self._message(message, index) for index, message in enumerate(given)]
         if self._beside and not self._media:
             turns = [Turn(m["role"], _text(m), f"'messages.{i}'") for i, m in enumerate(messages)]
-            return read_beside(turns, self._beside, self._where)
+            read = read_beside(turns, self._beside, self._where)
+            return {**read, "messages": _with_expectations(read["messages"], given)}
         listed = [shown(uri) for each in self._beside.values() for uri in each.uris]
         if sorted(listed) != sorted(shown(medium["uri"]) for medium in self._media):
             marked = {kind: len({*numbers}) for kind, numbers in self._placed.items()}
             check_counts(marked, self._beside, self._where)
-        return {"messages": messages, "media": self._media}
+        return {"messages": _with_expectations(messages, given), "media": self._media}
 
     def _message(self, message: Any, index: int) -> dict[str, Any]:
         field = f"'messages.{index}'"
@@ -102,7 +103,7 @@ def _role(message: Any, field: str, where: str) -> str:
             reason = f"{field}: {key!r} is {message[key]!r:.20}, but every answer is learned"
             raise RecordError(where, printable(f"{reason}; leave out the row, or the key"))
     given -= LEARNED
-    if unknown := sorted(given - {"role", "content"}):
+    if unknown := sorted(given - {"role", "content", "expect"}):
         reason = f"{field}: only role and content are supported, not {unknown[0]!r}; remove it"
         raise RecordError(where, printable(reason))
     role = message.get("role")
@@ -110,6 +111,16 @@ def _role(message: Any, field: str, where: str) -> str:
         reason = f"{field}: its role must be system, user or assistant, got {role!r:.60}"
         raise RecordError(where, printable(reason))
     return ROLES[role]
+
+
+def _with_expectations(
+    messages: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return messages with what the given ones say of how answers are scored."""
+    return [
+        {**message, "expect": said.get("expect")}
+        for message, said in zip(messages, given, strict=True)
+    ]
 
 
 def _text(message: Mapping[str, Any]) -> str:

@@ -52,12 +52,22 @@ def _grouped(rows: Iterable[TableRow]) -> Iterator[list[dict[str, Any]]]:
         held += sum(len(medium.data) for _, medium in media)
         if "meta" in row:
             row["meta"] = dump_json(row["meta"], where).decode("utf-8")
+        row["messages"] = [_message(message, where) for message in row["messages"]]
         group.append(row | _columns(media))
         if len(group) == GROUP_ROWS or size > GROUP_BYTES or held > GROUP_MEDIA:
             yield group
             group, size, held = [], 0, 0
     if group:
         yield group
+
+
+def _message(message: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a message with the options of its scorer as JSON text."""
+    expect = message.get("expect", {})
+    if "options" not in expect:
+        return message
+    options = dump_json(expect["options"], where).decode("utf-8")
+    return {**message, "expect": {**expect, "options": options}}
 
 
 def _columns(media: Iterable[tuple[str, Carried]]) -> dict[str, list[dict[str, Any]]]:
@@ -71,14 +81,21 @@ def _columns(media: Iterable[tuple[str, Carried]]) -> dict[str, list[dict[str, A
 
 
 def _schema() -> pyarrow.Schema:
-    """Return the columns of a table of records; `meta` is JSON text, as its keys are not fixed."""
+    """Return the columns of a table of records.
+
+    `meta` and the options of scorers are JSON text, as their keys are not fixed.
+    """
     import pyarrow as pa
 
     part = pa.struct({"type": pa.string(), "text": pa.string(), "media": pa.int32()})
-    message = pa.struct({"role": pa.string(), "content": pa.list_(part)})
+    expect = pa.struct(
+        {"scored": pa.bool_(), "scorer": pa.string(), "options": pa.string()}
+        | dict.fromkeys(("references", "choices", "tags"), pa.list_(pa.string()))
+    )
+    message = pa.struct({"role": pa.string(), "content": pa.list_(part), "expect": expect})
     medium = pa.struct({"kind": pa.string(), "uri": pa.string(), "sha256": pa.string()})
     columns = {"id": pa.string(), "messages": pa.list_(message), "media": pa.list_(medium)}
-    return pa.schema(columns | dict.fromkeys(("lang", "group", "meta"), pa.string()))
+    return pa.schema(columns | dict.fromkeys(("lang", "group", "cluster", "meta"), pa.string()))
 
 
 def _with_media(schema: pyarrow.Schema) -> pyarrow.Schema:

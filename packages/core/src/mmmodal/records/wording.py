@@ -17,6 +17,9 @@ DRAWN = "wording"
 CHOOSE = {"en": "Answer with the letter of your choice.", "ms": "Jawab dengan huruf pilihan anda."}
 """What asks for a letter, by language."""
 
+CHOICE = "choice"
+"""The name of the scorer of answers that choose."""
+
 LETTERS = string.ascii_uppercase
 
 
@@ -57,8 +60,10 @@ def in_language(texts: Mapping[str, str], lang: str | None) -> str:
 
 def with_choices(
     question: str, choices: Sequence[Any], answer: Any, lang: str | None
-) -> tuple[str, str]:
+) -> tuple[str, str, dict[str, Any]]:
     """Return a question with its choices, each on a line with a letter, and the letter to answer.
+
+    The third value is how the answer is scored: `expect` of its message.
 
     Args:
         question: the question.
@@ -72,9 +77,13 @@ def with_choices(
     shown = [str(choice) for choice in choices if isinstance(choice, str | int | float)]
     if len(shown) != len(choices) or not 2 <= len(shown) <= len(LETTERS):
         raise ValueError(f"choices must be 2 to {len(LETTERS)} texts")
-    letter = LETTERS[_index(shown, answer)]
+    index = _index(shown, answer)
+    letter = LETTERS[index]
     lines = [f"{each}. {choice}" for each, choice in zip(LETTERS, shown, strict=False)]
-    return "\n".join([question, *lines, in_language(CHOOSE, lang)]), letter
+    # The letter of a choice may also be the text of another one.
+    right = shown[index] if shown.count(shown[index]) == 1 else letter
+    expect = {"scorer": CHOICE, "choices": tuple(shown), "references": (right,)}
+    return "\n".join([question, *lines, in_language(CHOOSE, lang)]), letter, expect
 
 
 def _index(choices: Sequence[str], answer: Any) -> int:

@@ -16,6 +16,7 @@ from mmmodal_datagen.contracts import (
     Completion,
     LanguageModel,
     Sampling,
+    StopRun,
 )
 from mmmodal_datagen.texts.thoughts import holds_thoughts
 
@@ -53,6 +54,9 @@ class LocalLanguageModel(LanguageModel):
 
     async def chat(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Completion:
         """Return the continuation of the conversation in the model's own template."""
+        if not all(isinstance(turn.content, str) for turn in turns):
+            reads = "reads texts alone; name an endpoint whose model reads media"
+            raise StopRun(f"the language model {self.options.source} {reads}")
         return await self._batcher.ask(_Asked(tuple(turns), sampling))
 
     async def complete(self, prompt: str, sampling: Sampling) -> Completion:

@@ -19,7 +19,9 @@ class ChatTurn(Config):
     """One message to a language model."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: str | tuple[dict[str, Any], ...]
+    """A text, or parts in the form of OpenAI's protocol, for models that read media:
+    `{"type": "image_url", "image_url": {"url": "data:…"}}`."""
 
 
 class Sampling(Config):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ class ReplayStore:
         self._asked: dict[str, asyncio.Future[Answer]] = {}
         self._pending: list[_Pending] = []
         self._flushing: asyncio.Task[None] | None = None
-        self._files = [self._open(path) for path in self._paths()]
+        self._files = {path: self._open(path) for path in self._paths()}
 
     async def answer(self, request: Mapping[str, Any], ask: Ask) -> Answer:
         """Return the kept answer to a request; without one, call `ask` and keep its answer.
@@ -89,16 +89,25 @@ class ReplayStore:
         finally:
             del self._asked[key]
 
+    def find(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the kept answer to a request, or None."""
+        return self._find(digest(request))
+
+    def keep(self, answers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Keep the answers to requests, all or none: they are on disk when this returns."""
+        rows = [(digest(asked), _text(asked), _text(answer)) for asked, answer in answers]
+        self._write(rows)
+
     def close(self) -> None:
         """Close the files; nothing is pending once every `answer` has returned."""
         self._thread.shutdown()
-        for file in self._files:
+        for file in self._files.values():
             file.close()
 
     async def _ask(self, key: str, request: Mapping[str, Any], ask: Ask) -> Answer:
-        answer = canonical(dict(await ask())).decode("utf-8")
+        answer = _text(await ask())
         loop = asyncio.get_running_loop()
-        pending = _Pending(key, canonical(request).decode("utf-8"), answer, loop.create_future())
+        pending = _Pending(key, _text(request), answer, loop.create_future())
         self._pending.append(pending)
         if self._flushing is None or self._flushing.done():
             self._flushing = loop.create_task(self._flush())
@@ -109,8 +118,9 @@ class ReplayStore:
         loop = asyncio.get_running_loop()
         while self._pending:
             batch, self._pending = self._pending, []
+            rows = [(item.key, item.request, item.answer) for item in batch]
             try:
-                kept = await loop.run_in_executor(self._thread, self._write, batch)
+                kept = await loop.run_in_executor(self._thread, self._write, rows)
             except Exception as error:
                 for item in batch:
                     if not item.kept.done():  # its task may be cancelled
@@ -120,22 +130,19 @@ class ReplayStore:
                 if not item.kept.done():
                     item.kept.set_result(answer)
 
-    def _write(self, batch: list[_Pending]) -> list[str]:
-        """Write answers and return them; if another process was first, its answer is returned."""
-        with self._refusals(), contextlib.closing(self._connect(self._path)) as file:
+    def _write(self, rows: list[tuple[str, str, str]]) -> list[str]:
+        """Write keys, requests and answers, and return the kept answers, of whoever was first."""
+        with self._refusals(self._path), contextlib.closing(self._connect(self._path)) as file:
             file.execute("BEGIN IMMEDIATE")
-            file.executemany(
-                "INSERT OR IGNORE INTO calls VALUES (?, ?, ?)",
-                [(item.key, item.request, item.answer) for item in batch],
-            )
+            file.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", rows)
             query = "SELECT answer FROM calls WHERE key = ?"
-            kept = [str(file.execute(query, (item.key,)).fetchone()[0]) for item in batch]
+            kept = [str(file.execute(query, (key,)).fetchone()[0]) for key, _, _ in rows]
             file.execute("COMMIT")
             return kept
 
     def _find(self, key: str) -> dict[str, Any] | None:
-        with self._refusals():
-            for file in self._files:
+        for path, file in self._files.items():
+            with self._refusals(path):
                 query = "SELECT answer FROM calls WHERE key = ?"
                 if found := file.execute(query, (key,)).fetchone():
                     answer: dict[str, Any] = json.loads(found[0])
@@ -144,13 +151,13 @@ class ReplayStore:
 
     def _paths(self) -> list[Path]:
         """Return the file of this writer, and the existing files of others."""
-        with self._refusals():
+        with self._refusals(self._path):
             self.folder.mkdir(parents=True, exist_ok=True)
         others = sorted(path for path in self.folder.glob("*.sqlite") if path != self._path)
         return [self._path, *others]
 
     def _open(self, path: Path) -> sqlite3.Connection:
-        with self._refusals():
+        with self._refusals(path):
             file = self._connect(path)
             file.execute(f"PRAGMA journal_mode = {self._journal}")
             file.execute(TABLE)
@@ -165,14 +172,18 @@ class ReplayStore:
         return file
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Raise `StopRun` for any error of SQLite or the disk."""
+    def _refusals(self, path: Path) -> Iterator[None]:
+        """Raise `StopRun` for any error of SQLite or the disk; it names the file."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
             what = "remove it; its calls will be made again" if damaged else "make room or wait"
-            raise StopRun(f"{self._path}: answers cannot be kept ({error}); {what}") from None
+            raise StopRun(f"{path}: answers cannot be kept ({error}); {what}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StopRun(f"{self.folder}: answers cannot be kept ({reason})") from None
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return canonical(dict(value)).decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ class Scorer(ABC):
     ranks_choices: ClassVar[bool] = False
     """Whether it needs the likelihood of each choice, which endpoints do not give."""
 
+    companions: ClassVar[tuple[str, ...]] = ()
+    """The names of scorers that score the same questions beside it, where the model that is asked
+    gives the likelihood of choices."""
+
     def __init__(self, options: Config | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
@@ -79,6 +84,10 @@ class Scorer(ABC):
             ValueError: it cannot, as with references that hold no number; the message says why.
         """
 
+    def ranked(self, expected: Expected) -> tuple[str, ...]:
+        """Return the answers whose likelihoods it needs, one of each choice, in their order."""
+        return expected.choices
+
     @abstractmethod
     def score(self, answer: str, expected: Expected) -> Score:
         """Return the score of one answer, which may be empty."""
@@ -88,11 +97,25 @@ class Scorer(ABC):
 
         A scorer that asks a model overrides this, to ask many at once.
         """
-        return [self.score(answer, expected) for answer, expected in answers]
+        return [self._scored(answer, expected) for answer, expected in answers]
+
+    def _scored(self, answer: str, expected: Expected) -> Score | Exception:
+        try:
+            return self.score(answer, expected)
+        except Exception as error:  # of one answer, whose outcome it is
+            return error
 
     def figure(self, totals: Sequence[float]) -> float:
-        """Return the figure of counts that were added up; by default their ratio."""
-        return totals[0] / totals[1]
+        """Return the figure of counts that were added up; by default the ratio of the first two.
+
+        NaN: there is nothing to divide by, as where no verdict of a judge counts.
+        """
+        return totals[0] / totals[1] if totals[1] else math.nan
+
+    def notes(self, totals: Sequence[float]) -> list[str]:
+        """Return what a reader of the figure should know of the counts, a sentence each."""
+        del totals
+        return []
 
     def signature(self) -> str:
         """Return what the figure depends on, for reports: normalisation, versions of libraries."""

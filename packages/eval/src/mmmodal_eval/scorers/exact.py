@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmmodal_eval.contracts import Expected, Score, Scorer
-from mmmodal_eval.scorers.normalisation import normalised
+from mmmodal_eval.scorers.normalisation import NormalisationOptions, normalised
 
 __all__ = ["Exact"]
 
@@ -12,9 +12,17 @@ class Exact(Scorer):
     """1 if the answer equals a reference after normalisation, else 0."""
 
     name = "exact"
+    Options = NormalisationOptions
+    options: NormalisationOptions
 
     def score(self, answer: str, expected: Expected) -> Score:
         """Return the score of one answer."""
-        read = normalised(answer, expected.language)
-        right = any(read == normalised(each, expected.language) for each in expected.references)
-        return Score((float(right), 1.0), read)
+        read, *right = (
+            normalised(text, expected.language, self.options)
+            for text in (answer, *expected.references)
+        )
+        return Score((float(read in right), 1.0), read)
+
+    def signature(self) -> str:
+        """Return what counts when texts are compared."""
+        return f"exact, {self.options.signature}"

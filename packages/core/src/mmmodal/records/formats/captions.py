@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from mmmodal.config import Config
 from mmmodal.contracts.format import Place
@@ -21,13 +21,21 @@ NAMES: Mapping[str, Mapping[str, str]] = {"image": {"en": "image", "ms": "gambar
 """What modalities are called, where that differs between languages."""
 
 
+class CaptionsOptions(QuestionOptions):
+    """What rows are asked, and what several captions are."""
+
+    several: Literal["records", "references"] = "records"
+    """Several captions of a medium are a record each, or references of one record, which is scored
+    by the closest of them; the first of them is its answer."""
+
+
 class Captions(ExchangeFormat):
     """`{"image": path, "caption": text}`, or several captions of one medium."""
 
     name = "captions"
     shape = "a medium (`image`, `audio` … or `file_name`) with `text`, `caption` or `captions`"
-    Options: ClassVar[type[Config]] = QuestionOptions
-    options: QuestionOptions
+    Options: ClassVar[type[Config]] = CaptionsOptions
+    options: CaptionsOptions
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row has media, a caption and no turns."""
@@ -41,11 +49,13 @@ class Captions(ExchangeFormat):
         return TEXTS
 
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
-        """Return a record for each caption of a row."""
+        """Return a record for each caption of a row, or one with all of them."""
         known, media = self.opened(row, place)
         if not media:
             raise RecordError(place.where, "it has no medium to describe; name one")
-        texts = _texts(row, place.where)
+        texts, expect = _texts(row, place.where), {}
+        if self.options.several == "references" and len(texts) > 1:
+            texts, expect = texts[:1], {"references": tuple(texts)}
         lang = known.lang or self.options.lang
         whole = known.id if known.id is not None else place.fallback_id
         records = []
@@ -56,7 +66,8 @@ class Captions(ExchangeFormat):
             question, noted = drawn(given, self.options.seed, id)
             about = {"lang": lang, "meta": {**(known.model_extra or {}), **noted} or None}
             about |= {"id": id, "group": known.group or whole} if several else {}
-            records.append(known.record(place, exchange(media, question, text), **about))
+            values = exchange(media, question, text)
+            records.append(known.record(place, values, expect, **about))
         return records
 
 

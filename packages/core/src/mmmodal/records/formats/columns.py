@@ -23,7 +23,8 @@ from mmmodal.records.wording import QuestionOptions, drawn, with_choices
 
 __all__ = ["Columns"]
 
-TEXTS = ("question", "answer", "system", "lang", "id", "group", "choices")
+ABOUT = ("id", "lang", "group", "cluster")
+TEXTS = ("question", "answer", "system", *ABOUT, "choices")
 """What a column may hold besides media."""
 
 Names = str | tuple[str, ...]
@@ -34,7 +35,7 @@ class ColumnsOptions(QuestionOptions):
 
     columns: dict[str, Names]
     """The column, or columns, of each modality, and that of `question`, `answer`, `system`,
-    `lang`, `id`, `group` and `choices`: `{audio: audio, answer: sentence}`."""
+    `lang`, `id`, `group`, `cluster` and `choices`: `{audio: audio, answer: sentence}`."""
 
     answer: str | None = None
     """A template of the answer, as in `"{name}, {city}"`, instead of a column."""
@@ -116,7 +117,7 @@ class Columns(Format):
     def read(self, row: Mapping[str, Any], place: Place) -> list[Record]:
         """Return the record of a row."""
         self._check_columns(row, place.where)
-        about = {key: self._value(row, key) for key in ("id", "lang", "group")}
+        about = {key: self._value(row, key) for key in (*ABOUT, "expect")}
         rest = {key: value for key, value in row.items() if key not in self.uses(row)}
         own = {key: rest.pop(key) for key in about if key in rest and about[key] is None}
         given = {key: value for key, value in about.items() if value is not None}
@@ -125,14 +126,14 @@ class Columns(Format):
         try:
             media = self._media(row)
             question, noted = self._question(row, media, lang, known.id or place.fallback_id)
-            answer = self._answer(row)
+            answer, expect = self._answer(row), None
             if choices := self._value(row, "choices") or self.options.choices:
-                question, answer = with_choices(question, choices, answer, lang)
+                question, answer, expect = with_choices(question, choices, answer, lang)
             system = _text(self._value(row, "system") or self.options.system or "", "system")
             values = exchange(media, question, _text(answer, "answer"), system)
         except ValueError as error:
             raise RecordError(place.where, printable(str(error))) from None
-        return [known.record(place, values, lang=lang, meta={**rest, **noted} or None)]
+        return [known.record(place, values, expect, lang=lang, meta={**rest, **noted} or None)]
 
     def _has(self, key: str) -> bool:
         return key in self.options.columns

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from mmmodal.config import Config
 from mmmodal.contracts.format import Format, Place
-from mmmodal.contracts.record import Record
+from mmmodal.contracts.record import Expectation, Record
 from mmmodal.records.beside import list_keys, media_beside, read_beside
-from mmmodal.records.foreign import ForeignRow, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, expectation, validated
 from mmmodal.records.inline import Turn, mark_text, markers, paths_by_kind
 
 __all__ = ["Llava"]
@@ -29,6 +29,7 @@ SPEAKERS = {role: speaker for speaker, role in ROLES.items()}
 class _Turn(Config):
     speaker: Literal["human", "gpt", "system", "user", "assistant"] = Field(alias="from")
     value: str
+    expect: Expectation | None = None
 
 
 class _Row(ForeignRow):
@@ -66,7 +67,10 @@ class Llava(Format):
             for index, turn in enumerate(known.conversations)
         ]
         beside = media_beside(row, place.where)
-        return [known.record(place, read_beside(turns, beside, place.where, {KIND, *beside}))]
+        values = read_beside(turns, beside, place.where, {KIND, *beside})
+        for message, turn in zip(values["messages"], known.conversations, strict=True):
+            message["expect"] = turn.expect
+        return [known.record(place, values)]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
         """Return the row of one record; the media of each modality are under its name."""
@@ -75,6 +79,7 @@ class Llava(Format):
         marks = tuple(mark for mark in markers() if mark.kind in kinds)
         turns = [
             {"from": SPEAKERS[message.role], "value": mark_text(message, marks, where)}
+            | expectation(message)
             for message in record.messages
         ]
         row: dict[str, Any] = {"id": record.id}

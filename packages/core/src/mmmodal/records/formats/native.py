@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmmodal.contracts.format import Format, Place
-from mmmodal.contracts.record import ContentPart, Expectation, Record
+from mmmodal.contracts.record import ContentPart, Record
 from mmmodal.errors import RecordError
 from mmmodal.media.source import Source
 from mmmodal.records.beside import list_keys
-from mmmodal.records.foreign import validated
+from mmmodal.records.foreign import expectation, validated
 from mmmodal.records.formats.openai import OpenAI
+from mmmodal.records.json_text import parse_json
 
 __all__ = ["Native"]
 
@@ -47,6 +48,8 @@ class Native(Format):
         held = _held(row)
         values = {k: value for k, value in row.items() if value is not None and k not in held}
         values |= _filled(row.get("media"), held, place.where)
+        if isinstance(messages, list):
+            values["messages"] = [_opened(message, place.where) for message in messages]
         return [validated(Record, values, place.where)]
 
     def write(self, records: Sequence[Record], where: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ class Native(Format):
             "id": record.id,
             "messages": [
                 {"role": message.role, "content": [_part(part) for part in message.content]}
-                | _expected(message.expect)
+                | expectation(message)
                 for message in record.messages
             ],
             "media": [
@@ -99,11 +102,16 @@ def _filled(media: Any, held: Mapping[str, list[Source]], where: str) -> dict[st
     return {"media": filled}
 
 
-def _expected(expect: Expectation | None) -> dict[str, Any]:
-    """Return the key `expect` of a message, with what is not the default."""
-    if expect is None:
-        return {}
-    return {"expect": expect.model_dump(mode="json", exclude_defaults=True)}
+def _opened(message: Any, where: str) -> Any:
+    """Return a message of a table with the options of its scorer, which are JSON text there.
+
+    Raises:
+        RecordError: they are another text.
+    """
+    expect = message.get("expect") if isinstance(message, Mapping) else None
+    if not isinstance(expect, Mapping) or not isinstance(options := expect.get("options"), str):
+        return message
+    return {**message, "expect": {**expect, "options": parse_json(options, where)}}
 
 
 def _part(part: ContentPart) -> dict[str, Any]:

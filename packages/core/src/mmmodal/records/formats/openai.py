@@ -17,7 +17,7 @@ from mmmodal.errors import RecordError
 from mmmodal.plugins import registry
 from mmmodal.records.beside import list_keys, media_beside
 from mmmodal.records.content import ContentReader
-from mmmodal.records.foreign import ForeignRow, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, expectation, validated
 
 __all__ = ["OpenAI"]
 
@@ -68,6 +68,7 @@ class OpenAI(Format):
         (record,) = records
         messages = [
             {"role": message.role, "content": _content(message, record, where)}
+            | expectation(message)
             for message in record.messages
         ]
         return complete({"id": record.id, "messages": messages}, record, self, where)

@@ -14,7 +14,7 @@ from mmmodal.contracts.record import Record
 from mmmodal.errors import RecordError
 from mmmodal.media.source import Source
 from mmmodal.records.addresses import Medium, addresses, shown
-from mmmodal.records.foreign import ForeignRow, complete, validated
+from mmmodal.records.foreign import ForeignRow, complete, expects, last_expectation, validated
 from mmmodal.records.inline import (
     Marker,
     Turn,
@@ -137,6 +137,7 @@ class Paper(Format):
             return False
         first, group = held[0], record.group
         same = (first.group, first.media, first.meta) == (group, record.media, record.meta)
+        same &= first.cluster == record.cluster and expects(first) == expects(record)
         ids = (first.id, record.id) == tuple(f"{group}-{language}" for language in LANGUAGES)
         shown = media_in_order(first) == media_in_order(record)
         roles = [message.role for message in first.messages]
@@ -154,7 +155,7 @@ class Paper(Format):
             first = first.model_copy(update={"lang": None, "group": None})
         row |= _written_media(first, form, paths, where)
         texts = [_texts(record, form, where) for record in records]
-        row |= _written_turns(first, form, texts)
+        row |= _written_turns(first, form, texts) | last_expectation(first, where)
         return complete(row, first.model_copy(update={"meta": meta}), self, where)
 
 

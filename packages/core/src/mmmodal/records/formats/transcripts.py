@@ -60,5 +60,8 @@ class Transcripts(ExchangeFormat):
         id = known.id if known.id is not None else place.fallback_id
         given = self.options.question or in_language(SAID, lang)
         question, noted = drawn(given, self.options.seed, id)
-        about = {"lang": lang, "meta": {**(known.model_extra or {}), **noted} or None}
+        about: dict[str, Any] = {
+            "lang": lang,
+            "meta": {**(known.model_extra or {}), **noted} or None,
+        }
         return [known.record(place, exchange(media, question, text), **about)]

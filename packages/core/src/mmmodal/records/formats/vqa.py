@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from mmmodal.config import Config
@@ -19,7 +19,10 @@ from mmmodal.records.wording import with_choices
 __all__ = ["VQA"]
 
 QUESTION = "question"
-ANSWERS = ("answer", "multiple_choice_answer", "answers")
+COMMONEST = "multiple_choice_answer"
+"""The key of the commonest of `answers`, in VQA's own rows."""
+
+ANSWERS = ("answer", COMMONEST, "answers")
 CHOICES = ("choices", "options")
 
 
@@ -53,7 +56,7 @@ class VQA(ExchangeFormat):
         """Return the record of a row."""
         known, _ = self.opened(row, place)
         try:
-            question, answer = self._texts(row, known.lang)
+            question, answer, expect = self._texts(row, known.lang)
         except ValueError as error:
             raise RecordError(place.where, str(error)) from None
         turns = [
@@ -61,17 +64,18 @@ class VQA(ExchangeFormat):
             Turn("assistant", answer, repr(ANSWERS[0])),
         ]
         values = read_listed(turns, media_of(row, place.where), place.where)
-        return [known.record(place, values)]
+        return [known.record(place, values, expect)]
 
-    def _texts(self, row: Mapping[str, Any], lang: str | None) -> tuple[str, str]:
-        """Return question and answer of a row."""
+    def _texts(self, row: Mapping[str, Any], lang: str | None) -> tuple[str, str, dict[str, Any]]:
+        """Return question and answer of a row, and how the answer is scored."""
         question = row[QUESTION] if isinstance(row.get(QUESTION), str) else ""
         if not question.strip():
             raise ValueError("'question' must be a text that is not empty")
         given = _given(row)
         answer = row.get(given)
+        texts = _several(row, given)
         if isinstance(answer, list | tuple):
-            answer = _one(answer, given, self.options.answers)
+            answer = _one(texts, self.options.answers)
         if any(row.get(key) is not None for key in CHOICES):
             _, choices = text_of(row, CHOICES)
             if not isinstance(choices, list | tuple):
@@ -79,7 +83,7 @@ class VQA(ExchangeFormat):
             return with_choices(question, choices, answer, lang)
         if isinstance(answer, bool) or not isinstance(answer, str | int | float):
             raise ValueError(f"{given!r} must be a text, or a list of texts")
-        return question, str(answer)
+        return question, str(answer), {"references": texts} if len(texts) > 1 else {}
 
 
 def _given(row: Mapping[str, Any]) -> str:
@@ -87,10 +91,29 @@ def _given(row: Mapping[str, Any]) -> str:
     return next((key for key in ANSWERS if row.get(key) not in (None, "")), ANSWERS[0])
 
 
-def _one(answers: Collection[Any], key: str, which: str) -> str:
-    """Return the answer that is learned of several, each a text or `{"answer": text}`."""
-    texts = [each.get("answer") if isinstance(each, Mapping) else each for each in answers]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{key!r} must be a list of texts that is not empty")
+def _several(row: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return all answers, each a text or `{"answer": text}` of a list; none without a list.
+
+    Args:
+        row: the row.
+        key: that of the answer that is learned.
+
+    Raises:
+        ValueError: the list is what is learned, and holds something else.
+    """
+    # Beside `answer`, `answers` may be anything: what there is to choose from, for example.
+    given = row.get(ANSWERS[-1]) if key == COMMONEST else row.get(key)
+    if not isinstance(given, list | tuple):
+        return ()
+    texts: list[Any] = [each.get("answer") if isinstance(each, Mapping) else each for each in given]
+    if texts and all(isinstance(text, str) for text in texts):
+        return tuple(texts)
+    if key == COMMONEST:
+        return ()
+    raise ValueError(f"{key!r} must be a list of texts that is not empty")
+
+
+def _one(texts: Sequence[str], which: str) -> str:
+    """Return the answer that is learned of several."""
     common = Counter(texts).most_common(1)[0][0]  # of equals the first
     return str(common if which == "common" else texts[0])

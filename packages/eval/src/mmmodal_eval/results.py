@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -121,5 +120,5 @@ class Results(Config):
     signatures: dict[str, str]
     """What the figure of each scorer depends on."""
 
-    versions: Mapping[str, str]
-    seconds: float
+    versions: dict[str, str]
+    """The versions of the packages that scored."""

@@ -1,0 +1,1 @@
+"""Comparisons of two results on the same questions, and the gate that refuses a loss."""

@@ -85,11 +85,12 @@ class Asker:
         dialogues = [self._dialogue(request) for request in requests]
         # lmms-eval has dealt the documents to the processes of a launcher already.
         everyones = [range(len(dialogues)) if each == rank() else () for each in range(ranks())]
-        answered = answer_dialogues(
-            self._model, dialogues, batches=everyones, on_error="keep", **settings
-        )
         try:
-            answers = dict(answered)
+            answers = dict(
+                answer_dialogues(
+                    self._model, dialogues, batches=everyones, on_error="keep", **settings
+                )
+            )
         except ConfigError as error:
             raise _with_way_out(error, requests[0].task) from None
         return [_last(answers[place], each) for place, each in enumerate(requests)]
@@ -133,5 +134,6 @@ def _last(answers: Sequence[Answer], request: Request) -> Answer:
 
 
 def _with_way_out(error: ConfigError, task: str) -> ConfigError:
-    hint = "ignore a setting by the model argument leave_out=NAME, several by NAME+NAME"
-    return ConfigError(f"generation_kwargs of task {task}", [*error.problems, hint])
+    *others, last = error.problems
+    hint = "or ignore it by the model argument leave_out=NAME (several: NAME+NAME)"
+    return ConfigError(f"generation_kwargs of task {task}", [*others, f"{last}; {hint}"])

@@ -51,5 +51,6 @@ def _decide(settings: dict[str, Any], where: str) -> None:
                 "give --gen_kwargs temperature=0 or --gen_kwargs do_sample=true"
             ],
         )
-    if not is_warm and not settings.pop("do_sample", False):
+    if not is_warm and not settings.get("do_sample"):
+        settings.pop("do_sample", None)
         settings["temperature"] = 0

@@ -28,7 +28,7 @@ class Continuation:
     """Returns the media in front of it."""
 
     text: str
-    """The answer; the space that lmms-eval puts in front of it is no part of an answer in a chat."""
+    """The answer, with the space that lmms-eval puts in front of it."""
 
     @property
     def asked(self) -> tuple[Any, ...]:
@@ -37,7 +37,7 @@ class Continuation:
 
     @property
     def answer(self) -> str:
-        """The text without space around it."""
+        """The text without space around it, as an answer in a chat begins."""
         return self.text.strip()
 
 

@@ -31,8 +31,8 @@ def source_of(modality: str, value: Any, origin: str) -> Source:
 
     Args:
         modality: its modality.
-        value: a path, a data URI, bytes, a mapping of `bytes` or of `path`; of pictures and sound
-            also what core's modalities convert: Pillow's images, `{"array": …, "sampling_rate": …}`.
+        value: a path, a data URI, bytes, a mapping of `bytes` or of `path`; a picture or sound also
+            as core's modalities convert it: Pillow's image, `{"array": …, "sampling_rate": …}`.
         origin: its name in errors, if it has no path.
 
     Raises:

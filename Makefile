@@ -6,6 +6,8 @@ READY := .venv/.ready
 COMPILED := .venv/.compiled
 OLDEST := build/oldest
 THEIRS := build/transformers-tests/.ready
+LMMS_EVAL := build/lmms-eval
+LMMS_EVAL_VERSION := 0.7.3
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml))
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 
@@ -18,7 +20,8 @@ export UV_HTTP_TIMEOUT ?= 300
 export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/.venv/torch_extensions
 TEST = OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false python -m pytest -n 2
 
-.PHONY: help quickstart test test-all test-oldest test-transformers fuzz torture bench lint format wheels pins clean
+.PHONY: help quickstart test test-all test-oldest test-transformers \
+	lmms-eval fuzz torture bench lint format wheels pins clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -29,7 +32,7 @@ quickstart: $(READY) ## compose, train, measure and talk: the main job in one co
 test: $(COMPILED) ## everything a commit can break; at most 15 minutes on two cores
 	$(TEST)
 
-test-all: $(COMPILED) $(THEIRS) ## what is slow and `make test` leaves out; at most 60 minutes
+test-all: $(COMPILED) $(THEIRS) $(LMMS_EVAL)/.ready ## what is slow and `make test` leaves out; at most 60 minutes
 	$(TEST) -m slow || [ $$? -eq 5 ] # 5: there is none yet
 
 # What old versions warn of is not to be mended here.
@@ -39,6 +42,8 @@ test-oldest: $(OLDEST)/.ready ## `make test` on the oldest versions the packages
 
 test-transformers: $(READY) $(THEIRS) ## transformers' own tests of models, on ours
 	$(TEST) -m slow tests/test_transformers_mixins.py
+
+lmms-eval: $(LMMS_EVAL)/.ready ## install lmms-eval with these packages in build/lmms-eval
 
 fuzz: $(READY) ## damage N images and N clips (100,000) and read them
 	python packages/core/tests/fuzzing --count $(or $(N),100000) --workers 2 --json build/fuzz.json
@@ -101,6 +106,13 @@ $(THEIRS): $(READY) constraints.txt
 		--no-build-isolation --no-binary transformers --dest build/transformers-tests \
 		"$$(grep '^transformers==' constraints.txt)"
 	cd build/transformers-tests && tar -xzf transformers-*.tar.gz --strip-components=1
+	@touch $@
+
+# In an environment of its own, as it pins others of our dependencies.
+$(LMMS_EVAL)/.ready: $(UV) constraints.txt $(PROJECTS) packages/lmms-eval/overrides.txt
+	$(UV) venv --quiet --clear --python .venv/bin/python $(LMMS_EVAL)
+	$(UV) pip install --python $(LMMS_EVAL) --quiet -c constraints.txt \
+		--overrides packages/lmms-eval/overrides.txt "lmms-eval==$(LMMS_EVAL_VERSION)" $(PACKAGES:%=-e %)
 	@touch $@
 
 $(OLDEST)/.ready: $(UV) constraints-oldest.txt $(PROJECTS)

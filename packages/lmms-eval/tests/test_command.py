@@ -28,20 +28,30 @@ dataset_path: json
 dataset_kwargs: {{data_files: {{test: {data}}}, cache_dir: {cache}}}
 test_split: test
 output_type: {output}
-process_results: !function conversations.score
 doc_to_text: !function conversations.text
 doc_to_visual: !function conversations.visuals
-doc_to_target: !function conversations.target
-metric_list: [{{metric: results, aggregation: mean, higher_is_better: true}}]
 """
-GENERATED = "generation_kwargs: {max_new_tokens: 12, temperature: 0, top_p: 1.0, num_beams: 1, do_sample: false}\n"
+GENERATED = """
+generation_kwargs: {max_new_tokens: 12, temperature: 0, top_p: 1.0, num_beams: 1, do_sample: false}
+doc_to_target: !function conversations.target
+process_results: !function conversations.score
+metric_list: [{metric: results, aggregation: mean, higher_is_better: true}]
+"""
+CHOSEN = """
+doc_to_choice: !function conversations.choices
+doc_to_target: !function conversations.gold
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
 OF_TASKS = {
-    "last": ("generate_until", GENERATED + "doc_to_messages: !function conversations.messages\n"),
+    "last": (
+        "generate_until",
+        GENERATED + "doc_to_messages: !function conversations.messages\n",
+    ),
     "rounds": (
         "generate_until_multi_round",
         GENERATED + "doc_to_messages: !function conversations.rounds\n",
     ),
-    "choices": ("multiple_choice", "doc_to_choice: !function conversations.choices\n"),
+    "choices": ("multiple_choice", CHOSEN),
 }
 
 pytestmark = [
@@ -64,7 +74,18 @@ def dialogues(data: Path) -> list[Dialogue]:
 
 
 @pytest.fixture(scope="module")
-def tasks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def likelihoods(model: Any, dialogues: list[Dialogue]) -> list[tuple[float, ...]]:
+    """Core's likelihoods of the choices as answers to the first questions."""
+    asked = [
+        Dialogue(first_question(each), each.root, choices={0: tuple(CHOICES)}) for each in dialogues
+    ]
+    return [said[0].likelihoods for said in answered(model, asked, max_new_tokens=1)]
+
+
+@pytest.fixture(scope="module")
+def tasks(
+    data: Path, likelihoods: list[tuple[float, ...]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of three tasks about the records."""
     folder = tmp_path_factory.mktemp("tasks")
     shutil.copy(TASKS / "conversations.py", folder)
@@ -72,7 +93,13 @@ def tasks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for record in lines:
         for medium in record["media"]:
             medium["uri"] = str(data.parent / medium["uri"])
-    documents = [json.dumps({"record": json.dumps(each), "choices": CHOICES}) for each in lines]
+    # The most likely choice counts as right in every other document.
+    best = [each.index(max(each)) for each in likelihoods]
+    gold = [(choice + number % 2) % len(CHOICES) for number, choice in enumerate(best)]
+    documents = [
+        json.dumps({"record": json.dumps(each), "choices": CHOICES, "gold": right})
+        for each, right in zip(lines, gold, strict=True)
+    ]
     (folder / "documents.jsonl").write_text("\n".join(documents))
     for name, (output, more) in OF_TASKS.items():
         shared = COMMON.format(
@@ -84,9 +111,15 @@ def tasks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(tasks: Path, tmp_path: Path) -> Callable[..., list[Any]]:
-    """Return what lmms-eval logs as the responses to a task, document by document."""
+    """Return what lmms-eval logs of a task, document by document; by default the responses."""
 
-    def asked(name: str, folder: Path, *options: str, launcher: tuple[str, ...] = ()) -> list[Any]:
+    def asked(
+        name: str,
+        folder: Path,
+        *options: str,
+        launcher: tuple[str, ...] = (),
+        key: str | None = "filtered_resps",
+    ) -> list[Any]:
         out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
         run(*launcher, "-m", "lmms_eval", "--model", "mmmodal",
             "--model_args", f"model={folder},batch_size=5", "--tasks", name, "--include_path", str(tasks),
@@ -94,7 +127,7 @@ def ask(tasks: Path, tmp_path: Path) -> Callable[..., list[Any]]:
         (samples,) = out.rglob(f"*_samples_{name}.jsonl")
         logged = [json.loads(line) for line in samples.read_text().splitlines()]
         logged.sort(key=lambda sample: sample["doc_id"])
-        return [sample["filtered_resps"] for sample in logged]
+        return logged if key is None else [sample[key] for sample in logged]
 
     return asked
 
@@ -126,20 +159,19 @@ def test_rounds_have_the_same_answers(
     ask: Callable[..., list[Any]], model: Any, start: Path, dialogues: list[Dialogue]
 ) -> None:
     expected = [[a.text for a in said] for said in answered(model, dialogues, max_new_tokens=12)]
-    assert {len(said) for said in expected} > {1}
+    assert len({len(said) for said in expected}) > 1
     assert ask("rounds", start) == expected
 
 
-def test_choices_have_the_same_likelihoods(
-    ask: Callable[..., list[Any]], model: Any, start: Path, dialogues: list[Dialogue]
+def test_choices_have_the_same_likelihoods_and_the_most_likely_one_counts(
+    ask: Callable[..., list[Any]], start: Path, likelihoods: list[tuple[float, ...]]
 ) -> None:
-    asked = [
-        Dialogue(first_question(each), each.root, choices={0: tuple(CHOICES)}) for each in dialogues
-    ]
-    expected = [said[0].likelihoods for said in answered(model, asked, max_new_tokens=1)]
-    logged = ask("choices", start, "--force_simple")
-    losses = [[-float(loss) for loss, _ in of_document] for of_document in logged]
-    torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-4, atol=1e-4)
+    logged = ask("choices", start, "--force_simple", key=None)
+    losses = [[-float(loss) for loss, _ in sample["filtered_resps"]] for sample in logged]
+    torch.testing.assert_close(
+        torch.tensor(losses), torch.tensor(likelihoods), rtol=1e-4, atol=1e-4
+    )
+    assert [sample["acc"] for sample in logged] == [1.0, 0.0] * (len(logged) // 2)
 
 
 def first_question(dialogue: Dialogue) -> Any:

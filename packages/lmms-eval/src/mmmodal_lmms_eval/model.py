@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["ChatModel", "SimpleModel"]
 
 
+class _Loss(tuple[float, bool]):
+    """A loss, and whether the model would say so.
+
+    lmms-eval's cache of responses takes it for an empty response, and does not keep it: it would
+    make a text of what it reads again.
+    """
+
+    def strip(self) -> tuple[()]:
+        """Return nothing."""
+        return ()
+
+
 class _Model(lmms):  # type: ignore[misc]
     """A model folder or an adapter, loaded."""
 
@@ -76,8 +88,11 @@ class _Model(lmms):  # type: ignore[misc]
         _tell(answers)
         return [GenerationResult(a.text, TokenCounts(output_tokens=a.tokens)) for a in answers]
 
-    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Return the loss of each continuation, and whether the model would say it.
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+        """Return the loss of each continuation, and whether the model would say it, as results.
+
+        lmms-eval 0.7.3 makes a text of plain pairs, which its own scoring cannot read; what is in
+        a result it leaves as it is.
 
         Raises:
             ConfigError: a task asks for the likelihood of an answer without a question.
@@ -85,7 +100,8 @@ class _Model(lmms):  # type: ignore[misc]
         """
         continuations = [self._continuation(request) for request in requests]
         with self._progress(len({each.asked for each in continuations})) as progress:
-            return losses(self._asker, continuations, progress)
+            found = losses(self._asker, continuations, progress)
+        return [GenerationResult(_Loss(each)) for each in found]
 
     @property
     def _asker(self) -> Asker:

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-__all__ = ["choices", "messages", "rounds", "score", "target", "text", "visuals"]
+__all__ = ["choices", "gold", "messages", "rounds", "score", "target", "text", "visuals"]
 
 
 def messages(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -67,6 +67,11 @@ def choices(document: dict[str, Any]) -> list[str]:
 def target(document: dict[str, Any]) -> Any:
     """Return the last answer of a record."""
     return json.loads(document["record"])["messages"][-1]["content"][0]["text"]
+
+
+def gold(document: dict[str, Any]) -> int:
+    """Return the number of the choice that counts as right."""
+    return int(document["gold"])
 
 
 def score(document: dict[str, Any], results: list[Any]) -> dict[str, float]:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 import mmmodal
 from mmmodal.errors import ConfigError, MMModalError, RecordError
-from mmmodal.train.loop.best_step import Evaluated, best_of
+from mmmodal.train.loop.best_step import BestStep, Evaluated, best_of
 from mmmodal.train.loop.held_out_loss import ROWS_OF_BATCH, together
 from mmmodal.train.loop.isolation import isolated
 from mmmodal.train.recipe.recipe import load_recipe
+from mmmodal.train.run.checkpoints import Checkpoints
 from mmmodal.train.stage.stage import Outcome, run_stage
 from mmmodal_playground.records import make_records
 from worlds import read_lines, record, write_lines
@@ -317,6 +318,33 @@ def test_the_best_step_is_the_first_of_the_best(
     better: Any, steps: set[int], expected: Evaluated | None
 ) -> None:
     assert best_of(ROWS, "eval_loss", better, steps) == expected
+
+
+def test_a_damaged_checkpoint_of_the_best_step_leaves_the_next_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of the best step is kept besides the newest; step 6 is the last, without one."""
+    values = {0: 0.5, 1: 3.0, 2: 1.0, 3: 2.0, 4: 5.0, 5: 6.0, 6: 4.0}
+    rows = [{"step": step, "eval_loss": value} for step, value in values.items()]
+    recipe = load_recipe("align", ["model=m", "data=d", "out=o", "eval=e", "keep_best=loss"])
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1, deepspeed=False)
+    best = BestStep(recipe, tmp_path, None, checkpoints)
+    for step in range(1, 6):
+        write_lines(tmp_path / "metrics.jsonl", rows[: step + 1])
+        assert best.after_evaluation(step) == (step in (1, 2))
+        with checkpoints.writing(step) as folder:
+            (folder / "trained.safetensors").write_bytes(b"weights")
+    write_lines(tmp_path / "metrics.jsonl", rows)
+    assert checkpoints.steps() == {2, 5}
+    found, checkpoint = best.settle(6)
+    assert found == Evaluated(2, 1.0) and checkpoint is not None and checkpoint.step == 2
+    best.tell(found, 6)
+    told = capsys.readouterr().err
+    assert "The best step by eval_loss is 2 of 6 (1); the result has its weights" in told
+    assert "Before training it was better: 0.5" in told
+    (checkpoint.folder / "trained.safetensors").write_bytes(b"damaged")
+    assert best.settle(6) == (Evaluated(6, 4.0), None)
+    assert "The checkpoint of step 2 is damaged" in capsys.readouterr().err
 
 
 @pytest.fixture
